@@ -1,0 +1,135 @@
+"""Counting requests in windows of time, in memory or in Redis."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from typing import Any
+
+from cachetools import LRUCache
+from limits import RateLimitItem
+from limits.storage import RedisStorage, Storage
+from limits.strategies import FixedWindowRateLimiter
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.settings import Settings
+
+BACK_OFF = 1.0
+"""Seconds that a Redis that failed to count is left alone."""
+LOG_INTERVAL = 60.0
+"""Seconds between two log lines about it."""
+WINDOWS = 10_000
+"""Callers counted in memory at once; beyond that the one counted longest ago is forgotten."""
+
+log = logging.getLogger(__name__)
+
+
+class Memory(Storage):
+    """Counts in a bounded number of windows; the library's own grows with its callers and starts timer threads."""
+
+    STORAGE_SCHEME = None
+    base_exceptions = ValueError
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._windows: LRUCache[str, tuple[int, float]] = LRUCache(WINDOWS)
+
+    def _window(self, key: str) -> tuple[int, float]:
+        count, end = self._windows.get(key, (0, 0.0))
+        return (count, end) if time.monotonic() < end else (0, 0.0)
+
+    def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+        with self._lock:
+            count, end = self._window(key)
+            self._windows[key] = (count + amount, end or time.monotonic() + expiry)
+            return count + amount
+
+    def get(self, key: str) -> int:
+        with self._lock:
+            return self._window(key)[0]
+
+    def get_expiry(self, key: str) -> float:
+        with self._lock:
+            end = self._window(key)[1]
+        return time.time() + max(0.0, end - time.monotonic())
+
+    def check(self) -> bool:
+        return True
+
+    def clear(self, key: str) -> None:
+        with self._lock:
+            self._windows.pop(key, None)
+
+    def reset(self) -> int | None:
+        with self._lock:
+            self._windows.clear()
+        return None
+
+
+class Counter:
+    """Fixed windows that begin at the first hit, in memory or in Redis; without Redis, each process counts alone."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._memory = FixedWindowRateLimiter(Memory())
+        self._shared = FixedWindowRateLimiter(_redis(settings)) if settings.rate_limit_storage == "redis" else None
+        self._down_until = 0.0
+        self._failed = 0
+        self._log_after = 0.0
+
+    def hit(self, item: RateLimitItem, what: str, who: str) -> bool:
+        """Counts; False when it is over the limit."""
+        return bool(self._ask("hit", item, what, who))
+
+    def over(self, item: RateLimitItem, what: str, who: str) -> bool:
+        """Whether the next hit will be over the limit."""
+        return not self._ask("test", item, what, who)
+
+    def seconds_left(self, item: RateLimitItem, what: str, who: str) -> int:
+        """Whole seconds until the window ends, at least 1."""
+        left = float(self._ask("get_window_stats", item, what, who).reset_time) - time.time()
+        return max(1, min(math.ceil(left), item.get_expiry()))
+
+    def _ask(self, method: str, item: RateLimitItem, what: str, who: str) -> Any:
+        now = time.monotonic()
+        if self._shared is not None and now >= self._down_until:
+            if self._down_until:
+                # One caller tries Redis; the others keep away until it is known to answer.
+                self._down_until = now + BACK_OFF
+            try:
+                result = getattr(self._shared, method)(item, what, who)
+            except Exception as error:  # noqa: BLE001 - requests are counted here when they cannot be there
+                self._down_until = time.monotonic() + BACK_OFF
+                self._note(error)
+            else:
+                self._down_until = 0.0
+                return result
+        return getattr(self._memory, method)(item, what, who)
+
+    def _note(self, error: Exception) -> None:
+        self._failed += 1
+        now = time.monotonic()
+        if now >= self._log_after:
+            self._log_after = now + LOG_INTERVAL
+            log.warning(
+                "rate limits are counted in memory: Redis failed %d times: %s", self._failed, type(error).__name__
+            )
+            self._failed = 0
+
+
+def _redis(settings: Settings) -> Storage:
+    if settings.redis_url is None:
+        raise ConfigurationError("rate_limit_storage is 'redis', but REDIS_URL is not set.")
+    options: dict[str, Any] = {
+        "socket_timeout": settings.cache_timeout,
+        "socket_connect_timeout": settings.cache_timeout,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    try:
+        return RedisStorage(settings.redis_url.get_secret_value(), key_prefix="sql-synthesizer-limits", **options)
+    except ValueError:
+        raise ConfigurationError("REDIS_URL is not a Redis URL, such as redis://127.0.0.1:6379/0.") from None

@@ -1,0 +1,7 @@
+"""The audit record: append-only JSON lines, durable before an answer leaves."""
+
+from sql_synthesizer.audit.log import AuditLog
+from sql_synthesizer.audit.reading import read, search
+from sql_synthesizer.audit.redact import redact_sql
+
+__all__ = ["AuditLog", "read", "redact_sql", "search"]

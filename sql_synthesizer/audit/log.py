@@ -1,0 +1,307 @@
+"""The audit log: records are appended in memory and made durable by whoever waits for them.
+
+Group commit without a thread in between: the first caller that has to wait writes and syncs everything
+appended so far; those that come meanwhile sleep. When the sync is done it wakes everyone it covered and
+hands the lead to the first it did not.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from sql_synthesizer import events
+from sql_synthesizer.audit.folding import Folding
+from sql_synthesizer.audit.record import Encoder, line
+from sql_synthesizer.audit.redact import load_key
+from sql_synthesizer.audit.segment import Segments
+from sql_synthesizer.errors import AuditUnavailable
+from sql_synthesizer.settings import Settings
+from sql_synthesizer.telemetry import Event, Telemetry
+
+PENDING_RECORDS = 10_000
+"""Records that may wait to be written."""
+PENDING_BYTES = 16_000_000
+SETTLE_WAIT = 10.0
+"""Seconds that a caller waits for others' writes at most."""
+IDLE_COMMIT = 1.0
+"""Seconds after which records that nobody waits for are written, and refusals that were folded."""
+PROBE_INTERVAL = 5.0
+"""Seconds for which a write proves that the directory can be written."""
+
+_NEVER = 1 << 63
+"""A ticket that no write covers: who waits for it gets the lead."""
+
+_logger = logging.getLogger(__name__)
+
+
+class _Waiter:
+    """A caller that needs everything up to ``ticket``; ``turn`` is let go when it is woken."""
+
+    __slots__ = ("failed", "leads", "ticket", "turn")
+
+    def __init__(self, ticket: int) -> None:
+        self.ticket = ticket
+        self.leads = self.failed = False
+        self.turn = threading.Lock()
+        self.turn.acquire()
+
+
+class AuditLog:
+    """The recorder of one process: its records are durable in ``settings.audit_path`` when ``settle`` returns.
+
+    In batched mode ``settle`` returns at once while writes succeed; a crash loses at most what was appended in the
+    last ``settings.audit_batch_seconds``, which ``pending`` counts. The key for hashes lies beside the directory;
+    raises ConfigurationError when it cannot be made.
+    """
+
+    def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
+        self.directory = settings.audit_path
+        key = load_key(self.directory.with_name(self.directory.name + ".key"))
+        self._encoder = Encoder(key, hashed=settings.audit_question_text == "hashed")
+        self._segments = Segments(self.directory, settings.audit_segment_bytes)
+        self._writer = self._segments.writer.encode()
+        self._telemetry = telemetry
+        self._batched = settings.audit_mode == "batched"
+        self._interval = settings.audit_batch_seconds if self._batched else IDLE_COMMIT
+        self._folding = Folding()
+        self._mutex = threading.Lock()
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._durable = 0
+        self._leading = False
+        self._failing = False
+        self._waiting: list[_Waiter] = []
+        self._written_at = float("-inf")
+        self._closed = False
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        telemetry.read(events.AUDIT_FREE_BYTES, self._free_bytes)
+
+    @property
+    def writer(self) -> str:
+        """The name of this process in the record."""
+        return self._segments.writer
+
+    @property
+    def pending(self) -> int:
+        """Records that are not durable yet: what a crash would lose now."""
+        return len(self._pending) + len(self._folding)
+
+    # --- the recorder ------------------------------------------------------------------------
+
+    def append(self, event: Event) -> int:
+        """Takes the record in; the ticket is its sequence number, or that of the trace's last record if later.
+
+        Refusals of strangers beyond a burst are folded and written within a second; nobody waits for those.
+        Raises AuditUnavailable when too many records wait.
+        """
+        ticket = 0 if self._folding.absorb(event) else self._add(event)
+        if self._thread is None:
+            self._start()
+        return max(ticket, event.trace.ticket)
+
+    def settle(self, ticket: int) -> None:
+        """Returns when every record up to ``ticket`` is durable. Raises AuditUnavailable."""
+        if ticket > self._durable and not (self._batched and self._may_lag()):
+            self._commit(ticket)
+
+    def close(self) -> None:
+        """Writes what is left and lets go of the files; what could not be written is logged as lost."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=SETTLE_WAIT)
+        self.flush()
+        with self._mutex:
+            self._closed = True
+        self.flush()
+        if self.pending:
+            _logger.critical("%d audit records are lost: the audit directory could not be written", self.pending)
+        with suppress(AuditUnavailable), self._led():
+            self._segments.close()
+
+    def flush(self) -> None:
+        """Writes what nobody waits for, folded refusals too; what cannot be written stays for later."""
+        self._commit_all()
+        merged = self._folding.take()
+        if not merged:
+            return
+        with suppress(AuditUnavailable):
+            while merged:
+                self._add(merged[-1])
+                merged.pop()
+        self._folding.give_back(merged)
+        self._commit_all()
+
+    def ping(self, timeout: float) -> None:
+        """Raises AuditUnavailable when the directory cannot be written; a write in the last seconds is proof enough.
+
+        ``timeout``, in seconds, bounds the wait for other writers; the write itself cannot be interrupted.
+        """
+        if not self._failing and time.monotonic() - self._written_at < PROBE_INTERVAL:
+            return
+        last = self._last()
+        if last > self._durable:
+            self._commit(last, timeout)
+            return
+        with self._led(timeout):
+            try:
+                self._segments.probe()
+            except OSError as error:
+                self._failed(error)
+                raise AuditUnavailable from None
+            self._succeeded()
+
+    # --- appending ---------------------------------------------------------------------------
+
+    def _add(self, event: Event) -> int:
+        body = self._encoder.body(event)
+        with self._mutex:
+            full = len(self._pending) >= PENDING_RECORDS or self._pending_bytes >= PENDING_BYTES
+            if full or self._closed:
+                raise AuditUnavailable
+            sequence = self._durable + len(self._pending) + 1
+            text = line(self._writer, sequence, body)
+            self._pending.append(text)
+            self._pending_bytes += len(text)
+            return sequence
+
+    def _may_lag(self) -> bool:
+        return not self._failing and len(self._pending) < PENDING_RECORDS // 2
+
+    def _start(self) -> None:
+        with self._mutex:
+            if self._thread is None and not self._stop.is_set():
+                self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._interval):
+            try:
+                self.flush()
+            except Exception:
+                _logger.exception("the audit log could not be flushed; it is tried again")
+
+    def _commit_all(self) -> None:
+        with suppress(AuditUnavailable):
+            self._commit(self._last())
+
+    def _last(self) -> int:
+        with self._mutex:
+            return self._durable + len(self._pending)
+
+    # --- committing --------------------------------------------------------------------------
+
+    def _commit(self, ticket: int, timeout: float = SETTLE_WAIT) -> None:
+        with self._mutex:
+            if ticket <= self._durable:
+                return
+            waiter = self._enter(ticket)
+        if (waiter is None or self._gets_lead(waiter, timeout)) and not self._write():
+            raise AuditUnavailable
+
+    def _enter(self, ticket: int) -> _Waiter | None:
+        """None when the caller leads from now on, else where it has to wait; under the mutex."""
+        if self._leading:
+            waiter = _Waiter(ticket)
+            self._waiting.append(waiter)
+            return waiter
+        self._leading = True
+        return None
+
+    def _gets_lead(self, waiter: _Waiter, timeout: float) -> bool:
+        """Waits until the caller leads or is covered. Raises AuditUnavailable when neither happens in time."""
+        try:
+            arrived = waiter.turn.acquire(timeout=max(0.0, timeout))
+        except BaseException:
+            if not self._withdraw(waiter) and waiter.leads:
+                self._hand_over(0, 0, durable=False)
+            raise
+        withdrawn = not arrived and self._withdraw(waiter)
+        if withdrawn or waiter.failed:
+            raise AuditUnavailable
+        return waiter.leads
+
+    def _withdraw(self, waiter: _Waiter) -> bool:
+        """Whether the waiter was still waiting; it no longer is."""
+        with self._mutex:
+            if waiter not in self._waiting:
+                return False
+            self._waiting.remove(waiter)
+            return True
+
+    def _write(self) -> bool:
+        """Writes everything pending, as the leader, and passes the lead on."""
+        with self._mutex:
+            count, lines = len(self._pending), b"".join(self._pending)
+        durable = False
+        try:
+            self._segments.write(lines)
+            durable = True
+            self._succeeded()
+        except OSError as error:
+            self._failed(error)
+        finally:
+            self._hand_over(count, len(lines), durable=durable)
+        if durable:
+            self._telemetry.emit(events.AUDIT_RECORDED, count=count, sink="file")
+        return durable
+
+    def _hand_over(self, count: int, size: int, *, durable: bool) -> None:
+        with self._mutex:
+            reached = self._durable + count
+            if durable:
+                del self._pending[:count]
+                self._pending_bytes -= size
+                self._durable = reached
+            covered = [waiter for waiter in self._waiting if waiter.ticket <= reached]
+            for waiter in covered:
+                waiter.failed = not durable
+            self._waiting = [waiter for waiter in self._waiting if waiter.ticket > reached]
+            heir = self._waiting.pop(0) if self._waiting else None
+            if heir is not None:
+                heir.leads = True
+            self._leading = heir is not None
+        for waiter in covered:
+            waiter.turn.release()
+        if heir is not None:
+            heir.turn.release()
+
+    @contextmanager
+    def _led(self, timeout: float = SETTLE_WAIT) -> Iterator[None]:
+        """The lead without a write, so that nobody else touches the files. Raises AuditUnavailable."""
+        with self._mutex:
+            waiter = self._enter(_NEVER)
+        if waiter is not None:
+            self._gets_lead(waiter, timeout)
+        try:
+            yield
+        finally:
+            self._hand_over(0, 0, durable=False)
+
+    # --- how it goes -------------------------------------------------------------------------
+
+    def _failed(self, error: OSError) -> None:
+        name = errno.errorcode.get(error.errno or 0, type(error).__name__)
+        if not self._failing:
+            _logger.error("the audit record cannot be written (%s); requests are refused until it can", name)
+        self._failing = True
+        self._telemetry.emit(events.AUDIT_FAILURE, sink="file", error=name)
+
+    def _succeeded(self) -> None:
+        if self._failing:
+            _logger.warning("the audit record can be written again")
+        self._failing = False
+        self._written_at = time.monotonic()
+
+    def _free_bytes(self) -> list[tuple[dict[str, str], float]]:
+        try:
+            volume = os.statvfs(self.directory if self.directory.is_dir() else self.directory.parent)
+        except OSError:
+            return []
+        return [({}, float(volume.f_bavail * volume.f_frsize))]

@@ -1,0 +1,153 @@
+"""What may not stand in the audit record in clear: secrets in texts, literals in SQL."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+from sqlglot import Dialect, TokenType
+from sqlglot.errors import SqlglotError
+
+from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.model import SQLGLOT_DIALECT
+
+MASK = "***"
+KEY_BYTES = 32
+SHORT = 64
+"""Characters of a text that is likely to come again, such as a label."""
+SQL_LIMIT = 200_000
+"""Characters beyond which SQL is recorded as one hash."""
+
+_LITERALS = frozenset(t for t in TokenType if t.name.endswith("STRING") and "LINE" not in t.name) | {TokenType.NUMBER}
+
+_SECRETS = tuple(
+    (anchors, re.compile(pattern, re.IGNORECASE))
+    for anchors, pattern in (
+        (
+            ("=", ":"),
+            (
+                r"(\b(?:passw(?:or)?d|pwd|passphrase|secret|token|api[_-]?key|authorization)[\"']?"
+                r"\s{0,3}[=:]\s{0,3}[\"']?)(?:(?:bearer|basic)\s{1,3})?[^\s\"',;&]{1,512}"
+            ),
+        ),
+        (("://",), r"(://[^\s/:@]{0,64}:)[^\s/@]{1,256}(?=@)"),
+        (("bearer", "basic"), r"(\b(?:bearer|basic)\s{1,3})[A-Za-z0-9._~+/=-]{8,}"),
+        (("sk-", "sk_", "pk-", "pk_", "rk-", "rk_"), r"()\b[spr]k[-_][A-Za-z0-9_-]{16,}"),
+        (("sqs_",), r"()\bsqs_[A-Za-z0-9]{1,64}_[A-Za-z0-9_-]{20,}"),
+        (
+            ("gh", "github_pat_", "glpat-", "xox", "hf_"),
+            r"()\b(?:gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|hf_)[A-Za-z0-9_-]{10,}",
+        ),
+        (("akia", "asia", "aiza"), r"()\b(?:(?:AKIA|ASIA)[0-9A-Z]{16}|AIza[0-9A-Za-z_-]{35})"),
+        (("eyj",), r"()\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"),
+        (
+            ("-----begin",),
+            r"()-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----[\s\S]{0,8000}?(?:-----END [A-Z ]{0,32}KEY-----|\Z)",
+        ),
+    )
+)
+"""Lower-case texts, one of which every secret of a kind contains, and the kind; group 1 is what stays."""
+_CARD = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])")
+_SECRET_NAME = re.compile(
+    r"passw|passphrase|secret|api_?key|authorization|cookie|credential|(?:^|_)token$", re.IGNORECASE
+)
+
+
+def mask(text: str) -> str:
+    """``text`` with known kinds of secrets (API keys, tokens, passwords, card numbers) replaced by ``***``."""
+    return _short_masked(text) if len(text) <= SHORT else _masked(text)
+
+
+def _masked(text: str) -> str:
+    folded = text.lower()
+    for anchors, kind in _SECRETS:
+        for anchor in anchors:
+            if anchor in folded:
+                text = kind.sub(rf"\1{MASK}", text)
+                break
+    return _CARD.sub(_masked_card, text)
+
+
+_short_masked = lru_cache(maxsize=2048)(_masked)
+
+
+@lru_cache(maxsize=1024)
+def names_secret(name: str) -> bool:
+    """Whether a value stored under this name is a secret whatever it looks like."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def digest(text: str, key: bytes, size: int = 16) -> str:
+    """Keyed hash of ``text`` in hexadecimal: equal texts can be matched, none can be guessed without the key."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=key, digest_size=size).hexdigest()
+
+
+@lru_cache(maxsize=256)
+def redact_sql(sql: str, dialect: str, key: bytes) -> str:
+    """``sql`` with every literal replaced by a keyed hash, without comments.
+
+    ``dialect`` is a ``Schema.dialect``; where it is unknown, quoted names are hashed too, since some databases read
+    them as strings. Text that has no tokens of the dialect is replaced as a whole.
+    """
+    known = SQLGLOT_DIALECT.get(dialect)
+    if len(sql) > SQL_LIMIT:
+        return f"#{digest(sql, key)}"
+    try:
+        tokens = Dialect.get_or_raise(known or "").tokenize(sql)
+    except (SqlglotError, ValueError, RecursionError):
+        return f"#{digest(sql, key)}"
+    hidden = _LITERALS if known else _LITERALS | {TokenType.IDENTIFIER}
+    parts: list[str] = []
+    position, number = 0, False
+    for token in tokens:
+        if token.start > position and parts:
+            parts.append(" ")
+        number = token.token_type is TokenType.NUMBER or (number and token.start == position)
+        literal = number or token.token_type in hidden
+        text = sql[token.start : token.end + 1]
+        parts.append(f"#{digest(token.text if literal else text, key, 8)}" if literal else text)
+        position = token.end + 1
+    return "".join(parts)
+
+
+def load_key(path: Path) -> bytes:
+    """The key of the file, which is made when there is none. Raises ConfigurationError."""
+    try:
+        if not path.exists():
+            _make_key(path)
+        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"The audit key {path} cannot be read or made: {type(error).__name__}.") from None
+    if len(key) != KEY_BYTES:
+        raise ConfigurationError(f"The audit key {path} is damaged: it has to hold {KEY_BYTES} bytes in hexadecimal.")
+    return key
+
+
+def _make_key(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(os.urandom(KEY_BYTES).hex() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):  # another process was first: its key counts
+            os.link(temporary, path)
+    finally:
+        Path(temporary).unlink()
+
+
+def _masked_card(found: re.Match[str]) -> str:
+    return MASK if _luhn(found[0]) else found[0]
+
+
+def _luhn(text: str) -> bool:
+    """Whether the digits end in the check digit of ISO/IEC 7812-1."""
+    digits = [int(c) for c in reversed(text) if c.isdigit()]
+    doubled = (d * 2 - 9 if d > 4 else d * 2 for d in digits[1::2])
+    return (sum(digits[::2]) + sum(doubled)) % 10 == 0

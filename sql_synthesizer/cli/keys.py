@@ -1,0 +1,49 @@
+"""``sql-synthesizer keys``: who may ask."""
+
+from __future__ import annotations
+
+import click
+
+from sql_synthesizer.cli.session import recorded, session
+from sql_synthesizer.model import Role
+
+
+@click.group("keys")
+def command() -> None:
+    """Create, list and revoke API keys."""
+
+
+@command.command()
+@click.argument("label")
+@click.option("--role", type=click.Choice([*Role]), default=Role.VIEWER, show_default=True)
+@click.option("--days", type=click.IntRange(1), help="Days until it expires.")
+def create(label: str, role: str, days: int | None) -> None:
+    """Make a key for LABEL and print it; it is shown this once only."""
+    with session() as rooms, recorded(rooms):
+        click.echo(rooms.access.create_key(label, Role(role), days=days))
+
+
+@command.command(name="list")
+def list_() -> None:
+    """List the keys, without their secrets."""
+    with session() as rooms, recorded(rooms):
+        for key in rooms.store.list_keys():
+            state = "revoked" if key.revoked_at else "active"
+            click.echo(f"{key.id}  {key.role:<8}  {state:<7}  {key.label}")
+
+
+@command.command()
+@click.argument("key_id")
+def rotate(key_id: str) -> None:
+    """Replace a key by a new one with the same label, role and lifetime, and print that."""
+    with session() as rooms, recorded(rooms):
+        click.echo(rooms.access.rotate_key(key_id))
+
+
+@command.command()
+@click.argument("key_id")
+def revoke(key_id: str) -> None:
+    """Revoke the key with this id; running services follow within 30 seconds."""
+    with session() as rooms, recorded(rooms):
+        rooms.access.revoke_key(key_id)
+        click.echo(f"{key_id} revoked")

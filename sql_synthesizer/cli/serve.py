@@ -1,0 +1,196 @@
+"""``sql-synthesizer serve``: the supervisor of the web server and the metrics exporter."""
+
+from __future__ import annotations
+
+import fcntl
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any, TextIO
+
+import click
+
+from sql_synthesizer.demo import ensure_demo
+from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.monitoring import multiprocess
+from sql_synthesizer.settings import Settings, child_environment, load
+
+RESTARTS = 5
+"""Restarts of a process within RESTART_WINDOW seconds after which the supervisor gives up."""
+RESTART_WINDOW = 60.0
+READY_WITHIN = 60.0
+
+
+class _Child:
+    """A process that is started again when it dies."""
+
+    def __init__(self, name: str, arguments: list[str], environment: dict[str, str], metrics_dir: Path) -> None:
+        self.name = name
+        self._metrics_dir = metrics_dir
+        self._arguments = [sys.executable, "-m", *arguments]
+        self._environment = environment
+        self._deaths: list[float] = []
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self._arguments, env=self._environment, start_new_session=True)  # noqa: S603 - our own module
+
+    def keep(self) -> bool:
+        """Starts it again when it has ended; False when it ends too often."""
+        if self.process.poll() is None:
+            return True
+        now = time.monotonic()
+        self._deaths = [death for death in self._deaths if now - death < RESTART_WINDOW] + [now]
+        if len(self._deaths) > RESTARTS or self.process.returncode == os.EX_CONFIG:
+            return False
+        click.echo(f"{self.name} ended with {self.process.returncode}; starting it again", err=True)
+        multiprocess.mark_dead(self.process.pid, self._metrics_dir)
+        time.sleep(min(2.0, 0.2 * 2 ** len(self._deaths)))
+        self.start()
+        return True
+
+    def stop(self, seconds: float) -> None:
+        """Asks it to end, and ends it after ``seconds``."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+class _Stop(Exception):
+    """SIGTERM or SIGINT came."""
+
+
+@click.command("serve")
+@click.option("--database", "database_url", metavar="URL", help="SQLAlchemy URL of the database to ask.")
+@click.option("--host", help="Address of the application.")
+@click.option("--port", type=int, help="Port of the application.")
+@click.option("--metrics-port", type=int, help="Port of the metrics exporter.")
+@click.option("--state-dir", type=Path, help="Directory of the service's own state.")
+def command(**overrides: Any) -> None:
+    """Serve the application and its metrics until SIGTERM."""
+    settings = load(**overrides)
+    lock = _locked(settings)
+    for port, host, name in _ports(settings):
+        _check_port(host, port, name)
+    if not settings.databases():
+        ensure_demo(settings.demo_path)
+    settings.drain_file.unlink(missing_ok=True)
+    multiprocess.prepare(settings.metrics_dir)
+    environment = child_environment(overrides, PROMETHEUS_MULTIPROC_DIR=str(settings.metrics_dir.resolve()))
+    _supervise(settings, environment)
+    lock.close()
+
+
+def _supervise(settings: Settings, environment: dict[str, str]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _raise_stop)
+    web = ["gunicorn", "-c", "python:sql_synthesizer.server", "sql_synthesizer.server:application()"]
+    children = [_Child("the web server", web, environment, settings.metrics_dir)]
+    if settings.metrics_enabled:
+        exporter = ["sql_synthesizer.monitoring.exposition"]
+        children.append(_Child("the exporter", exporter, environment, settings.metrics_dir))
+    status = 0
+    try:
+        if _await_ready(settings, lambda: all(child.keep() for child in children)):
+            _announce(settings)
+        while all(child.keep() for child in children):
+            time.sleep(0.5)
+        status = 1
+    except _Stop:
+        settings.drain_file.touch()
+        time.sleep(settings.drain_seconds)
+    for child in children:
+        child.stop(settings.deadline + 10)
+    settings.drain_file.unlink(missing_ok=True)
+    if status:
+        raise ConfigurationError("A process of the service keeps ending.", hint="Its last lines above say why.")
+
+
+def _raise_stop(_number: int, _frame: FrameType | None) -> None:
+    raise _Stop
+
+
+def _await_ready(settings: Settings, alive: Callable[[], bool]) -> bool:
+    """Whether the service became ready; returns at once when a process cannot be kept running."""
+    until = time.monotonic() + READY_WITHIN
+    while time.monotonic() < until and alive():
+        if _ready(settings):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _ready(settings: Settings) -> bool:
+    host = "127.0.0.1" if settings.host in ("", "0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
+    connection = http.client.HTTPConnection(host, settings.port, timeout=2)
+    try:
+        connection.request("GET", "/health/ready")
+        return connection.getresponse().status == http.client.OK
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def _announce(settings: Settings) -> None:
+    app = f"http://{settings.host}:{settings.port}"
+    click.echo(
+        f"\n  Ask        {app}\n"
+        f"  API        {app}/openapi\n"
+        f"  Health     {app}/health\n"
+        + (
+            f"  Metrics    http://{settings.metrics_host}:{settings.metrics_port}/metrics\n"
+            if settings.metrics_enabled
+            else ""
+        )
+        + f"  Audit      {settings.audit_path}\n\n"
+        f"  curl -s {app}/api/query -H 'Content-Type: application/json' "
+        """-d '{"question": "how many customers are there"}'\n""",
+        err=True,
+    )
+
+
+def _ports(settings: Settings) -> list[tuple[int, str, str]]:
+    ports = [(settings.port, settings.host, "SQL_SYNTHESIZER_PORT or --port")]
+    if settings.metrics_enabled:
+        ports.append((settings.metrics_port, settings.metrics_host, "METRICS_PORT or --metrics-port"))
+    return ports
+
+
+def _check_port(host: str, port: int, setting: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"The service cannot listen on {host}:{port}: {error.strerror}.",
+                hint=f"Stop the program that uses the port, or choose another with {setting}.",
+            ) from None
+
+
+def _locked(settings: Settings) -> TextIO:
+    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = (settings.state_dir / "serve.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise ConfigurationError(
+            f"Another service already uses the state directory {settings.state_dir}.",
+            hint="Stop it, or choose another directory with SQL_SYNTHESIZER_STATE_DIR.",
+        ) from None
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock

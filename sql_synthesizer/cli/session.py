@@ -1,0 +1,61 @@
+"""What the verbs share: the rooms for the time of a command, counted with the running service."""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sql_synthesizer import events, telemetry
+from sql_synthesizer.model import Caller, Role
+from sql_synthesizer.settings import load
+
+if TYPE_CHECKING:
+    from sql_synthesizer.wiring import Rooms
+
+
+@contextmanager
+def session(**overrides: Any) -> Iterator[Rooms]:
+    """The rooms, closed at the end. Beside a running service the command's events join its metrics."""
+    settings = load(**overrides)
+    shared = _serving(settings.state_dir / "serve.lock") and settings.metrics_enabled
+    if shared:
+        # the client library reads this once, when it is first imported
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(settings.metrics_dir.resolve())
+    telemetry.default.levels = False
+    rooms: Rooms = import_module("sql_synthesizer.wiring").build(settings)
+    try:
+        yield rooms
+    finally:
+        rooms.close()
+        if shared:
+            import_module("sql_synthesizer.monitoring.multiprocess").mark_dead(os.getpid(), settings.metrics_dir)
+
+
+@contextmanager
+def recorded(rooms: Rooms) -> Iterator[Caller]:
+    """One operation in the name of the person at the terminal, durable in the audit record when it ends."""
+    caller = Caller(f"cli:{getpass.getuser()}"[:64], Role.OPERATOR, "", "cli")
+    with rooms.telemetry.operation(events.COMMAND) as operation:
+        operation.trace.actor, operation.trace.role = caller.identity, caller.role
+        try:
+            yield caller
+        finally:
+            rooms.telemetry.settle()
+
+
+def _serving(lock: Path) -> bool:
+    """Whether a supervisor holds the lock."""
+    try:
+        with lock.open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False

@@ -1,0 +1,78 @@
+"""What every database has to offer, and what several of them share."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import socket
+import time
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Protocol
+
+from sql_synthesizer.database.faults import Fault
+from sql_synthesizer.errors import StatementTimeout
+
+BATCH = 500
+"""Rows fetched at once; the caps are looked at after each batch."""
+
+Batches = Generator[Sequence[Sequence[Any]], None, None]
+
+
+class Driver(Protocol):
+    """One database as its driver sees it; ``raw`` is always the driver's own connection."""
+
+    kind: str
+    """One of ``events.DATABASE_TYPE``."""
+    grace: float
+    """Seconds past the deadline that the server is given to cancel by itself before ``stop`` is called."""
+    breaks: bool
+    """Whether ``stop`` leaves the connection unusable."""
+    errors: tuple[type[Exception], ...]
+
+    def connect(self, timeout: float) -> Any:
+        """Opens a connection whose session is read-only."""
+        ...
+
+    def begin(self, raw: Any, seconds: float, max_rows: int | None) -> None:
+        """Starts a read-only transaction whose statements the server cancels after ``seconds``."""
+        ...
+
+    def run(self, raw: Any, sql: str, deadline: float) -> tuple[Sequence[str], Batches]:
+        """Runs one query; the column names and the rows in batches."""
+        ...
+
+    def end(self, raw: Any) -> bool:
+        """Ends the transaction; False when the connection cannot be used again."""
+        ...
+
+    def stopper(self, raw: Any) -> Callable[[], None]:
+        """What makes a call that hangs in ``raw`` return; callable from another thread, never blocking."""
+        ...
+
+    def fault(self, error: Exception) -> Fault:
+        """What an exception of the driver means."""
+        ...
+
+
+def milliseconds(seconds: float) -> int:
+    """Whole milliseconds, at least one: zero would mean no limit."""
+    return max(1, math.ceil(seconds * 1000))
+
+
+def batches(cursor: Any, deadline: float) -> Batches:
+    """The rows of a cursor. Raises StatementTimeout when the deadline passes between two batches."""
+    while rows := cursor.fetchmany(BATCH):
+        yield rows
+        if time.monotonic() > deadline:
+            raise StatementTimeout
+
+
+def shutdown(descriptor: int) -> Callable[[], None]:
+    """Closes the conversation on a socket under the thread that waits for it."""
+
+    def stop() -> None:
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as twin:
+            twin.shutdown(socket.SHUT_RDWR)
+
+    return stop

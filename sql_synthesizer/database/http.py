@@ -1,0 +1,72 @@
+"""Trino and ClickHouse, spoken to over HTTP with the drivers that the extras install."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import URL
+from sqlalchemy.engine import Dialect
+
+from sql_synthesizer.database.driver import Batches, batches
+from sql_synthesizer.database.faults import Fault, other_fault
+from sql_synthesizer.settings import Settings
+
+
+class HttpDriver:
+    """Trino and ClickHouse: limits are given to the server when the session is opened, nothing can be interrupted."""
+
+    grace = 0.5
+    breaks = True
+    errors: tuple[type[Exception], ...]
+
+    def __init__(self, kind: str, dialect: Dialect, url: URL) -> None:
+        self.kind = kind
+        self._dialect = dialect
+        self._url = url
+        self.errors = (dialect.loaded_dbapi.Error, OSError)
+
+    def connect(self, timeout: float) -> Any:
+        """A connection whose session reads only."""
+        del timeout  # it stands in the URL
+        arguments, parameters = self._dialect.create_connect_args(self._url)
+        return self._dialect.loaded_dbapi.connect(*arguments, **parameters)
+
+    def begin(self, raw: Any, seconds: float, max_rows: int | None) -> None:
+        """The server reads only and limits time by the settings of the session."""
+
+    def run(self, raw: Any, sql: str, deadline: float) -> tuple[Sequence[str], Batches]:
+        """Runs one query."""
+        cursor = raw.cursor()
+        cursor.execute(sql)
+        return [column[0] for column in cursor.description or ()], batches(cursor, deadline)
+
+    def end(self, raw: Any) -> bool:
+        """Ends the transaction; False when the connection cannot be used again."""
+        del raw
+        return True
+
+    def stopper(self, raw: Any) -> Callable[[], None]:
+        """What makes a hanging call return."""
+        del raw
+        return lambda: None
+
+    def fault(self, error: Exception) -> Fault:
+        """What an exception means."""
+        return other_fault(error)
+
+
+def http_url(url: URL, kind: str, settings: Settings) -> URL:
+    """The URL with the limits of the settings, in the words of the database."""
+    seconds = math.ceil(settings.statement_timeout)
+    if kind == "clickhouse":
+        limits = {
+            "ch_readonly": "2",
+            "ch_max_execution_time": str(seconds),
+            "connect_timeout": str(math.ceil(settings.connect_timeout)),
+            "send_receive_timeout": str(seconds + 1),
+        }
+    else:
+        limits = {"session_properties": f'{{"query_max_execution_time": "{seconds}s"}}'}
+    return url.update_query_dict(limits)

@@ -1,0 +1,278 @@
+"""The pools of all configured databases and the one way to run a statement in them."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, QueuePool, create_engine
+from sqlalchemy.exc import DBAPIError
+
+from sql_synthesizer import events
+from sql_synthesizer.database.cells import collect
+from sql_synthesizer.database.driver import Driver
+from sql_synthesizer.database.urls import Target, read_url
+from sql_synthesizer.database.watchdog import Watchdog
+from sql_synthesizer.errors import (
+    ConfigurationError,
+    DatabaseUnavailable,
+    PoolTimeout,
+    StatementInvalid,
+    StatementRefused,
+    StatementTimeout,
+    UnknownDatabase,
+)
+from sql_synthesizer.model import Rows
+from sql_synthesizer.settings import DatabaseSettings, Settings
+from sql_synthesizer.telemetry import Telemetry
+
+logger = logging.getLogger("sql_synthesizer.database")
+
+LOG_CHARACTERS = 500
+RECYCLE_SECONDS = 1800
+_QUERY = re.compile(r"[\s(]*(?:select|with|values|table)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    config: DatabaseSettings
+    driver: Driver
+    engine: Engine
+    pool: QueuePool
+    slots: threading.Semaphore
+    size: int
+    redact: Callable[[str], str]
+
+
+class DatabaseManager:
+    """Runs read-only statements in the configured databases. Raises ConfigurationError, all faults together."""
+
+    def __init__(self, databases: Sequence[DatabaseSettings], settings: Settings, telemetry: Telemetry) -> None:
+        self._settings = settings
+        self._telemetry = telemetry
+        self._watchdog = Watchdog()
+        self._connecting = threading.local()
+        self._pools = self._build(databases)
+        self.names = tuple(self._pools)
+        self.default = settings.default_database or next(iter(self.names), "")
+        if self.default and self.default not in self._pools:
+            raise ConfigurationError(f"The default database {self.default!r} is none of: {', '.join(self.names)}.")
+        telemetry.read(events.POOL_IN_USE, lambda: self._levels(lambda pool: pool.pool.checkedout()))
+        telemetry.read(events.POOL_LIMIT, lambda: self._levels(lambda pool: pool.size))
+
+    def config(self, name: str) -> DatabaseSettings:
+        """The settings of a database. Raises UnknownDatabase."""
+        return self._pool(name).config
+
+    def dialect(self, name: str) -> str:
+        """The kind of a database, one of ``events.DATABASE_TYPE``. Raises UnknownDatabase."""
+        return self._pool(name).driver.kind
+
+    def execute(self, name: str, sql: str, *, max_rows: int, deadline: float) -> Rows:
+        """Runs one query; ``deadline`` is on the monotonic clock, in seconds.
+
+        Raises StatementInvalid, StatementRefused, StatementTimeout, PoolTimeout, DatabaseUnavailable, DatabaseFailed.
+        """
+        pool = self._pool(name)
+        _check_query(sql)
+        with self._session(pool, deadline, max_rows) as connection:
+            columns, batches = pool.driver.run(_raw(connection), sql, deadline)
+            with closing(batches):
+                return collect(columns, batches, max_rows, self._settings.byte_cap)
+
+    @contextmanager
+    def connect(self, name: str, timeout: float | None = None) -> Iterator[Connection]:
+        """A pooled read-only connection for ``timeout`` seconds, by default the statement timeout."""
+        seconds = self._settings.statement_timeout if timeout is None else timeout
+        with self._session(self._pool(name), time.monotonic() + seconds, None) as connection:
+            yield connection
+
+    def ping(self, name: str, timeout: float) -> None:
+        """Opens a connection of its own and asks for an answer. Raises DatabaseUnavailable."""
+        pool = self._pool(name)
+        try:
+            raw = pool.driver.connect(timeout)
+            with closing(raw), self._watchdog.limit(time.monotonic() + timeout, pool.driver.stopper(raw)):
+                cursor = raw.cursor()
+                cursor.execute("SELECT 1")
+                cursor.fetchall()
+        except pool.driver.errors as error:
+            self._log(pool, error)
+            raise DatabaseUnavailable from None
+
+    def close(self) -> None:
+        """Closes every idle connection."""
+        for pool in self._pools.values():
+            pool.engine.dispose()
+        self._watchdog.close()
+
+    # --- pools ------------------------------------------------------------------------------
+
+    def _build(self, databases: Sequence[DatabaseSettings]) -> dict[str, _Pool]:
+        faults: list[str] = []
+        pools: dict[str, _Pool] = {}
+        for config in databases:
+            try:
+                pools[config.name] = self._new_pool(config)
+            except ConfigurationError as error:
+                faults.append(f"{config.name}: {error.message} {error.hint}")
+        if faults:
+            raise ConfigurationError("A database cannot be used.\n" + "\n".join(faults))
+        return pools
+
+    def _new_pool(self, config: DatabaseSettings) -> _Pool:
+        target: Target = read_url(config.url.get_secret_value(), self._settings)
+        size = config.pool_size or self._settings.pool_size
+        engine = create_engine(
+            target.engine_url,
+            creator=lambda: target.driver.connect(self._connecting.seconds),
+            poolclass=QueuePool,
+            pool_size=size,
+            max_overflow=0,
+            pool_recycle=RECYCLE_SECONDS,
+            pool_reset_on_return=None,
+        )
+        assert isinstance(engine.pool, QueuePool)  # noqa: S101 - tells the type checker
+        return _Pool(config, target.driver, engine, engine.pool, threading.Semaphore(size), size, target.redact)
+
+    def _pool(self, name: str) -> _Pool:
+        try:
+            return self._pools[name]
+        except KeyError:
+            raise UnknownDatabase(
+                f"There is no database named {name[:64]!r}; known: {', '.join(self._pools) or 'none'}."
+            ) from None
+
+    def _levels(self, level: Callable[[_Pool], int]) -> Iterable[tuple[Mapping[str, str], float]]:
+        sums: Counter[str] = Counter()
+        for pool in self._pools.values():
+            sums[pool.driver.kind] += level(pool)
+        return [({"database_type": type}, total) for type, total in sums.items()]
+
+    # --- one connection ---------------------------------------------------------------------
+
+    @contextmanager
+    def _session(self, pool: _Pool, deadline: float, max_rows: int | None) -> Iterator[Connection]:
+        """A connection in a read-only transaction that ends, at the latest, shortly after the deadline."""
+        connection = self._checkout(pool, deadline, max_rows)
+        raw = _raw(connection)
+        reusable = False
+        try:
+            with self._watchdog.limit(deadline + pool.driver.grace, pool.driver.stopper(raw)) as limit:
+                try:
+                    yield connection
+                finally:
+                    reusable = pool.driver.end(raw)
+            if not reusable:
+                connection.invalidate()
+        except BaseException as error:
+            fault = self._translate(pool, error, fired=limit.fired)
+            lost = not reusable or isinstance(fault, DatabaseUnavailable) or (limit.fired and pool.driver.breaks)
+            if lost or not isinstance(error, Exception):
+                connection.invalidate()
+            if fault is error:
+                raise
+            raise fault from None
+        finally:
+            try:
+                connection.close()
+            finally:
+                pool.slots.release()
+
+    def _checkout(self, pool: _Pool, deadline: float, max_rows: int | None) -> Connection:
+        with self._telemetry.operation(events.CONNECTION_WAIT, database_type=pool.driver.kind) as wait:
+            patience = min(self._settings.pool_wait, deadline - time.monotonic())
+            if not pool.slots.acquire(timeout=max(0.0, patience)):
+                wait.details["timed_out"] = 1
+                raise PoolTimeout
+            try:
+                return self._open(pool, deadline, max_rows)
+            except BaseException:
+                pool.slots.release()
+                raise
+
+    def _open(self, pool: _Pool, deadline: float, max_rows: int | None) -> Connection:
+        """A connection that has just begun a transaction; those that broke while they were idle are replaced."""
+        for left in range(pool.size, -1, -1):
+            connection = self._connect(pool, deadline)
+            try:
+                self._begin(pool, connection, deadline, max_rows)
+            except BaseException as error:
+                connection.invalidate()
+                connection.close()
+                if not isinstance(error, _StaleError):
+                    raise
+                if not left:
+                    break
+            else:
+                return connection
+        raise DatabaseUnavailable
+
+    def _connect(self, pool: _Pool, deadline: float) -> Connection:
+        self._connecting.seconds = max(0.1, min(self._settings.connect_timeout, deadline - time.monotonic()))
+        try:
+            return pool.engine.connect()
+        except DBAPIError as error:
+            self._log(pool, error.orig or error)
+            raise DatabaseUnavailable from None
+
+    def _begin(self, pool: _Pool, connection: Connection, deadline: float, max_rows: int | None) -> None:
+        now = time.monotonic()
+        raw = _raw(connection)
+        patience = min(deadline, now + self._settings.connect_timeout)
+        try:
+            with self._watchdog.limit(patience, pool.driver.stopper(raw)) as limit:
+                pool.driver.begin(raw, max(0.001, deadline - now), max_rows)
+        except pool.driver.errors as error:
+            if limit.fired:
+                raise (StatementTimeout if patience == deadline else DatabaseUnavailable) from None
+            fault = self._translate(pool, error, fired=False)
+            raise (_StaleError if isinstance(fault, DatabaseUnavailable) else fault) from None
+
+    def _translate(self, pool: _Pool, error: BaseException, *, fired: bool) -> BaseException:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if fired and isinstance(error, Exception):
+            return StatementTimeout()
+        if not isinstance(cause, pool.driver.errors):
+            return error
+        fault = pool.driver.fault(cause).error()
+        # What an analyst mistyped is the analyst's business; the driver would quote it.
+        self._log(pool, cause, logging.DEBUG if isinstance(fault, StatementInvalid) else logging.WARNING)
+        return fault
+
+    @staticmethod
+    def _log(pool: _Pool, error: BaseException, level: int = logging.WARNING) -> None:
+        text = " ".join(pool.redact(str(error)).split())[:LOG_CHARACTERS]
+        logger.log(level, "database %s: %s: %s", pool.config.name, type(error).__name__, text)
+
+
+class _StaleError(Exception):
+    """A pooled connection turned out to be broken before it was used."""
+
+
+def _raw(connection: Connection) -> Any:
+    return connection.connection.driver_connection
+
+
+def _check_query(sql: str) -> None:
+    if not _QUERY.match(sql):
+        raise StatementRefused("The statement was refused: only a query, such as SELECT, can be run.")
+    if "\0" in sql or _unwritable(sql):
+        raise StatementInvalid(
+            "The statement holds characters that no database takes.", details={"class": "syntax", "identifier": ""}
+        )
+
+
+def _unwritable(sql: str) -> bool:
+    try:
+        sql.encode()
+    except UnicodeEncodeError:
+        return True
+    return False

@@ -1,0 +1,91 @@
+"""MariaDB and MySQL: streamed results in a read-only transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pymysql
+from pymysql.constants import FIELD_TYPE
+from pymysql.cursors import SSCursor
+
+from sql_synthesizer.database.driver import Batches, batches, milliseconds, shutdown
+from sql_synthesizer.database.faults import Fault, mysql_fault
+
+_AS_TEXT = frozenset({FIELD_TYPE.DATE, FIELD_TYPE.TIME, FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP})
+_TIMESTAMPS = frozenset({FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP})
+
+
+class MysqlDriver:
+    """MariaDB and MySQL through PyMySQL, streamed."""
+
+    grace = 0.5
+    breaks = True
+    errors: tuple[type[Exception], ...] = (pymysql.Error,)
+
+    def __init__(self, kind: str, parameters: dict[str, Any]) -> None:
+        self.kind = kind
+        # Dates stay text: Python's types have no room for zero dates and long times.
+        converters: dict[Any, Any] = {**pymysql.converters.conversions, **dict.fromkeys(_TIMESTAMPS, _with_t)}
+        for code in _AS_TEXT - _TIMESTAMPS:
+            del converters[code]
+        self._parameters = {"charset": "utf8mb4", **parameters, "conv": converters}
+
+    def connect(self, timeout: float) -> Any:
+        """A connection whose session reads only."""
+        raw = pymysql.connect(
+            **{**self._parameters, "connect_timeout": timeout, "read_timeout": timeout, "write_timeout": timeout},
+            autocommit=True,
+        )
+        with raw.cursor() as cursor:
+            cursor.execute("SET SESSION TRANSACTION READ ONLY")
+        return raw
+
+    def begin(self, raw: Any, seconds: float, max_rows: int | None) -> None:
+        """Starts a read-only transaction with a time limit."""
+        # PyMySQL has no public way to change the limit of a read once it is connected.
+        raw._read_timeout = seconds + 2 * self.grace  # noqa: SLF001
+        mariadb = "mariadb" in raw.get_server_info().lower()
+        limit = f"max_statement_time = {seconds:.3f}" if mariadb else f"max_execution_time = {milliseconds(seconds)}"
+        rows = "DEFAULT" if max_rows is None else str(max_rows + 1)
+        with raw.cursor() as cursor:
+            cursor.execute(f"SET SESSION {limit}, sql_select_limit = {rows}")
+            cursor.execute("START TRANSACTION READ ONLY")
+
+    def run(self, raw: Any, sql: str, deadline: float) -> tuple[Sequence[str], Batches]:
+        """Runs one query."""
+        cursor = raw.cursor(SSCursor)
+        cursor.execute(sql)
+        return [column[0] for column in cursor.description or ()], self._rows(raw, cursor, deadline)
+
+    @staticmethod
+    def _rows(raw: Any, cursor: Any, deadline: float) -> Batches:
+        finished = False
+        try:
+            yield from batches(cursor, deadline)
+            finished = True
+        finally:
+            if not finished:
+                # Closing the cursor would read the rest of the result; dropping the connection does not.
+                cursor.connection = None
+                if raw._result is not None:  # noqa: SLF001
+                    raw._result.unbuffered_active = False  # noqa: SLF001
+                raw._force_close()  # noqa: SLF001
+
+    def end(self, raw: Any) -> bool:
+        """Ends the transaction; False when the connection cannot be used again."""
+        if raw.open:
+            raw.rollback()
+        return bool(raw.open)
+
+    def stopper(self, raw: Any) -> Callable[[], None]:
+        """What makes a hanging call return."""
+        return shutdown(raw._sock.fileno())  # noqa: SLF001
+
+    def fault(self, error: Exception) -> Fault:
+        """What an exception means."""
+        return mysql_fault(error)
+
+
+def _with_t(text: object) -> str:
+    return str(text).replace(" ", "T", 1)

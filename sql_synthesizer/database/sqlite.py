@@ -1,0 +1,115 @@
+"""SQLite: a file that exists, opened so that nothing can write to it."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+from urllib.parse import quote
+
+from sqlalchemy import URL
+
+from sql_synthesizer.database.driver import Batches, batches
+from sql_synthesizer.database.faults import Fault, sqlite_fault
+from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.settings import Settings
+
+
+class SqliteDriver:
+    """SQLite through the standard library; only files that exist, opened read-only."""
+
+    kind = "sqlite"
+    grace = 0.0
+    breaks = False
+    errors: tuple[type[Exception], ...] = (sqlite3.Error, sqlite3.Warning)
+    busy_seconds = 1.0
+    cache_kib = 8192
+    limits: ClassVar[dict[int, int]] = {
+        sqlite3.SQLITE_LIMIT_ATTACHED: 0,
+        sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 1000,
+        sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 100,
+        sqlite3.SQLITE_LIMIT_WORKER_THREADS: 0,
+    }
+    actions = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE})
+    # regexp is SQLAlchemy's, in Python: a hostile pattern would hold the interpreter past any deadline.
+    functions = frozenset({"load_extension", "regexp", "fts3_tokenizer"})
+    """Functions that are refused."""
+    pragmas = frozenset(
+        {
+            "table_info",
+            "table_xinfo",
+            "table_list",
+            "foreign_key_list",
+            "index_list",
+            "index_info",
+            "index_xinfo",
+            "read_uncommitted",
+        }
+    )
+
+    def __init__(self, url: URL, settings: Settings) -> None:
+        name = url.database or ""
+        if name in {"", ":memory:"} or name.startswith("file:"):
+            raise ConfigurationError(
+                "A SQLite database must be a file on disk.",
+                hint="Write sqlite:///relative/path or sqlite:////absolute/path.",
+            )
+        self.path = Path(name)
+        if not self.path.is_file():
+            raise ConfigurationError(
+                f"The SQLite file {name} does not exist.", hint="Check the path; it is never created."
+            )
+        self._value_bytes = max(settings.byte_cap, 1_000_000)
+
+    def connect(self, timeout: float) -> sqlite3.Connection:
+        """A connection whose session reads only."""
+        raw = sqlite3.connect(
+            f"file:{quote(str(self.path.absolute()))}?mode=ro",
+            uri=True,
+            timeout=min(timeout, self.busy_seconds),
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        for pragma in ("query_only=ON", "trusted_schema=OFF", "cell_size_check=ON", f"cache_size=-{self.cache_kib}"):
+            raw.execute(f"PRAGMA {pragma}")
+        raw.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        for category, limit in {**self.limits, sqlite3.SQLITE_LIMIT_LENGTH: self._value_bytes}.items():
+            raw.setlimit(category, limit)
+        raw.text_factory = partial(str, encoding="utf-8", errors="replace")
+        raw.set_authorizer(self._authorize)
+        return raw
+
+    def _authorize(self, action: int, first: str | None, second: str | None, *_: object) -> int:
+        if action in self.actions and second not in self.functions:
+            return sqlite3.SQLITE_OK
+        reads = action == sqlite3.SQLITE_PRAGMA and first in self.pragmas
+        return sqlite3.SQLITE_OK if reads else sqlite3.SQLITE_DENY
+
+    def begin(self, raw: sqlite3.Connection, seconds: float, max_rows: int | None) -> None:
+        """A single statement is a transaction of its own."""
+
+    def run(self, raw: sqlite3.Connection, sql: str, deadline: float) -> tuple[Sequence[str], Batches]:
+        """Runs one query."""
+        cursor = raw.execute(sql)
+        return [column[0] for column in cursor.description or ()], self._rows(cursor, deadline)
+
+    @staticmethod
+    def _rows(cursor: sqlite3.Cursor, deadline: float) -> Batches:
+        with contextlib.closing(cursor):
+            yield from batches(cursor, deadline)
+
+    def end(self, raw: sqlite3.Connection) -> bool:
+        """Ends the transaction; False when the connection cannot be used again."""
+        del raw
+        return True
+
+    def stopper(self, raw: sqlite3.Connection) -> Callable[[], None]:
+        """What makes a hanging call return."""
+        return raw.interrupt
+
+    def fault(self, error: Exception) -> Fault:
+        """What an exception means."""
+        return sqlite_fault(error)

@@ -1,0 +1,377 @@
+"""Every error that can leave the service: one tree, each with an HTTP status and a stable reason.
+
+The reasons are label values of metrics, so they are never renamed. ``outcome`` says who has to act:
+only ``failed`` counts as ``success="error"``. ``event`` is the security event that an error of this
+kind is recorded as; the telemetry facade emits it when the innermost open operation closes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+
+class SqlSynthesizerError(Exception):
+    """Root of the tree.
+
+    ``message`` and ``hint`` go to the caller: no secret, DSN, driver text or stack trace may stand in them.
+    ``details`` go to the audit record only.
+    """
+
+    status: ClassVar[int] = 500
+    reason: ClassVar[str] = "internal"
+    outcome: ClassVar[str] = "failed"
+    event: str | None = None
+    default_message: ClassVar[str] = "The service failed to handle the request."
+    default_hint: ClassVar[str] = "Try again; if it persists, give the trace id to the operator."
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        hint: str | None = None,
+        event: str | None = None,
+        details: dict[str, Any] | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        self.message = message or self.default_message
+        self.hint = hint or self.default_hint
+        self.details = details or {}
+        self.retry_after = retry_after
+        if event is not None:
+            self.event = event
+        super().__init__(self.message)
+
+    def body(self, trace_id: str) -> dict[str, Any]:
+        """The JSON body sent to the caller."""
+        return {"reason": self.reason, "message": self.message, "hint": self.hint, "trace_id": trace_id}
+
+
+class UnexpectedError(SqlSynthesizerError):
+    """An exception nobody foresaw; its text stays in the log."""
+
+    event = "unexpected_error"
+
+
+# --- the request is wrong -------------------------------------------------------------------
+
+
+class InvalidRequest(SqlSynthesizerError):
+    """The request does not have the documented form."""
+
+    status = 400
+    reason = "invalid_request"
+    outcome = "invalid"
+    event: str | None = "invalid_request"
+    default_message = "The request does not have the expected form."
+    default_hint = "Compare it with the OpenAPI document at /openapi."
+
+
+class InvalidEncoding(InvalidRequest):
+    """The body is not UTF-8."""
+
+    reason = "invalid_encoding"
+    default_message = "The request body is not valid UTF-8."
+    default_hint = "Send the body as UTF-8 encoded JSON."
+
+
+class InvalidJson(InvalidRequest):
+    """The body is not JSON."""
+
+    reason = "invalid_json"
+    default_message = "The request body is not valid JSON."
+    default_hint = 'Send an object such as {"question": "how many customers"} as application/json.'
+
+
+class QuestionEmpty(InvalidRequest):
+    """The question has no text."""
+
+    reason = "question_empty"
+    default_message = "The question is empty."
+    default_hint = "Ask something about the data, for example: how many customers are there?"
+
+
+class QuestionTooLong(InvalidRequest):
+    """The question or statement is longer than the limit."""
+
+    status = 413
+    reason = "question_too_long"
+    event = "request_too_large"
+    default_message = "The text is longer than the limit."
+    default_hint = "Shorten it, or split it into several questions."
+
+
+class RequestTooLarge(InvalidRequest):
+    """The body is larger than the limit."""
+
+    status = 413
+    reason = "request_too_large"
+    event = "request_too_large"
+    default_message = "The request body is larger than the limit."
+    default_hint = "Send less; the limit is the setting max_body_bytes."
+
+
+class UnknownDatabase(InvalidRequest):
+    """No database of this name is configured."""
+
+    status = 404
+    reason = "unknown_database"
+    default_message = "There is no database of that name."
+    default_hint = "GET /api/schema lists the databases that can be asked."
+
+
+class NotFound(InvalidRequest):
+    """The address or the object does not exist, or belongs to another caller."""
+
+    status = 404
+    reason = "not_found"
+    default_message = "There is nothing at this address."
+    default_hint = "The OpenAPI document at /openapi lists the addresses."
+
+
+class MethodNotAllowed(InvalidRequest):
+    """The address does not take this HTTP method."""
+
+    status = 405
+    reason = "method_not_allowed"
+    default_message = "This address does not take that HTTP method."
+    default_hint = "The OpenAPI document at /openapi lists the methods."
+
+
+class PageExpired(InvalidRequest):
+    """The pages of an answer are no longer kept."""
+
+    status = 410
+    reason = "page_expired"
+    event = None
+    default_message = "The pages of this answer are no longer kept."
+    default_hint = "Ask the question again."
+
+
+class StatementInvalid(InvalidRequest):
+    """The database refused an analyst's statement as wrong (syntax, unknown name, type)."""
+
+    status = 422
+    reason = "statement_invalid"
+    event = None
+    default_message = "The database could not understand the statement."
+    default_hint = "Check the names against GET /api/schema."
+
+
+# --- the caller may not ---------------------------------------------------------------------
+
+
+class AuthenticationRequired(SqlSynthesizerError):
+    """No credentials were given where they are needed."""
+
+    status = 401
+    reason = "authentication_required"
+    outcome = "denied"
+    event = "authentication_failure"
+    default_message = "An API key is required."
+    default_hint = "Send it as 'Authorization: Bearer KEY'; an operator makes one with: sql-synthesizer keys create."
+
+
+class AuthenticationFailed(AuthenticationRequired):
+    """The credentials are wrong, revoked or expired."""
+
+    reason = "authentication_failed"
+    default_message = "The API key is not valid."
+    default_hint = "Check that it is complete and has not been revoked; ask an operator for a new one."
+
+
+class AccessDenied(SqlSynthesizerError):
+    """The caller's role does not allow this."""
+
+    status = 403
+    reason = "access_denied"
+    outcome = "denied"
+    event = "access_denied"
+    default_message = "Your role does not allow this."
+    default_hint = "Ask an operator for a key with a higher role."
+
+
+class CsrfFailed(SqlSynthesizerError):
+    """A browser request came without a valid CSRF token or from another origin."""
+
+    status = 403
+    reason = "csrf_failed"
+    outcome = "denied"
+    event = "csrf_failure"
+    default_message = "The request did not come from this page."
+    default_hint = "Reload the page and try again."
+
+
+class RateLimited(SqlSynthesizerError):
+    """The caller asks faster than its limit."""
+
+    status = 429
+    reason = "rate_limited"
+    outcome = "limited"
+    event = "rate_limit_exceeded"
+    default_message = "Too many requests."
+    default_hint = "Wait for the time that the Retry-After header gives."
+
+
+# --- the question cannot or must not be answered ---------------------------------------------
+
+
+class Declined(SqlSynthesizerError):
+    """The question is not understood well enough to answer it truthfully."""
+
+    status = 422
+    reason = "declined"
+    outcome = "declined"
+    default_message = "I cannot answer this from the data with certainty."
+    default_hint = "Name a table or column of the schema in the question."
+
+    def __init__(self, message: str | None = None, *, suggestions: tuple[str, ...] = (), **kwargs: Any) -> None:
+        super().__init__(message, **kwargs)
+        self.suggestions = suggestions
+
+    def body(self, trace_id: str) -> dict[str, Any]:
+        """As the root's, with questions of the same kind that can be answered."""
+        return {**super().body(trace_id), "suggestions": list(self.suggestions)}
+
+
+class QuestionRefused(SqlSynthesizerError):
+    """The text looks like an attack; ``event`` is the grade that the guard gave it."""
+
+    status = 422
+    reason = "question_refused"
+    outcome = "refused"
+    event = "suspicious_input"
+    default_message = "The text was refused because it looks like an attempt to inject SQL or to steer the model."
+    default_hint = "Say in plain words what you want to know, without SQL fragments or instructions."
+
+
+class StatementRefused(SqlSynthesizerError):
+    """The statement guard did not let the SQL pass."""
+
+    status = 422
+    reason = "statement_refused"
+    outcome = "refused"
+    event = "statement_rejected"
+    default_message = "The statement was refused: only a single read-only query is allowed."
+    default_hint = "Use one SELECT over the tables of the schema and ordinary functions."
+
+
+class Cancelled(SqlSynthesizerError):
+    """The caller went away or took the request back."""
+
+    status = 499
+    reason = "cancelled"
+    outcome = "cancelled"
+    default_message = "The request was cancelled."
+    default_hint = "Ask again."
+
+
+# --- the service failed ----------------------------------------------------------------------
+
+
+class ServiceFailure(SqlSynthesizerError):
+    """Something the service needs did not work; these are ``success="error"``."""
+
+    status = 503
+
+
+class DatabaseUnavailable(ServiceFailure):
+    """The database cannot be reached or broke the connection."""
+
+    reason = "database_unavailable"
+    default_message = "The database cannot be reached."
+    default_hint = "Try again in a minute; operators: see the dependency panel and GET /health."
+
+
+class DatabaseFailed(ServiceFailure):
+    """The database failed while it ran a statement that the service made."""
+
+    status = 502
+    reason = "database_failed"
+    default_message = "The database failed to run the statement."
+    default_hint = "Rephrase the question; operators find the driver's message in the log by trace id."
+
+
+class PoolTimeout(ServiceFailure):
+    """Every connection of the pool is in use and none came free in time."""
+
+    reason = "pool_timeout"
+    default_message = "All database connections are in use."
+    default_hint = "Try again in a moment; operators: raise pool_size or look for slow statements."
+
+
+class StatementTimeout(ServiceFailure):
+    """The statement ran past its deadline and was cancelled in the database."""
+
+    status = 504
+    reason = "statement_timeout"
+    default_message = "The statement took longer than the time limit and was cancelled."
+    default_hint = "Narrow the question, for example by a date or a limit."
+
+
+class ModelUnavailable(ServiceFailure):
+    """The model endpoint failed or did not answer in time, and no fallback could answer."""
+
+    reason = "model_unavailable"
+    default_message = "The language model did not answer, and the rules engine could not answer alone."
+    default_hint = "Try again in a minute, or use simpler words that name a table."
+
+
+class ModelInvalid(ServiceFailure):
+    """The model's reply was not a usable statement, and no fallback could answer."""
+
+    status = 502
+    reason = "model_invalid"
+    default_message = "The language model did not return a usable statement."
+    default_hint = "Rephrase the question, naming the table or column you mean."
+
+
+class CacheUnavailable(ServiceFailure):
+    """The cache failed; it is counted and never reaches a caller."""
+
+    reason = "cache_unavailable"
+    default_message = "The cache cannot be reached."
+    default_hint = "Questions are answered without it; operators: see GET /health."
+
+
+class StoreUnavailable(ServiceFailure):
+    """The service's own state (keys, history, feedback) cannot be read or written."""
+
+    reason = "store_unavailable"
+    default_message = "The service's own state cannot be read or written."
+    default_hint = "Operators: check the state directory or the store's database, and GET /health."
+
+
+class AuditUnavailable(ServiceFailure):
+    """The audit record could not be made durable, so nothing may be answered."""
+
+    reason = "audit_unavailable"
+    default_message = "The audit record cannot be written, so no answer may be given."
+    default_hint = "Operators: check free space and permissions of the audit directory."
+
+
+class Overloaded(ServiceFailure):
+    """As many questions as the server can hold are already running."""
+
+    reason = "overloaded"
+    default_message = "The service is answering as many questions as it can."
+    default_hint = "Try again after the time that the Retry-After header gives."
+
+
+class ConfigurationError(SqlSynthesizerError):
+    """The settings cannot be used; all faults are listed together at start."""
+
+    reason = "configuration"
+    default_message = "The configuration cannot be used."
+    default_hint = "Every setting is described in docs/settings.md."
+
+
+def tree(root: type[SqlSynthesizerError] = SqlSynthesizerError) -> Iterator[type[SqlSynthesizerError]]:
+    """Every error class, the root first."""
+    yield root
+    for child in root.__subclasses__():
+        yield from tree(child)
+
+
+OUTCOME_BY_REASON: dict[str, str] = {"ok": "answered", **{cls.reason: cls.outcome for cls in reversed([*tree()])}}
+"""Reason -> outcome; ``ok`` is the reason of an operation that ended without an error."""

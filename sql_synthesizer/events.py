@@ -1,0 +1,259 @@
+"""What the service reports: operation, event and reading types with their closed vocabularies.
+
+An *operation* has a duration and an outcome, an *event* is a fact, a *reading* is a level that is looked at
+from time to time. ``labels`` may become metric labels, so each has a vocabulary; everything else that is
+worth knowing goes into ``details``, which reach spans, logs and the audit record but never a label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from sql_synthesizer.errors import OUTCOME_BY_REASON
+
+OTHER = "other"
+
+
+class Vocabulary:
+    """The values that a label may take; anything else is reported as ``other``.
+
+    A vocabulary without values is *declared*: its values are names from the configuration (databases, models),
+    added once at start by ``declare`` and bounded by ``LIMIT``.
+    """
+
+    LIMIT = 64
+
+    def __init__(self, name: str, values: Iterable[str] = (), *, declared: bool = False) -> None:
+        self.name = name
+        self.declared = declared
+        self._values: dict[str, str] = {value: value for value in values}
+
+    def declare(self, *values: str) -> None:
+        """Adds configured values; those beyond ``LIMIT`` stay ``other``. Raises TypeError on a closed vocabulary."""
+        if not self.declared:
+            raise TypeError(f"vocabulary {self.name} is closed")
+        for value in values:
+            if len(self._values) < self.LIMIT:
+                self._values[value] = value
+
+    def __contains__(self, value: object) -> bool:
+        return value in self._values
+
+    def __call__(self, value: object) -> str:
+        """The value itself if it is known, else ``other``."""
+        return self._values.get(value, OTHER)  # type: ignore[call-overload,no-any-return]
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Every value that may be exported, without ``other`` unless it is one of the declared words."""
+        return tuple(self._values)
+
+
+OUTCOME = Vocabulary("outcome", dict.fromkeys(OUTCOME_BY_REASON.values()))
+REASON = Vocabulary("reason", OUTCOME_BY_REASON)
+SUCCESS = Vocabulary("success", ("success", "error"))
+QUERY_TYPE = Vocabulary("query_type", ("select", "join", "aggregate", "set", "unknown"))
+DATABASE_TYPE = Vocabulary(
+    "database_type", ("sqlite", "postgresql", "mariadb", "mysql", "trino", "clickhouse", "unknown")
+)
+SOURCE = Vocabulary("source", ("llm", "rules", "cache", "analyst", "none"))
+CACHE_TYPE = Vocabulary("cache_type", ("memory", "redis", "memcached"))
+CACHE_OPERATION = Vocabulary("operation", ("get", "set", "delete"))
+HIT_MISS = Vocabulary("hit_miss", ("hit", "miss", "ok", "error"))
+STAGE = Vocabulary(
+    "stage",
+    (
+        "guard_question",
+        "cache_get",
+        "cache_set",
+        "schema",
+        "synthesize",
+        "guard_statement",
+        "connect",
+        "execute",
+        "settle",
+    ),
+)
+METHOD = Vocabulary("method", ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+ROUTE = Vocabulary("route", declared=True)
+ROUTE_METHODS: dict[str, tuple[str, ...]] = {}
+"""Route -> its methods, filled by ``declare_route``."""
+STATUS = Vocabulary("status", ("2xx", "3xx", "4xx", "5xx"))
+DEPENDENCY = Vocabulary("dependency", declared=True)
+PROVIDER = Vocabulary("provider", declared=True)
+MODEL = Vocabulary("model", declared=True)
+LLM_OUTCOME = Vocabulary("outcome", ("success", "timeout", "error", "rejected", "invalid"))
+TOKEN_DIRECTION = Vocabulary("direction", ("input", "output"))
+RATING = Vocabulary("rating", ("up", "down"))
+SIGNAL = Vocabulary("signal", ("metrics", "traces", "logs", "all"))
+SEVERITY = Vocabulary("severity", ("info", "low", "medium", "high", "critical"))
+SINK = Vocabulary("sink", ("file",))
+VERSION = Vocabulary("version", declared=True)
+
+
+def declare_route(route: str, *methods: str) -> None:
+    """Makes a URL rule a known label value, with the methods it takes."""
+    ROUTE.declare(route)
+    ROUTE_METHODS[route] = methods
+
+
+@dataclass(frozen=True, slots=True)
+class OperationType:
+    """A kind of work with a duration. ``event`` is emitted when it closes, whatever the outcome."""
+
+    name: str
+    labels: tuple[Vocabulary, ...] = ()
+    event: str | None = None
+
+
+HTTP_REQUEST = OperationType("http_request", (METHOD, ROUTE, STATUS))
+QUESTION = OperationType("question", (QUERY_TYPE, DATABASE_TYPE, SOURCE), event="query_execution")
+STAGE_OPERATION = OperationType("stage", (STAGE,))
+CACHE_ACCESS = OperationType("cache", (CACHE_OPERATION, CACHE_TYPE, HIT_MISS))
+LLM_REQUEST = OperationType("llm_request", (PROVIDER, MODEL, LLM_OUTCOME))
+CONNECTION_WAIT = OperationType("connection_wait", (DATABASE_TYPE,))
+AUDIT_SETTLE = OperationType("audit_settle")
+SCHEMA_READ = OperationType("schema_read", (DATABASE_TYPE,), event="schema_access")
+EXPORT = OperationType("export", (DATABASE_TYPE,), event="result_export")
+PAGE_READ = OperationType("page_read", (DATABASE_TYPE,), event="result_export")
+TRACKED_QUERY = OperationType("tracked_query", (QUERY_TYPE, DATABASE_TYPE))
+COMMAND = OperationType("command")
+
+OPERATIONS: dict[str, OperationType] = {
+    op.name: op
+    for op in (
+        HTTP_REQUEST,
+        QUESTION,
+        STAGE_OPERATION,
+        CACHE_ACCESS,
+        LLM_REQUEST,
+        CONNECTION_WAIT,
+        AUDIT_SETTLE,
+        SCHEMA_READ,
+        EXPORT,
+        PAGE_READ,
+        TRACKED_QUERY,
+        COMMAND,
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """A fact. ``severity`` follows the type; audited types are security events and leave a record each."""
+
+    name: str
+    severity: str = "info"
+    audited: bool = False
+    labels: tuple[Vocabulary, ...] = ()
+    help: str = ""
+    aliases: tuple[str, ...] = field(default=())
+
+
+def _security(name: str, severity: str, help: str, *aliases: str) -> EventType:
+    return EventType(name, severity, audited=True, help=help, aliases=aliases)
+
+
+SECURITY_EVENTS: dict[str, EventType] = {
+    event.name: event
+    for event in (
+        _security(
+            "authentication_failure",
+            "medium",
+            "Credentials were missing where they are needed, wrong, revoked or expired.",
+            "api_key_auth_failed",
+            "auth_failure",
+            "login_failed",
+        ),
+        _security(
+            "authentication_success", "info", "A caller proved who it is.", "api_key_auth_success", "login_success"
+        ),
+        _security("credential_change", "medium", "An API key was made, replaced or revoked.", "api_key_created"),
+        _security("access_denied", "medium", "A caller asked for what its role does not allow.", "unauthorized_access"),
+        _security(
+            "csrf_failure", "medium", "A browser request came from elsewhere or without its token.", "csrf_violation"
+        ),
+        _security("rate_limit_exceeded", "low", "A caller went over its rate limit.", "rate_limit_hit"),
+        _security("request_too_large", "low", "A body or text was over its size limit."),
+        _security("invalid_request", "low", "A request did not have the documented form.", "input_validation_failed"),
+        _security("sql_injection_attempt", "high", "A question carried an SQL injection.", "sql_injection"),
+        _security("prompt_injection_attempt", "high", "A question tried to steer the model.", "prompt_injection"),
+        _security("suspicious_input", "low", "A question was refused on weaker evidence.", "suspicious_query"),
+        _security("statement_rejected", "medium", "The statement guard refused an SQL statement.", "query_blocked"),
+        _security("query_execution", "info", "A question or statement ended, with its outcome.", "query_executed"),
+        _security("schema_access", "info", "A caller read the schema."),
+        _security("sensitive_data_access", "medium", "A statement read columns marked sensitive.", "data_access"),
+        _security("result_export", "low", "A caller exported a result."),
+        _security("audit_access", "low", "Someone read the audit record."),
+        _security("audit_verification_failed", "critical", "The audit record does not verify."),
+        _security("unexpected_error", "high", "An exception that nobody foresaw.", "system_error"),
+    )
+}
+
+FEEDBACK = EventType("feedback", labels=(RATING,), help="An analyst rated an answer.")
+FALLBACK = EventType("fallback", labels=(REASON,), help="The rules engine answered because the model did not.")
+COALESCED = EventType("coalesced", help="A question waited for an equal one instead of being worked on twice.")
+LABEL_REFUSED = EventType("label_refused", help="A label value outside its vocabulary became 'other'.")
+TELEMETRY_DROPPED = EventType("telemetry_dropped", labels=(SIGNAL,), help="Facts were dropped at a full queue.")
+TELEMETRY_ERROR = EventType("telemetry_error", labels=(SIGNAL,), help="An observer raised an exception.")
+TELEMETRY_LOST = EventType("telemetry_lost", help="Recorded questions that no metric counted before a kill.")
+AUDIT_RECORDED = EventType("audit_recorded", labels=(SINK,), help="Audit records were made durable.")
+AUDIT_FAILURE = EventType("audit_failure", labels=(SINK,), help="A write of the audit record failed.")
+
+EVENTS: dict[str, EventType] = {
+    **SECURITY_EVENTS,
+    **{
+        event.name: event
+        for event in (
+            FEEDBACK,
+            FALLBACK,
+            COALESCED,
+            LABEL_REFUSED,
+            TELEMETRY_DROPPED,
+            TELEMETRY_ERROR,
+            TELEMETRY_LOST,
+            AUDIT_RECORDED,
+            AUDIT_FAILURE,
+        )
+    },
+}
+
+EVENT_ALIASES: dict[str, str] = {alias: event.name for event in EVENTS.values() for alias in event.aliases}
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingType:
+    """A level that its owner is asked for about once a second."""
+
+    name: str
+    labels: tuple[Vocabulary, ...] = ()
+    help: str = ""
+
+
+POOL_IN_USE = ReadingType("pool_in_use", (DATABASE_TYPE,), "Connections handed out.")
+POOL_LIMIT = ReadingType("pool_limit", (DATABASE_TYPE,), "Connections that may be handed out.")
+QUESTIONS_RUNNING = ReadingType("questions_running", (), "Questions being worked on.")
+QUESTIONS_LIMIT = ReadingType("questions_limit", (), "Questions that may run at once.")
+DEPENDENCY_UP = ReadingType("dependency_up", (DEPENDENCY,), "1 when the last ping succeeded, else 0.")
+AUDIT_FREE_BYTES = ReadingType("audit_free_bytes", (), "Free space of the audit volume.")
+CACHE_ENTRIES = ReadingType("cache_entries", (CACHE_TYPE,), "Entries held in the memory cache.")
+TELEMETRY_QUEUE = ReadingType("telemetry_queue", (), "Facts that wait to be folded.")
+LAST_FOLD = ReadingType("last_fold", (), "When facts were last folded, in Unix time.")
+WORKER_START = ReadingType("worker_start", (), "When this worker started, in Unix time.")
+
+READINGS: dict[str, ReadingType] = {
+    reading.name: reading
+    for reading in (
+        POOL_IN_USE,
+        POOL_LIMIT,
+        QUESTIONS_RUNNING,
+        QUESTIONS_LIMIT,
+        DEPENDENCY_UP,
+        AUDIT_FREE_BYTES,
+        CACHE_ENTRIES,
+        TELEMETRY_QUEUE,
+        LAST_FOLD,
+        WORKER_START,
+    )
+}

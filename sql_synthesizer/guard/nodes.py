@@ -1,0 +1,277 @@
+"""What a statement's tree may consist of: node types, their arguments, functions and sizes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date
+from typing import Any, NoReturn
+
+from sqlglot import exp
+
+from sql_synthesizer.errors import StatementRefused
+from sql_synthesizer.guard import functions
+
+MAX_NODES = 5_000
+MAX_JOINS = 20
+MAX_SET_OPERATIONS = 20
+MAX_UNRELATED_TABLES = 3
+MAX_SIZE_ARGUMENT = 10_000
+MAX_SERIES = 100_000
+MAX_TYPE_SIZE = 65_535
+
+_NODE_NAMES = """
+    Select Union Except Intersect Subquery With CTE From Join Where Group Having Order Ordered Limit Fetch
+    LimitOptions Offset Distinct Alias TableAlias Table Column Identifier Star Values Tuple Lateral Unnest
+    TableSample Window WindowSpec WithinGroup Filter IgnoreNulls RespectNulls Rollup Cube GroupingSets PreWhere
+    Final Literal Boolean Null Paren Neg Not Add Sub Mul Div Mod IntDiv BitwiseAnd BitwiseOr BitwiseXor
+    BitwiseNot BitwiseLeftShift BitwiseRightShift DPipe EQ NEQ GT GTE LT LTE NullSafeEQ NullSafeNEQ Is In
+    Between Like ILike SimilarTo Glob Escape RegexpLike RegexpILike RegexpFullMatch Match MatchAgainst And Or
+    Xor Any All Exists Case If Overlaps Cast TryCast Try CastToStrType DataType DataTypeParam Interval
+    IntervalSpan Var Collate AtTimeZone Bracket Slice Array Struct VarMap Lambda Kwarg Extract Trim StrPosition
+    Substring Overlay Concat ConvertToCharset CharacterSet Introducer National HexString BitString ByteString
+    RawString Chr Pow Sqrt Cbrt Abs JSONExtract JSONExtractScalar JSONBExtract JSONBExtractScalar JSONPath
+    JSONPathRoot JSONPathKey JSONPathSubscript JSONPathWildcard JSONValue JSONObject JSONArray JSONKeyValue
+    JSONObjectAgg JSONArrayAgg JSONBContains JSONBContainsTopKey JSONBContainsAllTopKeys JSONBContainsAnyTopKeys
+    JSONBDeleteAtPath JSONArrayContains ArrayContainsAll ArrayContainedBy ArrayOverlaps ArrayConcat Adjacent
+    Distance ExtendsLeft ExtendsRight GroupConcat ArrayAgg ArgMax ArgMin Quantile Explode StringAgg CurrentDate
+    CurrentTime CurrentTimestamp CurrentDatetime Localtime Localtimestamp UtcDate UtcTime UtcTimestamp Anonymous
+    AnonymousAggFunc CombinedAggFunc ParameterizedAgg CombinedParameterizedAgg
+"""
+NODES = frozenset(getattr(exp, name) for name in _NODE_NAMES.split() if hasattr(exp, name))
+
+_ARGUMENTS: dict[type[exp.Expr], frozenset[str]] = {
+    exp.Select: frozenset(
+        "with_ expressions distinct from_ joins laterals prewhere where group having windows order limit offset".split()
+    ),
+    exp.Table: frozenset("this db alias joins sample ordinality final".split()),
+    exp.Subquery: frozenset("this alias with_ order limit offset joins sample".split()),
+    exp.Join: frozenset("this on using side kind method".split()),
+    exp.With: frozenset({"expressions"}),
+    exp.CTE: frozenset("this alias materialized".split()),
+    exp.Column: frozenset("this table db join_mark".split()),
+    exp.Limit: frozenset({"expression"}),
+}
+_JOIN_WORDS = {"", "LEFT", "RIGHT", "FULL", "INNER", "OUTER", "CROSS", "NATURAL"}
+_TYPES = frozenset(
+    getattr(exp.DType, name)
+    for name in """
+    ARRAY BIGINT BIGDECIMAL BINARY BIT BOOLEAN CHAR DATE DATE32 DATETIME DATETIME2 DATETIME64 DECIMAL DECIMAL32
+    DECIMAL64 DECIMAL128 DECIMAL256 DOUBLE FLOAT INT INT128 INT256 INTERVAL INET IPADDRESS IPPREFIX IPV4 IPV6
+    JSON JSONB LONGTEXT LOWCARDINALITY MAP MEDIUMINT MEDIUMTEXT MONEY NCHAR NUMERIC NULLABLE NVARCHAR ROWVERSION
+    SMALLINT SMALLMONEY STRUCT TEXT TIME TIMETZ TIMESTAMP TIMESTAMPNTZ TIMESTAMPLTZ TIMESTAMPTZ TINYINT TINYTEXT
+    TSVECTOR TSQUERY UBIGINT UINT UINT128 UINT256 USMALLINT UTINYINT UDECIMAL UDOUBLE UMEDIUMINT UUID VARBINARY
+    VARCHAR YEAR FIXEDSTRING INT4RANGE INT8RANGE NUMRANGE TSRANGE TSTZRANGE DATERANGE SERIAL BLOB BPCHAR
+    """.split()
+    if hasattr(exp.DType, name)
+)
+_CALLS = {
+    exp.Anonymous,
+    exp.AnonymousAggFunc,
+    exp.CombinedAggFunc,
+    exp.ParameterizedAgg,
+    exp.CombinedParameterizedAgg,
+}
+_SET_OPERATIONS = {exp.Union, exp.Except, exp.Intersect}
+_WORD = re.compile(r"[^\W\d]\w*\Z")
+_NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\Z", re.IGNORECASE)
+_DIGITS = re.compile(r"[0-9a-f]*\Z", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_WIDE_PATTERN = re.compile(r"\d{4}|\*")
+_STEP = re.compile(r"(\d{1,4}) (hour|day|week|month|quarter|year)s?\Z", re.IGNORECASE)
+_STEP_DAYS = {"hour": 1 / 24, "day": 1, "week": 7, "month": 28, "quarter": 89, "year": 365}
+
+
+def refuse(rule: str, message: str, *, hint: str | None = None, **details: Any) -> NoReturn:
+    """Raises StatementRefused; ``rule`` is a short stable name, the details are cut to 100 characters each."""
+    raise StatementRefused(message, hint=hint, details={"rule": rule, **{k: str(v)[:100] for k, v in details.items()}})
+
+
+def check_nodes(tree: exp.Expr, dialect: str) -> list[exp.Expr]:
+    """Every node of the tree, each of them allowed. Raises StatementRefused. ``dialect`` is sqlglot's name."""
+    nodes: list[exp.Expr] = []
+    joins = set_operations = 0
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        kind = type(node)
+        if kind not in NODES:
+            refuse("node_type", f"{_words(kind)} is not allowed in a statement.", node=kind.__name__)
+        nodes.append(node)
+        if len(nodes) > MAX_NODES:
+            refuse("too_complex", f"The statement has more than {MAX_NODES:,} parts; ask for less at once.")
+        allowed = _ARGUMENTS.get(kind)
+        for key, value in node.args.items():
+            if not value:
+                continue
+            if allowed is not None and key not in allowed:
+                refuse("clause", f"The clause {_clause(key)} is not allowed.", clause=key)
+            if isinstance(value, exp.Expr):
+                waiting.append(value)
+            elif isinstance(value, list):
+                waiting += [child for child in value if isinstance(child, exp.Expr)]
+        if (check := _CHECKS.get(kind)) is not None:
+            check(node)
+        elif kind is exp.Column:
+            _check_column(node, dialect)
+        elif kind in _CALLS:
+            _check_function(node, dialect)
+        joins += kind is exp.Join
+        set_operations += kind in _SET_OPERATIONS
+    if joins > MAX_JOINS or set_operations > MAX_SET_OPERATIONS:
+        refuse("too_many_joins", f"At most {MAX_JOINS} joins and {MAX_SET_OPERATIONS} set operations are allowed.")
+    return nodes
+
+
+def _words(kind: type[exp.Expr]) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).upper()
+
+
+def _clause(key: str) -> str:
+    return key.rstrip("_").replace("_", " ").upper()
+
+
+def _check_select(node: exp.Expr) -> None:
+    joins = node.args.get("joins") or ()
+    unrelated = [j for j in joins if isinstance(j.this, exp.Table) and not j.args.get("on") and not j.args.get("using")]
+    unrelated = [j for j in unrelated if j.args.get("method") != "NATURAL"]
+    if len(unrelated) >= MAX_UNRELATED_TABLES and not node.args.get("where"):
+        refuse("cartesian", "Several tables are combined without any condition; join them ON their keys.")
+
+
+def _check_join(node: exp.Expr) -> None:
+    for key in ("side", "kind", "method"):
+        if (node.args.get(key) or "") not in _JOIN_WORDS:
+            refuse("join_kind", "This kind of join is not allowed; use INNER, LEFT, RIGHT, FULL or CROSS JOIN.")
+
+
+def _check_identifier(node: exp.Expr) -> None:
+    name = node.this
+    if not isinstance(name, str) or not name or (not node.args.get("quoted") and not _WORD.match(name)):
+        refuse("identifier", "A name contains characters that are only allowed inside quotes.")
+    if _CONTROL.search(name):
+        refuse("control_character", "A name contains a control character.")
+
+
+def _check_literal(node: exp.Expr) -> None:
+    if node.args.get("is_string"):
+        if _CONTROL.search(node.this):
+            refuse("control_character", "A text constant contains a control character.")
+    elif not _NUMBER.match(node.this):
+        refuse("number", "A number is not written in a known way; write digits, a point and an exponent only.")
+
+
+def _check_var(node: exp.Expr) -> None:
+    if not _WORD.match(node.name):
+        refuse("identifier", "A word contains characters that are not allowed there.")
+
+
+def _check_digits(node: exp.Expr) -> None:
+    if not _DIGITS.match(node.name):
+        refuse("number", "A hexadecimal or bit constant contains other characters than digits.")
+
+
+def _check_escaped(node: exp.Expr) -> None:
+    if "\\" in node.name or _CONTROL.search(node.name):
+        refuse("escape", "Backslash escapes other than a line break or tab are not allowed in a text constant.")
+
+
+def _check_type(node: exp.Expr) -> None:
+    if node.this not in _TYPES:
+        refuse("type", "A cast to this type is not allowed; use a standard type.", type=getattr(node.this, "name", ""))
+    for size in node.find_all(exp.DataTypeParam):
+        if not isinstance(size.this, exp.Literal | exp.Var) or (size.this.is_int and int(size.name) > MAX_TYPE_SIZE):
+            refuse("type", f"A type's size must be a number of at most {MAX_TYPE_SIZE:,}.")
+
+
+def _check_column(node: exp.Expr, dialect: str) -> None:
+    name = node.args.get("this")
+    if not isinstance(name, exp.Identifier | exp.Star):
+        refuse("column", "A column is not written as a plain name.")
+    if isinstance(name, exp.Identifier) and not name.args.get("quoted") and not node.args.get("table"):
+        session = functions.VALUES_WITHOUT_PARENTHESES.get(dialect, frozenset())
+        if name.name.lower() in session:
+            refuse("session_value", f"{name.name} tells about the session and is not allowed.", name=name.name)
+
+
+def _check_match(node: exp.Expr) -> None:
+    if not isinstance(node.this, exp.Expr) or not all(isinstance(e, exp.Expr) for e in node.expressions):
+        refuse("operator", "The operator @@ needs a value on both sides.")
+
+
+def _check_function(node: exp.Expr, dialect: str) -> None:
+    name = node.name.lower()
+    if name not in functions.ALLOWED[dialect]:
+        shown = node.name[:64] if _WORD.match(node.name) else "of that name"
+        refuse("function", f"The function {shown} is not on the list of allowed functions.", function=name)
+    arguments = node.expressions
+    if (position := functions.SIZED.get(name)) is not None and len(arguments) > position:
+        _check_size(arguments[position], name)
+    elif name in functions.SERIES:
+        _check_series(arguments, name)
+    elif dialect in functions.PATTERNS.get(name, ()):
+        pattern = arguments[0] if arguments else None
+        if not isinstance(pattern, exp.Literal) or not pattern.is_string or _WIDE_PATTERN.search(pattern.name):
+            refuse("result_size", f"The pattern of {name} must be a text constant without large widths.", function=name)
+
+
+def _check_size(size: exp.Expr, name: str) -> None:
+    if not isinstance(size, exp.Literal) or not size.is_int or int(size.name) > MAX_SIZE_ARGUMENT:
+        limit = f"{MAX_SIZE_ARGUMENT:,}"
+        refuse("result_size", f"The size given to {name} must be a number of at most {limit}.", function=name)
+
+
+def _check_series(arguments: list[exp.Expr], name: str) -> None:
+    rows = _series_length([_constant(a) for a in arguments])
+    if rows is None or rows > MAX_SERIES:
+        limit = f"{MAX_SERIES:,}"
+        refuse("result_size", f"The bounds of {name} must be constants that make at most {limit} rows.", function=name)
+
+
+def _constant(node: exp.Expr) -> str | None:
+    while isinstance(node, exp.Cast | exp.Paren | exp.Interval):
+        unit = node.args.get("unit") if isinstance(node, exp.Interval) else None
+        node = node.this
+        if unit is not None and isinstance(node, exp.Literal):
+            return f"{node.name} {unit.name}"
+    if isinstance(node, exp.Neg) and isinstance(node.this, exp.Literal):
+        return f"-{node.this.name}"
+    return node.name if isinstance(node, exp.Literal) else None
+
+
+def _series_length(bounds: list[str | None]) -> float | None:
+    if not 1 <= len(bounds) <= 3 or any(b is None for b in bounds):
+        return None
+    texts = [b for b in bounds if b is not None]
+    texts = ["0", *texts] if len(texts) == 1 else texts
+    try:
+        step = int(texts[2]) if len(texts) == 3 else 1
+        return abs(int(texts[1]) - int(texts[0])) / (abs(step) or 1e-9) + 1
+    except ValueError:
+        return _dates_length(texts)
+
+
+def _dates_length(texts: list[str]) -> float | None:
+    match = _STEP.match(texts[2]) if len(texts) == 3 else _STEP.match("1 day")
+    if match is None or not int(match[1]):
+        return None
+    try:
+        days = abs((date.fromisoformat(texts[1][:10]) - date.fromisoformat(texts[0][:10])).days)
+    except ValueError:
+        return None
+    return days / (int(match[1]) * _STEP_DAYS[match[2].lower()]) + 1
+
+
+_CHECKS: dict[type[exp.Expr], Callable[[exp.Expr], None]] = {
+    exp.Select: _check_select,
+    exp.Join: _check_join,
+    exp.Identifier: _check_identifier,
+    exp.Literal: _check_literal,
+    exp.Var: _check_var,
+    exp.HexString: _check_digits,
+    exp.BitString: _check_digits,
+    exp.ByteString: _check_escaped,
+    exp.National: _check_escaped,
+    exp.DataType: _check_type,
+    exp.MatchAgainst: _check_match,
+}

@@ -1,0 +1,219 @@
+"""The nouns that rooms hand to each other: questions, schemas, statements, rows and answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+Scalar = str | int | float | bool | None
+"""What a result cell is after conversion: JSON's own scalar types (decimals and dates become text)."""
+
+
+SQLGLOT_DIALECT = {
+    "sqlite": "sqlite",
+    "postgresql": "postgres",
+    "mariadb": "mysql",
+    "mysql": "mysql",
+    "trino": "trino",
+    "clickhouse": "clickhouse",
+}
+"""``Schema.dialect`` -> the name that sqlglot has for it."""
+
+
+class Role(StrEnum):
+    """What a caller may do; each role includes those before it."""
+
+    VIEWER = "viewer"  # asks questions
+    ANALYST = "analyst"  # also sends SQL of its own and exports results
+    OPERATOR = "operator"  # also reads metrics, health details and the audit record
+
+    def includes(self, other: Role) -> bool:
+        """Whether this role may do what ``other`` may."""
+        order = list(Role)
+        return order.index(self) >= order.index(other)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: an API key's id, or ``local`` where the service is open on loopback."""
+
+    identity: str
+    role: Role = Role.ANALYST
+    address: str = ""
+    method: str = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """What the service keeps of an API key: not the secret, but its salted digest. Times are Unix times."""
+
+    id: str
+    label: str
+    role: Role
+    salt: str = field(repr=False)
+    digest: str = field(repr=False)
+    created_at: float
+    expires_at: float | None = None
+    revoked_at: float | None = None
+    last_used_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request for an answer. ``deadline`` is on the clock of ``time.monotonic()``, in seconds."""
+
+    text: str
+    database: str
+    caller: Caller
+    max_rows: int
+    deadline: float
+
+    def remaining(self) -> float:
+        """Seconds left until the deadline; never negative."""
+        return max(0.0, self.deadline - time.monotonic())
+
+
+class Kind(StrEnum):
+    """What sort of value a column holds, whatever the database calls its type."""
+
+    INTEGER = "integer"
+    NUMBER = "number"
+    TEXT = "text"
+    DATE = "date"
+    DATETIME = "datetime"
+    TIME = "time"
+    BOOLEAN = "boolean"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column; ``sensitive`` ones are hidden from models, ``shareable`` ones may show values to them."""
+
+    name: str
+    kind: Kind
+    type: str = ""
+    primary_key: bool = False
+    nullable: bool = True
+    sensitive: bool = False
+    shareable: bool = False
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """``columns`` of this table refer to ``target_columns`` of ``target``, pairwise."""
+
+    columns: tuple[str, ...]
+    target: str
+    target_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table or view that may be read. ``name`` is what a statement calls it, without its schema."""
+
+    name: str
+    columns: tuple[Column, ...]
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    schema: str | None = None
+    comment: str = ""
+
+    def column(self, name: str) -> Column | None:
+        """The column of this name, compared without case."""
+        folded = name.casefold()
+        return next((c for c in self.columns if c.name.casefold() == folded), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What one database holds. ``version`` changes when anything in it does."""
+
+    database: str
+    dialect: str
+    tables: tuple[Table, ...]
+    version: str = ""
+
+    def table(self, name: str) -> Table | None:
+        """The table of this name, compared without case."""
+        folded = name.casefold()
+        return next((t for t in self.tables if t.name.casefold() == folded), None)
+
+
+@dataclass(frozen=True, slots=True)
+class ValueMatch:
+    """A cell value that occurs in the data: ``value`` as stored, so that a filter on it is exact."""
+
+    table: str
+    column: str
+    value: str
+
+
+class ValueLookup(Protocol):
+    """Finds where words of a question occur as values; columns marked sensitive are never searched."""
+
+    def find(self, text: str) -> Sequence[ValueMatch]:
+        """The places where ``text`` is a whole cell value, compared without case; at most 20."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """SQL that answers a question, before or after the guard has seen it.
+
+    ``source`` is ``llm``, ``rules``, ``analyst`` or ``cache``. The guard fills the last four fields.
+    """
+
+    sql: str
+    source: str
+    explanation: str = ""
+    query_type: str = "unknown"
+    tables: tuple[str, ...] = ()
+    sensitive: tuple[str, ...] = ()
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A result: ``truncated`` when the row or byte cap cut it."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Scalar, ...], ...]
+    truncated: bool = False
+    byte_count: int = 0
+
+
+@dataclass(slots=True)
+class Answer:
+    """What an analyst gets. ``timings_ms`` maps a stage to milliseconds; ``sensitive`` rows are not kept anywhere."""
+
+    question: str
+    sql: str
+    source: str
+    explanation: str
+    rows: Rows
+    database: str
+    question_id: str
+    trace_id: str
+    sensitive: bool = False
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The reply's fields, in the documented order."""
+        return {
+            "question": self.question,
+            "sql": self.sql,
+            "source": self.source,
+            "explanation": self.explanation,
+            "columns": list(self.rows.columns),
+            "rows": [list(row) for row in self.rows.rows],
+            "row_count": len(self.rows.rows),
+            "truncated": self.rows.truncated,
+            "timings_ms": self.timings_ms,
+            "database": self.database,
+            "question_id": self.question_id,
+            "trace_id": self.trace_id,
+        }

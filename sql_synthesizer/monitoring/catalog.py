@@ -1,0 +1,383 @@
+"""Every metric, once: name, kind, labels, what feeds it, and who watches it.
+
+Client objects, pre-created series, the series budget, alert rules, dashboards, docs and tests are built from
+these rows or checked against them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sql_synthesizer import events
+from sql_synthesizer.errors import OUTCOME_BY_REASON
+from sql_synthesizer.events import EventType, ReadingType, Vocabulary
+from sql_synthesizer.monitoring.metric import Combination, Feed, Label, Metric
+
+PREFIX = "sql_synthesizer_"
+JOB = "sql-synthesizer"
+
+QUERY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
+"""From a cached answer to the longest deadline, with a bound at the 2 s objective."""
+STAGE_BUCKETS = (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+LLM_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+SYNC_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0)
+
+SERIES_BUDGET = 4_000
+"""Series that one instance may export; an alert sits here, the scrape limit above it."""
+
+
+def _label(vocabulary: Vocabulary, key: str | None = None, name: str | None = None) -> Label:
+    return Label(name or vocabulary.name, vocabulary, key or vocabulary.name)
+
+
+def _gauge(name: str, help: str, source: ReadingType | None, watched: str, **options: Any) -> Metric:
+    return Metric(name, "gauge", help, (Feed(source, "level"),), watched, **options)
+
+
+def _allowed_cache(labels: Combination) -> bool:
+    looked_up = labels["hit_miss"] in ("hit", "miss")
+    return labels["hit_miss"] == "error" or looked_up == (labels["operation"] == "get")
+
+
+_QUERY_LABELS = (_label(events.QUERY_TYPE), _label(events.DATABASE_TYPE), _label(events.SUCCESS, "@success"))
+_LLM_LABELS = (_label(events.PROVIDER), _label(events.MODEL))
+_QUERY_SOURCES = (events.QUESTION, events.TRACKED_QUERY)
+_DATABASE = (_label(events.DATABASE_TYPE),)
+
+EVENT_TYPE = Vocabulary("event_type", events.SECURITY_EVENTS)
+UNKNOWN_EVENT = EventType(events.OTHER, help="A security event of a type that the catalogue does not know.")
+
+METRICS: tuple[Metric, ...] = (
+    # the specification's seven
+    Metric(
+        "query_duration_seconds",
+        "histogram",
+        "Time spent processing SQL queries",
+        tuple(Feed(source, "seconds") for source in _QUERY_SOURCES),
+        "HighQueryLatency",
+        unit="seconds",
+        labels=_QUERY_LABELS,
+        buckets=QUERY_BUCKETS,
+    ),
+    Metric(
+        "queries_total",
+        "counter",
+        "Total number of SQL queries processed",
+        tuple(Feed(source) for source in _QUERY_SOURCES),
+        "HighErrorRate",
+        labels=_QUERY_LABELS,
+    ),
+    _gauge(
+        "active_connections",
+        "Number of active database connections",
+        events.POOL_IN_USE,
+        "SqlSynthesizerConnectionPoolSaturated",
+        labels=_DATABASE,
+    ),
+    Metric(
+        "cache_operations_total",
+        "counter",
+        "Total cache operations",
+        (Feed(events.CACHE_ACCESS),),
+        "SqlSynthesizerCacheErrors",
+        labels=(_label(events.CACHE_OPERATION), _label(events.CACHE_TYPE), _label(events.HIT_MISS)),
+        allowed=_allowed_cache,
+    ),
+    Metric(
+        "security_events_total",
+        "counter",
+        "Security events detected",
+        tuple(Feed(event) for event in (*events.SECURITY_EVENTS.values(), UNKNOWN_EVENT)),
+        "SQLInjectionAttempts",
+        labels=(_label(EVENT_TYPE, "@event"), _label(events.SEVERITY, "@severity")),
+        allowed=lambda labels: events.SECURITY_EVENTS[labels["event_type"]].severity == labels["severity"],
+    ),
+    _gauge(
+        "memory_usage_bytes",
+        "Resident memory of the service's processes in bytes",
+        None,
+        "HighMemoryUsage",
+        unit="bytes",
+        mode="livemostrecent",
+        exporter=True,
+    ),
+    _gauge(
+        "cpu_usage_percent",
+        "CPU used by the service's processes, in percent of what they may use (0 to 100)",
+        None,
+        "HighCPUUsage",
+        unit="percent",
+        mode="livemostrecent",
+        exporter=True,
+    ),
+    # questions
+    Metric(
+        "question_outcomes_total",
+        "counter",
+        "Questions by how they ended and where the statement came from",
+        (Feed(events.QUESTION),),
+        "overview: outcomes",
+        labels=(_label(events.OUTCOME, "@outcome"), _label(events.REASON, "@reason"), _label(events.SOURCE)),
+        allowed=lambda labels: OUTCOME_BY_REASON[labels["reason"]] == labels["outcome"],
+    ),
+    Metric(
+        "stage_duration_seconds",
+        "histogram",
+        "Time spent in each stage of a question",
+        (Feed(events.STAGE_OPERATION, "seconds"),),
+        "performance: stages",
+        unit="seconds",
+        labels=(_label(events.STAGE),),
+        buckets=STAGE_BUCKETS,
+    ),
+    _gauge("questions_running", "Questions being worked on", events.QUESTIONS_RUNNING, "overview: saturation"),
+    _gauge("questions_limit", "Questions that may run at once", events.QUESTIONS_LIMIT, "overview: saturation"),
+    Metric(
+        "fallbacks_total",
+        "counter",
+        "Questions that went to the rules engine because the model failed",
+        (Feed(events.FALLBACK),),
+        "dependencies: model",
+        labels=(_label(events.REASON),),
+    ),
+    Metric(
+        "coalesced_questions_total",
+        "counter",
+        "Questions that waited for an equal one instead of being worked on twice",
+        (Feed(events.COALESCED),),
+        "dependencies: cache",
+    ),
+    Metric(
+        "feedback_total",
+        "counter",
+        "Ratings given by analysts",
+        (Feed(events.FEEDBACK),),
+        "business: feedback",
+        labels=(_label(events.RATING),),
+    ),
+    # HTTP
+    Metric(
+        "http_requests_total",
+        "counter",
+        "HTTP requests answered",
+        (Feed(events.HTTP_REQUEST),),
+        "overview: requests",
+        labels=(_label(events.METHOD), _label(events.ROUTE), _label(events.STATUS)),
+        allowed=lambda labels: labels["method"] in events.ROUTE_METHODS.get(labels["route"], ()),
+    ),
+    Metric(
+        "http_request_duration_seconds",
+        "histogram",
+        "Time to answer an HTTP request",
+        (Feed(events.HTTP_REQUEST, "seconds"),),
+        "overview: requests",
+        unit="seconds",
+        labels=(_label(events.ROUTE),),
+        buckets=QUERY_BUCKETS,
+    ),
+    Metric(
+        "errors_total",
+        "counter",
+        "HTTP requests that ended in an error, by reason",
+        (Feed(events.HTTP_REQUEST, "errors"),),
+        "overview: errors",
+        labels=(_label(events.REASON, "@reason"),),
+        allowed=lambda labels: labels["reason"] != "ok",
+    ),
+    # dependencies
+    _gauge(
+        "dependency_up",
+        "1 when the last health check of the dependency succeeded, else 0",
+        events.DEPENDENCY_UP,
+        "SqlSynthesizerDependencyDown",
+        labels=(_label(events.DEPENDENCY),),
+        mode="livemin",
+    ),
+    _gauge(
+        "connection_pool_limit",
+        "Connections that may be in use at once",
+        events.POOL_LIMIT,
+        "SqlSynthesizerConnectionPoolExhausted",
+        labels=_DATABASE,
+    ),
+    Metric(
+        "connection_wait_seconds",
+        "histogram",
+        "Time spent waiting for a database connection",
+        (Feed(events.CONNECTION_WAIT, "seconds"),),
+        "dependencies: pool",
+        unit="seconds",
+        labels=_DATABASE,
+        buckets=STAGE_BUCKETS,
+    ),
+    Metric(
+        "connection_timeouts_total",
+        "counter",
+        "Times that no database connection came free in time",
+        (Feed(events.CONNECTION_WAIT, "timed_out"),),
+        "dependencies: pool",
+        labels=_DATABASE,
+    ),
+    _gauge(
+        "cache_entries",
+        "Answers held by the memory cache",
+        events.CACHE_ENTRIES,
+        "dependencies: cache",
+        labels=(_label(events.CACHE_TYPE),),
+    ),
+    Metric(
+        "llm_requests_total",
+        "counter",
+        "Calls of the language model",
+        (Feed(events.LLM_REQUEST),),
+        "SqlSynthesizerLLMFailures",
+        labels=(*_LLM_LABELS, _label(events.LLM_OUTCOME)),
+    ),
+    Metric(
+        "llm_request_duration_seconds",
+        "histogram",
+        "Time that a call of the language model took",
+        (Feed(events.LLM_REQUEST, "seconds"),),
+        "dependencies: model",
+        unit="seconds",
+        labels=_LLM_LABELS,
+        buckets=LLM_BUCKETS,
+    ),
+    Metric(
+        "llm_tokens_total",
+        "counter",
+        "Tokens sent to and received from the language model",
+        (
+            Feed(events.LLM_REQUEST, "input_tokens", {"direction": "input"}),
+            Feed(events.LLM_REQUEST, "output_tokens", {"direction": "output"}),
+        ),
+        "dependencies: model",
+        labels=(*_LLM_LABELS, _label(events.TOKEN_DIRECTION)),
+    ),
+    Metric(
+        "llm_cost_usd_total",
+        "counter",
+        "US dollars spent on the language model, at the configured prices",
+        (Feed(events.LLM_REQUEST, "cost_usd"),),
+        "SqlSynthesizerLLMSpend",
+        labels=_LLM_LABELS,
+    ),
+    Metric(
+        "llm_unpriced_requests_total",
+        "counter",
+        "Calls of the language model whose cost is unknown because no price is configured",
+        (Feed(events.LLM_REQUEST, "unpriced"),),
+        "dependencies: model",
+        labels=_LLM_LABELS,
+    ),
+    Metric(
+        "llm_sent_bytes_total",
+        "counter",
+        "Bytes of prompt that left for the language model",
+        (Feed(events.LLM_REQUEST, "sent_bytes"),),
+        "security: what leaves",
+        unit="bytes",
+        labels=_LLM_LABELS,
+    ),
+    # audit record
+    Metric(
+        "audit_records_total",
+        "counter",
+        "Audit records made durable",
+        (Feed(events.AUDIT_RECORDED),),
+        "security: audit",
+        labels=(_label(events.SINK),),
+    ),
+    Metric(
+        "audit_write_failures_total",
+        "counter",
+        "Failed writes of the audit record",
+        (Feed(events.AUDIT_FAILURE),),
+        "SqlSynthesizerAuditWriteFailures",
+        labels=(_label(events.SINK),),
+    ),
+    Metric(
+        "audit_settle_duration_seconds",
+        "histogram",
+        "Time that a request waited for its audit records to be durable",
+        (Feed(events.AUDIT_SETTLE, "seconds"),),
+        "security: audit",
+        unit="seconds",
+        buckets=SYNC_BUCKETS,
+    ),
+    _gauge(
+        "audit_free_bytes",
+        "Free space of the audit volume",
+        events.AUDIT_FREE_BYTES,
+        "SqlSynthesizerAuditVolumeFilling",
+        unit="bytes",
+        mode="livemin",
+    ),
+    # the monitoring itself
+    Metric(
+        "telemetry_dropped_total",
+        "counter",
+        "Facts dropped because the telemetry queue was full",
+        (Feed(events.TELEMETRY_DROPPED),),
+        "SqlSynthesizerTelemetryDropping",
+        labels=(Label("signal", events.SIGNAL, "signal"),),
+    ),
+    Metric(
+        "telemetry_errors_total",
+        "counter",
+        "Exceptions raised by a telemetry observer",
+        (Feed(events.TELEMETRY_ERROR),),
+        "monitoring health: observers",
+        labels=(Label("signal", events.SIGNAL, "signal"),),
+    ),
+    Metric(
+        "telemetry_lost_total",
+        "counter",
+        "Questions in the audit record that no metric has counted, found at start after a kill",
+        (Feed(events.TELEMETRY_LOST),),
+        "monitoring health: loss",
+    ),
+    _gauge(
+        "telemetry_last_fold_timestamp_seconds",
+        "When the slowest worker last folded its facts, in Unix time",
+        events.LAST_FOLD,
+        "SqlSynthesizerTelemetryStalled",
+        unit="seconds",
+        mode="livemin",
+    ),
+    _gauge("telemetry_queue_facts", "Facts that wait to be folded", events.TELEMETRY_QUEUE, "monitoring health: queue"),
+    Metric(
+        "label_values_refused_total",
+        "counter",
+        "Label values outside their vocabulary that were exported as 'other'",
+        (Feed(events.LABEL_REFUSED),),
+        "monitoring health: labels",
+    ),
+    _gauge(
+        "app_up",
+        "1 when the application answered its last liveness check, else 0",
+        None,
+        "SqlSynthesizerDown",
+        mode="livemostrecent",
+        exporter=True,
+    ),
+    _gauge(
+        "worker_start_time_seconds",
+        "When the youngest worker started, in Unix time",
+        events.WORKER_START,
+        "SqlSynthesizerRestarting",
+        unit="seconds",
+        mode="livemax",
+    ),
+    _gauge(
+        "build_info",
+        "1, with the version as a label",
+        None,
+        "overview: version",
+        labels=(Label("version", events.VERSION, "version"),),
+        mode="livemostrecent",
+        exporter=True,
+    ),
+)
+
+BY_NAME: dict[str, Metric] = {PREFIX + metric.name: metric for metric in METRICS}

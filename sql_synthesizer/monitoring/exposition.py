@@ -1,0 +1,252 @@
+"""Serving metrics: content negotiation, and the exporter, a process of its own that owns METRICS_PORT.
+
+A scrape of the exporter never holds a web worker, and a hung application is seen from outside: the exporter
+calls its liveness address and exports the answer. Started as ``python -m sql_synthesizer.monitoring.exposition``.
+"""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import choose_encoder, gzip_accepted
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+
+from sql_synthesizer import __version__, events, settings
+from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.monitoring import metrics, multiprocess
+from sql_synthesizer.monitoring.resources import ProcessTree
+from sql_synthesizer.settings import Settings
+
+CONNECTIONS = 8
+"""Connections that the exporter serves at once; further ones are closed."""
+REQUEST_LIMIT = 10.0
+"""Seconds after which a connection is cut, however slowly its other end reads or writes."""
+PROBE_INTERVAL = 5.0
+PROBE_LIMIT = 1.0
+PARENT_INTERVAL = 0.25
+
+_logger = logging.getLogger(__name__)
+
+
+def render(accept: str | None, source: Collector | None = None) -> tuple[bytes, str]:
+    """(body, content type) of all metrics, in the newest format that the ``Accept`` header asks for.
+
+    Raises TimeoutError when the shared directory is locked for too long.
+    """
+    encode, content_type = choose_encoder(accept or "")
+    return encode(source if source is not None else metrics.current()), content_type
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, address: tuple[str, int], source: Collector) -> None:
+        self.source = source
+        self._open: dict[Any, float] = {}
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
+        super().__init__(address, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if len(self._open) >= CONNECTIONS:
+            self.shutdown_request(request)
+            return
+        self._open[request] = time.monotonic()
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Cuts connections that last too long; called between two polls."""
+        now = time.monotonic()
+        for request, since in list(self._open.items()):
+            if now - since > REQUEST_LIMIT:
+                self._cut(request)
+
+    @staticmethod
+    def _cut(request: Any) -> None:
+        try:
+            request.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # already gone
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        _logger.debug("a scrape was broken off")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = 5
+    server_version = "sql-synthesizer"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path == "/metrics":
+            self._metrics()
+        elif path == "/health/live":
+            self._reply(200, "application/json", b'{"status":"alive"}')
+        else:
+            self._reply(404, "text/plain; charset=utf-8", b"There is /metrics and /health/live.\n")
+
+    def _not_allowed(self) -> None:
+        self._reply(405, "text/plain; charset=utf-8", b"Only GET is served.\n", Allow="GET")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("do_"):  # every other method, known or not
+            return self._not_allowed
+        raise AttributeError(name)
+
+    def _metrics(self) -> None:
+        try:
+            body, content_type = render(self.headers.get("Accept"), self.server.source)
+        except Exception:
+            _logger.exception("the metrics cannot be collected")
+            self._reply(500, "text/plain; charset=utf-8", b"The metrics cannot be collected; see the log.\n")
+            return
+        if gzip_accepted(self.headers.get("Accept-Encoding", "")):
+            self._reply(200, content_type, gzip.compress(body, 1), **{"Content-Encoding": "gzip"})
+        else:
+            self._reply(200, content_type, body)
+
+    def _reply(self, status: int, content_type: str, body: bytes, **headers: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Scrapes are not logged."""
+
+
+class _Service(Collector):
+    """What all processes of the service have counted, then the exporter's own process metrics."""
+
+    def __init__(self) -> None:
+        self._own = CollectorRegistry()
+        ProcessCollector(namespace="sql_synthesizer_exporter", registry=self._own)
+        PlatformCollector(registry=self._own)
+
+    def collect(self) -> Iterator[Family]:
+        if multiprocess.directory is None:
+            yield from metrics.METRICS_REGISTRY.collect()
+        else:
+            yield from multiprocess.SharedCollector(multiprocess.directory).collect()
+            yield from self._own.collect()
+
+
+class Exporter:
+    """Owns METRICS_PORT. Raises ConfigurationError when the port cannot be had."""
+
+    def __init__(self, config: Settings, parent_pid: int) -> None:
+        self._config = config
+        self._parent_pid = parent_pid
+        self._stop = threading.Event()
+        self._usage = ProcessTree(parent_pid)
+        try:
+            self._server = _Server((config.metrics_host, config.metrics_port), _Service())
+        except OSError as error:
+            raise ConfigurationError(
+                f"The metrics exporter cannot listen on {config.metrics_host} port {config.metrics_port}: "
+                f"{os.strerror(error.errno) if error.errno else 'unusable address'}.",
+                hint="Set METRICS_PORT to a free port, or PROMETHEUS_METRICS_ENABLED=false.",
+            ) from None
+
+    def run(self) -> None:
+        """Serves until ``stop`` is called or the parent process ends."""
+        events.VERSION.declare(__version__)
+        metrics.observer.client("build_info").labels(__version__).set(1)
+        threading.Thread(target=self._server.serve_forever, name="scrapes", daemon=True).start()
+        threading.Thread(target=self._watch, name="watch", daemon=True).start()
+        while not self._stop.wait(PARENT_INTERVAL):
+            if os.getppid() != self._parent_pid:
+                break
+        self._stop.set()
+        self._server.socket.close()
+
+    def stop(self) -> None:
+        """Ends ``run``; may be called from a signal handler."""
+        self._stop.set()
+
+    def _watch(self) -> None:
+        up, memory, cpu = (metrics.observer.client(n) for n in ("app_up", "memory_usage_bytes", "cpu_usage_percent"))
+        while not self._stop.is_set():
+            up.set(float(alive(self._config.host, self._config.port)))
+            resident, percent = self._usage.sample()
+            memory.set(resident)
+            cpu.set(percent)
+            self._stop.wait(PROBE_INTERVAL)
+
+
+def alive(host: str, port: int, limit: float = PROBE_LIMIT) -> bool:
+    """Whether the application answers its liveness address within ``limit`` seconds."""
+    deadline = time.monotonic() + limit
+    connection = http.client.HTTPConnection(_reachable(host), port, timeout=limit)
+    try:
+        connection.connect()
+        connection.sock.settimeout(max(0.01, deadline - time.monotonic()))
+        connection.request("GET", "/health/live")
+        return connection.getresponse().status == http.HTTPStatus.OK and time.monotonic() <= deadline
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _reachable(host: str) -> str:
+    """Where a server that listens on ``host`` can be called from this machine."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    return ("::1" if address.version == 6 else "127.0.0.1") if address.is_unspecified else host
+
+
+def main(config: Settings, parent_pid: int) -> int:
+    """Runs the exporter; the exit code is 2 when it cannot start."""
+    if not config.metrics_enabled:
+        return 0
+    try:
+        exporter = Exporter(config, parent_pid)
+    except ConfigurationError as error:
+        sys.stderr.write(f"{error.message} {error.hint}\n")
+        return 2
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: exporter.stop())
+    exporter.run()
+    return 0
+
+
+def _start() -> int:
+    """``python -m …exposition [PARENT_PID]``; the parent is the process that started it unless given."""
+    try:
+        config = settings.load()
+    except ConfigurationError as error:
+        sys.stderr.write(f"{error.message}\n")
+        return 2
+    return main(config, int(sys.argv[1]) if len(sys.argv) > 1 else os.getppid())
+
+
+if __name__ == "__main__":
+    sys.exit(_start())

@@ -1,0 +1,157 @@
+"""Health: pings registered by whoever owns a dependency, run in the background and cached.
+
+Liveness depends on nothing. Readiness needs every required dependency, and turns first when the process drains.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sql_synthesizer import events
+from sql_synthesizer.telemetry import Telemetry
+
+INTERVAL = 5.0
+"""Seconds between two rounds of pings."""
+LIMIT = 2.0
+"""Seconds that a ping may take; one that takes longer has failed."""
+
+Ping = Callable[[float], object]
+Reply = tuple[int, dict[str, Any]]
+
+_logger = logging.getLogger(__name__)
+
+
+class _Check:
+    """One dependency. ``up`` is None until its first ping has ended or run out of time."""
+
+    def __init__(self, name: str, ping: Ping, *, required: bool) -> None:
+        self.name = name
+        self.required = required
+        self.up: bool | None = None
+        self._ping = ping
+        self._thread: threading.Thread | None = None
+        self._passed = False
+        self._error = ""
+
+    def begin(self, limit: float) -> None:
+        """Starts a ping, unless the one before still hangs."""
+        if self._thread is None or not self._thread.is_alive():
+            self._passed, self._error = False, "no answer in time"
+            self._thread = threading.Thread(target=self._run, args=(limit,), name=f"ping-{self.name}", daemon=True)
+            self._thread.start()
+
+    def end(self, deadline: float) -> None:
+        """Waits for the ping until ``deadline`` (monotonic) and notes how it went."""
+        if self._thread is not None:
+            self._thread.join(max(0.0, deadline - time.monotonic()))
+        up = self._passed and self._thread is not None and not self._thread.is_alive()
+        if up and self.up is False:
+            _logger.info("%s is up again", self.name)
+        elif not up and self.up is not False:
+            _logger.warning("%s is down: %s", self.name, self._error)
+        self.up = up
+
+    def _run(self, limit: float) -> None:
+        began = time.monotonic()
+        try:
+            self._ping(limit)
+            self._passed = time.monotonic() - began <= limit
+        except Exception as error:  # noqa: BLE001  # whatever it is, the dependency is down
+            self._error = type(error).__name__
+
+    @property
+    def word(self) -> str:
+        """What is said about it outside; never an exception's text."""
+        if self.up:
+            return "healthy"
+        return "unhealthy" if self.required else "degraded"
+
+
+class Health:
+    """The checks of one process. ``interval`` and ``limit`` are seconds."""
+
+    def __init__(self, facade: Telemetry, *, interval: float = INTERVAL, limit: float = LIMIT) -> None:
+        self._checks: dict[str, _Check] = {}
+        self._interval = interval
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._draining = False
+        facade.read(events.DEPENDENCY_UP, self._levels)
+
+    def register(self, name: str, ping: Ping, *, required: bool) -> None:
+        """Adds a dependency. ``ping`` takes its time limit in seconds and raises when the dependency is not usable."""
+        events.DEPENDENCY.declare(name)
+        self._checks[name] = _Check(name, ping, required=required)
+
+    def start(self) -> None:
+        """Starts the background rounds; does nothing when they run."""
+        if self._thread is None or not self._thread.is_alive():
+            self._stop.clear()
+            self._thread = threading.Thread(target=self._run, name="health", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Ends the background rounds."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(self._limit + 1)
+            self._thread = None
+
+    def start_draining(self) -> None:
+        """From now on the process is not ready: it ends what it has and takes nothing new."""
+        self._draining = True
+
+    def live(self) -> Reply:
+        """The process answers, whatever it depends on does."""
+        return 200, {"status": "alive"}
+
+    def ready(self) -> Reply:
+        """Whether requests should be sent here: 200, or 503 with the reasons."""
+        reasons = ["draining"] if self._draining else []
+        reasons += [f"{check.name} is unhealthy" for check in self._known() if check.required and not check.up]
+        return (503, {"status": "not ready", "reasons": reasons}) if reasons else (200, {"status": "ready"})
+
+    def report(self) -> Reply:
+        """Every check: 503 when a required one fails; without an optional one the service is degraded (200)."""
+        checks = {check.name: check.word for check in self._known()}
+        words = set(checks.values())
+        status = next((word for word in ("unhealthy", "degraded") if word in words), "healthy")
+        body = {"status": status, "timestamp": datetime.now(UTC).isoformat(), "checks": checks}
+        return 503 if status == "unhealthy" else 200, body
+
+    def check(self) -> None:
+        """Runs one round: every ping at once, each within the limit."""
+        with self._lock:
+            self._round()
+
+    def _known(self) -> list[_Check]:
+        if any(check.up is None for check in self._checks.values()):
+            with self._lock:
+                if any(check.up is None for check in self._checks.values()):
+                    self._round()
+        return list(self._checks.values())
+
+    def _round(self) -> None:
+        checks = list(self._checks.values())
+        deadline = time.monotonic() + self._limit
+        for check in checks:
+            check.begin(self._limit)
+        for check in checks:
+            check.end(deadline)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self.check()
+            self._stop.wait(self._interval)
+
+    def _levels(self) -> Iterator[tuple[Mapping[str, str], float]]:
+        for check in list(self._checks.values()):
+            if check.up is not None:
+                yield {"dependency": check.name}, float(check.up)

@@ -1,0 +1,80 @@
+"""The shape of a catalogue row: a metric, its labels and what feeds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Literal
+
+from sql_synthesizer.events import EventType, OperationType, ReadingType, Vocabulary
+
+Combination = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A label and where its value comes from.
+
+    ``key`` names a label or detail of the fact, or one of ``@reason``, ``@outcome``, ``@success`` (of an
+    operation) and ``@event``, ``@severity`` (of an event).
+    """
+
+    name: str
+    vocabulary: Vocabulary
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """What a metric is fed from.
+
+    ``value`` is ``count``, ``errors`` (operations whose reason is not ``ok``), ``seconds``, ``level`` or the
+    name of a numeric detail.
+    """
+
+    source: OperationType | EventType | ReadingType | None
+    value: str = "count"
+    fixed: Combination = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One row. ``watched`` names the panel or alert that looks at it, or says why nobody does.
+
+    ``mode`` is how processes are merged: counters and histograms are summed, gauges take one of the
+    ``live`` modes. ``exporter`` rows are set by the metrics exporter, not by workers.
+    """
+
+    name: str
+    kind: Literal["counter", "histogram", "gauge"]
+    help: str
+    feeds: tuple[Feed, ...]
+    watched: str
+    unit: str = ""
+    labels: tuple[Label, ...] = ()
+    buckets: tuple[float, ...] = ()
+    mode: Literal["livesum", "livemax", "livemin", "livemostrecent"] = "livesum"
+    exporter: bool = False
+    allowed: Callable[[Combination], bool] | None = None
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The label names in their order."""
+        return tuple(label.name for label in self.labels)
+
+    def combinations(self, known: Mapping[str, Sequence[str]] | None = None) -> Iterator[tuple[str, ...]]:
+        """Every label set that can be known at start; ``known`` narrows a label to the values in use."""
+        known = known or {}
+        choices = [
+            [value for value in known.get(label.name, label.vocabulary.values) if value in label.vocabulary]
+            for label in self.labels
+        ]
+        for values in product(*choices):
+            if self.allowed is None or self.allowed(dict(zip(self.label_names, values, strict=True))):
+                yield values
+
+    def series(self, known: Mapping[str, Sequence[str]] | None = None) -> int:
+        """How many series the known label sets make."""
+        lines = len(self.buckets) + 3 if self.kind == "histogram" else 1
+        return lines * sum(1 for _ in self.combinations(known))

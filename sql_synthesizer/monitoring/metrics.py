@@ -1,0 +1,267 @@
+"""Metrics: the observer that keeps them, and the names that code outside this product imports.
+
+Importing this file attaches ``observer`` to the process's facade. The decorators report to that facade and start
+its folding thread with the first call, so they work in a process that knows nothing else of this product;
+``get_metrics`` folds what is pending before it renders. A level that nobody reported is absent, not 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import aclosing
+from dataclasses import replace
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.registry import Collector
+
+from sql_synthesizer import events, telemetry
+from sql_synthesizer.events import EventType, OperationType
+from sql_synthesizer.monitoring import catalog, multiprocess
+from sql_synthesizer.monitoring.observer import MetricsObserver
+from sql_synthesizer.monitoring.resources import ProcessTree
+from sql_synthesizer.telemetry import Operation, reason_of
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_logger = logging.getLogger(__name__)
+
+METRICS_REGISTRY = CollectorRegistry()
+"""Where the metrics of this process are kept. In multi-process mode only ``get_metrics`` sees all of them."""
+
+observer = MetricsObserver(METRICS_REGISTRY)
+"""The observer of this process's facade."""
+
+QUERY_DURATION: Histogram = observer.client("query_duration_seconds")
+QUERY_TOTAL: Counter = observer.client("queries_total")
+ACTIVE_CONNECTIONS: Gauge = observer.client("active_connections")
+CACHE_OPERATIONS: Counter = observer.client("cache_operations_total")
+SECURITY_EVENTS: Counter = observer.client("security_events_total")
+MEMORY_USAGE: Gauge = observer.client("memory_usage_bytes")
+CPU_USAGE: Gauge = observer.client("cpu_usage_percent")
+
+for _pair in catalog.BY_NAME[catalog.PREFIX + "security_events_total"].combinations():
+    SECURITY_EVENTS.labels(*_pair)
+
+if multiprocess.directory is None:
+    for _collector in (ProcessCollector, PlatformCollector, GCCollector):
+        _collector(registry=METRICS_REGISTRY)
+
+telemetry.default.observers.append(observer)
+_usage = ProcessTree()
+
+
+def track_query_metrics(query_type: str, database_type: str) -> Callable[[F], F]:
+    """Decorates a function that runs a query: its calls are counted and timed, ``error`` when one raises.
+
+    Plain functions, coroutine functions and both kinds of generator functions can be decorated.
+    """
+    for success in events.SUCCESS.values:
+        labels = (events.QUERY_TYPE(query_type), events.DATABASE_TYPE(database_type), success)
+        QUERY_DURATION.labels(*labels)
+        QUERY_TOTAL.labels(*labels)
+
+    def begin() -> Operation:
+        return _open(events.TRACKED_QUERY, query_type=query_type, database_type=database_type)
+
+    def decorate(function: F) -> F:
+        return cast("F", _tracked(function, begin, _end))
+
+    return decorate
+
+
+def track_cache_metrics(operation: str, cache_type: str) -> Callable[[F], F]:
+    """Decorates a function that uses a cache: a ``get`` that returns None is a miss, one that raises an error.
+
+    Calls of other operations are ``ok`` or ``error``. The same kinds of functions can be decorated as above.
+    """
+    results = ("hit", "miss", "error") if operation == "get" else ("ok", "error")
+    for result in results:
+        CACHE_OPERATIONS.labels(events.CACHE_OPERATION(operation), events.CACHE_TYPE(cache_type), result)
+
+    def begin() -> Operation:
+        return _open(events.CACHE_ACCESS, operation=operation, cache_type=cache_type)
+
+    def end(access: Operation, error: BaseException | None, result: object) -> None:
+        found = results[result is None] if operation == "get" else "ok"
+        access.labels["hit_miss"] = found if error is None else "error"
+        _end(access, error, result)
+
+    def decorate(function: F) -> F:
+        return cast("F", _tracked(function, begin, end))
+
+    return decorate
+
+
+def track_security_event(event_type: str, severity: str) -> None:
+    """Reports a security event. The severity of the metric is the catalogue's; one that differs goes on record.
+
+    Older spellings of a type are accepted; an unknown one is counted as ``other``. Raises AuditUnavailable when
+    an audit record is kept and full.
+    """
+    _start_folding()
+    name = events.EVENT_ALIASES.get(event_type, event_type)
+    known: EventType | None = events.SECURITY_EVENTS.get(name)
+    if known is None:
+        unknown = replace(catalog.UNKNOWN_EVENT, severity=events.SEVERITY(severity))
+        telemetry.default.emit(unknown, event_type=str(event_type)[:64])
+        telemetry.default.emit(events.LABEL_REFUSED)
+    elif severity == known.severity:
+        telemetry.default.emit(known)
+    else:
+        telemetry.default.emit(known, given_severity=str(severity)[:16])
+
+
+async def update_system_metrics(interval: float = 30.0) -> None:
+    """Keeps memory and CPU of this process and its children up to date, every ``interval`` seconds, for ever.
+
+    Under ``serve`` the metrics exporter does this for all processes of the service.
+    """
+    while True:
+        try:
+            await asyncio.to_thread(_set_usage)
+        except Exception as error:  # noqa: BLE001  # whatever the system refuses, the next round may have it
+            _logger.warning("memory and CPU cannot be read: %s", type(error).__name__)
+        await asyncio.sleep(interval)
+
+
+def get_metrics() -> str:
+    """All metrics in Prometheus' text format; in multi-process mode those of all processes, merged."""
+    return generate_latest(current()).decode()
+
+
+def current() -> Collector:
+    """What is to be rendered now: everything pending is folded, and levels are fresh."""
+    telemetry.default.fold(readings=True)
+    if multiprocess.directory is not None:
+        return multiprocess.SharedCollector(multiprocess.directory)
+    _set_usage()
+    return METRICS_REGISTRY
+
+
+def _set_usage() -> None:
+    resident, percent = _usage.sample()
+    MEMORY_USAGE.set(resident)
+    CPU_USAGE.set(percent)
+
+
+_folding_in = 0
+
+
+def _start_folding() -> None:
+    global _folding_in  # noqa: PLW0603  # once a process: threads do not survive a fork
+    if _folding_in != os.getpid():
+        _folding_in = os.getpid()
+        telemetry.default.start()
+
+
+def _open(type: OperationType, **labels: Any) -> Operation:
+    _start_folding()
+    return telemetry.default.operation(type, **labels)
+
+
+def _end(operation: Operation, error: BaseException | None, result: object) -> None:  # noqa: ARG001
+    if error is not None:  # not 'fail': the exceptions of foreign code are no security events of ours
+        operation.error, operation.reason = error, reason_of(error)
+    operation.close()
+
+
+Begin = Callable[[], Operation]
+End = Callable[[Operation, BaseException | None, object], None]
+
+
+def _tracked(function: Callable[..., Any], begin: Begin, end: End) -> Callable[..., Any]:
+    if inspect.iscoroutinefunction(function):
+        return _tracked_coroutine(function, begin, end)
+    if inspect.isasyncgenfunction(function):
+        return _tracked_async_generator(function, begin, end)
+    if inspect.isgeneratorfunction(function):
+        return _tracked_generator(function, begin, end)
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        operation = begin().__enter__()
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            end(operation, error, None)
+            raise
+        end(operation, None, result)
+        return result
+
+    return call
+
+
+def _tracked_coroutine(function: Callable[..., Any], begin: Begin, end: End) -> Callable[..., Any]:
+    @wraps(function)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        operation = begin().__enter__()
+        try:
+            result = await function(*args, **kwargs)
+        except BaseException as error:
+            end(operation, error, None)
+            raise
+        end(operation, None, result)
+        return result
+
+    return call
+
+
+def _tracked_generator(function: Callable[..., Any], begin: Begin, end: End) -> Callable[..., Any]:
+    @wraps(function)
+    def steps(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        started, failure = time.perf_counter_ns(), None
+        try:
+            return (yield from function(*args, **kwargs))
+        except GeneratorExit:  # the caller has had enough
+            raise
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            _report(begin, end, started, failure)
+
+    return steps
+
+
+def _tracked_async_generator(function: Callable[..., Any], begin: Begin, end: End) -> Callable[..., Any]:
+    @wraps(function)
+    async def steps(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        started, failure = time.perf_counter_ns(), None
+        try:
+            async with aclosing(function(*args, **kwargs)) as source:
+                async for item in source:
+                    yield item
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            _report(begin, end, started, failure)
+
+    return steps
+
+
+def _report(begin: Begin, end: End, started: int, failure: BaseException | None) -> None:
+    """Reports a generator at its end: between its steps it must not be the current operation of its caller."""
+    operation = begin().__enter__()
+    elapsed = time.perf_counter_ns() - started
+    operation.started_ns -= elapsed
+    operation._start -= elapsed  # noqa: SLF001
+    end(operation, failure, operation)

@@ -1,0 +1,1 @@
+"""Build time only: writes what is derived from the catalogue, and checks that it is still equal."""

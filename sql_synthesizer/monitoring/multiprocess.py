@@ -1,0 +1,160 @@
+"""Metrics of several processes: each writes files of its own into one directory, a reader merges them.
+
+The client library chooses this mode when ``PROMETHEUS_MULTIPROC_DIR`` is set before it is imported, so ``serve``
+sets the variable for its children. Merging and compaction hold one file lock: without it a reader that lists the
+files while a dead worker's are being folded together sees counters step backwards.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import struct
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import Counter, Gauge, Histogram, values
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.mmap_dict import MmapedDict
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from sql_synthesizer.monitoring import catalog, exemplars
+from sql_synthesizer.monitoring.metric import Metric
+from sql_synthesizer.settings import environment
+
+VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+LOCK_WAIT = 5.0
+"""Seconds to wait for the lock before giving up."""
+_TORN = (OSError, ValueError, RuntimeError, struct.error)
+"""What reading a file raises while its owner is just creating it, or when it is damaged."""
+
+_logger = logging.getLogger(__name__)
+_directory = environment(VARIABLE)
+directory: Path | None = Path(_directory) if _directory and values.ValueClass._multiprocess else None  # noqa: SLF001
+"""The shared directory of this process; None when its metrics are its own."""
+exemplar_file = exemplars.install(directory) if directory else None
+
+
+def client(metric: Metric, registry: CollectorRegistry) -> Any:
+    """The client library's object for a catalogue row."""
+    name = catalog.PREFIX + metric.name
+    if metric.kind == "counter":
+        return Counter(name, metric.help, metric.label_names, unit=metric.unit, registry=registry)
+    if metric.kind == "histogram":
+        return Histogram(
+            name, metric.help, metric.label_names, unit=metric.unit, buckets=metric.buckets, registry=registry
+        )
+    return Gauge(
+        name, metric.help, metric.label_names, unit=metric.unit, multiprocess_mode=metric.mode, registry=registry
+    )
+
+
+def prepare(place: Path) -> None:
+    """Makes the directory, and empties it of what a run before has left; called before any process uses it."""
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with locked(place):
+        for pattern in ("*.db", "exemplars_*", "*.part"):
+            for file in place.glob(pattern):
+                file.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(place: Path) -> Iterator[None]:
+    """Holds the directory's lock. Raises TimeoutError when another process keeps it for more than ``LOCK_WAIT``."""
+    with (place / "lock").open("ab") as file:
+        deadline = time.monotonic() + LOCK_WAIT
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise TimeoutError(f"the lock of {place} was not free for {LOCK_WAIT:g} s") from None
+                time.sleep(0.002)
+        yield
+
+
+def mark_dead(pid: int, place: Path) -> None:
+    """Takes the levels of an ended process out, and folds its counts into the file of all that ended.
+
+    The process must be gone or count nothing any more. Raises TimeoutError when the lock is not free in time;
+    then nothing has changed.
+    """
+    with locked(place):
+        mark_process_dead(pid, str(place))  # type: ignore[no-untyped-call]
+        exemplars.path(place, pid).unlink(missing_ok=True)
+        for kind in ("counter", "histogram"):
+            ended, file = place / f"{kind}_ended.db", place / f"{kind}_{pid}.db"
+            if file.exists():
+                _compact([ended, file] if ended.exists() else [file], ended)
+
+
+def _compact(files: list[Path], target: Path) -> None:
+    totals: dict[str, float] = defaultdict(float)
+    try:
+        for file in files:
+            for key, value, _, _ in MmapedDict.read_all_values_from_file(file):  # type: ignore[no-untyped-call]
+                totals[key] += value
+    except _TORN as error:
+        _logger.warning("metric files of an ended process cannot be read: %s", type(error).__name__)
+        return
+    part = target.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    written = MmapedDict(str(part))  # type: ignore[no-untyped-call]
+    for key, value in totals.items():
+        written.write_value(key, value, 0.0)  # type: ignore[no-untyped-call]
+    written.close()  # type: ignore[no-untyped-call]
+    part.replace(target)
+    for file in files:
+        if file != target:
+            file.unlink()
+
+
+class SharedCollector(Collector):
+    """Everything that the processes of a directory have counted, merged, with units and exemplars."""
+
+    def __init__(self, place: Path) -> None:
+        self._directory = place
+
+    def collect(self) -> Iterable[Family]:
+        """The metric families by name. Raises TimeoutError when the lock is not free in time."""
+        with locked(self._directory):
+            families = _merged(sorted(str(file) for file in self._directory.glob("*.db")))
+            marks = exemplars.read(self._directory)
+        for family in sorted(families, key=lambda family: family.name):
+            row = catalog.BY_NAME.get(family.name) or catalog.BY_NAME.get(family.name + "_total")
+            family.unit = row.unit if row else ""
+            if family.type == "histogram" and marks:
+                family.samples = [
+                    sample._replace(exemplar=marks.get((sample.name, frozenset(sample.labels.items()))))
+                    for sample in family.samples
+                ]
+            yield family
+
+
+def _merged(files: list[str]) -> Iterable[Family]:
+    for _ in range(3):
+        try:
+            return _merge(files)
+        except _TORN:
+            time.sleep(0.005)
+    readable = [file for file in files if _readable(file)]
+    _logger.warning("%d of %d metric files cannot be read and are left out", len(files) - len(readable), len(files))
+    return _merge(readable)
+
+
+def _merge(files: list[str]) -> Iterable[Family]:
+    return list(MultiProcessCollector.merge(files))  # type: ignore[no-untyped-call]
+
+
+def _readable(file: str) -> bool:
+    try:
+        _merge([file])
+    except _TORN:
+        return False
+    return True

@@ -1,0 +1,196 @@
+"""The metrics observer: turns facts into the catalogue's metrics, in batches."""
+
+from __future__ import annotations
+
+import logging
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+from prometheus_client import CollectorRegistry, disable_created_metrics
+
+from sql_synthesizer import events
+from sql_synthesizer.events import OperationType, ReadingType
+from sql_synthesizer.monitoring import catalog, multiprocess
+from sql_synthesizer.monitoring.metric import Feed, Label, Metric
+from sql_synthesizer.telemetry import Fact, Operation
+
+LOGGED_VALUES = 100
+"""Refused label values that are named in the log; later ones are only counted."""
+
+_logger = logging.getLogger(__name__)
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+class MetricsObserver:
+    """Keeps the catalogue's metrics in ``registry``."""
+
+    signal = "metrics"
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self._clients: dict[str, Any] = {}
+        self._feeds: dict[str, list[_Series]] = {}
+        for metric in catalog.METRICS:
+            if metric.kind != "gauge" or metric.labels:
+                self.client(metric.name)
+            for feed in metric.feeds:
+                if feed.source is not None:
+                    self._feeds.setdefault(feed.source.name, []).append(_SERIES[metric.kind](self, metric, feed))
+        self._refused = self.client("label_values_refused_total")
+        self._errors = self.client("telemetry_errors_total").labels("metrics")
+        self._logged: set[object] = set()
+        self._pending: dict[Any, float] = {}
+
+    def client(self, name: str) -> Any:
+        """The client library's object of a catalogue row; ``name`` is without the common prefix."""
+        found = self._clients.get(name)
+        if found is None:
+            found = multiprocess.client(catalog.BY_NAME[catalog.PREFIX + name], self.registry)
+            self._clients[name] = found
+        return found
+
+    def precreate(self, known: Mapping[str, Sequence[str]] | None = None) -> None:
+        """Makes every series that can be known, so that its first increase is seen; ``known`` narrows labels."""
+        for metric in catalog.METRICS:
+            if metric.kind != "gauge" and metric.labels:
+                for values in metric.combinations(known):
+                    self.client(metric.name).labels(*values)
+
+    def fold(self, facts: Sequence[Fact]) -> None:
+        """Takes in a batch; equal increments of a counter are summed before the client library sees them."""
+        marked: set[tuple[Any, int]] = set()
+        for fact in facts:
+            for series in self._feeds.get(fact.type.name, ()):
+                try:
+                    series.take(fact, self._pending, marked)
+                except Exception as error:  # noqa: BLE001  # one bad fact must not cost the rest of the batch
+                    self.add(self._errors, 1)
+                    self._log_once(type(error).__name__, "a fact could not be counted: %s", type(error).__name__)
+        pending, self._pending = self._pending, {}
+        for counter, amount in pending.items():
+            counter.inc(amount)
+        if multiprocess.exemplar_file is not None:
+            multiprocess.exemplar_file.flush()
+
+    def add(self, counter: Any, amount: float) -> None:
+        """Adds to a counter with the batch that is being folded."""
+        self._pending[counter] = self._pending.get(counter, 0.0) + amount
+
+    def refuse(self, metric: Metric, label: Label, value: object) -> None:
+        """Counts a label value outside its vocabulary, and names it in the log the first time."""
+        self.add(self._refused, 1)
+        text = str(value)[:64]
+        self._log_once((label.name, text), "%s: '%s' is no value of label %s", metric.name, text, label.name)
+
+    def close(self) -> None:
+        """Writes the exemplars out."""
+        if multiprocess.exemplar_file is not None:
+            multiprocess.exemplar_file.flush(now=True)
+
+    def _log_once(self, key: object, message: str, *arguments: object) -> None:
+        if key not in self._logged and len(self._logged) < LOGGED_VALUES:
+            self._logged.add(key)
+            _logger.warning(message, *arguments)
+
+
+class _Series:
+    """One feed of one metric; children of the client object are found by the label values as reported."""
+
+    def __init__(self, observer: MetricsObserver, metric: Metric, feed: Feed) -> None:
+        self._observer = observer
+        self._metric = metric
+        self._getters = [_getter(label, feed) for label in metric.labels]
+        self._children: dict[tuple[Any, ...], Any] = {}
+        self._value = feed.value
+
+    def take(self, fact: Any, pending: dict[Any, float], marked: set[tuple[Any, int]]) -> None:
+        raise NotImplementedError
+
+    def child(self, fact: Any) -> Any:
+        raw = tuple([get(fact) for get in self._getters])
+        try:
+            return self._children[raw]
+        except (KeyError, TypeError):  # not met before, or not even hashable
+            return self._resolve(raw)
+
+    def _resolve(self, raw: tuple[Any, ...]) -> Any:
+        client = self._observer.client(self._metric.name)
+        if not raw:
+            return self._children.setdefault(raw, client)
+        values, known = [], True
+        for label, value in zip(self._metric.labels, raw, strict=True):
+            accepted = isinstance(value, str) and (value in label.vocabulary or value == events.OTHER)
+            values.append(value if accepted else events.OTHER)
+            if not accepted:
+                known = False
+                self._observer.refuse(self._metric, label, value)
+        child = client.labels(*values)
+        if known:  # refused values are not kept: there is no bound to how many there are
+            self._children[raw] = child
+        return child
+
+
+class _Count(_Series):
+    def take(self, fact: Any, pending: dict[Any, float], marked: set[tuple[Any, int]]) -> None:
+        amount = self._amount(fact)
+        if amount > 0 and math.isfinite(amount):
+            child = self.child(fact)
+            pending[child] = pending.get(child, 0.0) + amount
+
+    def _amount(self, fact: Any) -> float:
+        if self._value == "count":
+            return 1.0 if isinstance(fact, Operation) else float(fact.count)
+        if self._value == "errors":
+            return float(fact.reason != "ok")
+        return float(fact.details.get(self._value) or 0.0)
+
+
+class _Observe(_Series):
+    def take(self, fact: Any, pending: dict[Any, float], marked: set[tuple[Any, int]]) -> None:
+        child, seconds = self.child(fact), fact.duration_ns / 1e9
+        if fact.trace.sampled:  # one exemplar a bucket and batch is enough, and they are dear
+            bucket = (child, bisect_left(self._metric.buckets, seconds))
+            if bucket not in marked:
+                marked.add(bucket)
+                child.observe(seconds, {"trace_id": fact.trace.trace_id})
+                return
+        child.observe(seconds)
+
+
+class _Set(_Series):
+    def take(self, fact: Any, pending: dict[Any, float], marked: set[tuple[Any, int]]) -> None:
+        self.child(fact).set(fact.value)
+
+
+_SERIES: dict[str, type[_Series]] = {"counter": _Count, "histogram": _Observe, "gauge": _Set}
+
+_SPECIAL: dict[str, Callable[[Any], str]] = {
+    "@reason": lambda fact: cast("str", fact.reason),
+    "@outcome": lambda fact: cast("str", fact.outcome),
+    "@success": lambda fact: "error" if _failed(fact) else "success",
+    "@event": lambda fact: cast("str", fact.type.name),
+    "@severity": lambda fact: cast("str", fact.type.severity),
+}
+
+
+def _failed(operation: Operation) -> bool:
+    """Foreign code that a decorator tracks has errors and no outcomes: there every exception is one."""
+    return operation.outcome == "failed" or (operation.type is events.TRACKED_QUERY and operation.error is not None)
+
+
+def _getter(label: Label, feed: Feed) -> Callable[[Any], Any]:
+    key = label.key
+    if label.name in feed.fixed:
+        fixed = feed.fixed[label.name]
+        return lambda _: fixed
+    if key in _SPECIAL:
+        return _SPECIAL[key]
+    absent = next((word for word in ("unknown", "none") if word in label.vocabulary), None)
+    if isinstance(feed.source, OperationType):
+        return lambda fact: fact.labels.get(key) or fact.details.get(key, absent)
+    if isinstance(feed.source, ReadingType):
+        return lambda fact: fact.labels.get(key, absent)
+    return lambda fact: fact.details.get(key, absent)

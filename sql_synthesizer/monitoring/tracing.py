@@ -1,0 +1,288 @@
+"""Traces: finished OpenTelemetry spans, built from closed operations with the facade's own ids.
+
+Names and attributes follow the semantic conventions 1.44; they are constants of ours because the generative AI
+part has left the packaged ones. A collector that is down costs spans, which are counted, and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event as SpanEvent
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from sql_synthesizer import __version__, events
+from sql_synthesizer.settings import Settings, environment
+from sql_synthesizer.telemetry import Event, Fact, Operation, Telemetry
+
+EXPORT_TIMEOUT = 2.0
+"""Seconds that one export may take, and that closing waits, unless OTEL_EXPORTER_OTLP_TIMEOUT says otherwise."""
+QUEUE = 4_096
+"""Spans that may wait for the collector."""
+BATCH = 512
+DELAY = 1.0
+"""Seconds that spans are gathered before they are sent."""
+HELD_EVENTS = 1_000
+"""Open spans for which security events are held."""
+
+SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
+ERROR_TYPE = "error.type"
+HTTP_REQUEST_METHOD = "http.request.method"
+HTTP_ROUTE = "http.route"
+HTTP_RESPONSE_STATUS_CODE = "http.response.status_code"
+DB_SYSTEM_NAME = "db.system.name"
+DB_NAMESPACE = "db.namespace"
+DB_OPERATION_NAME = "db.operation.name"
+DB_QUERY_TEXT = "db.query.text"
+GEN_AI_OPERATION_NAME = "gen_ai.operation.name"
+GEN_AI_PROVIDER_NAME = "gen_ai.provider.name"
+GEN_AI_REQUEST_MODEL = "gen_ai.request.model"
+GEN_AI_USAGE_INPUT_TOKENS = "gen_ai.usage.input_tokens"
+GEN_AI_USAGE_OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
+OWN = "sql_synthesizer."
+QUESTION_ID = OWN + "question_id"
+OUTCOME = OWN + "outcome"
+
+_CLOSING = frozenset(type.event for type in events.OPERATIONS.values() if type.event)
+"""Events that stand for the end of an operation: its span says the same."""
+
+_logger = logging.getLogger(__name__)
+
+Shape = tuple[str, SpanKind, dict[str, Any]]
+
+
+class TracingObserver:
+    """Sends a span for every closed operation of a sampled trace; security events become span events."""
+
+    signal = "traces"
+
+    def __init__(self, settings: Settings, facade: Telemetry, exporter: SpanExporter | None = None) -> None:
+        self._text = settings.log_text
+        self._sender = _Sender(exporter or _exporter(settings), self._dropped)
+        self._facade = facade
+        self._held: OrderedDict[str, list[SpanEvent]] = OrderedDict()
+        self._scope = InstrumentationScope("sql_synthesizer", __version__, SCHEMA_URL)
+        self._resource = Resource.create(
+            {
+                "service.name": settings.service_name,
+                "service.version": __version__,
+                "service.instance.id": f"{socket.gethostname()}:{os.getpid()}",
+            },
+            SCHEMA_URL,
+        )
+
+    def fold(self, facts: Sequence[Fact]) -> None:
+        """Builds the spans of a batch and queues them."""
+        for fact in facts:
+            if isinstance(fact, Operation):
+                if fact.trace.sampled:
+                    self._sender.put(self._span(fact))
+            elif isinstance(fact, Event) and fact.span_id and fact.trace.sampled:
+                self._hold(fact)
+
+    def close(self) -> None:
+        """Sends what waits, for ``EXPORT_TIMEOUT`` seconds at most."""
+        self._sender.close()
+
+    def _dropped(self, count: int) -> None:
+        self._facade.emit(events.TELEMETRY_DROPPED, count=count, signal=self.signal)
+
+    def _hold(self, event: Event) -> None:
+        """Keeps a security event until its span closes; those of spans that never do make room in time."""
+        if not event.type.audited or event.type.name in _CLOSING:
+            return
+        attributes = {OWN + "severity": event.type.severity}
+        if reason := event.details.get("reason"):
+            attributes[ERROR_TYPE] = str(reason)
+        self._held.setdefault(event.span_id, []).append(SpanEvent(event.type.name, attributes, event.time_ns))
+        if len(self._held) > HELD_EVENTS:
+            self._held.popitem(last=False)
+
+    def _span(self, operation: Operation) -> ReadableSpan:
+        name, kind, attributes = _SHAPES.get(operation.type.name, _internal)(operation)
+        trace = operation.trace
+        attributes[OUTCOME] = operation.outcome
+        if trace.question_id:
+            attributes[QUESTION_ID] = trace.question_id
+        if operation.reason != "ok":
+            attributes[ERROR_TYPE] = operation.reason
+        if self._text:
+            attributes |= _text(operation)
+        failed = operation.outcome == "failed"
+        remote = operation.type is events.HTTP_REQUEST
+        return ReadableSpan(
+            name,
+            context=_context(trace.trace_id, operation.span_id),
+            parent=_context(trace.trace_id, operation.parent_id, remote=remote) if operation.parent_id else None,
+            resource=self._resource,
+            attributes=attributes,
+            events=self._held.pop(operation.span_id, ()),
+            kind=kind,
+            status=Status(StatusCode.ERROR, operation.reason) if failed else Status(StatusCode.UNSET),
+            start_time=operation.started_ns,
+            end_time=operation.started_ns + operation.duration_ns,
+            instrumentation_scope=self._scope,
+        )
+
+
+def _context(trace_id: str, span_id: str, *, remote: bool = False) -> SpanContext:
+    return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=remote, trace_flags=TraceFlags(1))
+
+
+def _own(operation: Operation) -> dict[str, Any]:
+    return {OWN + name: value for name, value in operation.labels.items()}
+
+
+def _internal(operation: Operation) -> Shape:
+    return operation.type.name, SpanKind.INTERNAL, _own(operation)
+
+
+def _http(operation: Operation) -> Shape:
+    method, route = operation.labels.get("method", ""), operation.labels.get("route", "")
+    attributes: dict[str, Any] = {HTTP_REQUEST_METHOD: method, HTTP_ROUTE: route}
+    if "status" in operation.details:
+        attributes[HTTP_RESPONSE_STATUS_CODE] = operation.details["status"]
+    return f"{method} {route}".strip() or "HTTP", SpanKind.SERVER, attributes
+
+
+def _question(operation: Operation) -> Shape:
+    attributes = _own(operation)
+    attributes |= {OWN + key: operation.details[key] for key in ("database", "row_count") if key in operation.details}
+    return "question", SpanKind.INTERNAL, attributes
+
+
+def _stage(operation: Operation) -> Shape:
+    stage = operation.labels.get("stage", "stage")
+    if stage != "execute":
+        return stage, SpanKind.INTERNAL, _own(operation)
+    details = operation.details
+    database = str(details.get("database", ""))
+    attributes = _own(operation) | {
+        DB_SYSTEM_NAME: str(details.get("database_type", "other_sql")),
+        DB_NAMESPACE: database,
+        DB_OPERATION_NAME: "SELECT",
+    }
+    return f"SELECT {database}".strip(), SpanKind.CLIENT, attributes
+
+
+def _cache(operation: Operation) -> Shape:
+    return f"cache {operation.labels.get('operation', '')}".strip(), SpanKind.INTERNAL, _own(operation)
+
+
+def _model(operation: Operation) -> Shape:
+    labels, details = operation.labels, operation.details
+    attributes: dict[str, Any] = {
+        GEN_AI_OPERATION_NAME: "chat",
+        GEN_AI_PROVIDER_NAME: labels.get("provider", ""),
+        GEN_AI_REQUEST_MODEL: labels.get("model", ""),
+        OWN + "llm_outcome": labels.get("outcome", ""),
+    }
+    for name, key in (("input_tokens", GEN_AI_USAGE_INPUT_TOKENS), ("output_tokens", GEN_AI_USAGE_OUTPUT_TOKENS)):
+        if details.get(name) is not None:
+            attributes[key] = details[name]
+    attributes |= {key: value for key, value in details.items() if key.startswith("gen_ai.") and value is not None}
+    return f"{attributes[GEN_AI_OPERATION_NAME]} {attributes[GEN_AI_REQUEST_MODEL]}", SpanKind.CLIENT, attributes
+
+
+_SHAPES: dict[str, Callable[[Operation], Shape]] = {
+    events.HTTP_REQUEST.name: _http,
+    events.QUESTION.name: _question,
+    events.STAGE_OPERATION.name: _stage,
+    events.CACHE_ACCESS.name: _cache,
+    events.LLM_REQUEST.name: _model,
+}
+
+
+def _text(operation: Operation) -> dict[str, str]:
+    found = {}
+    if "sql" in operation.details:
+        found[DB_QUERY_TEXT] = str(operation.details["sql"])[:8_192]
+    if "question" in operation.details:
+        found[OWN + "question"] = str(operation.details["question"])[:8_192]
+    return found
+
+
+def _exporter(settings: Settings) -> SpanExporter:
+    endpoint = None
+    if settings.otlp_endpoint and not environment("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
+        endpoint = f"{settings.otlp_endpoint.rstrip('/')}/v1/traces"
+    given = environment("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT") or environment("OTEL_EXPORTER_OTLP_TIMEOUT")
+    return OTLPSpanExporter(endpoint, timeout=None if given else EXPORT_TIMEOUT)
+
+
+class _Sender:
+    """A bounded queue of spans and the thread that exports them."""
+
+    def __init__(self, exporter: SpanExporter, dropped: Callable[[int], None]) -> None:
+        self._exporter = exporter
+        self._dropped = dropped
+        self._queue: deque[ReadableSpan] = deque()
+        self._wake = threading.Event()
+        self._closing = False
+        self._reachable = True
+        self._thread: threading.Thread | None = None
+        logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)  # it would repeat itself each second
+
+    def put(self, span: ReadableSpan) -> None:
+        """Queues a span; drops and counts it when too many wait. Called by the folding thread alone."""
+        if len(self._queue) >= QUEUE:
+            self._dropped(1)
+            return
+        self._queue.append(span)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="spans", daemon=True)
+            self._thread.start()
+        if len(self._queue) >= BATCH:
+            self._wake.set()
+
+    def close(self) -> None:
+        """Ends the thread; what cannot be sent in time is counted."""
+        deadline = time.monotonic() + EXPORT_TIMEOUT
+        self._closing = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(max(0.0, deadline - time.monotonic()))
+        self._exporter.shutdown()
+        if self._queue:
+            self._dropped(len(self._queue))
+            self._queue.clear()
+
+    def _run(self) -> None:
+        while not self._closing:
+            self._wake.wait(DELAY)
+            self._wake.clear()
+            while self._queue and self._send():
+                pass
+        deadline = time.monotonic() + EXPORT_TIMEOUT
+        while self._queue and self._send() and time.monotonic() < deadline:
+            pass
+
+    def _send(self) -> bool:
+        """Exports one batch; whether the collector took it. A batch that it did not take is not tried again."""
+        batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
+        try:
+            taken = self._exporter.export(batch) is SpanExportResult.SUCCESS
+        except Exception:  # noqa: BLE001  # the collector's trouble is none of the service's
+            taken = False
+        if not taken:
+            self._dropped(len(batch))
+        if taken != self._reachable:
+            self._reachable = taken
+            _logger.log(
+                logging.INFO if taken else logging.WARNING,
+                "the collector of spans is %s",
+                "reachable again" if taken else "not reachable; spans are dropped and counted",
+            )
+        return taken

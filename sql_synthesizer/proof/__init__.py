@@ -1,0 +1,1 @@
+"""Commands that prove what the product claims, and the stand-ins that they need."""

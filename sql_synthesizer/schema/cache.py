@@ -1,0 +1,119 @@
+"""Schemas kept for a while, so that a question does not wait for them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from sql_synthesizer.errors import DatabaseFailed, ServiceFailure, UnknownDatabase
+from sql_synthesizer.model import Schema, ValueLookup
+from sql_synthesizer.schema.reflection import reflect
+from sql_synthesizer.schema.values import NO_VALUES, Connect, ValueIndex
+from sql_synthesizer.settings import DatabaseSettings, Settings
+
+logger = logging.getLogger("sql_synthesizer.schema")
+
+STALE_FACTOR = 10
+"""How many times its normal life a schema is used while the database cannot be read."""
+RETRY_SECONDS = 5.0
+"""How long a stale schema is used before the database is tried again."""
+_DIALECTS = {"clickhousedb": "clickhouse"}
+
+
+@dataclass(slots=True)
+class _Entry:
+    config: DatabaseSettings
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    schema: Schema | None = None
+    read_at: float = 0.0
+    check_at: float = 0.0
+    values: ValueIndex | None = None
+
+
+class SchemaCache:
+    """Schemas of all databases; each is read by one caller at a time and believed for ``schema_ttl`` seconds.
+
+    ``connect`` gives a read-only connection for a name and a number of seconds.
+    """
+
+    def __init__(self, connect: Connect, databases: Sequence[DatabaseSettings], settings: Settings) -> None:
+        self._connect = connect
+        self._settings = settings
+        self._entries = {config.name: _Entry(config) for config in databases}
+
+    def get(self, name: str) -> Schema:
+        """The schema, read anew when it is too old. Raises UnknownDatabase and what connecting raises.
+
+        While the database fails, a schema of up to ten times its normal age is used.
+        """
+        entry = self._entry(name)
+        known = entry.schema
+        if known is not None and time.monotonic() < entry.check_at:
+            return known
+        # Who finds another caller reading waits only when there is nothing to go on with.
+        if not entry.lock.acquire(blocking=known is None):
+            assert known is not None  # noqa: S101 - tells the type checker
+            return known
+        try:
+            if entry.schema is not None and time.monotonic() < entry.check_at:
+                return entry.schema
+            return self._read_or_keep(entry)
+        finally:
+            entry.lock.release()
+
+    def refresh(self, name: str) -> Schema:
+        """Reads the schema now. Raises UnknownDatabase and what connecting raises."""
+        entry = self._entry(name)
+        with entry.lock:
+            return self._read(entry)
+
+    def values(self, name: str) -> ValueLookup:
+        """Where words occur as values; found by a background thread that the first call starts."""
+        entry = self._entry(name)
+        if not self._settings.value_index:
+            return NO_VALUES
+        schema = self.get(name)
+        with entry.lock:
+            current = entry.values
+            life = self._settings.schema_ttl * STALE_FACTOR
+            if current is None or current.version != schema.version or current.age() > life:
+                current = entry.values = ValueIndex(self._connect, schema, previous=current)
+                current.start()
+            return current
+
+    def _entry(self, name: str) -> _Entry:
+        try:
+            return self._entries[name]
+        except KeyError:
+            raise UnknownDatabase from None
+
+    def _read_or_keep(self, entry: _Entry) -> Schema:
+        try:
+            return self._read(entry)
+        except ServiceFailure as error:
+            now = time.monotonic()
+            if entry.schema is None or now - entry.read_at > self._settings.schema_ttl * STALE_FACTOR:
+                raise
+            entry.check_at = now + min(RETRY_SECONDS, self._settings.schema_ttl)
+            logger.warning(
+                "database %s: its schema cannot be read (%s); the last is used", entry.config.name, error.reason
+            )
+            return entry.schema
+
+    def _read(self, entry: _Entry) -> Schema:
+        try:
+            with self._connect(entry.config.name, self._settings.statement_timeout) as connection:
+                dialect = _DIALECTS.get(connection.dialect.name, connection.dialect.name)
+                schema = reflect(connection, entry.config, dialect)
+        except SQLAlchemyError as error:
+            logger.warning("database %s: reading its schema failed: %s", entry.config.name, type(error).__name__)
+            raise DatabaseFailed("The schema of the database cannot be read.") from None
+        entry.schema = schema
+        entry.read_at = time.monotonic()
+        entry.check_at = entry.read_at + self._settings.schema_ttl
+        return schema

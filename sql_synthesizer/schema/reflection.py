@@ -1,0 +1,164 @@
+"""Reading what a database holds."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, inspect, types
+from sqlalchemy.dialects.mysql import TINYINT, YEAR
+from sqlalchemy.dialects.postgresql import DOMAIN
+from sqlalchemy.engine import Inspector
+from sqlalchemy.engine.interfaces import ReflectedColumn, ReflectedForeignKeyConstraint
+from sqlalchemy.exc import CompileError, SQLAlchemyError
+
+from sql_synthesizer.model import Column, ForeignKey, Kind, Schema, Table
+from sql_synthesizer.settings import DatabaseSettings
+
+logger = logging.getLogger("sql_synthesizer.schema")
+
+MAX_TABLES = 500
+MAX_COLUMNS = 200
+COMMENT_CHARACTERS = 500
+SYSTEM_SCHEMAS = frozenset(
+    {"information_schema", "pg_catalog", "pg_toast", "mysql", "performance_schema", "sys", "system"}
+)
+_KINDS: tuple[tuple[type[types.TypeEngine[Any]], Kind], ...] = (
+    (types.Boolean, Kind.BOOLEAN),
+    (types.Integer, Kind.INTEGER),
+    (YEAR, Kind.INTEGER),
+    (types.Numeric, Kind.NUMBER),
+    (types.Float, Kind.NUMBER),
+    (types.DateTime, Kind.DATETIME),
+    (types.Date, Kind.DATE),
+    (types.Time, Kind.TIME),
+    (types.JSON, Kind.OTHER),
+    (types.String, Kind.TEXT),
+    (types.Uuid, Kind.TEXT),
+)
+_TYPE_NOISE = re.compile(r' (?:CHARACTER SET|COLLATE) (?:"[^"]*"|\S+)')
+
+
+def kind_of(type: types.TypeEngine[Any]) -> Kind:
+    """The kind of value that a column type holds."""
+    if isinstance(type, DOMAIN):
+        return kind_of(type.data_type)
+    if isinstance(type, TINYINT) and type.display_width == 1:
+        return Kind.BOOLEAN
+    return next((kind for family, kind in _KINDS if isinstance(type, family)), Kind.OTHER)
+
+
+def reflect(connection: Connection, config: DatabaseSettings, dialect: str) -> Schema:
+    """Reads the tables and views that may be asked; at most 500 of them, of 200 columns each."""
+    inspector = inspect(connection)
+    tables: dict[str, Table] = {}
+    for schema in config.schemas or (None,):
+        if (schema or "").casefold() not in SYSTEM_SCHEMAS:
+            for table in _tables(inspector, schema, config):
+                tables.setdefault(table.name.casefold(), table)
+    names = sorted(tables)
+    if len(names) > MAX_TABLES:
+        logger.warning("database %s: %d tables are left out of its schema", config.name, len(names) - MAX_TABLES)
+    kept = {name: tables[name] for name in names[:MAX_TABLES]}
+    visible = tuple(_with_visible_keys(table, kept) for table in kept.values())
+    version = hashlib.sha256(repr((dialect, visible)).encode()).hexdigest()[:16]
+    return Schema(config.name, dialect, visible, version)
+
+
+def _tables(inspector: Inspector, schema: str | None, config: DatabaseSettings) -> Iterator[Table]:
+    tables = _allowed(inspector.get_table_names(schema), config)
+    if tables:
+        where: dict[str, Any] = {"schema": schema, "filter_names": tables}
+        columns = inspector.get_multi_columns(**where)
+        primary = inspector.get_multi_pk_constraint(**where)
+        foreign = _optional(lambda: inspector.get_multi_foreign_keys(**where))
+        comments = _optional(lambda: inspector.get_multi_table_comment(**where))
+        for name in tables:
+            key = (schema, name)
+            if key in columns:
+                owned = frozenset(primary[key]["constrained_columns"] if primary.get(key) else ())
+                yield Table(
+                    name,
+                    _columns(name, columns[key], owned, config),
+                    tuple(_foreign_key(found) for found in foreign.get(key, ())),
+                    schema,
+                    _comment(comments[key]["text"] if comments.get(key) else None),
+                )
+    for name in _allowed(inspector.get_view_names(schema), config):
+        try:
+            found = inspector.get_columns(name, schema)
+        except SQLAlchemyError:
+            logger.warning("database %s: the view %s cannot be read", config.name, name)
+            continue
+        yield Table(name, _columns(name, found, frozenset(), config), (), schema)
+
+
+def _optional(read: Any) -> Mapping[Any, Any]:
+    """What ``read`` finds, where the database has such a thing."""
+    try:
+        found: Mapping[Any, Any] = read()
+    except NotImplementedError:
+        return {}
+    return found
+
+
+def _allowed(names: Iterable[str], config: DatabaseSettings) -> list[str]:
+    allowed = {name.casefold() for name in config.tables}
+    hidden = {name.casefold() for name in config.hidden}
+    return sorted(
+        name
+        for name in names
+        if (not allowed or name.casefold() in allowed)
+        and name.casefold() not in hidden
+        and not name.startswith("sqlite_")
+    )[: MAX_TABLES + 1]
+
+
+def _columns(
+    table: str, found: Iterable[ReflectedColumn], primary: frozenset[str], config: DatabaseSettings
+) -> tuple[Column, ...]:
+    sensitive = {name.casefold() for name in config.sensitive}
+    shareable = {name.casefold() for name in config.shareable}
+    columns = []
+    for column in list(found)[:MAX_COLUMNS]:
+        name = str(column["name"])
+        path = f"{table}.{name}".casefold()
+        columns.append(
+            Column(
+                name=name,
+                kind=kind_of(column["type"]),
+                type=_type_name(column["type"]),
+                primary_key=name in primary,
+                nullable=bool(column.get("nullable", True)) and name not in primary,
+                sensitive=path in sensitive,
+                shareable=path in shareable and path not in sensitive,
+                comment=_comment(column.get("comment")),
+            )
+        )
+    return tuple(columns)
+
+
+def _type_name(type: types.TypeEngine[Any]) -> str:
+    try:
+        return "" if isinstance(type, types.NullType) else _TYPE_NOISE.sub("", str(type))
+    except CompileError:
+        return type.__class__.__name__
+
+
+def _comment(text: str | None) -> str:
+    return (text or "")[:COMMENT_CHARACTERS]
+
+
+def _foreign_key(found: ReflectedForeignKeyConstraint) -> ForeignKey:
+    return ForeignKey(tuple(found["constrained_columns"]), found["referred_table"], tuple(found["referred_columns"]))
+
+
+def _with_visible_keys(table: Table, tables: Mapping[str, Table]) -> Table:
+    """The table without foreign keys to what may not be read, the rest in a fixed order."""
+    keys = {key for key in table.foreign_keys if key.target.casefold() in tables}
+    ordered = sorted(keys, key=lambda key: (key.columns, key.target))
+    return replace(table, foreign_keys=tuple(ordered))

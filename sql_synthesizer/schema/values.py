@@ -1,0 +1,115 @@
+"""An index of the short text values in a database, so that a filter uses a value as it is stored."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import sqlalchemy
+from sqlalchemy import Connection, String, cast, func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from sql_synthesizer.errors import SqlSynthesizerError
+from sql_synthesizer.model import Kind, Schema, Table, ValueLookup, ValueMatch
+
+logger = logging.getLogger("sql_synthesizer.schema")
+
+VALUES_PER_COLUMN = 2_000
+VALUES_IN_ALL = 200_000
+VALUE_CHARACTERS = 64
+BUILD_SECONDS = 5.0
+WAIT_SECONDS = 1.0
+MATCHES = 20
+
+
+class Connect(Protocol):
+    """What gives connections to databases."""
+
+    def __call__(self, name: str, timeout: float, /) -> AbstractContextManager[Connection]:
+        """A read-only connection to the database of this name, for at most ``timeout`` seconds."""
+        ...
+
+
+class _NoValues:
+    def find(self, text: str) -> Sequence[ValueMatch]:
+        """Nothing."""
+        del text
+        return ()
+
+
+NO_VALUES: ValueLookup = _NoValues()
+"""Finds nothing."""
+
+
+class ValueIndex:
+    """The distinct short values of the text columns that are not sensitive, compared without case.
+
+    Columns of more than 2,000 distinct values are left out: they hold names of things, not kinds. Until it is
+    built, ``previous`` is asked.
+    """
+
+    def __init__(self, connect: Connect, schema: Schema, *, previous: ValueIndex | None = None) -> None:
+        self.version = schema.version
+        self._connect = connect
+        self._schema = schema
+        self._previous = previous
+        self._made = time.monotonic()
+        self._ready = threading.Event()
+        self._places: dict[str, list[ValueMatch]] = {}
+        self._count = 0
+
+    def start(self) -> None:
+        """Builds the index in the background."""
+        threading.Thread(target=self._build, name="value-index", daemon=True).start()
+
+    def age(self) -> float:
+        """Seconds since it was made."""
+        return time.monotonic() - self._made
+
+    def find(self, text: str) -> Sequence[ValueMatch]:
+        """The places where ``text`` is a whole value; waits at most a second for the first index."""
+        if self._previous is not None and not self._ready.is_set():
+            return self._previous.find(text)
+        if not self._ready.wait(WAIT_SECONDS):
+            return ()
+        return tuple(self._places.get(text.strip().casefold(), ())[:MATCHES])
+
+    def _build(self) -> None:
+        limit = time.monotonic() + BUILD_SECONDS
+        try:
+            with self._connect(self._schema.database, BUILD_SECONDS) as connection:
+                for table in self._schema.tables:
+                    for column in table.columns:
+                        if column.kind is Kind.TEXT and not column.sensitive:
+                            self._add(table, column.name, connection)
+                        if time.monotonic() > limit or self._count >= VALUES_IN_ALL:
+                            logger.info("database %s: its value index is cut at its limits", self._schema.database)
+                            return
+        except (SqlSynthesizerError, SQLAlchemyError) as error:
+            logger.warning(
+                "database %s: its value index is incomplete: %s", self._schema.database, type(error).__name__
+            )
+        finally:
+            self._previous = None
+            self._ready.set()
+
+    def _add(self, table: Table, column: str, connection: Connection) -> None:
+        value = cast(sqlalchemy.column(column), String)
+        query = (
+            select(value)
+            .distinct()
+            .select_from(sqlalchemy.table(table.name, schema=table.schema))
+            .where(func.length(value) <= VALUE_CHARACTERS * 4)
+            .limit(VALUES_PER_COLUMN + 1)
+        )
+        found = [row[0] for row in connection.execute(query)]
+        if len(found) > VALUES_PER_COLUMN:
+            return
+        for text in found[: VALUES_IN_ALL - self._count]:
+            if isinstance(text, str) and text.strip() and len(text) <= VALUE_CHARACTERS:
+                self._places.setdefault(text.strip().casefold(), []).append(ValueMatch(table.name, column, text))
+                self._count += 1

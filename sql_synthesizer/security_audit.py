@@ -1,0 +1,71 @@
+"""The public face of the audit record: security events by name, also in somebody else's process."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sql_synthesizer import settings
+from sql_synthesizer.audit import AuditLog
+from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.events import EVENT_ALIASES, SECURITY_EVENTS
+from sql_synthesizer.telemetry import Telemetry, default
+
+UNKNOWN_LIMIT = 100
+"""Unknown types that are warned about."""
+
+_logger = logging.getLogger(__name__)
+
+
+class SecurityAuditLogger:
+    """Reports security events to a facade, by default the process's own; metrics and record agree by construction.
+
+    With ``directory`` it also keeps the record there, for processes in which nobody else does. Raises
+    ConfigurationError when the facade already records elsewhere.
+    """
+
+    def __init__(self, telemetry: Telemetry | None = None, *, directory: Path | str | None = None) -> None:
+        self._telemetry = telemetry or default
+        self._unknown: set[str] = set()
+        if directory is not None:
+            self._record_in(Path(directory))
+
+    def log_event(self, event_type: str, details: Mapping[str, Any] | None = None, severity: str = "info") -> None:
+        """Reports one event; older spellings of types are understood.
+
+        The severity of a type is the catalogue's; another one that is given, other than the default, is kept in the
+        record beside it. An unknown type is reported as ``unexpected_error`` that names it. Outside of any operation
+        it returns when the record is durable. Raises AuditUnavailable when the record cannot be kept.
+        """
+        name = str(event_type)
+        facts = {str(key): value for key, value in (details or {}).items()}
+        known = SECURITY_EVENTS.get(EVENT_ALIASES.get(name, name))
+        if known is None:
+            self._warn(name)
+            facts["unknown_event_type"] = name
+        type = known or SECURITY_EVENTS["unexpected_error"]
+        if severity not in ("info", type.severity):
+            facts["given_severity"] = str(severity)
+        if "count" in facts:
+            facts["given_count"] = facts.pop("count")
+        event = self._telemetry.emit(type, **facts)
+        recorder = self._telemetry.recorder
+        if recorder is not None and self._telemetry.current() is None:
+            recorder.settle(event.trace.ticket)
+
+    def _record_in(self, directory: Path) -> None:
+        recorder = self._telemetry.recorder
+        if recorder is None:
+            log = AuditLog(settings.load(audit_dir=directory), self._telemetry)
+            self._telemetry.recorder = log
+            atexit.register(log.close)
+        elif not isinstance(recorder, AuditLog) or recorder.directory != directory:
+            raise ConfigurationError("The audit record of this process is already kept elsewhere.")
+
+    def _warn(self, event_type: str) -> None:
+        if event_type not in self._unknown and len(self._unknown) < UNKNOWN_LIMIT:
+            self._unknown.add(event_type)
+            _logger.warning("unknown security event type %.100r is recorded as unexpected_error", event_type)

@@ -1,0 +1,337 @@
+"""The only pipeline: a question goes in, an answer or an error comes out.
+
+guard the question -> look in the cache -> synthesize -> guard the statement -> execute. Every stage is an
+operation of its own; how the question ended follows from the exception that left the pipeline.
+"""
+
+from __future__ import annotations
+
+import datetime
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sql_synthesizer import events
+from sql_synthesizer.cache import AnswerCache
+from sql_synthesizer.database import DatabaseManager
+from sql_synthesizer.errors import (
+    DatabaseFailed,
+    Declined,
+    ModelInvalid,
+    ModelUnavailable,
+    Overloaded,
+    PageExpired,
+    StatementInvalid,
+)
+from sql_synthesizer.guard.question import QuestionGuard
+from sql_synthesizer.guard.statement import StatementGuard
+from sql_synthesizer.model import Answer, Caller, Question, Rows, Schema, Statement
+from sql_synthesizer.schema import SchemaCache
+from sql_synthesizer.synthesizer import Context, Repairer, Synthesizer
+from sql_synthesizer.telemetry import Operation, Telemetry
+
+PAGE_TTL = 900
+"""Seconds that the pages of an answer are kept."""
+
+
+@dataclass(slots=True)
+class Page:
+    """Rows ``(number - 1) * size`` and following of an answer; ``number`` starts at 1."""
+
+    question_id: str
+    number: int
+    pages: int
+    rows: Rows
+    row_count: int
+
+
+@dataclass(slots=True)
+class _Work:
+    """One question on its way: where its stages report to."""
+
+    question: Question
+    schema: Schema
+    operation: Operation
+    timings: dict[str, float]
+
+
+class Service:
+    """Answers questions. ``synthesizers`` are tried in order; ``slots`` is how many questions run at once."""
+
+    def __init__(
+        self,
+        *,
+        telemetry: Telemetry,
+        databases: DatabaseManager,
+        schemas: SchemaCache,
+        question_guard: QuestionGuard,
+        statement_guard: StatementGuard,
+        synthesizers: Sequence[Synthesizer],
+        cache: AnswerCache,
+        slots: int,
+        statement_timeout: float,
+        cache_version: str = "",
+        today: Callable[[], datetime.date] = datetime.date.today,
+    ) -> None:
+        self.databases = databases
+        self.schemas = schemas
+        self._telemetry = telemetry
+        self._question_guard = question_guard
+        self._statement_guard = statement_guard
+        self._synthesizers = tuple(synthesizers)
+        self._cache = cache
+        self._slots = slots
+        self._free = threading.BoundedSemaphore(slots)
+        self._running = 0
+        self._statement_timeout = statement_timeout
+        self._cache_version = cache_version
+        self._today = today
+        telemetry.read(events.QUESTIONS_RUNNING, lambda: [({}, self._running)])
+        telemetry.read(events.QUESTIONS_LIMIT, lambda: [({}, slots)])
+
+    @property
+    def has_model(self) -> bool:
+        """Whether a language model is configured."""
+        return any(synthesizer.source == "llm" for synthesizer in self._synthesizers)
+
+    def ask(self, question: Question) -> Answer:
+        """Answers a question in plain language.
+
+        Raises the errors of every room it passes: QuestionRefused, Declined, StatementRefused, PoolTimeout,
+        DatabaseUnavailable, StatementTimeout, DatabaseFailed, ModelUnavailable, ModelInvalid, Overloaded.
+        """
+        with self._admitted(question) as work:
+            with self._stage(work, "guard_question"):
+                text = self._question_guard.check(question.text)
+            work.question = question = replace(question, text=text)
+            work.operation.details["question"] = text
+            work.schema = self._schema(work)
+            key = self._key(work)
+            entry = self._cached(work, key) or self._shared(work, key)
+            return self._answer(work, entry)
+
+    def run(self, question: Question) -> Answer:
+        """Runs an analyst's own statement, which ``question.text`` holds; it is guarded like any other."""
+        with self._admitted(question) as work:
+            work.operation.details["sql"] = question.text
+            work.schema = self._schema(work)
+            statement, rows = self._execute(work, Statement(question.text, "analyst"))
+            return self._answer(work, _entry(statement, rows))
+
+    def export(self, question_id: str, row: dict[str, Any], question: Question) -> Rows:
+        """Runs the statement of an earlier answer again, up to ``question.max_rows`` rows, for a file."""
+        database_type = self.databases.dialect(question.database)
+        with self._telemetry.operation(events.EXPORT, database_type=database_type) as operation:
+            operation.details |= {"question_id": question_id, "sql": row["sql"], "database": question.database}
+            work = _Work(question, self.schemas.get(question.database), operation, {})
+            _, rows = self._execute(work, Statement(row["sql"], "analyst"))
+            operation.details["row_count"] = len(rows.rows)
+            return rows
+
+    def describe(self, database: str) -> Schema:
+        """The schema of a database, as callers may see it. Raises UnknownDatabase, DatabaseUnavailable."""
+        database_type = self.databases.dialect(database)
+        with self._telemetry.operation(events.SCHEMA_READ, database_type=database_type) as operation:
+            operation.details["database"] = database
+            return self.schemas.get(database)
+
+    # --- pages ------------------------------------------------------------------------------
+
+    def keep_pages(self, answer: Answer, caller: Caller) -> bool:
+        """Keeps an answer's rows so that its caller can page through them; False when they may not be kept."""
+        entry = {"identity": caller.identity, "database": answer.database, **_rows_json(answer.rows)}
+        return not answer.sensitive and self._cache.set(self._cache.key("page", answer.question_id), entry, PAGE_TTL)
+
+    def page(self, question_id: str, caller: Caller, *, number: int, size: int) -> Page:
+        """One page of an answer that this caller got. Raises PageExpired, also when it is another caller's."""
+        with self._telemetry.operation(events.PAGE_READ) as operation:
+            operation.details |= {"question_id": question_id, "page": number}
+            entry = self._cache.get(self._cache.key("page", question_id))
+            if entry is None or entry["identity"] != caller.identity:
+                raise PageExpired
+            operation.labels["database_type"] = self.databases.dialect(entry["database"])
+            rows = _rows_of(entry)
+            pages = max(1, -(-len(rows.rows) // size))
+            if number > pages:
+                raise PageExpired(f"This answer has {pages} pages.", hint="Ask for a page between 1 and that.")
+            part = rows.rows[(number - 1) * size : number * size]
+            operation.details["row_count"] = len(part)
+            return Page(question_id, number, pages, replace(rows, rows=part), len(rows.rows))
+
+    # --- the stages --------------------------------------------------------------------------
+
+    @contextmanager
+    def _admitted(self, question: Question) -> Iterator[_Work]:
+        database_type = self.databases.dialect(question.database)
+        with self._telemetry.operation(
+            events.QUESTION, query_type="unknown", database_type=database_type, source="none"
+        ) as operation:
+            operation.trace.question_id = operation.span_id
+            work = _Work(question, Schema(question.database, database_type, ()), operation, {})
+            operation.details |= {"database": question.database, "timings_ms": work.timings, "question": question.text}
+            if not self._free.acquire(blocking=False):
+                raise Overloaded(retry_after=1)
+            self._running += 1
+            try:
+                yield work
+            finally:
+                self._running -= 1
+                self._free.release()
+
+    @contextmanager
+    def _stage(self, work: _Work, stage: str) -> Iterator[Operation]:
+        operation = self._telemetry.operation(events.STAGE_OPERATION, stage=stage)
+        try:
+            with operation:
+                yield operation
+        finally:
+            work.timings[stage] = round(work.timings.get(stage, 0.0) + operation.milliseconds, 3)
+
+    def _schema(self, work: _Work) -> Schema:
+        with self._stage(work, "schema"):
+            return self.schemas.get(work.question.database)
+
+    def _key(self, work: _Work) -> str:
+        question = work.question
+        return self._cache.key(
+            "answer",
+            question.database,
+            " ".join(question.text.casefold().split()),
+            work.schema.version,
+            self._statement_guard.policy_version,
+            self._cache_version,
+            question.caller.role,
+            str(question.max_rows),
+            self._today().isoformat(),
+        )
+
+    def _cached(self, work: _Work, key: str) -> dict[str, Any] | None:
+        with self._stage(work, "cache_get"):
+            entry = self._cache.get(key)
+        if entry is not None:
+            with self._stage(work, "guard_statement"):
+                self._statement_guard.check(_statement_of(entry), work.schema, max_rows=work.question.max_rows)
+            entry["source"] = "cache"
+        return entry
+
+    def _shared(self, work: _Work, key: str) -> dict[str, Any]:
+        """Makes the answer, or takes the one that an equal question made meanwhile."""
+        with self._cache.lock(key, work.question.remaining()) as waited:
+            if waited:
+                self._telemetry.emit(events.COALESCED)
+                entry = self._cached(work, key)
+                if entry is not None:
+                    return entry
+            entry = self._made(work)
+            if not entry["sensitive"]:
+                with self._stage(work, "cache_set"):
+                    self._cache.set(key, entry)
+            return entry
+
+    def _made(self, work: _Work) -> dict[str, Any]:
+        question = work.question
+        context = Context(
+            question=question.text,
+            schema=work.schema,
+            values=self.schemas.values(question.database),
+            today=self._today(),
+            max_rows=question.max_rows,
+            deadline=question.deadline,
+        )
+        with self._stage(work, "synthesize"):
+            synthesizer, statement = self._synthesize(context)
+        try:
+            statement, rows = self._execute(work, statement)
+        except StatementInvalid as error:
+            statement, rows = self._repaired(work, context, synthesizer, statement, error)
+        return _entry(statement, rows)
+
+    def _synthesize(self, context: Context) -> tuple[Synthesizer, Statement]:
+        failure: ModelUnavailable | ModelInvalid | None = None
+        models = self.databases.config(context.schema.database).models
+        for synthesizer in self._synthesizers:
+            if synthesizer.source == "llm" and not models:
+                continue
+            try:
+                return synthesizer, synthesizer.synthesize(context)
+            except (ModelUnavailable, ModelInvalid) as error:
+                failure = error
+                self._telemetry.emit(events.FALLBACK, reason=error.reason)
+            except Declined:
+                if failure is None:
+                    raise
+        raise failure or Declined
+
+    def _repaired(
+        self, work: _Work, context: Context, synthesizer: Synthesizer, statement: Statement, error: StatementInvalid
+    ) -> tuple[Statement, Rows]:
+        """One more try of the model with the database's error, reduced to class and identifier."""
+        if not isinstance(synthesizer, Repairer):
+            raise DatabaseFailed from error
+        with self._stage(work, "synthesize"):
+            statement = synthesizer.repair(context, statement, error)
+        try:
+            return self._execute(work, statement)
+        except StatementInvalid as again:
+            raise ModelInvalid from again
+
+    def _execute(self, work: _Work, statement: Statement) -> tuple[Statement, Rows]:
+        question = work.question
+        work.operation.labels["source"] = statement.source
+        work.operation.details["sql"] = statement.sql
+        with self._stage(work, "guard_statement"):
+            statement = self._statement_guard.check(statement, work.schema, max_rows=question.max_rows)
+        work.operation.labels["query_type"] = statement.query_type
+        work.operation.details |= {"sql": statement.sql, "tables": list(statement.tables)}
+        if statement.sensitive:
+            sensitive = events.SECURITY_EVENTS["sensitive_data_access"]
+            self._telemetry.emit(sensitive, columns=list(statement.sensitive), database=question.database)
+        deadline = min(question.deadline, question.deadline - question.remaining() + self._statement_timeout)
+        with self._stage(work, "execute") as stage:
+            stage.details |= {"database_type": work.schema.dialect, "database": question.database, "sql": statement.sql}
+            rows = self.databases.execute(
+                question.database, statement.sql, max_rows=question.max_rows, deadline=deadline
+            )
+        return statement, rows
+
+    def _answer(self, work: _Work, entry: dict[str, Any]) -> Answer:
+        operation, rows = work.operation, _rows_of(entry)
+        operation.labels |= {"source": entry["source"], "query_type": entry["query_type"]}
+        operation.details |= {"sql": entry["sql"], "row_count": len(rows.rows), "truncated": rows.truncated}
+        return Answer(
+            question=work.question.text if entry["source"] != "analyst" else "",
+            sql=entry["sql"],
+            source=entry["source"],
+            explanation=entry["explanation"],
+            rows=rows,
+            database=work.question.database,
+            question_id=operation.span_id,
+            trace_id=operation.trace.trace_id,
+            sensitive=bool(entry["sensitive"]),
+            timings_ms=work.timings,
+        )
+
+
+def _rows_json(rows: Rows) -> dict[str, Any]:
+    return {"columns": rows.columns, "rows": rows.rows, "truncated": rows.truncated}
+
+
+def _rows_of(entry: dict[str, Any]) -> Rows:
+    return Rows(tuple(entry["columns"]), tuple(tuple(row) for row in entry["rows"]), entry["truncated"])
+
+
+def _entry(statement: Statement, rows: Rows) -> dict[str, Any]:
+    return {
+        "sql": statement.sql,
+        "source": statement.source,
+        "explanation": statement.explanation,
+        "query_type": statement.query_type,
+        "sensitive": statement.sensitive,
+        **_rows_json(rows),
+    }
+
+
+def _statement_of(entry: dict[str, Any]) -> Statement:
+    return Statement(entry["sql"], entry["source"], entry["explanation"], entry["query_type"])

@@ -1,0 +1,242 @@
+"""The one table of settings: name, default, unit and help. No other file reads the environment.
+
+Every setting is read from the environment variable ``SQL_SYNTHESIZER_<NAME>`` (a few keep the name they have
+elsewhere, such as ``DATABASE_URL``). A secret may be given as a file instead: ``<VARIABLE>_FILE`` names it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from sql_synthesizer.errors import ConfigurationError
+
+PREFIX = "SQL_SYNTHESIZER_"
+
+
+class DatabaseSettings(BaseModel):
+    """One database that may be asked. Tables and columns are named ``table`` and ``table.column``, without case."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$", description="What callers and labels call it.")
+    url: SecretStr = Field(description="SQLAlchemy URL, or 'env:NAME' / 'file:PATH' to keep it elsewhere.")
+    schemas: tuple[str, ...] = Field((), description="Schemas that may be read; empty means the default one.")
+    tables: tuple[str, ...] = Field((), description="Tables that may be read; empty means all in the schemas.")
+    hidden: tuple[str, ...] = Field((), description="Tables that may not be read.")
+    sensitive: tuple[str, ...] = Field((), description="Columns hidden from models; reading them is recorded.")
+    shareable: tuple[str, ...] = Field((), description="Columns whose values a model may see.")
+    models: bool = Field(True, description="Whether questions about it may go to a language model.")
+    pool_size: int | None = Field(None, ge=1, le=1000, description="Connections; default: the pool_size setting.")
+
+
+def _field(default: Any, help: str, *, unit: str = "", env: str | None = None, **limits: Any) -> Any:
+    alias = AliasChoices(env) if env else None
+    return Field(default, description=help, json_schema_extra={"unit": unit}, validation_alias=alias, **limits)
+
+
+class Settings(BaseSettings):
+    """All settings of one process, validated together."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True, populate_by_name=True)
+
+    # where the service listens
+    host: str = _field("127.0.0.1", "Address of the application; keys are required unless it is loopback.")
+    port: int = _field(5000, "Port of the application.", ge=1, le=65535)
+    metrics_enabled: bool = _field(True, "Whether /metrics is exported at all.", env="PROMETHEUS_METRICS_ENABLED")
+    metrics_host: str = _field("127.0.0.1", "Address of the metrics exporter.")
+    metrics_port: int = _field(8080, "Port of the metrics exporter.", env="METRICS_PORT", ge=1, le=65535)
+    workers: int = _field(1, "Web worker processes.", ge=1, le=64)
+    threads: int = _field(8, "Threads of each web worker.", ge=3, le=256)
+    trusted_proxies: int = _field(0, "Proxies in front whose X-Forwarded-For is believed.", ge=0, le=10)
+    state_dir: Path = _field(Path(".sql-synthesizer"), "Directory of the service's own state.")
+
+    drain_seconds: float = _field(1.0, "How long readiness is off before a stop.", unit="seconds", ge=0, le=60)
+
+    # databases
+    database_url: SecretStr | None = _field(None, "URL of the one database to ask.", env="DATABASE_URL")
+    databases_file: Path | None = _field(None, "YAML file that lists several databases.")
+    default_database: str | None = _field(None, "Which database is asked when none is named; default: the first.")
+    pool_size: int = _field(10, "Connections to each database.", ge=1, le=1000)
+    pool_wait: float = _field(2.0, "How long to wait for a free connection.", unit="seconds", gt=0, le=60)
+    connect_timeout: float = _field(3.0, "How long connecting may take.", unit="seconds", gt=0, le=60)
+    deadline: float = _field(30.0, "How long a question may take in all.", unit="seconds", gt=0, le=600)
+    statement_timeout: float = _field(20.0, "How long one statement may run.", unit="seconds", gt=0, le=600)
+    max_rows: int = _field(1000, "Rows returned when a question does not say.", unit="rows", ge=1, le=100_000)
+    row_cap: int = _field(10_000, "Rows that a question may ask for at most.", unit="rows", ge=1, le=100_000)
+    byte_cap: int = _field(10_000_000, "Size of a result at most.", unit="bytes", ge=1000)
+    schema_ttl: float = _field(300.0, "How long a schema is believed unchanged.", unit="seconds", ge=1)
+    value_index: bool = _field(True, "Whether text values are looked up to understand questions.")
+
+    # limits of input
+    max_body_bytes: int = _field(65_536, "Request body at most.", unit="bytes", ge=1024)
+    max_question_chars: int = _field(2_000, "Question text at most.", unit="characters", ge=10, le=20_000)
+    max_sql_chars: int = _field(20_000, "Statement text at most.", unit="characters", ge=10, le=200_000)
+
+    # language model
+    openai_api_key: SecretStr | None = _field(None, "Key of the model endpoint.", env="OPENAI_API_KEY")
+    openai_base_url: str | None = _field(None, "Base URL of any OpenAI-compatible endpoint.", env="OPENAI_BASE_URL")
+    model: str = _field("gpt-4.1-mini", "Model that writes SQL.")
+    model_provider: str = _field("openai", "What metrics call the endpoint.", pattern=r"^[a-z0-9_.-]{1,32}$")
+    model_timeout: float = _field(15.0, "How long one model call may take.", unit="seconds", gt=0, le=300)
+    model_retries: int = _field(1, "Further tries after a model call failed.", ge=0, le=5)
+    model_max_tokens: int = _field(800, "Tokens of a model's reply at most.", unit="tokens", ge=50)
+    model_input_price: float | None = _field(None, "Price of a million input tokens.", unit="US dollars", ge=0)
+    model_output_price: float | None = _field(None, "Price of a million output tokens.", unit="US dollars", ge=0)
+    model_prompt_bytes: int = _field(24_000, "Schema sent to a model at most.", unit="bytes", ge=500)
+    breaker_failures: int = _field(5, "Model failures in a row that open the circuit breaker.", ge=1)
+    breaker_reset: float = _field(30.0, "How long an open breaker waits before a try.", unit="seconds", gt=0)
+
+    # cache
+    cache: Literal["memory", "redis", "memcached", "off"] = _field("memory", "Where answers are cached.")
+    cache_ttl: int = _field(300, "How long an answer is kept.", unit="seconds", ge=1, le=86_400)
+    cache_entries: int = _field(1_000, "Answers kept by the memory cache.", unit="answers", ge=1, le=1_000_000)
+    cache_entry_bytes: int = _field(1_000_000, "Size of a cached answer at most.", unit="bytes", ge=1000)
+    cache_timeout: float = _field(0.25, "How long a cache call may take.", unit="seconds", gt=0, le=10)
+    redis_url: SecretStr | None = _field(None, "Redis for cache and rate limits.", env="REDIS_URL")
+    memcached_servers: str = _field("127.0.0.1:11211", "Memcached servers, host:port with commas between.")
+    cache_secret: SecretStr | None = _field(None, "Key that authenticates cached values; default: made in state_dir.")
+
+    # access
+    auth: Literal["auto", "required"] = _field("auto", "auto: keys are not needed on a loopback address.")
+    rate_limit: str = _field("120/minute", "Requests of one caller, as count/period; empty for none.")
+    failed_login_limit: str = _field("20/minute", "Wrong credentials from one address, as count/period.")
+    rate_limit_storage: Literal["memory", "redis"] = _field("memory", "Where rate limits are counted.")
+    store_url: SecretStr | None = _field(None, "Database of the service's own state; default: SQLite in state_dir.")
+    session_hours: float = _field(8.0, "How long a page's sign-in lasts.", unit="hours", gt=0, le=168)
+
+    # audit and telemetry
+    audit_dir: Path | None = _field(None, "Directory of the audit record; default: state_dir/audit.")
+    audit_mode: Literal["strict", "batched"] = _field("strict", "batched answers before the record is durable.")
+    audit_batch_seconds: float = _field(1.0, "What batched mode may lose.", unit="seconds", gt=0, le=10)
+    audit_question_text: Literal["masked", "hashed"] = _field("masked", "How question text is recorded.")
+    audit_segment_bytes: int = _field(64_000_000, "Size of an audit segment before the next.", unit="bytes", ge=10_000)
+    telemetry: bool = _field(True, "Whether operations are observed; off only for measurements.")
+    telemetry_capacity: int = _field(20_000, "Facts that may wait to be folded.", unit="facts", ge=100)
+    log_level: Literal["debug", "info", "warning", "error"] = _field("info", "Least level of log lines.")
+    log_text: bool = _field(False, "Whether question text and SQL appear in logs and spans.")
+    trace_ratio: float = _field(1.0, "Share of new traces that are sampled, 0 to 1.", ge=0, le=1)
+    otlp_endpoint: str | None = _field(
+        None, "OTLP/HTTP endpoint that spans are sent to.", env="OTEL_EXPORTER_OTLP_ENDPOINT"
+    )
+    service_name: str = _field("sql-synthesizer", "Name of the service in traces.", env="OTEL_SERVICE_NAME")
+
+    @field_validator("rate_limit", "failed_login_limit")
+    @classmethod
+    def _period(cls, value: str) -> str:
+        if value:
+            count, _, period = value.partition("/")
+            if not count.isdigit() or not int(count) or period not in {"second", "minute", "hour", "day"}:
+                raise ValueError("write a limit as count/period, for example 120/minute")
+        return value
+
+    @property
+    def audit_path(self) -> Path:
+        """Directory of the audit record."""
+        return self.audit_dir or self.state_dir / "audit"
+
+    @property
+    def metrics_dir(self) -> Path:
+        """Directory that the processes of the service share their metrics in."""
+        return self.state_dir / "metrics"
+
+    @property
+    def drain_file(self) -> Path:
+        """File that exists while the service drains."""
+        return self.state_dir / "draining"
+
+    @property
+    def demo_path(self) -> Path:
+        """File of the demo database."""
+        return self.state_dir / "shop.sqlite"
+
+    def databases(self) -> tuple[DatabaseSettings, ...]:
+        """The configured databases, URLs resolved; empty when none is. Raises ConfigurationError."""
+        if self.databases_file is not None:
+            return _read_databases(self.databases_file)
+        if self.database_url is not None:
+            return (DatabaseSettings(name="main", url=self.database_url),)
+        return ()
+
+
+def load(**overrides: Any) -> Settings:
+    """Reads the environment; ``overrides`` (by setting name) win. Raises ConfigurationError with every fault listed."""
+    try:
+        return Settings(**{**_secret_files(), **{k: v for k, v in overrides.items() if v is not None}})
+    except ValidationError as error:
+        raise ConfigurationError("The settings cannot be used:\n" + _faults(error)) from None
+
+
+def environment_name(setting: str) -> str:
+    """The environment variable of a setting."""
+    alias = Settings.model_fields[setting].validation_alias
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else PREFIX + setting.upper()
+
+
+def child_environment(overrides: Mapping[str, object], **variables: str) -> dict[str, str]:
+    """The environment for a child process: this one, with settings (by name) and further variables put in."""
+    given = {environment_name(name): str(value) for name, value in overrides.items() if value is not None}
+    return {**os.environ, **given, **variables}
+
+
+def environment(name: str) -> str | None:
+    """A variable that is not a setting, such as the one a databases file refers to."""
+    return os.environ.get(name)
+
+
+def _secret_files() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, info in Settings.model_fields.items():
+        path = os.environ.get(environment_name(name) + "_FILE")
+        if path and "SecretStr" in str(info.annotation):
+            found[name] = _read_secret(path)
+    return found
+
+
+def _read_secret(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"The secret file {path} cannot be read: {type(error).__name__}.") from None
+
+
+def _read_databases(path: Path) -> tuple[DatabaseSettings, ...]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        entries = document["databases"].items()
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f"The databases file {path} cannot be used: {type(error).__name__}.",
+            hint="It holds 'databases:' with one entry a database; docs/settings.md shows an example.",
+        ) from None
+    faults: list[str] = []
+    databases: list[DatabaseSettings] = []
+    for name, entry in entries:
+        try:
+            databases.append(
+                DatabaseSettings(**{"name": name, **(entry or {}), "url": _resolve((entry or {}).get("url"))})
+            )
+        except ValidationError as error:
+            faults.append(f"{name}:\n{_faults(error)}")
+        except (TypeError, AttributeError):
+            faults.append(f"{name}: an entry is a mapping with at least 'url'")
+    if faults or not databases:
+        raise ConfigurationError(f"The databases file {path} cannot be used:\n" + ("\n".join(faults) or "it is empty"))
+    return tuple(databases)
+
+
+def _resolve(url: object) -> object:
+    text = url if isinstance(url, str) else ""
+    if text.startswith("env:"):
+        return os.environ.get(text[4:])
+    return _read_secret(text[5:]) if text.startswith("file:") else url
+
+
+def _faults(error: ValidationError) -> str:
+    return "\n".join(f"  {'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors())

@@ -1,0 +1,286 @@
+"""The service's own state: API keys, history, feedback and shared secrets, in SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Column, Double, Integer, MetaData, Row, Table, Text, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from sql_synthesizer import events
+from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.model import ApiKey, Role
+from sql_synthesizer.store._engine import migrate, open_engine, store_url, transaction
+from sql_synthesizer.store._files import SECRET_BYTES, backup_file, restore_file, secret_file
+from sql_synthesizer.telemetry import Fact, Operation
+
+HISTORY_ROWS = 100_000
+"""Questions kept at most."""
+HISTORY_DAYS = 90
+"""Days that a question is kept at most."""
+PRUNE_EVERY = 1_000
+"""Questions added between two looks at these bounds."""
+COMMENT_CHARS = 500
+
+_metadata = MetaData()
+
+
+def _table(name: str, primary: Sequence[str], /, **columns: Any) -> Table:
+    return Table(name, _metadata, *(Column(c, type, primary_key=c in primary) for c, type in columns.items()))
+
+
+_KEYS = _table(
+    "api_keys",
+    ["id"],
+    **dict.fromkeys(("id", "label", "role", "salt", "digest"), Text),
+    **dict.fromkeys(("created_at", "expires_at", "revoked_at", "last_used_at"), Double),
+)
+_HISTORY = _table(
+    "history",
+    ["question_id"],
+    **dict.fromkeys(("question_id", "identity", "database", "question", "sql", "source", "outcome"), Text),
+    row_count=Integer,
+    asked_at=Double,
+)
+_FEEDBACK = _table(
+    "feedback",
+    ["question_id", "identity"],
+    **dict.fromkeys(("question_id", "identity", "rating", "comment"), Text),
+    at=Double,
+)
+_META = _table("meta", ["key"], key=Text, value=Text)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """A question that was asked; ``asked_at`` is Unix time."""
+
+    question_id: str
+    identity: str
+    database: str
+    question: str
+    sql: str
+    source: str
+    outcome: str
+    row_count: int
+    asked_at: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Its fields; the time as ISO 8601 in UTC."""
+        asked_at = datetime.fromtimestamp(self.asked_at, UTC).isoformat(timespec="milliseconds")
+        return asdict(self) | {"asked_at": asked_at}
+
+
+class Store:
+    """The service's own state, by default in ``state_dir/store.sqlite``; ``url`` may name PostgreSQL.
+
+    Brings the tables up to date. Raises ConfigurationError when the URL is of no use or a newer release
+    wrote the tables. Every method raises StoreUnavailable when the database does not answer in time.
+    """
+
+    def __init__(self, url: str | None, state_dir: Path) -> None:
+        self._state_dir = state_dir
+        self._engine = open_engine(url, state_dir)
+        self._insert: Any = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        self._until_prune = 0
+        self.version = migrate(self._engine)
+
+    # --- API keys ---------------------------------------------------------------------------
+
+    def add_key(self, key: ApiKey) -> None:
+        """Keeps a new key."""
+        with transaction(self._engine, write=True) as connection:
+            connection.execute(_KEYS.insert().values(**_clean(asdict(key))))
+
+    def get_key(self, key_id: str) -> ApiKey | None:
+        """The key of this id, revoked and expired ones too."""
+        with transaction(self._engine) as connection:
+            row = connection.execute(select(_KEYS).where(_KEYS.c.id == _text(key_id))).one_or_none()
+        return None if row is None else _api_key(row)
+
+    def list_keys(self) -> list[ApiKey]:
+        """Every key, oldest first."""
+        with transaction(self._engine) as connection:
+            return [_api_key(row) for row in connection.execute(select(_KEYS).order_by(_KEYS.c.created_at, _KEYS.c.id))]
+
+    def revoke_key(self, key_id: str) -> bool:
+        """Ends a key now; False when there is no such key or it had been revoked."""
+        with transaction(self._engine, write=True) as connection:
+            return connection.execute(_revocation(key_id)).rowcount == 1
+
+    def rotate(self, key_id: str, replacement: ApiKey) -> bool:
+        """Ends a key and keeps its replacement, both or neither; False when the old one cannot be revoked."""
+        with transaction(self._engine, write=True) as connection:
+            revoked = connection.execute(_revocation(key_id)).rowcount == 1
+            if revoked:
+                connection.execute(_KEYS.insert().values(**_clean(asdict(replacement))))
+            return revoked
+
+    # --- history and feedback ---------------------------------------------------------------
+
+    def add_history(self, entries: Sequence[HistoryEntry]) -> None:
+        """Keeps these questions and notes when their callers' keys were last used; known ids are left as they are."""
+        if not entries:
+            return
+        rows = [_clean(asdict(entry)) for entry in entries]
+        used = {row["identity"]: row["asked_at"] for row in sorted(rows, key=lambda row: row["asked_at"])}
+        with transaction(self._engine, write=True) as connection:
+            connection.execute(self._insert(_HISTORY).on_conflict_do_nothing(), rows)
+            for identity, at in sorted(used.items()):
+                connection.execute(update(_KEYS).where(_KEYS.c.id == identity).values(last_used_at=at))
+        self._until_prune -= len(rows)
+        if self._until_prune <= 0:
+            self._until_prune = PRUNE_EVERY
+            self.prune()
+
+    def history(self, identity: str, limit: int = 50) -> list[dict[str, Any]]:
+        """What this caller asked, newest first, with the fields of ``GET /api/history``."""
+        query = select(_HISTORY).where(_HISTORY.c.identity == _text(identity)).order_by(_HISTORY.c.asked_at.desc())
+        with transaction(self._engine) as connection:
+            items = [HistoryEntry(*row).to_json() for row in connection.execute(query.limit(max(0, limit)))]
+        return [{name: value for name, value in item.items() if name != "identity"} for item in items]
+
+    def find_question(self, question_id: str) -> dict[str, Any] | None:
+        """The question of this id, whoever asked it: the fields of ``GET /api/history`` and ``identity``."""
+        query = select(_HISTORY).where(_HISTORY.c.question_id == _text(question_id))
+        with transaction(self._engine) as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else HistoryEntry(*row).to_json()
+
+    def rate(self, question_id: str, identity: str, rating: str, comment: str | None = None) -> bool:
+        """Keeps a caller's rating of its own question, instead of an earlier one; False when it asked no such.
+
+        Comments are cut at ``COMMENT_CHARS`` characters.
+        """
+        key = {"question_id": _text(question_id), "identity": _text(identity)}
+        value = {"rating": _text(rating), "comment": _text(comment or "")[:COMMENT_CHARS], "at": time.time()}
+        asked = select(_HISTORY.c.question_id).filter_by(**key)
+        with transaction(self._engine, write=True) as connection:
+            if connection.execute(asked).one_or_none() is None:
+                return False
+            insert = self._insert(_FEEDBACK).values(**key, **value)
+            connection.execute(insert.on_conflict_do_update(index_elements=list(key), set_=value))
+            return True
+
+    def prune(self, rows: int = HISTORY_ROWS, days: float = HISTORY_DAYS) -> None:
+        """Forgets questions beyond the newest ``rows`` or older than ``days``, with their ratings."""
+        newest_out = select(_HISTORY.c.asked_at).order_by(_HISTORY.c.asked_at.desc()).offset(rows).limit(1)
+        with transaction(self._engine, write=True) as connection:
+            limits = [connection.execute(newest_out).scalar(), time.time() - days * 86_400]
+            oldest = max(limit for limit in limits if limit is not None)
+            connection.execute(delete(_HISTORY).where(_HISTORY.c.asked_at <= oldest))
+            connection.execute(delete(_FEEDBACK).where(_FEEDBACK.c.question_id.not_in(select(_HISTORY.c.question_id))))
+
+    # --- upkeep -----------------------------------------------------------------------------
+
+    def ping(self) -> None:
+        """Returns when the database answers."""
+        with transaction(self._engine) as connection:
+            connection.execute(select(_META.c.key).limit(1))
+
+    def secret(self, name: str) -> bytes:
+        """A random secret of 32 bytes, made at first use: in ``state_dir/<name>.key``, or shared through PostgreSQL."""
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name):
+            raise ValueError(name)
+        if self._engine.dialect.name == "sqlite":
+            return secret_file(self._state_dir / f"{name}.key")
+        key = f"secret:{name}"
+        made = self._insert(_META).values(key=key, value=secrets.token_hex(SECRET_BYTES)).on_conflict_do_nothing()
+        with transaction(self._engine, write=True) as connection:
+            connection.execute(made)
+            return bytes.fromhex(connection.execute(select(_META.c.value).where(_META.c.key == key)).scalar_one())
+
+    def backup(self, path: Path) -> None:
+        """Writes a consistent copy while the service runs; ``*.key`` files are not in it.
+
+        Raises ConfigurationError when the file exists, or the store is on PostgreSQL.
+        """
+        _only_sqlite(self._engine.dialect.name)
+        backup_file(Path(self._engine.url.database or ""), path)
+
+    @staticmethod
+    def restore(path: Path, url: str | None, state_dir: Path) -> Path | None:
+        """Puts a backup in the store's place while nothing uses it; returns where the old one is kept.
+
+        Raises ConfigurationError when the backup is damaged or too new, or the store is in use.
+        """
+        target = store_url(url, state_dir)
+        _only_sqlite(target.get_backend_name())
+        return restore_file(path, Path(target.database or ""))
+
+    def close(self) -> None:
+        """Lets go of the connections."""
+        self._engine.dispose()
+
+
+class HistoryObserver:
+    """Keeps questions in the store as they end; those without a known caller are left out."""
+
+    signal = "all"
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def fold(self, facts: Sequence[Fact]) -> None:
+        """Adds the questions of a batch in one transaction."""
+        self._store.add_history(
+            [
+                _entry(fact)
+                for fact in facts
+                if isinstance(fact, Operation)
+                and fact.type is events.QUESTION
+                and fact.trace.actor
+                and fact.trace.question_id
+            ]
+        )
+
+    def close(self) -> None:
+        """The store belongs to whoever opened it."""
+
+
+def _entry(operation: Operation) -> HistoryEntry:
+    details = operation.details
+    return HistoryEntry(
+        question_id=operation.trace.question_id,
+        identity=operation.trace.actor,
+        database=str(details.get("database", "")),
+        question=str(details.get("question", "")),
+        sql=str(details.get("sql", "")),
+        source=operation.labels.get("source", "none"),
+        outcome=operation.outcome,
+        row_count=int(details.get("row_count") or 0),
+        asked_at=operation.started_ns / 1e9,
+    )
+
+
+def _api_key(row: Row[Any]) -> ApiKey:
+    values = row._mapping  # noqa: SLF001 - SQLAlchemy's documented way to a row's columns by name
+    return ApiKey(**{f.name: values[f.name] for f in fields(ApiKey)} | {"role": Role(values["role"])})
+
+
+def _revocation(key_id: str) -> Any:
+    open_key = (_KEYS.c.id == _text(key_id)) & _KEYS.c.revoked_at.is_(None)
+    return update(_KEYS).where(open_key).values(revoked_at=time.time())
+
+
+def _clean(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: _text(value) if isinstance(value, str) else value for name, value in row.items()}
+
+
+def _text(value: str) -> str:
+    """What both databases can hold: no lone surrogates, no NUL."""
+    return value.encode("utf-8", "replace").decode().replace("\0", "")
+
+
+def _only_sqlite(dialect: str) -> None:
+    if dialect != "sqlite":
+        raise ConfigurationError(
+            "The store is on PostgreSQL, which has tools of its own for this.", hint="Use pg_dump and pg_restore."
+        )

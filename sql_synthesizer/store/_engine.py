@@ -1,0 +1,210 @@
+"""How the store reaches its database: engine, bounded waits and versioned migrations."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from sql_synthesizer.errors import ConfigurationError, StoreUnavailable
+
+WAIT = 5.0
+"""Seconds that a statement, a lock or a free connection is waited for at most."""
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE api_keys (
+            id TEXT PRIMARY KEY,
+            label TEXT NOT NULL,
+            role TEXT NOT NULL,
+            salt TEXT NOT NULL,
+            digest TEXT NOT NULL,
+            created_at DOUBLE PRECISION NOT NULL,
+            expires_at DOUBLE PRECISION,
+            revoked_at DOUBLE PRECISION,
+            last_used_at DOUBLE PRECISION
+        )""",
+        """CREATE TABLE history (
+            question_id TEXT PRIMARY KEY,
+            identity TEXT NOT NULL,
+            database TEXT NOT NULL,
+            question TEXT NOT NULL,
+            sql TEXT NOT NULL,
+            source TEXT NOT NULL,
+            outcome TEXT NOT NULL,
+            row_count INTEGER NOT NULL,
+            asked_at DOUBLE PRECISION NOT NULL
+        )""",
+        "CREATE INDEX history_by_identity ON history (identity, asked_at)",
+        "CREATE INDEX history_by_time ON history (asked_at)",
+        """CREATE TABLE feedback (
+            question_id TEXT NOT NULL,
+            identity TEXT NOT NULL,
+            rating TEXT NOT NULL,
+            comment TEXT NOT NULL,
+            at DOUBLE PRECISION NOT NULL,
+            PRIMARY KEY (question_id, identity)
+        )""",
+        "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    ),
+)
+"""The statements that lead from each version of the tables to the next; released ones are never changed."""
+
+_MIGRATION_LOCK = 0x73716C73
+
+log = logging.getLogger(__name__)
+
+
+def open_engine(url: str | None, state_dir: Path) -> Engine:
+    """The engine of the store, by default on a private SQLite file. Raises ConfigurationError, StoreUnavailable."""
+    target = store_url(url, state_dir)
+    if target.get_backend_name() == "postgresql":
+        options = f"-c statement_timeout={int(WAIT * 1000)} -c lock_timeout={int(WAIT * 1000)}"
+        arguments: dict[str, Any] = {"connect_timeout": 3, "options": options}
+    else:
+        _private_file(Path(target.database or ""))
+        arguments = {"timeout": WAIT}
+    engine = create_engine(
+        target, connect_args=arguments, pool_size=5, max_overflow=5, pool_timeout=WAIT, hide_parameters=True
+    )
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    else:
+        event.listen(engine, "checkout", _watch)
+        event.listen(engine, "checkin", _unwatch)
+    return engine
+
+
+def store_url(given: str | None, state_dir: Path) -> URL:
+    """Where the store is. Raises ConfigurationError when that is neither PostgreSQL nor an SQLite file."""
+    if not given:
+        return URL.create("sqlite", database=str(state_dir / "store.sqlite"))
+    try:
+        url = make_url(given)
+        if url.drivername in {"postgres", "postgresql"}:
+            url = url.set(drivername="postgresql+psycopg")
+        name = url.get_dialect().name
+    except (ArgumentError, NoSuchModuleError, ValueError):
+        raise ConfigurationError("The setting store_url is not a database URL.") from None
+    if name == "postgresql" or (name == "sqlite" and url.database not in {None, "", ":memory:"}):
+        return url
+    raise ConfigurationError("The setting store_url names neither PostgreSQL nor an SQLite file.")
+
+
+@contextmanager
+def transaction(engine: Engine, *, write: bool = False) -> Iterator[Connection]:
+    """A connection whose work is committed at the end. Raises StoreUnavailable."""
+    try:
+        with _connection(engine, write=write) as connection:
+            yield connection
+            connection.commit()
+    except (SQLAlchemyError, OSError, sqlite3.Error) as error:
+        raise unavailable(error) from None
+
+
+def unavailable(error: Exception) -> StoreUnavailable:
+    """The error for callers; the log gets the kind of the driver's error, which tells no values."""
+    cause = getattr(error, "orig", None) or error
+    log.warning("the store failed: %s", type(cause).__name__)
+    return StoreUnavailable(details={"error": type(cause).__name__})
+
+
+def migrate(engine: Engine, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> int:
+    """Brings the tables to the newest version and returns it; of processes that start together, one does it.
+
+    Raises ConfigurationError when a newer release wrote the tables, StoreUnavailable.
+    """
+    with transaction(engine, write=True) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+        connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
+        version = connection.exec_driver_sql("SELECT max(version) FROM schema_version").scalar() or 0
+        check_version(version, len(migrations))
+        for number, statements in enumerate(migrations[version:], version + 1):
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+            connection.execute(text("INSERT INTO schema_version (version) VALUES (:number)"), {"number": number})
+    return len(migrations)
+
+
+def check_version(version: int, known: int = len(MIGRATIONS)) -> None:
+    """Raises ConfigurationError when a newer release wrote the tables."""
+    if version > known:
+        raise ConfigurationError(
+            f"The store has version {version} of its tables, but this release knows only {known}.",
+            hint="Start the newer release again, or restore a backup that this release made.",
+        )
+
+
+def _private_file(path: Path) -> None:
+    """Makes the file when it is new; SQLite gives its side files the same permissions.
+
+    An existing file is not opened here, because closing it would drop the locks that SQLite holds on it.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return  # another process was first
+    except OSError as error:
+        raise unavailable(error) from None
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """A transaction that will write locks at once: SQLite does not wait when a reader turns into a writer."""
+    write = connection.get_execution_options().get("write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _connection(engine: Engine, *, write: bool) -> Connection:
+    connection = engine.connect().execution_options(write=write)
+    if engine.dialect.name == "sqlite":
+        return connection
+    try:
+        connection.exec_driver_sql("SELECT 1")
+    except DBAPIError as error:
+        connection.close()
+        if not error.connection_invalidated:
+            raise
+        # The server was restarted since; the pool has let go of the connections that it had.
+        connection = engine.connect()
+    return connection
+
+
+def _watch(connection: Any, record: Any, _: object) -> None:
+    """Psycopg waits for ever for a server that hangs: the socket of a connection out too long is shut."""
+    handle = socket.socket(fileno=os.dup(connection.fileno()))
+    timer = threading.Timer(WAIT + 1, _shut, (handle,))
+    timer.daemon = True
+    record.info["watch"] = (timer, handle)
+    timer.start()
+
+
+def _unwatch(_: object, record: Any) -> None:
+    timer, handle = record.info.pop("watch", (None, None))
+    if timer is not None:
+        timer.cancel()
+        handle.close()
+
+
+def _shut(handle: socket.socket) -> None:
+    try:
+        handle.shutdown(socket.SHUT_RDWR)
+    except OSError as error:
+        log.debug("a connection was closed before it was shut: %s", type(error).__name__)

@@ -1,0 +1,173 @@
+"""The one file that knows the ``openai`` package. Importing it takes a second, so only ``llm`` does, when it must."""
+
+from __future__ import annotations
+
+import email.utils
+import logging
+import time
+from collections.abc import Iterator
+from typing import Any, NoReturn, cast
+
+import httpx2
+import openai
+
+from sql_synthesizer.settings import Settings
+from sql_synthesizer.synthesizer.reply import ANSWER_SCHEMA, EndpointError, Reply, read_completion
+
+MAX_REPLY_BYTES = 1_000_000
+"""A reply larger than this is cut off; a full one has a few thousand bytes."""
+
+DEFAULT_BASE_URL = "https://api.openai.com/v1"
+
+_BLAME = {
+    "response_format": ("response_format", "response format", "json_schema", "structured output"),
+    "max_tokens": ("max_completion_tokens",),
+    "temperature": ("temperature",),
+}
+"""Optional parameter -> what an endpoint that refuses it writes in its error."""
+
+# These loggers write requests, hence prompts, at debug level.
+for _name in ("openai", "httpx2", "httpcore2"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+
+class ReplyTooLarge(httpx2.RequestError):
+    """The body went over MAX_REPLY_BYTES, or came compressed, which was not asked for."""
+
+
+class _BoundedStream(httpx2.SyncByteStream):
+    """A body that ends in an error when it is larger or slower than allowed."""
+
+    def __init__(self, stream: httpx2.SyncByteStream, deadline: float) -> None:
+        self._stream = stream
+        self._deadline = deadline
+
+    def __iter__(self) -> Iterator[bytes]:
+        size = 0
+        for chunk in self._stream:
+            size += len(chunk)
+            if size > MAX_REPLY_BYTES:
+                raise ReplyTooLarge("the reply is too large")
+            if time.monotonic() > self._deadline:
+                raise httpx2.ReadTimeout("the reply is too slow")
+            yield chunk
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class Endpoint:
+    """An OpenAI-compatible endpoint; safe to share between threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        key = settings.openai_api_key
+        self._settings = settings
+        self._conceded: frozenset[str] = frozenset()
+        # A redirect could carry the prompt to another host.
+        self._http = openai.DefaultHttpxClient(
+            follow_redirects=False, event_hooks={"request": [_start_clock], "response": [_bound]}
+        )
+        self._client = openai.OpenAI(
+            api_key=(key.get_secret_value() if key else "") or "none",
+            base_url=settings.openai_base_url or DEFAULT_BASE_URL,
+            max_retries=0,
+            default_headers={"Accept-Encoding": "identity"},
+            http_client=self._http,
+        )
+
+    def complete(self, messages: list[dict[str, str]], *, timeout: float, traceparent: str) -> Reply:
+        """One chat completion within ``timeout`` seconds. Raises EndpointError."""
+        create = cast("Any", self._client.chat.completions.with_raw_response.create)
+        try:
+            raw = create(
+                messages=messages, timeout=timeout, extra_headers={"traceparent": traceparent}, **self._parameters()
+            )
+        except (openai.APIError, httpx2.HTTPError) as error:
+            _reduce(error)
+        return read_completion(raw.http_response.content, len(raw.http_response.request.content))
+
+    def concede(self, parameter: str | None) -> bool:
+        """Leaves out an optional parameter from now on; False if it was not in use."""
+        if parameter is None or parameter in self._conceded:
+            return False
+        self._conceded |= {parameter}
+        return True
+
+    def ping(self, timeout: float) -> None:
+        """Lists the models; any answer but a refused key or a server error will do. Raises EndpointError."""
+        try:
+            self._client.models.with_raw_response.list(timeout=timeout)
+        except (openai.APIError, httpx2.HTTPError) as error:
+            if getattr(error, "status_code", 500) not in (404, 405):
+                _reduce(error)
+
+    def close(self) -> None:
+        """Lets go of the connections."""
+        self._http.close()
+
+    def _parameters(self) -> dict[str, Any]:
+        conceded = self._conceded
+        limit = "max_completion_tokens" if "max_tokens" in conceded else "max_tokens"
+        parameters: dict[str, Any] = {"model": self._settings.model, limit: self._settings.model_max_tokens}
+        if "temperature" not in conceded:
+            parameters["temperature"] = 0
+        if "response_format" not in conceded:
+            parameters["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "strict": True, "schema": ANSWER_SCHEMA},
+            }
+        return parameters
+
+
+def _start_clock(request: httpx2.Request) -> None:
+    request.extensions["deadline"] = time.monotonic() + request.extensions["timeout"]["read"]
+
+
+def _bound(response: httpx2.Response) -> None:
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise ReplyTooLarge("the reply is compressed", request=response.request)
+    stream = cast("httpx2.SyncByteStream", response.stream)
+    response.stream = _BoundedStream(stream, response.request.extensions["deadline"])
+
+
+def _reduce(error: Exception) -> NoReturn:
+    """Raises the EndpointError that stands for an error of the client, without its text."""
+    kind = type(error).__name__
+    cause = error.__cause__
+    sent = 0 if isinstance(cause, (httpx2.ConnectError, httpx2.ConnectTimeout)) else _sent_bytes(error)
+    if isinstance(error, openai.APIStatusError):
+        status = error.status_code
+        raise EndpointError(
+            kind,
+            "error" if status >= 500 else "rejected",
+            status=status,
+            retry_after=_retry_after(error.response.headers.get("retry-after")),
+            blamed=_blamed(error) if status in (400, 422) else None,
+            sent_bytes=sent,
+        ) from None
+    if isinstance(cause, ReplyTooLarge):
+        raise EndpointError("ReplyTooLarge", "invalid", sent_bytes=sent) from None
+    timed_out = isinstance(error, (openai.APITimeoutError, httpx2.TimeoutException))
+    raise EndpointError(kind, "timeout" if timed_out else "error", sent_bytes=sent) from None
+
+
+def _sent_bytes(error: Exception) -> int:
+    request = getattr(error, "request", None)
+    return len(request.content) if isinstance(request, httpx2.Request) else 0
+
+
+def _blamed(error: openai.APIStatusError) -> str | None:
+    text = f"{error.param} {error.message[:1000]}".lower()
+    return next((name for name, signs in _BLAME.items() if any(sign in text for sign in signs)), None)
+
+
+def _retry_after(header: str | None) -> float | None:
+    """Seconds that a Retry-After header asks for: a number or an HTTP date (RFC 9110, section 10.2.3)."""
+    if not header:
+        return None
+    if header.strip().isdecimal():
+        return float(header[:9])
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,218 @@
+"""The synthesizer that asks a language model: any endpoint that speaks OpenAI's chat completions."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from pybreaker import STATE_CLOSED, STATE_OPEN, CircuitBreaker, CircuitBreakerError, CircuitMemoryStorage
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_before_delay,
+    wait_exponential_jitter,
+)
+
+from sql_synthesizer import events
+from sql_synthesizer.errors import ConfigurationError, Declined, ModelInvalid, ModelUnavailable, StatementInvalid
+from sql_synthesizer.model import Statement
+from sql_synthesizer.settings import Settings
+from sql_synthesizer.synthesizer import Context
+from sql_synthesizer.synthesizer.exposure import one_line
+from sql_synthesizer.synthesizer.prompt import question_messages, repair_messages
+from sql_synthesizer.synthesizer.reply import Answer, ChatEndpoint, EndpointError, Reply, read_answer
+from sql_synthesizer.telemetry import Operation, Telemetry
+from sql_synthesizer.traceparent import format_traceparent
+
+LEAST_TIME = 0.05
+"""Seconds that must be left for a call to be worth its start."""
+EXPLANATION_CHARS = 500
+
+_log = logging.getLogger(__name__)
+_backoff = wait_exponential_jitter(multiplier=0.2, max=5, jitter=0.2)
+
+
+class LLMSynthesizer:
+    """Asks the configured model. ``client`` makes the endpoint from the settings; tests and embedders may give one."""
+
+    source = "llm"
+
+    def __init__(
+        self, settings: Settings, telemetry: Telemetry, client: Callable[[Settings], ChatEndpoint] | None = None
+    ) -> None:
+        if client is None and not (settings.openai_api_key or settings.openai_base_url):
+            raise ConfigurationError(
+                "No language model is configured.",
+                hint="Set OPENAI_API_KEY, or OPENAI_BASE_URL for an endpoint that needs no key.",
+            )
+        events.PROVIDER.declare(settings.model_provider)
+        events.MODEL.declare(settings.model)
+        self._settings = settings
+        self._telemetry = telemetry
+        self._endpoint = (client or _connect)(settings)
+        self._circuit = CircuitMemoryStorage(STATE_CLOSED)
+        self._breaker = CircuitBreaker(
+            fail_max=settings.breaker_failures,
+            reset_timeout=settings.breaker_reset,
+            exclude=[_is_no_fault],
+            state_storage=self._circuit,
+        )
+        self._trial = threading.Lock()
+
+    def synthesize(self, context: Context) -> Statement:
+        """SQL that the model wrote, not yet guarded. Raises Declined, ModelUnavailable, ModelInvalid."""
+        return self._ask(context, question_messages(context, self._settings.model_prompt_bytes))
+
+    def repair(self, context: Context, statement: Statement, error: StatementInvalid) -> Statement:
+        """A second try, told why the first was refused. Raises Declined, ModelUnavailable, ModelInvalid."""
+        return self._ask(context, repair_messages(context, self._settings.model_prompt_bytes, statement, error))
+
+    def ping(self, timeout: float) -> None:
+        """Checks the endpoint within ``timeout`` seconds, at no cost. Raises ModelUnavailable."""
+        if self._rests():
+            raise ModelUnavailable("The language model is being given a rest after repeated failures.")
+        try:
+            self._endpoint.ping(timeout)
+        except EndpointError as error:
+            raise _unavailable(error) from None
+
+    def close(self) -> None:
+        """Lets go of the connections."""
+        self._endpoint.close()
+
+    def _ask(self, context: Context, messages: list[dict[str, str]]) -> Statement:
+        retrying = Retrying(
+            stop=stop_after_attempt(1 + self._settings.model_retries)
+            | stop_before_delay(context.deadline - time.monotonic() - LEAST_TIME),
+            wait=_wait,
+            retry=retry_if_exception(_is_transient),
+            reraise=True,
+        )
+        try:
+            answer = retrying(self._attempt, messages, context.deadline)
+        except CircuitBreakerError:
+            raise ModelUnavailable from None
+        except EndpointError as error:
+            raise _unavailable(error) from None
+        if answer.sql is None:
+            raise Declined
+        explanation = one_line(answer.explanation, EXPLANATION_CHARS)
+        return Statement(sql=answer.sql.strip(), source=self.source, explanation=explanation)
+
+    def _attempt(self, messages: list[dict[str, str]], deadline: float) -> Answer:
+        while True:
+            timeout = min(self._settings.model_timeout, deadline - time.monotonic())
+            if timeout < LEAST_TIME:
+                raise ModelUnavailable("No time was left to ask the language model.")
+            try:
+                with self._guarded():
+                    return self._call(messages, timeout)
+            except EndpointError as error:
+                if not self._endpoint.concede(error.blamed):
+                    raise
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """The circuit breaker around one call; while it is not closed, one caller at a time may try.
+
+        ``calling`` is used because ``call`` would hold the breaker's lock, and so every other caller, for as
+        long as the model takes.
+        """
+        closed = self._breaker.current_state == STATE_CLOSED
+        if not closed and not self._trial.acquire(blocking=False):
+            raise CircuitBreakerError("another call tries the endpoint")
+        try:
+            with self._breaker.calling():
+                yield
+        finally:
+            if not closed:
+                self._trial.release()
+
+    def _call(self, messages: list[dict[str, str]], timeout: float) -> Answer:
+        settings = self._settings
+        with self._telemetry.operation(
+            events.LLM_REQUEST, provider=settings.model_provider, model=settings.model, outcome="error"
+        ) as operation:
+            operation.details |= {
+                "gen_ai.operation.name": "chat",
+                "gen_ai.request.model": settings.model,
+                "gen_ai.request.max_tokens": settings.model_max_tokens,
+                "gen_ai.request.temperature": 0,
+            }
+            try:
+                reply = self._endpoint.complete(messages, timeout=timeout, traceparent=format_traceparent(operation))
+            except EndpointError as error:
+                failure = error
+                self._note_failure(operation, error)
+            else:
+                self._note(operation, reply)
+                operation.labels["outcome"] = "invalid"
+                answer = read_answer(reply, settings.max_sql_chars)
+                operation.labels["outcome"] = "success"
+                return answer
+        # Raised here, so that the operation keeps the public error and not this one.
+        raise failure
+
+    def _note(self, operation: Operation, reply: Reply) -> None:
+        settings, details = self._settings, operation.details
+        details |= {
+            "sent_bytes": reply.sent_bytes,
+            "gen_ai.response.model": reply.model,
+            "gen_ai.response.id": reply.id,
+            "gen_ai.response.finish_reasons": [reply.finish_reason],
+        }
+        if reply.input_tokens is not None:
+            details["input_tokens"] = reply.input_tokens
+        if reply.output_tokens is not None:
+            details["output_tokens"] = reply.output_tokens
+        prices = (settings.model_input_price, settings.model_output_price)
+        tokens = (reply.input_tokens, reply.output_tokens)
+        if None in prices or None in tokens:
+            details["unpriced"] = 1
+        else:
+            details["cost_usd"] = sum(p * t for p, t in zip(prices, tokens, strict=True) if p and t) / 1e6
+
+    def _note_failure(self, operation: Operation, error: EndpointError) -> None:
+        operation.labels["outcome"] = error.outcome
+        operation.details |= {"sent_bytes": error.sent_bytes, "error.type": error.kind}
+        if error.status is not None:
+            operation.details["http.response.status_code"] = error.status
+        operation.fail(_unavailable(error))
+        if error.status in (401, 403):
+            _log.error("The model endpoint refused the key (HTTP %s); check OPENAI_API_KEY.", error.status)
+
+    def _rests(self) -> bool:
+        opened = self._circuit.opened_at
+        reset = timedelta(seconds=self._settings.breaker_reset)
+        return self._breaker.current_state == STATE_OPEN and opened is not None and datetime.now(UTC) < opened + reset
+
+
+def _connect(settings: Settings) -> ChatEndpoint:
+    from sql_synthesizer.synthesizer.endpoint import Endpoint  # noqa: PLC0415 - importing openai takes a second
+
+    return Endpoint(settings)
+
+
+def _unavailable(error: EndpointError) -> ModelUnavailable | ModelInvalid:
+    return ModelInvalid() if error.outcome == "invalid" else ModelUnavailable()
+
+
+def _is_no_fault(error: BaseException) -> bool:
+    """Whether the breaker takes an error for a sign of life."""
+    return not (isinstance(error, EndpointError) and error.fault)
+
+
+def _is_transient(error: BaseException) -> bool:
+    return isinstance(error, EndpointError) and error.transient
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, EndpointError) else None
+    return _backoff(state) if asked is None else asked

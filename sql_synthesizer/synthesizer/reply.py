@@ -1,0 +1,160 @@
+"""What comes back from a model endpoint, and how it is read: nothing in it is trusted."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pydantic import BaseModel, Field, ValidationError
+
+from sql_synthesizer.errors import ModelInvalid
+
+ANSWER_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "sql": {"type": ["string", "null"]},
+        "explanation": {"type": "string"},
+        "reason": {"type": ["string", "null"]},
+    },
+    "required": ["sql", "explanation", "reason"],
+    "additionalProperties": False,
+}
+"""JSON schema of the answer that the model is asked for; ``sql`` is null when it cannot answer."""
+
+_FENCED = re.compile(r"```(?:json)?\s*(\{.*\})\s*```", re.DOTALL | re.IGNORECASE)
+_THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
+
+
+class EndpointError(Exception):
+    """One call of the endpoint failed. ``kind`` is the error's class; no text of the endpoint is kept.
+
+    ``outcome`` is a value of ``events.LLM_OUTCOME``, ``retry_after`` is in seconds, ``blamed`` is the optional
+    request parameter that the endpoint refuses.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        outcome: str,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        blamed: str | None = None,
+        sent_bytes: int = 0,
+    ) -> None:
+        super().__init__(kind)
+        self.kind = kind
+        self.outcome = outcome
+        self.status = status
+        self.retry_after = retry_after
+        self.blamed = blamed
+        self.sent_bytes = sent_bytes
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same request may succeed a moment later."""
+        return self.outcome in ("timeout", "error") or self.status == 429
+
+    @property
+    def fault(self) -> bool:
+        """Whether the endpoint is to blame, and not this one request or its reply."""
+        return self.outcome != "invalid" and self.status not in (400, 413, 422)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A completion: its text and the facts around it. Token counts are None where the endpoint gives none."""
+
+    text: str
+    refused: bool
+    finish_reason: str
+    model: str
+    id: str
+    input_tokens: int | None
+    output_tokens: int | None
+    sent_bytes: int
+
+
+class ChatEndpoint(Protocol):
+    """What the synthesizer needs of an endpoint; ``timeout`` is in seconds."""
+
+    def complete(self, messages: list[dict[str, str]], *, timeout: float, traceparent: str) -> Reply:
+        """One chat completion, one HTTP request. Raises EndpointError."""
+        ...
+
+    def concede(self, parameter: str | None) -> bool:
+        """Leaves out an optional parameter from now on; False if it was not in use."""
+        ...
+
+    def ping(self, timeout: float) -> None:
+        """Asks for something that costs nothing. Raises EndpointError."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of the connections."""
+        ...
+
+
+class Answer(BaseModel):
+    """What the model says."""
+
+    sql: str | None
+    explanation: str = ""
+    reason: str | None = None
+
+
+class _Message(BaseModel):
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Usage(BaseModel):
+    prompt_tokens: int | None = Field(None, ge=0)
+    completion_tokens: int | None = Field(None, ge=0)
+
+
+class _Completion(BaseModel):
+    id: str | None = None
+    model: str | None = None
+    choices: list[_Choice] = Field(min_length=1)
+    usage: _Usage | None = None
+
+
+def read_completion(body: bytes, sent_bytes: int) -> Reply:
+    """The reply in a response body. Raises EndpointError when it is not a chat completion."""
+    try:
+        completion = _Completion.model_validate_json(body)
+    except ValidationError:
+        raise EndpointError("MalformedCompletion", "invalid", status=200, sent_bytes=sent_bytes) from None
+    choice, usage = completion.choices[0], completion.usage or _Usage()
+    return Reply(
+        text=choice.message.content or "",
+        refused=bool(choice.message.refusal) or choice.finish_reason == "content_filter",
+        finish_reason=(choice.finish_reason or "")[:40],
+        model=(completion.model or "")[:100],
+        id=(completion.id or "")[:100],
+        input_tokens=usage.prompt_tokens,
+        output_tokens=usage.completion_tokens,
+        sent_bytes=sent_bytes,
+    )
+
+
+def read_answer(reply: Reply, max_sql_chars: int) -> Answer:
+    """The model's answer: a bare or fenced JSON object. Raises ModelInvalid for anything else."""
+    if reply.refused:
+        return Answer(sql=None)
+    text = _THOUGHT.sub("", reply.text, count=1).strip()
+    fenced = _FENCED.fullmatch(text)
+    try:
+        answer = Answer.model_validate_json(fenced[1] if fenced else text)
+    except ValidationError:
+        raise ModelInvalid from None
+    if answer.sql is not None and not 0 < len(answer.sql.strip()) <= max_sql_chars:
+        raise ModelInvalid
+    return answer

@@ -1,0 +1,64 @@
+"""The embedded rules: plain questions to SQL, with no model and no network; what is not understood is declined."""
+
+from __future__ import annotations
+
+from sql_synthesizer.errors import Declined
+from sql_synthesizer.model import Statement
+from sql_synthesizer.synthesizer import Context
+from sql_synthesizer.synthesizer.rules.binding import Ambiguous
+from sql_synthesizer.synthesizer.rules.build import to_sql
+from sql_synthesizer.synthesizer.rules.draft import NotUnderstood
+from sql_synthesizer.synthesizer.rules.explain import explain
+from sql_synthesizer.synthesizer.rules.joins import graph_of
+from sql_synthesizer.synthesizer.rules.linking import Linker
+from sql_synthesizer.synthesizer.rules.names import names_of
+from sql_synthesizer.synthesizer.rules.query import Query
+from sql_synthesizer.synthesizer.rules.reader import Reader
+from sql_synthesizer.synthesizer.rules.resolver import resolve
+from sql_synthesizer.synthesizer.rules.suggest import candidates
+from sql_synthesizer.synthesizer.rules.text import tokenize
+
+SUGGESTIONS = 3
+
+
+class RulesSynthesizer:
+    """Answers plain questions deterministically, the same words always with the same SQL."""
+
+    source = "rules"
+
+    def synthesize(self, context: Context) -> Statement:
+        """SQL that answers the question. Raises Declined, with questions that can be answered, when not sure."""
+        try:
+            query = understand(context)
+        except Ambiguous as doubt:
+            message = f"The question can be read in several ways ({doubt})."
+            raise Declined(message, hint="Name the table and column you mean.", suggestions=_suggest(context)) from None
+        except NotUnderstood as doubt:
+            message = f"I do not understand this part of the question well enough: {str(doubt)[:80]}."
+            raise Declined(message, suggestions=_suggest(context)) from None
+        return Statement(to_sql(query, context.schema.dialect), self.source, explain(query))
+
+
+def understand(context: Context) -> Query:
+    """The query that the question means. Raises NotUnderstood when part of it is not accounted for."""
+    tokens = tokenize(context.question)
+    if not tokens:
+        raise NotUnderstood("its signs or its length")
+    items = Linker(context, names_of(context.schema), tokens).items()
+    return resolve(Reader(items).read(), context.schema, graph_of(context.schema))
+
+
+def _suggest(context: Context) -> tuple[str, ...]:
+    """Questions over the same schema, each of which the rules can answer."""
+    found: list[str] = []
+    for question in candidates(context):
+        try:
+            understand(
+                Context(question, context.schema, context.values, context.today, context.max_rows, context.deadline)
+            )
+        except NotUnderstood:
+            continue
+        found.append(question)
+        if len(found) == SUGGESTIONS:
+            break
+    return tuple(found)

@@ -1,0 +1,51 @@
+"""Questions built from a schema, nearest to what was asked first; the caller keeps those that can be answered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from sql_synthesizer.model import Kind, Table
+from sql_synthesizer.synthesizer import Context
+from sql_synthesizer.synthesizer.rules.binding import NUMERIC
+from sql_synthesizer.synthesizer.rules.names import keys, labels
+from sql_synthesizer.synthesizer.rules.text import singular, split_name, stem
+
+TABLES = 3
+
+
+def candidates(context: Context) -> Iterator[str]:
+    """Up to a dozen questions, those about the tables that the question seems to mean first."""
+    asked = {stem(singular(word)) for word in re.findall(r"[a-z]+", context.question[:2000].casefold())}
+    tables = sorted(context.schema.tables, key=lambda table: -_overlap(asked, table))[:TABLES]
+    rows = [list(_questions(table)) for table in tables]
+    for turn in range(max(map(len, rows), default=0)):
+        yield from (row[(turn + index) % len(row)] for index, row in enumerate(rows))
+
+
+def _overlap(asked: set[str], table: Table) -> float:
+    own = {stem(word) for word in split_name(table.name)}
+    columns = {stem(word) for column in table.columns for word in split_name(column.name)}
+    return 2 * len(asked & own) + 0.5 * len(asked & columns)
+
+
+def _questions(table: Table) -> Iterator[str]:
+    name = " ".join(split_name(table.name))
+    yield f"How many {_plural(name)} are there?"
+    linked = {column for key in table.foreign_keys for column in key.columns}
+    for column in table.columns:
+        if column.kind in NUMERIC and column not in keys(table) and column.name not in linked and not column.sensitive:
+            yield f"What is the average {' '.join(split_name(column.name))} of {_plural(name)}?"
+            break
+    for column in table.columns:
+        if column.kind is Kind.TEXT and column not in labels(table) and not column.sensitive:
+            yield f"How many {_plural(name)} per {' '.join(split_name(column.name))}?"
+            break
+    yield f"List all {_plural(name)}"
+
+
+def _plural(name: str) -> str:
+    for end, plural in (("y", "ies"), ("s", "ses"), ("x", "xes"), ("ch", "ches"), ("sh", "shes")):
+        if name.endswith(end) and not name.endswith(("ay", "ey", "oy", "uy")):
+            return name[: -len(end)] + plural if end == "y" else name + plural[len(end) :]
+    return name + "s"

@@ -1,0 +1,205 @@
+"""The HTTP application: one operation a request, errors as JSON, and nothing released before its record is durable."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import orjson
+from flask import Response, g, request
+from flask.json.provider import JSONProvider
+from flask_openapi3 import Info, OpenAPI
+from flask_wtf.csrf import CSRFError, CSRFProtect
+from pydantic import ValidationError
+from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from sql_synthesizer import __version__, api, events, pages
+from sql_synthesizer.errors import (
+    AuditUnavailable,
+    CsrfFailed,
+    InvalidEncoding,
+    InvalidJson,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    RequestTooLarge,
+    SqlSynthesizerError,
+    UnexpectedError,
+)
+from sql_synthesizer.settings import Settings, load
+from sql_synthesizer.traceparent import parse_traceparent
+from sql_synthesizer.wiring import Rooms, build, first_key_path
+
+log = logging.getLogger("sql_synthesizer.webapp")
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
+        "form-action 'self'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+class _Json(JSONProvider):
+    """orjson: quick, strict about UTF-8 and NaN, and bounded in depth."""
+
+    def dumps(self, obj: Any, **_: Any) -> str:
+        return orjson.dumps(obj).decode()
+
+    def loads(self, s: str | bytes, **_: Any) -> Any:
+        return orjson.loads(s)
+
+    def response(self, *args: Any, **kwargs: Any) -> Response:
+        return Response(orjson.dumps(self._prepare_response_obj(args, kwargs)), mimetype="application/json")
+
+
+def create_app(settings: Settings | None = None, rooms: Rooms | None = None) -> OpenAPI:
+    """The WSGI application; without arguments everything comes from the environment. Raises ConfigurationError."""
+    rooms = rooms or build(settings or load())
+    settings = rooms.settings
+    app = OpenAPI(
+        "sql_synthesizer",
+        info=Info(title="sql_synthesizer", version=__version__, description="Questions in plain language, from SQL."),
+        validation_error_status=400,
+        validation_error_model=api.ErrorBody,
+        validation_error_callback=_invalid,
+        security_schemes={"key": {"type": "http", "scheme": "bearer"}},
+        template_folder="ui/templates",
+        static_folder="ui/static",
+    )
+    app.json = _Json(app)
+    app.secret_key = rooms.store.secret("session")
+    app.config.update(
+        MAX_CONTENT_LENGTH=settings.max_body_bytes,
+        WTF_CSRF_CHECK_DEFAULT=False,
+        WTF_CSRF_TIME_LIMIT=None,
+        WTF_CSRF_SSL_STRICT=False,
+        SESSION_COOKIE_NAME="sql_synthesizer",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Strict",
+        SESSION_COOKIE_SECURE=settings.trusted_proxies > 0,
+        PERMANENT_SESSION_LIFETIME=int(settings.session_hours * 3600),
+    )
+    app.extensions["rooms"] = rooms
+    if settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, settings.trusted_proxies, settings.trusted_proxies)  # type: ignore[method-assign]
+    CSRFProtect(app)
+    app.before_request(_open)
+    app.after_request(_release)
+    app.teardown_request(_abandon)
+    app.register_error_handler(Exception, _error)
+    api.register(app, rooms)
+    pages.register(app, rooms)
+    for rule in app.url_map.iter_rules():
+        events.declare_route(rule.rule, *sorted((rule.methods or set()) - {"OPTIONS"}))
+    if rooms.access.first_key(first_key_path(settings)):
+        log.warning("keys are required and there was none: an operator's key is in %s", first_key_path(settings))
+    rooms.start()
+    return app
+
+
+def _open() -> None:
+    rooms: Rooms = pages.rooms()
+    route = request.url_rule.rule if request.url_rule else "unmatched"
+    parent = parse_traceparent(request.headers.get("traceparent"))
+    operation = rooms.telemetry.operation(events.HTTP_REQUEST, parent=parent, method=request.method, route=route)
+    operation.trace.address = request.remote_addr or ""
+    g.operation = operation.__enter__()  # closed by _release, or by _abandon when a hook failed
+    if request.routing_exception is None:
+        pages.admit(rooms)
+
+
+def _release(response: Response) -> Response:
+    """Waits for the audit record, then lets the response go with its headers."""
+    operation = g.pop("operation", None)
+    if operation is None:
+        return response
+    try:
+        pages.rooms().telemetry.settle()
+    except AuditUnavailable as error:
+        operation.fail(error)
+        response.close()
+        response = _body(error)
+    operation.labels["status"] = f"{response.status_code // 100}xx"
+    operation.details["status"] = response.status_code
+    operation.close()
+    response.headers["X-Trace-Id"] = operation.trace.trace_id
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    if request.endpoint != "static":
+        response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+def _abandon(error: BaseException | None) -> None:
+    operation = g.pop("operation", None)
+    if operation is not None:
+        operation.labels["status"] = "5xx"
+        operation.close(error)
+
+
+def _error(error: Exception) -> Response:
+    """Any exception as a response; what is not ours is logged whole and told to nobody."""
+    known = _translate(error)
+    if isinstance(known, UnexpectedError):
+        log.error("unexpected error", exc_info=error)
+    operation = g.get("operation")
+    if operation is not None:
+        operation.fail(known)
+    if pages.wants_page(known):
+        return pages.error_page(known)
+    return _body(known)
+
+
+def _body(error: SqlSynthesizerError) -> Response:
+    operation = g.get("operation") or pages.rooms().telemetry.current()
+    body = error.body(operation.trace.trace_id if operation else "")
+    response = Response(orjson.dumps(body), status=error.status, mimetype="application/json")
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    if error.status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="sql-synthesizer"'
+    return response
+
+
+def _translate(error: Exception) -> SqlSynthesizerError:
+    if isinstance(error, SqlSynthesizerError):
+        return error
+    if isinstance(error, CSRFError):
+        return CsrfFailed()
+    if isinstance(error, HTTPException):
+        by_status = {404: NotFound, 405: MethodNotAllowed, 413: RequestTooLarge}
+        if error.code in by_status:
+            return by_status[error.code]()
+        if error.code is not None and 400 <= error.code < 500:
+            return InvalidRequest()
+    unexpected = UnexpectedError(details={"error": type(error).__name__})
+    unexpected.__cause__ = error
+    return unexpected
+
+
+def _invalid(error: ValidationError) -> Response:
+    """Says what is wrong with a request that does not have the documented form."""
+    if request.method == "POST":
+        body = request.get_data()
+        try:
+            body.decode("utf-8")
+        except UnicodeDecodeError:
+            raise InvalidEncoding from None
+        if not request.is_json:
+            raise InvalidJson("The request's Content-Type is not application/json.")
+        try:
+            if not isinstance(orjson.loads(body), dict):
+                raise InvalidJson("The request body is not a JSON object.")
+        except orjson.JSONDecodeError:
+            raise InvalidJson from None
+    fault = error.errors(include_url=False, include_input=False)[0]
+    field = ".".join(str(part) for part in fault["loc"]) or "body"
+    raise InvalidRequest(f"The field '{field[:64]}' is not valid: {fault['msg']}.")

@@ -1,0 +1,174 @@
+"""Builds the rooms from the settings and attaches the listeners; the one place that knows them all."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from sql_synthesizer import __version__, events, telemetry
+from sql_synthesizer.access import Access
+from sql_synthesizer.audit import AuditLog
+from sql_synthesizer.cache import AnswerCache
+from sql_synthesizer.database import DatabaseManager
+from sql_synthesizer.demo import create_demo, demo_settings
+from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.guard.question import QuestionGuard
+from sql_synthesizer.guard.statement import StatementGuard
+from sql_synthesizer.monitoring import logs, metrics
+from sql_synthesizer.monitoring.health import Health
+from sql_synthesizer.monitoring.tracing import TracingObserver
+from sql_synthesizer.schema import SchemaCache
+from sql_synthesizer.service import Service
+from sql_synthesizer.settings import DatabaseSettings, Settings
+from sql_synthesizer.store import HistoryObserver, Store
+from sql_synthesizer.synthesizer import Synthesizer
+from sql_synthesizer.synthesizer.llm import LLMSynthesizer
+from sql_synthesizer.synthesizer.prompt import PROMPT_VERSION
+from sql_synthesizer.synthesizer.rules import RulesSynthesizer
+from sql_synthesizer.telemetry import Observer, Telemetry
+
+RESERVED_THREADS = 2
+"""Threads of a worker that never hold a question, so that health and refusals are always answered."""
+
+
+@dataclass(slots=True)
+class Rooms:
+    """Everything one process needs to answer questions."""
+
+    settings: Settings
+    telemetry: Telemetry
+    databases: DatabaseManager
+    schemas: SchemaCache
+    cache: AnswerCache
+    store: Store
+    access: Access
+    service: Service
+    health: Health
+    audit: AuditLog
+    model: LLMSynthesizer | None
+
+    def start(self) -> Self:
+        """Starts the background threads: folding and health checks."""
+        self.telemetry.start()
+        self.health.start()
+        return self
+
+    def close(self) -> None:
+        """Ends the threads, folds what is left, makes the audit record durable and closes connections."""
+        self.health.close()
+        if self.model is not None:
+            self.model.close()
+        self.telemetry.close()
+        self.cache.close()
+        self.databases.close()
+        self.store.close()
+
+
+def build(settings: Settings, facade: Telemetry | None = None) -> Rooms:
+    """Wires a process; ``facade`` defaults to the process's own. Raises ConfigurationError, StoreUnavailable."""
+    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    facade = facade or telemetry.default
+    facade.sample_ratio, facade.capacity = settings.trace_ratio, settings.telemetry_capacity
+    configured = configured_databases(settings)
+    databases = DatabaseManager(configured, settings, facade)
+    store = Store(_secret(settings.store_url), settings.state_dir)
+    audit = AuditLog(settings, facade)
+    cache = AnswerCache(settings, facade, _cache_secret(settings, store))
+    schemas = SchemaCache(databases.connect, configured, settings)
+    access = Access(settings, store, facade)
+    model = _model(settings, facade)
+    synthesizers: tuple[Synthesizer, ...] = (RulesSynthesizer(),) if model is None else (model, RulesSynthesizer())
+    service = Service(
+        telemetry=facade,
+        databases=databases,
+        schemas=schemas,
+        question_guard=QuestionGuard(max_chars=settings.max_question_chars),
+        statement_guard=StatementGuard(),
+        synthesizers=synthesizers,
+        cache=cache,
+        slots=settings.threads - RESERVED_THREADS,
+        statement_timeout=settings.statement_timeout,
+        cache_version=_cache_version(settings, synthesizers),
+    )
+    health = _health(facade, databases, cache, store, audit, model)
+    if settings.telemetry:
+        _listen(settings, facade, databases, store, audit, cache)
+    return Rooms(settings, facade, databases, schemas, cache, store, access, service, health, audit, model)
+
+
+def configured_databases(settings: Settings) -> tuple[DatabaseSettings, ...]:
+    """The databases to ask: those of the settings, else the demo shop, which is made when it is not there."""
+    databases = settings.databases()
+    if not databases:
+        if not settings.demo_path.exists():
+            create_demo(settings.demo_path)
+        databases = (demo_settings(settings.demo_path),)
+    default = settings.default_database
+    if default is not None and default not in {database.name for database in databases}:
+        raise ConfigurationError(f"The default database '{default}' is not among the configured databases.")
+    return databases
+
+
+def first_key_path(settings: Settings) -> Path:
+    """Where the first API key is left when keys are required and none exists."""
+    return settings.state_dir / "first-api-key"
+
+
+def _secret(value: object) -> str | None:
+    return value.get_secret_value() if hasattr(value, "get_secret_value") else None
+
+
+def _cache_secret(settings: Settings, store: Store) -> bytes:
+    given = _secret(settings.cache_secret)
+    return given.encode() if given else store.secret("cache")
+
+
+def _cache_version(settings: Settings, synthesizers: tuple[Synthesizer, ...]) -> str:
+    parts = [PROMPT_VERSION, settings.model, *(synthesizer.source for synthesizer in synthesizers)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _model(settings: Settings, facade: Telemetry) -> LLMSynthesizer | None:
+    configured = _secret(settings.openai_api_key) or settings.openai_base_url
+    return LLMSynthesizer(settings, facade) if configured else None
+
+
+def _health(
+    facade: Telemetry,
+    databases: DatabaseManager,
+    cache: AnswerCache,
+    store: Store,
+    audit: AuditLog,
+    model: LLMSynthesizer | None,
+) -> Health:
+    health = Health(facade)
+    for name in databases.names:
+        health.register(
+            "database" if len(databases.names) == 1 else f"database_{name}",
+            partial(databases.ping, name),
+            required=True,
+        )
+    health.register("security_audit", audit.ping, required=True)
+    health.register("store", lambda _timeout: store.ping(), required=True)
+    if cache.type != "off":
+        health.register("cache", cache.ping, required=False)
+    if model is not None:
+        health.register("model", model.ping, required=False)
+    return health
+
+
+def _listen(
+    settings: Settings, facade: Telemetry, databases: DatabaseManager, store: Store, audit: AuditLog, cache: AnswerCache
+) -> None:
+    facade.recorder = audit
+    database_types = sorted({databases.dialect(name) for name in databases.names} | {"unknown"})
+    metrics.observer.precreate({"database_type": database_types, "cache_type": [cache.type]})
+    logs.configure(settings)
+    observers: list[Observer] = [metrics.observer, logs.LogObserver(settings, facade), HistoryObserver(store)]
+    if settings.otlp_endpoint:
+        observers.append(TracingObserver(settings, facade))
+    facade.observers = observers
+    events.VERSION.declare(__version__)

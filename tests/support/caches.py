@@ -1,0 +1,116 @@
+"""Private Redis and Memcached servers on free ports."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import program
+
+_START_LIMIT = 10.0
+
+
+class Server:
+    """A server process of the test's own; ``stop`` and ``freeze`` make the faults that tests look at."""
+
+    def __init__(self, command: list[str], port: int) -> None:
+        self.port = port
+        self.address = f"127.0.0.1:{port}"
+        self.url = f"redis://{self.address}/0"
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Starts the server, or starts it again, and returns when it accepts connections."""
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        limit = time.monotonic() + _START_LIMIT
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=0.2).close()
+            except OSError:
+                if self._process.poll() is not None or time.monotonic() > limit:
+                    pytest.fail(f"{self._command[0]} did not start on port {self.port}")
+                time.sleep(0.02)
+            else:
+                return
+
+    def freeze(self) -> None:
+        """Stops it from answering; connections are still accepted by the kernel."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Lets a frozen server go on."""
+        self._signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """Kills the server; does nothing when it is dead."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+        if self._process is not None:
+            self._process.wait(timeout=10)
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, number)
+
+
+def free_port() -> int:
+    """A TCP port of the loopback address that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def redis_server(directory: str | Path) -> Server:
+    """A Redis server without persistence."""
+    port = free_port()
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(directory)]
+    return Server([program("redis-server"), *options], port)
+
+
+def memcached_server() -> Server:
+    """A Memcached server; as root it runs as nobody."""
+    port = free_port()
+    options = ["-l", "127.0.0.1", "-p", str(port), "-U", "0"]
+    return Server([program("memcached"), *options, *(["-u", "nobody"] if os.geteuid() == 0 else [])], port)
+
+
+def _served(server: Server) -> Iterator[Server]:
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="sqs-") as directory:
+        for server in _served(redis_server(directory)):
+            yield server.url
+
+
+@pytest.fixture(scope="session")
+def memcached_address() -> Iterator[str]:
+    for server in _served(memcached_server()):
+        yield server.address
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[Server]:
+    """A Redis of this test alone, to stop or freeze."""
+    yield from _served(redis_server(tmp_path))
+
+
+@pytest.fixture
+def own_memcached() -> Iterator[Server]:
+    """A Memcached of this test alone, to stop or freeze."""
+    yield from _served(memcached_server())

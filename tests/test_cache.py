@@ -1,0 +1,462 @@
+"""The cache of answers on its real backends."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from typing import Any
+
+import pytest
+import redis as redis_client
+from hypothesis import given
+from hypothesis import strategies as st
+from pymemcache.client.base import Client as MemcachedClient
+
+from sql_synthesizer import events
+from sql_synthesizer.cache import AnswerCache
+from sql_synthesizer.errors import CacheUnavailable, ConfigurationError
+from sql_synthesizer.settings import Settings
+from sql_synthesizer.telemetry import Operation, Reading, Telemetry
+from sql_synthesizer.testing import MemoryObserver
+from tests.support.caches import Server, free_port
+
+SECRET = b"s" * 32
+ANSWER = {"sql": "SELECT 1", "rows": [[1, "x", None, 2.5, True]], "columns": ["a"]}
+
+
+@pytest.fixture
+def observer() -> MemoryObserver:
+    return MemoryObserver()
+
+
+@pytest.fixture
+def telemetry(observer: MemoryObserver) -> Telemetry:
+    facade = Telemetry()
+    facade.observers.append(observer)
+    return facade
+
+
+def counts(telemetry: Telemetry, observer: MemoryObserver) -> list[tuple[str, str]]:
+    telemetry.fold()
+    return [(op.labels["operation"], op.labels["hit_miss"]) for op in observer.operations(events.CACHE_ACCESS)]
+
+
+def accesses(telemetry: Telemetry, observer: MemoryObserver) -> list[Operation]:
+    telemetry.fold()
+    return observer.operations(events.CACHE_ACCESS)
+
+
+BACKENDS = [
+    "memory",
+    pytest.param("redis", marks=pytest.mark.server),
+    pytest.param("memcached", marks=pytest.mark.server),
+]
+
+
+@pytest.fixture(params=BACKENDS)
+def settings(request: pytest.FixtureRequest) -> Settings:
+    if request.param == "redis":
+        return Settings(cache="redis", redis_url=request.getfixturevalue("redis_url"), cache_timeout=2)
+    if request.param == "memcached":
+        address = request.getfixturevalue("memcached_address")
+        return Settings(cache="memcached", memcached_servers=address, cache_timeout=2)
+    return Settings(cache="memory")
+
+
+Make = Callable[..., AnswerCache]
+
+
+@pytest.fixture
+def make(telemetry: Telemetry) -> Iterator[Make]:
+    """Makes caches that are closed at the end."""
+    with ExitStack() as stack:
+
+        def made(settings: Settings, secret: bytes = SECRET) -> AnswerCache:
+            return stack.enter_context(closing(AnswerCache(settings, telemetry, secret)))
+
+        yield made
+
+
+@pytest.fixture
+def cache(settings: Settings, make: Make) -> AnswerCache:
+    cache = make(settings)
+    cache.clear()
+    return cache
+
+
+def raw(cache: AnswerCache) -> Any:
+    return cache._backend
+
+
+# --- every backend ---------------------------------------------------------------------------
+
+
+def test_a_value_comes_back_and_each_access_is_counted(
+    cache: AnswerCache, telemetry: Telemetry, observer: MemoryObserver
+) -> None:
+    key = cache.key("how many", "shop")
+    assert cache.get(key) is None
+    assert cache.set(key, ANSWER)
+    assert cache.get(key) == ANSWER
+    cache.delete(key)
+    assert cache.get(key) is None
+    assert counts(telemetry, observer) == [
+        ("get", "miss"),
+        ("set", "ok"),
+        ("get", "hit"),
+        ("delete", "ok"),
+        ("get", "miss"),
+    ]
+    assert {op.labels["cache_type"] for op in accesses(telemetry, observer)} == {cache.type}
+
+
+def test_the_value_handed_out_is_a_copy(cache: AnswerCache) -> None:
+    key = cache.key("q")
+    cache.set(key, ANSWER)
+    taken = cache.get(key)
+    assert taken is not None
+    taken["sql"] = "changed"
+    assert cache.get(key) == ANSWER
+
+
+def test_values_end(cache: AnswerCache) -> None:
+    key = cache.key("q")
+    cache.set(key, ANSWER, ttl=1)
+    assert cache.get(key) == ANSWER
+    limit = time.monotonic() + 5
+    while cache.get(key) is not None:
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+
+
+def test_twenty_threads_create_once(cache: AnswerCache) -> None:
+    key = cache.key("expensive")
+    created: list[int] = []
+    barrier = threading.Barrier(20)
+
+    def ask() -> tuple[Any, bool]:
+        barrier.wait()
+        with cache.lock(key, 20) as waited:
+            found = cache.get(key)
+            if found is None:
+                created.append(1)
+                time.sleep(0.1)
+                cache.set(key, ANSWER)
+            return found or ANSWER, waited
+
+    with ThreadPoolExecutor(20) as pool:
+        results = [future.result() for future in [pool.submit(ask) for _ in range(20)]]
+    assert len(created) == 1
+    assert [answer for answer, _ in results] == [ANSWER] * 20
+    assert sum(waited for _, waited in results) == 19
+    assert not cache._locks._locks
+
+
+@pytest.mark.parametrize("settings", BACKENDS[1:], indirect=True)
+def test_two_processes_create_once(settings: Settings, telemetry: Telemetry, make: Make) -> None:
+    one, other = make(settings), make(settings)
+    key = one.key("shared")
+    one.delete(key)
+    waits: list[bool] = []
+
+    def second() -> None:
+        with other.lock(key, 20) as waited:
+            waits.append(waited)
+
+    with one.lock(key, 20) as waited:
+        assert not waited
+        thread = threading.Thread(target=second)
+        thread.start()
+        with other.lock(key, 0.01) as waited_in_vain:
+            assert waited_in_vain
+    thread.join(20)
+    assert waits == [True]
+
+
+def test_a_lock_is_not_waited_for_past_its_time(cache: AnswerCache) -> None:
+    with cache.lock("key", 5), ThreadPoolExecutor(1) as pool:
+
+        def impatient(timeout: float) -> bool:
+            with cache.lock("key", timeout) as waited:
+                return waited
+
+        assert pool.submit(impatient, 0.05).result(timeout=5)
+        assert pool.submit(impatient, -1).result(timeout=5)
+
+
+def test_an_error_under_the_lock_passes_and_frees_it(cache: AnswerCache) -> None:
+    with pytest.raises(RuntimeError, match="mine"), cache.lock("key", 5):
+        raise RuntimeError("mine")
+    with cache.lock("key", 5) as waited:
+        assert not waited
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda sealed: sealed[:-1],
+        lambda sealed: sealed[:20],
+        lambda _: b"",
+        lambda sealed: sealed.replace(b"SELECT 1", b"SELECT 2"),
+        lambda _: b'{"sql": "DROP TABLE x"}',
+        lambda sealed: bytes(32) + sealed[32:],
+        lambda sealed: sealed[:33] + b"\x7f" + sealed[34:],
+    ],
+    ids=["cut", "stub", "empty", "changed", "foreign", "unsigned", "prolonged"],
+)
+def test_a_forged_value_is_no_answer(
+    cache: AnswerCache, telemetry: Telemetry, observer: MemoryObserver, caplog: pytest.LogCaptureFixture, forge: Any
+) -> None:
+    key = cache.key("q")
+    cache.set(key, ANSWER)
+    raw(cache).set(key, forge(raw(cache).get(key)), 60)
+    with caplog.at_level(logging.WARNING):
+        assert cache.get(key) is None
+    assert counts(telemetry, observer)[-1] == ("get", "error")
+    assert "not used" in caplog.text
+    assert cache.set(key, ANSWER)
+    assert cache.get(key) == ANSWER
+
+
+def test_any_changed_byte_is_noticed(make: Make) -> None:
+    cache = make(Settings(cache="memory"))
+    key = cache.key("q")
+    cache.set(key, ANSWER)
+    sealed = raw(cache).get(key)
+    for position in range(len(sealed)):
+        raw(cache).set(key, sealed[:position] + bytes([sealed[position] ^ 1]) + sealed[position + 1 :], 60)
+        assert cache.get(key) is None
+
+
+@given(st.lists(st.text(max_size=4), max_size=4), st.lists(st.text(max_size=4), max_size=4))
+def test_keys_are_equal_only_for_equal_parts(one: list[str], other: list[str]) -> None:
+    cache = AnswerCache(Settings(), Telemetry(), SECRET)
+    assert (cache.key(*one) == cache.key(*other)) == (one == other)
+
+
+def test_a_value_of_another_key_or_secret_is_no_answer(cache: AnswerCache, settings: Settings, make: Make) -> None:
+    mine, other = cache.key("mine"), cache.key("other")
+    cache.set(mine, ANSWER)
+    raw(cache).set(other, raw(cache).get(mine), 60)
+    assert cache.get(other) is None
+    stranger = make(settings, b"t" * 32)
+    raw(stranger).set(mine, raw(cache).get(mine), 60)
+    assert stranger.get(mine) is None
+    assert stranger.key("mine") != mine
+
+
+def test_an_expired_value_put_back_is_a_miss(
+    cache: AnswerCache, telemetry: Telemetry, observer: MemoryObserver
+) -> None:
+    key = cache.key("q")
+    raw(cache).set(key, cache._seal(key, b'{"sql": "old"}', -1), 60)
+    assert cache.get(key) is None
+    assert counts(telemetry, observer)[-1] == ("get", "miss")
+
+
+def test_what_is_too_large_or_no_json_is_not_kept(settings: Settings, make: Make) -> None:
+    cache = make(settings.model_copy(update={"cache_entry_bytes": 1000}))
+    key = cache.key("large")
+    assert not cache.set(key, {"rows": ["x" * 2000]})
+    assert not cache.set(key, {"rows": [object()]})
+    assert not cache.set(key, {"rows": ["\ud800"]})
+    assert cache.get(key) is None
+
+
+def test_a_value_at_the_size_limit_is_kept(cache: AnswerCache) -> None:
+    key = cache.key("large")
+    value = {"rows": "x" * 999_988}
+    assert cache.set(key, value)
+    assert cache.get(key) == value
+
+
+def test_keys_tell_nothing_and_do_not_collide(cache: AnswerCache) -> None:
+    key = cache.key("what is the salary of alice", "shop")
+    assert "salary" not in key
+    assert len({cache.key("ab", "c"), cache.key("a", "bc"), cache.key("abc"), cache.key("ab", "c", ""), key}) == 5
+    assert cache.key("\ud800") == cache.key("\ud800")
+
+
+def test_clear_forgets_everything(cache: AnswerCache) -> None:
+    keys = [cache.key(str(n)) for n in range(10)]
+    for key in keys:
+        cache.set(key, ANSWER)
+    cache.clear()
+    assert [cache.get(key) for key in keys] == [None] * 10
+
+
+def test_ping(cache: AnswerCache) -> None:
+    cache.ping(1)
+
+
+# --- memory ----------------------------------------------------------------------------------
+
+
+def test_memory_is_bounded_in_entries(telemetry: Telemetry, observer: MemoryObserver, make: Make) -> None:
+    cache = make(Settings(cache="memory", cache_entries=10))
+    keys = [cache.key(str(n)) for n in range(50)]
+    cache.set(keys[0], ANSWER)
+    for key in keys[1:]:
+        assert cache.get(keys[0]) == ANSWER
+        cache.set(key, ANSWER)
+    assert [n for n, key in enumerate(keys) if cache.get(key)] == [0, *range(41, 50)]
+    telemetry.fold(readings=True)
+    readings = [f for f in observer.facts if isinstance(f, Reading) and f.type is events.CACHE_ENTRIES]
+    assert (readings[-1].labels, readings[-1].value) == ({"cache_type": "memory"}, 10)
+
+
+def test_memory_is_bounded_in_bytes(make: Make) -> None:
+    cache = make(Settings(cache="memory", cache_entries=100_000))
+    for n in range(100):
+        assert cache.set(cache.key(str(n)), {"rows": "x" * 990_000})
+    assert raw(cache)._items.currsize <= 64_000_000
+    assert 55 < len(raw(cache)) < 65
+
+
+def test_off_keeps_nothing_and_counts_nothing(telemetry: Telemetry, observer: MemoryObserver, make: Make) -> None:
+    cache = make(Settings(cache="off"))
+    assert cache.type == "off"
+    assert not cache.set("k", ANSWER)
+    assert cache.get("k") is None
+    cache.delete("k")
+    cache.clear()
+    cache.ping(1)
+    with cache.lock("k", 1) as waited, cache.lock("k", 1):
+        assert not waited
+    cache.close()
+    assert counts(telemetry, observer) == []
+
+
+# --- faults ----------------------------------------------------------------------------------
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("kind", ["redis", "memcached"])
+@pytest.mark.parametrize("fault", ["stop", "freeze"])
+def test_a_dead_backend_is_left_alone_and_comes_back(
+    request: pytest.FixtureRequest,
+    telemetry: Telemetry,
+    observer: MemoryObserver,
+    caplog: pytest.LogCaptureFixture,
+    kind: str,
+    fault: str,
+    make: Make,
+) -> None:
+    server: Server = request.getfixturevalue(f"own_{kind}")
+    settings = Settings(cache=kind, redis_url=server.url, memcached_servers=server.address, cache_timeout=0.2)  # type: ignore[arg-type]
+    cache = make(settings)
+    key = cache.key("q")
+    assert cache.set(key, ANSWER)
+    getattr(server, fault)()
+    with caplog.at_level(logging.WARNING):
+        assert cache.get(key) is None
+        down_until = cache._down_until
+        assert down_until > time.monotonic()
+        with cache.lock(key, 5) as waited:
+            assert not waited
+            assert cache.get(key) is None
+            assert not cache.set(key, ANSWER)
+            cache.delete(key)
+        assert cache._down_until == down_until, "a skipped access tried the backend"
+        with pytest.raises(CacheUnavailable) as raised:
+            cache.ping(0.2)
+    assert server.address not in str(raised.value)
+    assert counts(telemetry, observer) == [
+        ("set", "ok"),
+        ("get", "error"),
+        ("get", "error"),
+        ("set", "error"),
+        ("delete", "error"),
+    ]
+    assert len(caplog.records) == 1
+    if fault == "stop":
+        server.start()
+    else:
+        server.thaw()
+    limit = time.monotonic() + 10
+    while not cache.set(key, ANSWER):
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+    assert cache.get(key) == ANSWER
+    cache.close()
+
+
+@pytest.mark.server
+def test_one_caller_tries_a_dead_backend_again(own_redis: Server, make: Make) -> None:
+    cache = make(Settings(cache="redis", redis_url=own_redis.url, cache_timeout=0.5))
+    tried: list[int] = []
+    own_redis.freeze()
+    cache._down_until = time.monotonic() - 0.001
+    get = raw(cache).get
+    raw(cache).get = lambda key: (tried.append(1), get(key))[1]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(cache.get, ["k"] * 8)) == [None] * 8
+    own_redis.thaw()
+    assert len(tried) == 1
+
+
+@pytest.mark.server
+def test_a_refusal_is_no_reason_to_leave_the_backend_alone(
+    own_redis: Server, telemetry: Telemetry, observer: MemoryObserver, make: Make
+) -> None:
+    cache = make(Settings(cache="redis", redis_url=own_redis.url))
+    key = cache.key("q")
+    with redis_client.Redis.from_url(own_redis.url) as admin:
+        admin.config_set("maxmemory", 1)
+        assert not cache.set(key, ANSWER)
+        assert cache.get(key) is None
+        admin.config_set("maxmemory", 0)
+    assert cache.set(key, ANSWER)
+    assert counts(telemetry, observer) == [("set", "error"), ("get", "miss"), ("set", "ok")]
+
+
+@pytest.mark.server
+def test_redis_clear_leaves_what_is_not_ours(redis_url: str, make: Make) -> None:
+    cache = make(Settings(cache="redis", redis_url=redis_url))
+    with redis_client.Redis.from_url(redis_url) as other:
+        other.set("somebody", "else")
+        cache.set(cache.key("q"), ANSWER)
+        cache.clear()
+        assert other.get("somebody") == b"else"
+        assert not list(other.scan_iter(match="sql-synthesizer:*"))
+        other.delete("somebody")
+
+
+@pytest.mark.server
+def test_nothing_readable_in_a_shared_backend(memcached_address: str, make: Make) -> None:
+    cache = make(Settings(cache="memcached", memcached_servers=memcached_address))
+    key = cache.key("the question")
+    cache.set(key, ANSWER)
+    host, port = memcached_address.split(":")
+    with closing(MemcachedClient((host, int(port)))) as other:
+        value = other.get(key)
+    assert value is not None
+    assert b"the question" not in key.encode() + value
+
+
+def test_a_backend_that_never_was_costs_no_answer(make: Make) -> None:
+    settings = Settings(cache="redis", redis_url=f"redis://user:hunter2@127.0.0.1:{free_port()}/0")
+    cache = make(settings)
+    assert cache.get("k") is None
+    with pytest.raises(CacheUnavailable) as raised:
+        cache.clear()
+    assert "hunter2" not in repr(raised.value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"cache": "redis"},
+        {"cache": "redis", "redis_url": "http://user:hunter2@host"},
+        {"cache": "memcached", "memcached_servers": "localhost"},
+        {"cache": "memcached", "memcached_servers": "a:1,"},
+    ],
+)
+def test_settings_that_name_no_backend(settings: dict[str, Any], make: Make) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        make(Settings(**settings))
+    assert "hunter2" not in str(raised.value)

@@ -1,0 +1,93 @@
+"""The catalogue: names, labels, feeds, budget."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from sql_synthesizer import events
+from sql_synthesizer.monitoring import catalog
+from sql_synthesizer.monitoring.metric import Metric
+
+SPECIFIED = {
+    "sql_synthesizer_query_duration_seconds": ("histogram", ("query_type", "database_type", "success")),
+    "sql_synthesizer_queries_total": ("counter", ("query_type", "database_type", "success")),
+    "sql_synthesizer_active_connections": ("gauge", ("database_type",)),
+    "sql_synthesizer_cache_operations_total": ("counter", ("operation", "cache_type", "hit_miss")),
+    "sql_synthesizer_security_events_total": ("counter", ("event_type", "severity")),
+    "sql_synthesizer_memory_usage_bytes": ("gauge", ()),
+    "sql_synthesizer_cpu_usage_percent": ("gauge", ()),
+}
+
+every_metric = pytest.mark.parametrize("metric", catalog.METRICS, ids=lambda metric: metric.name)
+
+
+@pytest.mark.parametrize(("name", "shape"), SPECIFIED.items(), ids=SPECIFIED)
+def test_the_specified_metrics_keep_their_names_and_labels(name, shape):
+    metric = catalog.BY_NAME[name]
+    assert (metric.kind, metric.label_names) == shape
+
+
+@every_metric
+def test_names_follow_the_conventions(metric: Metric):
+    assert re.fullmatch(r"[a-z][a-z_]*[a-z]", metric.name)
+    assert metric.name.endswith("_total") == (metric.kind == "counter")
+    assert metric.help
+    assert metric.watched
+    if metric.unit:
+        assert metric.name.removesuffix("_total").endswith("_" + metric.unit)
+
+
+@every_metric
+def test_histograms_alone_have_buckets_in_order(metric: Metric):
+    assert bool(metric.buckets) == (metric.kind == "histogram")
+    assert list(metric.buckets) == sorted(set(metric.buckets))
+
+
+@every_metric
+def test_every_feed_is_a_known_type_and_every_label_can_come_from_it(metric: Metric):
+    known = {*events.OPERATIONS.values(), *events.EVENTS.values(), *events.READINGS.values(), catalog.UNKNOWN_EVENT}
+    for feed in metric.feeds:
+        assert feed.source is None or feed.source in known
+        for label in metric.labels:
+            if feed.source is None or label.key.startswith("@") or label.name in feed.fixed:
+                continue
+            assert label.vocabulary in feed.source.labels, (metric.name, label.name)
+
+
+def test_names_of_sources_do_not_collide():
+    names = [*events.OPERATIONS, *events.EVENTS, *events.READINGS]
+    assert len(names) == len(set(names))
+
+
+def test_metric_names_are_unique():
+    assert len(catalog.BY_NAME) == len(catalog.METRICS)
+
+
+def test_a_metric_only_the_exporter_sets_has_no_feed():
+    assert all(metric.exporter == (metric.feeds[0].source is None) for metric in catalog.METRICS)
+
+
+def test_known_values_outside_the_vocabulary_make_no_series():
+    metric = catalog.BY_NAME["sql_synthesizer_cache_operations_total"]
+    assert list(metric.combinations({"cache_type": ["off"]})) == []
+    assert set(metric.combinations({"cache_type": ["redis"]})) == {
+        ("get", "redis", "hit"),
+        ("get", "redis", "miss"),
+        ("get", "redis", "error"),
+        ("set", "redis", "ok"),
+        ("set", "redis", "error"),
+        ("delete", "redis", "ok"),
+        ("delete", "redis", "error"),
+    }
+
+
+def test_every_security_event_has_one_severity():
+    metric = catalog.BY_NAME["sql_synthesizer_security_events_total"]
+    assert set(metric.combinations()) == {(e.name, e.severity) for e in events.SECURITY_EVENTS.values()}
+
+
+def test_the_budget_holds_a_usual_configuration():
+    known = {"database_type": ["postgresql", "sqlite", "unknown"], "cache_type": ["redis"]}
+    assert sum(metric.series(known) for metric in catalog.METRICS) < catalog.SERIES_BUDGET

@@ -1,0 +1,100 @@
+"""The names that the specification pins: none may go missing."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from sql_synthesizer import events
+from sql_synthesizer.monitoring import catalog, metrics
+from sql_synthesizer.settings import Settings, environment_name
+from tests.support.app import App
+
+PACKAGE = Path(__file__).parent.parent / "sql_synthesizer"
+
+METRICS = {
+    "sql_synthesizer_query_duration_seconds": ("histogram", ("query_type", "database_type", "success")),
+    "sql_synthesizer_queries_total": ("counter", ("query_type", "database_type", "success")),
+    "sql_synthesizer_active_connections": ("gauge", ("database_type",)),
+    "sql_synthesizer_cache_operations_total": ("counter", ("operation", "cache_type", "hit_miss")),
+    "sql_synthesizer_security_events_total": ("counter", ("event_type", "severity")),
+    "sql_synthesizer_memory_usage_bytes": ("gauge", ()),
+    "sql_synthesizer_cpu_usage_percent": ("gauge", ()),
+}
+OBJECTS = {
+    "METRICS_REGISTRY": CollectorRegistry,
+    "QUERY_DURATION": Histogram,
+    "QUERY_TOTAL": Counter,
+    "ACTIVE_CONNECTIONS": Gauge,
+    "CACHE_OPERATIONS": Counter,
+    "SECURITY_EVENTS": Counter,
+    "MEMORY_USAGE": Gauge,
+    "CPU_USAGE": Gauge,
+}
+SIGNATURES = {
+    "track_query_metrics": ["query_type", "database_type"],
+    "track_cache_metrics": ["operation", "cache_type"],
+    "track_security_event": ["event_type", "severity"],
+    "update_system_metrics": [],
+    "get_metrics": [],
+}
+
+
+@pytest.mark.parametrize("file", ["monitoring/metrics.py", "webapp.py", "security_audit.py"])
+def test_files(file: str) -> None:
+    assert (PACKAGE / file).is_file()
+
+
+@pytest.mark.parametrize(("name", "row"), METRICS.items())
+def test_metric_names_and_labels(name: str, row: tuple[str, tuple[str, ...]]) -> None:
+    metric = catalog.BY_NAME[name]
+    assert (metric.kind, metric.label_names) == row
+
+
+@pytest.mark.parametrize(("name", "kind"), OBJECTS.items())
+def test_objects(name: str, kind: type) -> None:
+    assert isinstance(getattr(metrics, name), kind)
+
+
+@pytest.mark.parametrize(("name", "parameters"), SIGNATURES.items())
+def test_functions(name: str, parameters: list[str]) -> None:
+    function = getattr(metrics, name)
+    required = [p.name for p in inspect.signature(function).parameters.values() if p.default is p.empty]
+    assert required == parameters
+
+
+def test_classes() -> None:
+    manager = importlib.import_module("sql_synthesizer.database").DatabaseManager
+    assert inspect.isclass(manager)
+    log_event = importlib.import_module("sql_synthesizer.security_audit").SecurityAuditLogger.log_event
+    parameters = inspect.signature(log_event).parameters
+    assert list(parameters)[:4] == ["self", "event_type", "details", "severity"]
+    assert parameters["severity"].default == "info"
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/health", "/health/ready", "/health/live"])
+def test_endpoints(app: App, path: str) -> None:
+    assert app.get(path).status_code == 200
+
+
+def test_settings_and_ports() -> None:
+    fields = Settings.model_fields
+    assert (environment_name("metrics_enabled"), environment_name("metrics_port")) == (
+        "PROMETHEUS_METRICS_ENABLED",
+        "METRICS_PORT",
+    )
+    assert (fields["port"].default, fields["metrics_port"].default) == (5000, 8080)
+
+
+@pytest.mark.parametrize("name", ["authentication_failure", "sql_injection_attempt"])
+def test_event_names(name: str) -> None:
+    assert name in events.SECURITY_EVENTS
+
+
+@pytest.mark.parametrize("word", ["success", "error"])
+def test_success_values(word: str) -> None:
+    assert word in events.SUCCESS

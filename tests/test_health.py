@@ -1,0 +1,133 @@
+"""Health: states, time limits, readings, draining."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import datetime
+
+import pytest
+
+from sql_synthesizer import events
+from sql_synthesizer.monitoring.health import Health
+from sql_synthesizer.telemetry import Reading, Telemetry
+from sql_synthesizer.testing import MemoryObserver
+
+SECRET = "postgresql://admin:hunter2@db/shop refused"
+
+
+@pytest.fixture
+def facade():
+    facade = Telemetry()
+    facade.observers.append(MemoryObserver())
+    return facade
+
+
+@pytest.fixture
+def health(facade):
+    health = Health(facade, interval=0.01, limit=0.3)
+    yield health
+    health.close()
+
+
+def well(limit):
+    assert limit > 0
+
+
+def broken(limit):
+    raise ConnectionError(SECRET)
+
+
+def levels(facade):
+    facade.fold(readings=True)
+    found = [f for f in facade.observers[0].facts if isinstance(f, Reading) and f.type is events.DEPENDENCY_UP]
+    return {f.labels["dependency"]: f.value for f in found}
+
+
+@pytest.mark.parametrize(
+    ("required", "optional", "status", "word", "checks", "ready"),
+    [
+        (well, well, 200, "healthy", {"database": "healthy", "cache": "healthy"}, 200),
+        (well, broken, 200, "degraded", {"database": "healthy", "cache": "degraded"}, 200),
+        (broken, well, 503, "unhealthy", {"database": "unhealthy", "cache": "healthy"}, 503),
+        (broken, broken, 503, "unhealthy", {"database": "unhealthy", "cache": "degraded"}, 503),
+    ],
+)
+def test_what_is_said(health, facade, required, optional, status, word, checks, ready):
+    health.register("database", required, required=True)
+    health.register("cache", optional, required=False)
+    given, body = health.report()
+    assert (given, body["status"], body["checks"]) == (status, word, checks)
+    assert datetime.fromisoformat(body["timestamp"]).tzinfo is not None
+    assert health.ready()[0] == ready
+    assert health.live() == (200, {"status": "alive"})
+    assert SECRET not in str((body, health.ready()))
+    assert levels(facade) == {"database": float(required is well), "cache": float(optional is well)}
+
+
+def test_a_service_without_dependencies_is_healthy(health):
+    assert health.report()[0] == 200
+    assert health.ready() == (200, {"status": "ready"})
+
+
+def test_names_become_label_values(health):
+    health.register("database_warehouse", well, required=True)
+    assert "database_warehouse" in events.DEPENDENCY
+
+
+def test_a_hanging_ping_is_down_alone_and_does_not_pile_up(health):
+    release, begun = threading.Event(), []
+
+    def hang(limit):
+        begun.append(1)
+        release.wait(10)
+
+    health.register("database", hang, required=True)
+    health.register("store", well, required=True)
+    started = time.monotonic()
+    assert health.report()[1]["checks"] == {"database": "unhealthy", "store": "healthy"}
+    assert time.monotonic() - started < 5
+    health.check()
+    assert len(begun) == 1
+    release.set()
+    while health.report()[0] != 200:
+        health.check()
+    assert len(begun) == 2
+
+
+def test_the_first_answer_waits_for_one_round_only(health):
+    asked = []
+    health.register("database", asked.append, required=True)
+    for _ in range(5):
+        health.ready()
+        health.report()
+    assert len(asked) == 1
+
+
+def test_rounds_run_in_the_background_and_see_recovery(health, caplog):
+    caplog.set_level("INFO")
+    down = threading.Event()
+    down.set()
+
+    def ping(limit):
+        (broken if down.is_set() else well)(limit)
+
+    health.register("database", ping, required=True)
+    assert health.ready() == (503, {"status": "not ready", "reasons": ["database is unhealthy"]})
+    health.start()
+    health.start()
+    down.clear()
+    deadline = time.monotonic() + 10
+    while health.ready()[0] != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    health.close()
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages == ["database is down: ConnectionError", "database is up again"]
+
+
+def test_draining_turns_readiness_only(health):
+    health.register("database", well, required=True)
+    health.start_draining()
+    assert health.ready() == (503, {"status": "not ready", "reasons": ["draining"]})
+    assert health.report()[0] == health.live()[0] == 200

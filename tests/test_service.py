@@ -1,0 +1,209 @@
+"""The pipeline against real faults: models, databases, pools and caches that fail or hang."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sql_synthesizer.demo import load_demo
+from sql_synthesizer.proof.fake_openai import FakeOpenAI
+from sql_synthesizer.settings import load
+from tests.support.app import App, running
+
+QUESTION = "how many customers are there"
+COUNT = "SELECT count(*) AS n FROM customers"
+
+
+@pytest.fixture
+def model() -> Iterator[FakeOpenAI]:
+    with FakeOpenAI() as server:
+        yield server
+
+
+@pytest.fixture
+def with_model(app_settings: dict[str, Any], model: FakeOpenAI) -> Iterator[App]:
+    settings = load(
+        **app_settings, openai_base_url=model.base_url, openai_api_key="sk-test", model_timeout=1.0, model_retries=0
+    )
+    with running(settings) as app:
+        yield app
+
+
+def test_the_model_answers(with_model: App, model: FakeOpenAI) -> None:
+    model.reply(sql=COUNT, explanation="Counts the customers.")
+    body = with_model.ask(QUESTION).get_json()
+    assert (body["source"], body["explanation"]) == ("llm", "Counts the customers.")
+    assert with_model.counted("llm_requests_total", outcome="success") == 1
+    assert with_model.counted("llm_sent_bytes_total") > 0
+    sent = json.dumps(model.requests[0].body)
+    assert "email" not in sent
+    assert "phone" not in sent
+
+
+def test_a_dead_model_falls_back_to_the_rules(with_model: App, model: FakeOpenAI) -> None:
+    model.fail(500, times=5)
+    body = with_model.ask(QUESTION).get_json()
+    assert body["source"] == "rules"
+    assert with_model.counted("fallbacks_total", reason="model_unavailable") == 1
+
+
+MODEL_FAULTS = [
+    ("dead", lambda m: m.fail(500, times=5), 503, "model_unavailable", None),
+    ("hanging", lambda m: m.hang(5), 503, "model_unavailable", None),
+    ("prose", lambda m: m.reply(text="I would rather talk about the weather."), 502, "model_invalid", None),
+    ("a write", lambda m: m.reply(sql="DELETE FROM orders"), 422, "statement_refused", "statement_rejected"),
+    ("two", lambda m: m.reply(sql="SELECT 1; DROP TABLE orders"), 422, "statement_refused", "statement_rejected"),
+]
+
+
+@pytest.mark.parametrize(("fault", "status", "reason", "event"), [r[1:] for r in MODEL_FAULTS], ids=[r[0] for r in MODEL_FAULTS])
+def test_model_faults(with_model: App, model: FakeOpenAI, fault: Any, status: int, reason: str, event: str | None) -> None:
+    fault(model)
+    reply = with_model.ask("which customers feel lonely at night")
+    assert (reply.status_code, reply.get_json()["reason"]) == (status, reason)
+    success = "error" if status >= 500 else "success"
+    assert with_model.counted("queries_total", success=success) == 1
+    assert with_model.counted("queries_total") == 1
+    (record,) = with_model.records("query_execution")
+    assert record["details"]["reason"] == reason
+    if event:
+        assert with_model.records(event)
+
+
+def test_a_wrong_column_is_repaired_once(with_model: App, model: FakeOpenAI) -> None:
+    model.reply(sql="SELECT count(customer_identity) FROM customers")
+    model.reply(sql=COUNT)
+    body = with_model.ask(QUESTION).get_json()
+    assert body["row_count"] == 1
+    assert len(model.requests) == 2
+    assert "customer_identity" in json.dumps(model.requests[1].body)
+
+
+def test_a_wrong_column_twice_is_an_error(with_model: App, model: FakeOpenAI) -> None:
+    model.reply(sql="SELECT nonsense FROM customers")
+    model.reply(sql="SELECT nonsense FROM customers")
+    reply = with_model.ask(QUESTION)
+    assert (reply.status_code, reply.get_json()["reason"]) == (502, "model_invalid")
+    assert len(model.requests) == 2
+
+
+def test_a_database_may_forbid_models(app_settings: dict[str, Any], model: FakeOpenAI) -> None:
+    path = app_settings["databases_file"]
+    document = json.loads(path.read_text())
+    document["databases"]["shop"]["models"] = False
+    path.write_text(json.dumps(document))
+    with running(load(**app_settings, openai_base_url=model.base_url)) as app:
+        assert app.ask(QUESTION).get_json()["source"] == "rules"
+        assert not model.requests
+
+
+def test_equal_questions_at_once_are_worked_on_once(with_model: App, model: FakeOpenAI) -> None:
+    model.hang(0.3)
+    model.reply(sql=COUNT)
+    barrier = threading.Barrier(5)
+
+    def ask(_: int) -> str:
+        barrier.wait()
+        with with_model.flask.test_client() as client:
+            reply = client.post("/api/query", json={"question": QUESTION}, environ_overrides={"HTTP_HOST": "127.0.0.1"})
+            return str(reply.get_json()["source"])
+
+    with ThreadPoolExecutor(5) as pool:
+        sources = sorted(pool.map(ask, range(5)))
+    assert sources.count("cache") == 4
+    assert with_model.counted("coalesced_questions_total") == 4
+
+
+def settings_of(tmp_path: Path, url: str, **more: Any) -> Any:
+    return load(state_dir=tmp_path / "state", database_url=url, rate_limit="", **more)
+
+
+def test_unreachable_database(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"postgresql://u:secret@127.0.0.1:{taken.getsockname()[1]}/d"
+        with running(settings_of(tmp_path, url)) as app:
+            reply = app.ask(QUESTION)
+            assert (reply.status_code, reply.get_json()["reason"]) == (503, "database_unavailable")
+            assert "secret" not in reply.text
+            assert app.counted("queries_total", database_type="postgresql", success="error") == 1
+            assert app.get("/health").status_code == 503
+            assert app.get("/health/ready").status_code == 503
+            assert app.get("/health/live").status_code == 200
+
+
+@pytest.mark.server
+def test_hanging_database(tmp_path: Path, own_postgres: Any) -> None:
+    load_demo(own_postgres.url)
+    with running(settings_of(tmp_path, own_postgres.url, statement_timeout=1.0, deadline=3.0)) as app:
+        assert app.ask(QUESTION).status_code == 200
+        own_postgres.freeze()
+        try:
+            reply = app.ask("how many orders are there")
+        finally:
+            own_postgres.thaw()
+        assert (reply.status_code, reply.get_json()["reason"]) in [(504, "statement_timeout"), (503, "database_unavailable")]
+        assert app.counted("queries_total", success="error") == 1
+
+
+def test_full_pool(app_settings: dict[str, Any]) -> None:
+    with running(load(**app_settings, pool_size=1, pool_wait=0.1)) as app:
+        app.get("/api/schema")
+        app.rooms.schemas.values("shop").find("x")
+        with app.rooms.databases.connect("shop", 1.0):
+            reply = app.ask(QUESTION)
+        assert (reply.status_code, reply.get_json()["reason"]) == (503, "pool_timeout")
+        assert app.counted("connection_timeouts_total", database_type="sqlite") >= 1
+        assert app.ask(QUESTION).status_code == 200
+
+
+def test_overload_is_refused_at_once(app_settings: dict[str, Any], model: FakeOpenAI) -> None:
+    settings = load(**app_settings, threads=3, openai_base_url=model.base_url, model_timeout=5.0)
+    with running(settings) as app:
+        model.hang(1.0)
+        with ThreadPoolExecutor(1) as pool, app.flask.test_client() as client:
+            overrides = {"HTTP_HOST": "127.0.0.1"}
+            slow = pool.submit(client.post, "/api/query", json={"question": QUESTION}, environ_overrides=overrides)
+            while not model.requests:
+                pass
+            reply = app.ask("how many orders are there")
+            assert (reply.status_code, reply.get_json()["reason"]) == (503, "overloaded")
+            assert reply.headers["Retry-After"] == "1"
+            assert slow.result().status_code == 200
+
+
+@pytest.mark.server
+def test_dead_cache_never_fails_a_question(app_settings: dict[str, Any], own_redis: Any) -> None:
+    with running(load(**app_settings, cache="redis", redis_url=own_redis.url)) as app:
+        assert [app.ask(QUESTION).get_json()["source"] for _ in range(2)] == ["rules", "cache"]
+        own_redis.stop()
+        assert app.ask(QUESTION).get_json()["source"] == "rules"
+        assert app.counted("cache_operations_total", cache_type="redis", hit_miss="error") >= 1
+        app.rooms.health.check()
+        assert app.get("/health").get_json()["status"] == "degraded"
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("server", ["postgres_url", "mariadb_url"])
+def test_the_same_questions_on_other_engines(tmp_path: Path, server: str, request: pytest.FixtureRequest) -> None:
+    url = request.getfixturevalue(server)
+    load_demo(url)
+    questions = ["how many customers are there", "how many orders per status", "top 5 products by price"]
+    with running(settings_of(tmp_path / "demo", None)) as embedded, running(settings_of(tmp_path, url)) as app:  # type: ignore[arg-type]
+        for question in questions:
+            expected, got = embedded.ask(question).get_json(), app.ask(question).get_json()
+            assert sorted(map(str, got["rows"])) == sorted(map(str, expected["rows"]))
+
+
+def test_policy_is_applied_to_cached_answers(app_settings: dict[str, Any]) -> None:
+    with running(load(**app_settings)) as app:
+        assert app.ask(QUESTION).get_json()["source"] == "rules"
+        key_of = app.rooms.service.describe("shop").version
+        assert key_of

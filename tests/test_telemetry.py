@@ -1,0 +1,253 @@
+"""The facade: what is reported reaches every listener, and a broken listener harms nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from sql_synthesizer import errors, events
+from sql_synthesizer.errors import AuditUnavailable, PoolTimeout, StatementRefused, tree
+from sql_synthesizer.telemetry import Fact, Operation, Telemetry
+from sql_synthesizer.testing import MemoryObserver, MemoryRecorder
+from sql_synthesizer.traceparent import format_traceparent, parse_traceparent
+
+STAGE = events.STAGE_OPERATION
+
+
+@pytest.fixture
+def telemetry() -> Telemetry:
+    facade = Telemetry()
+    facade.observers.append(MemoryObserver())
+    facade.recorder = MemoryRecorder()
+    return facade
+
+
+def observer(telemetry: Telemetry) -> MemoryObserver:
+    telemetry.fold()
+    (only,) = telemetry.observers
+    assert isinstance(only, MemoryObserver)
+    return only
+
+
+def recorder(telemetry: Telemetry) -> MemoryRecorder:
+    assert isinstance(telemetry.recorder, MemoryRecorder)
+    return telemetry.recorder
+
+
+def test_operations_nest_into_one_trace(telemetry: Telemetry) -> None:
+    with telemetry.operation(events.HTTP_REQUEST) as outer, telemetry.operation(STAGE, stage="execute") as inner:
+        pass
+    assert inner.trace is outer.trace
+    assert inner.parent_id == outer.span_id
+    assert outer.parent_id == ""
+    assert [f.type.name for f in observer(telemetry).facts if isinstance(f, Operation)] == ["stage", "http_request"]
+    assert outer.duration_ns >= inner.duration_ns > 0
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "outcome", "event"),
+    [
+        (None, "ok", "answered", None),
+        (PoolTimeout(), "pool_timeout", "failed", None),
+        (StatementRefused(), "statement_refused", "refused", "statement_rejected"),
+        (errors.QuestionRefused(event="sql_injection_attempt"), "question_refused", "refused", "sql_injection_attempt"),
+        (ZeroDivisionError(), "internal", "failed", "unexpected_error"),
+        (KeyboardInterrupt(), "cancelled", "cancelled", None),
+        (asyncio.CancelledError(), "cancelled", "cancelled", None),
+    ],
+)
+def test_an_exception_sets_the_outcome(
+    telemetry: Telemetry, error: BaseException | None, reason: str, outcome: str, event: str | None
+) -> None:
+    operation = telemetry.operation(STAGE, stage="execute")
+    try:
+        with telemetry.operation(events.HTTP_REQUEST), operation:
+            if error is not None:
+                raise error
+    except BaseException as caught:
+        assert caught is error
+    assert (operation.reason, operation.outcome) == (reason, outcome)
+    assert [e.type.name for e in recorder(telemetry).records] == ([event] if event else [])
+
+
+def test_every_error_has_a_stable_reason_and_a_known_event() -> None:
+    reasons = [cls.reason for cls in tree() if "reason" in vars(cls)]
+    assert len(reasons) == len(set(reasons))
+    for cls in tree():
+        assert 400 <= cls.status < 600
+        assert cls.event is None or cls.event in events.SECURITY_EVENTS
+        assert cls.outcome in events.OUTCOME
+
+
+def test_a_question_leaves_its_event_whatever_happens(telemetry: Telemetry) -> None:
+    with telemetry.operation(events.QUESTION, query_type="select") as operation:
+        operation.details["sql"] = "SELECT 1"
+    with pytest.raises(PoolTimeout), telemetry.operation(events.QUESTION):
+        raise PoolTimeout
+    first, second = recorder(telemetry).records
+    assert first.type.name == second.type.name == "query_execution"
+    assert first.details["sql"] == "SELECT 1"
+    assert (first.details["outcome"], second.details["outcome"]) == ("answered", "failed")
+
+
+def test_settle_waits_only_for_requests_that_left_a_record(telemetry: Telemetry) -> None:
+    recorder(telemetry).failing = AuditUnavailable()
+    with telemetry.operation(events.HTTP_REQUEST):
+        telemetry.settle()
+        telemetry.emit(events.SECURITY_EVENTS["schema_access"])
+        with pytest.raises(AuditUnavailable):
+            telemetry.settle()
+
+
+class _Broken:
+    signal = "logs"
+
+    def fold(self, facts: Sequence[Fact]) -> None:
+        raise RuntimeError
+
+    def close(self) -> None:
+        raise RuntimeError
+
+
+def test_a_broken_observer_is_counted_and_harms_nobody(telemetry: Telemetry) -> None:
+    telemetry.observers.insert(0, _Broken())
+    with telemetry.operation(STAGE, stage="execute"):
+        pass
+    telemetry.fold(readings=True)
+    telemetry.fold(readings=True)
+    memory = telemetry.observers[1]
+    assert isinstance(memory, MemoryObserver)
+    assert memory.operations(STAGE)
+    errors_seen = memory.events("telemetry_error")
+    assert errors_seen
+    assert {e.details["signal"] for e in errors_seen} == {"logs"}
+
+
+def test_a_full_queue_drops_and_says_how_much() -> None:
+    telemetry = Telemetry(capacity=10)
+    telemetry.observers.append(MemoryObserver())
+    for _ in range(25):
+        with telemetry.operation(STAGE, stage="execute"):
+            pass
+    memory = observer(telemetry)
+    telemetry.fold(readings=True)
+    assert len(memory.operations(STAGE)) == 10
+    assert sum(e.count for e in memory.events("telemetry_dropped")) == 15
+
+
+def test_nothing_is_lost_between_threads_and_close(telemetry: Telemetry) -> None:
+    telemetry.start()
+
+    def work() -> None:
+        for _ in range(500):
+            with telemetry.operation(STAGE, stage="execute"):
+                pass
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    telemetry.close()
+    assert len(observer(telemetry).operations(STAGE)) == 2000
+
+
+def test_carry_hands_the_operation_to_threads_and_generators(telemetry: Telemetry) -> None:
+    def child() -> str:
+        with telemetry.operation(STAGE, stage="execute") as operation:
+            return operation.parent_id
+
+    def children() -> list[str]:
+        return [child()]
+
+    def stream():  # type: ignore[no-untyped-def]
+        yield child()
+        yield child()
+
+    with telemetry.operation(events.HTTP_REQUEST) as above, ThreadPoolExecutor(2) as pool:
+        carried = telemetry.carry(child)
+        assert list(pool.map(lambda _: carried(), range(4))) == [above.span_id] * 4
+        generator = telemetry.carry(stream)
+        assert pool.submit(lambda: list(generator())).result() == [above.span_id] * 2
+        assert pool.submit(telemetry.carry(children)).result() == [above.span_id]
+        assert pool.submit(child).result() == ""
+
+
+def test_carry_survives_asyncio(telemetry: Telemetry) -> None:
+    async def child() -> str:
+        await asyncio.sleep(0)
+        with telemetry.operation(STAGE, stage="execute") as operation:
+            return operation.parent_id
+
+    async def main() -> list[str]:
+        with telemetry.operation(events.HTTP_REQUEST) as above:
+            return [above.span_id, *await asyncio.gather(child(), child())]
+
+    assert len(set(asyncio.run(main()))) == 1
+
+
+def test_readings_are_asked_for_and_a_failing_source_is_counted(telemetry: Telemetry) -> None:
+    telemetry.read(events.POOL_IN_USE, lambda: [({"database_type": "sqlite"}, 3)])
+    telemetry.read(events.POOL_LIMIT, lambda: [({}, 1 / 0)])
+    telemetry.fold(readings=True)
+    memory = observer(telemetry)
+    telemetry.fold(readings=True)
+    levels = {f.type.name: f.value for f in memory.facts if not hasattr(f, "trace")}
+    assert levels["pool_in_use"] == 3
+    assert "pool_limit" not in levels
+    assert memory.events("telemetry_error")
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("00-" + "a" * 32 + "-" + "b" * 16 + "-01", ("a" * 32, "b" * 16, True)),
+        ("00-" + "a" * 32 + "-" + "b" * 16 + "-00", ("a" * 32, "b" * 16, False)),
+        ("cc-" + "a" * 32 + "-" + "b" * 16 + "-01-future", ("a" * 32, "b" * 16, True)),
+        ("00-" + "a" * 32 + "-" + "b" * 16 + "-01-extra", None),
+        ("ff-" + "a" * 32 + "-" + "b" * 16 + "-01", None),
+        ("00-" + "0" * 32 + "-" + "b" * 16 + "-01", None),
+        ("00-" + "a" * 32 + "-" + "0" * 16 + "-01", None),
+        ("00-" + "A" * 32 + "-" + "b" * 16 + "-01", None),
+        ("00-" + "a" * 31 + "-" + "b" * 16 + "-01", None),
+        ("00-" + "g" * 32 + "-" + "b" * 16 + "-01", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_traceparent(header: str | None, expected: tuple[str, str, bool] | None) -> None:
+    assert parse_traceparent(header) == expected
+
+
+def test_traceparent_round_trip(telemetry: Telemetry) -> None:
+    with telemetry.operation(events.HTTP_REQUEST, parent=("a" * 32, "b" * 16, True)) as operation:
+        assert operation.trace.trace_id == "a" * 32
+        assert operation.parent_id == "b" * 16
+        assert parse_traceparent(format_traceparent(operation)) == ("a" * 32, operation.span_id, True)
+
+
+def test_sampling_is_decided_once_a_trace() -> None:
+    telemetry = Telemetry(sample_ratio=0.0)
+    with telemetry.operation(events.HTTP_REQUEST) as outer, telemetry.operation(STAGE) as inner:
+        assert not outer.trace.sampled
+        assert not inner.trace.sampled
+    with telemetry.operation(events.HTTP_REQUEST, parent=("a" * 32, "b" * 16, True)) as remote:
+        assert remote.trace.sampled
+
+
+@pytest.mark.parametrize("value", ["select", "SELECT", "'; DROP", None, 3])
+def test_vocabularies_are_closed(value: object) -> None:
+    assert events.QUERY_TYPE(value) in {*events.QUERY_TYPE.values, "other"}
+
+
+def test_declared_vocabularies_are_bounded() -> None:
+    words = events.Vocabulary("words", declared=True)
+    words.declare(*(f"w{n}" for n in range(200)))
+    assert len(words.values) == words.LIMIT
+    assert words("w199") == "other"
+    with pytest.raises(TypeError):
+        events.QUERY_TYPE.declare("new")

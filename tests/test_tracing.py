@@ -1,0 +1,217 @@
+"""Traces: spans as a collector receives them."""
+
+from __future__ import annotations
+
+import socket
+import time
+from contextvars import copy_context
+
+import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+from sql_synthesizer import events
+from sql_synthesizer.errors import Declined, PoolTimeout, QuestionRefused
+from sql_synthesizer.monitoring.tracing import QUEUE, TracingObserver
+from sql_synthesizer.settings import Settings
+from sql_synthesizer.telemetry import Telemetry
+from sql_synthesizer.testing import MemoryObserver
+from tests.support.otlp import attributes, collecting
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch):
+    for name in ("ENDPOINT", "TRACES_ENDPOINT", "TIMEOUT", "TRACES_TIMEOUT"):
+        monkeypatch.delenv(f"OTEL_EXPORTER_OTLP_{name}", raising=False)
+
+
+@pytest.fixture
+def collector():
+    with collecting() as collector:
+        yield collector
+
+
+def observed(endpoint, *, sample_ratio=1.0, log_text=False):
+    facade = Telemetry(sample_ratio=sample_ratio)
+    facade.observers += [TracingObserver(Settings(otlp_endpoint=endpoint, log_text=log_text), facade), MemoryObserver()]
+    return facade
+
+
+@pytest.fixture
+def facade(collector):
+    facade = observed(collector.url)
+    yield facade
+    facade.close()
+
+
+def request(facade, error=None, parent=None):
+    """What one question through the web leaves."""
+    labels = {"method": "POST", "route": "/api/query", "status": "2xx"}
+    with facade.operation(events.HTTP_REQUEST, parent=parent, **labels) as http:
+        http.trace.question_id, http.trace.actor = "q1", "key1"
+        http.details["status"] = 200
+        with facade.operation(events.QUESTION, query_type="select", database_type="sqlite", source="llm") as question:
+            question.details |= {"question": "how many?", "sql": "SELECT 1", "database": "shop", "row_count": 1}
+            with facade.operation(events.STAGE_OPERATION, stage="synthesize"):
+                llm = {"provider": "openai", "model": "small", "outcome": "success"}
+                with facade.operation(events.LLM_REQUEST, **llm) as model:
+                    model.details |= {"input_tokens": 12, "output_tokens": 3, "gen_ai.response.model": "small-1"}
+            with facade.operation(events.STAGE_OPERATION, stage="execute") as stage:
+                stage.details |= {"database_type": "postgresql", "database": "shop", "sql": "SELECT 1"}
+                if error is not None:
+                    raise error
+    return http
+
+
+def received(collector, facade, count):
+    facade.fold()
+    return {span.name: span for span in collector.wait(count)}
+
+
+NAMES = {"POST /api/query", "question", "synthesize", "chat small", "SELECT shop"}
+
+
+def test_a_request_is_one_trace_without_orphans(collector, facade):
+    http = request(facade)
+    spans = received(collector, facade, 5)
+    assert set(spans) == NAMES
+    assert {span.trace_id.hex() for span in spans.values()} == {http.trace.trace_id}
+    ids = {span.span_id for span in spans.values()}
+    root = spans["POST /api/query"]
+    assert root.span_id.hex() == http.span_id
+    assert root.parent_span_id == b""
+    assert {span.parent_span_id for span in spans.values() if span is not root} <= ids
+    assert spans["chat small"].parent_span_id == spans["synthesize"].span_id
+    assert collector.paths == ["/v1/traces"]
+    assert collector.resource["service.name"] == "sql-synthesizer"
+    for span in spans.values():
+        assert span.end_time_unix_nano >= span.start_time_unix_nano > 1e18
+        assert attributes(span)["sql_synthesizer.question_id"] == "q1"
+        assert attributes(span)["sql_synthesizer.outcome"] == "answered"
+
+
+def test_a_remote_parent_is_kept(collector, facade):
+    request(facade, parent=("a" * 32, "b" * 16, True))
+    root = received(collector, facade, 5)["POST /api/query"]
+    assert (root.trace_id.hex(), root.parent_span_id.hex()) == ("a" * 32, "b" * 16)
+
+
+def test_names_follow_the_semantic_conventions(collector, facade):
+    request(facade)
+    spans = received(collector, facade, 5)
+    root, query, chat = spans["POST /api/query"], spans["SELECT shop"], spans["chat small"]
+    assert (root.kind, query.kind, chat.kind) == (
+        Span.SpanKind.SPAN_KIND_SERVER,
+        Span.SpanKind.SPAN_KIND_CLIENT,
+        Span.SpanKind.SPAN_KIND_CLIENT,
+    )
+    assert spans["question"].kind == Span.SpanKind.SPAN_KIND_INTERNAL
+    expected = {"http.request.method": "POST", "http.route": "/api/query", "http.response.status_code": 200}
+    assert expected.items() <= attributes(root).items()
+    expected = {"db.system.name": "postgresql", "db.namespace": "shop", "db.operation.name": "SELECT"}
+    assert expected.items() <= attributes(query).items()
+    expected = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "small",
+        "gen_ai.response.model": "small-1",
+        "gen_ai.usage.input_tokens": 12,
+        "gen_ai.usage.output_tokens": 3,
+    }
+    assert expected.items() <= attributes(chat).items()
+
+
+@pytest.mark.parametrize("log_text", [False, True])
+def test_text_appears_only_where_it_is_switched_on(collector, log_text):
+    facade = observed(collector.url, log_text=log_text)
+    request(facade)
+    facade.close()
+    spans = {span.name: attributes(span) for span in collector.wait(5)}
+    assert (spans["SELECT shop"].get("db.query.text") == "SELECT 1") is log_text
+    assert (spans["question"].get("sql_synthesizer.question") == "how many?") is log_text
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "type"),
+    [
+        (PoolTimeout(), Status.StatusCode.STATUS_CODE_ERROR, "pool_timeout"),
+        (ZeroDivisionError(), Status.StatusCode.STATUS_CODE_ERROR, "internal"),
+        (Declined(), Status.StatusCode.STATUS_CODE_UNSET, "declined"),
+    ],
+)
+def test_only_failures_of_the_service_have_the_status_error(collector, facade, error, code, type):
+    with pytest.raises(error.__class__):
+        request(facade, error)
+    span = received(collector, facade, 5)["SELECT shop"]
+    assert span.status.code == code
+    assert attributes(span)["error.type"] == type
+
+
+def test_security_events_are_events_of_their_span(collector, facade):
+    with pytest.raises(QuestionRefused):
+        request(facade, QuestionRefused(event="sql_injection_attempt"))
+    spans = received(collector, facade, 5)
+    assert [event.name for span in spans.values() for event in span.events] == ["sql_injection_attempt"]
+    assert attributes(spans["SELECT shop"].events[0])["sql_synthesizer.severity"] == "high"
+
+
+def test_unsampled_traces_send_nothing(collector):
+    facade = observed(collector.url, sample_ratio=0)
+    request(facade)
+    facade.close()
+    assert collector.spans == []
+
+
+def test_events_of_spans_that_never_close_are_let_go():
+    facade = observed(None)
+
+    def leave_open():
+        facade.operation(events.COMMAND).__enter__()
+        facade.emit(events.EVENTS["access_denied"])
+
+    for _ in range(3000):
+        copy_context().run(leave_open)
+    facade.fold()
+    assert len(facade.observers[0]._held) == 1000
+    facade.observers[0].close()
+
+
+def dropped(facade):
+    """How many spans were counted as dropped."""
+    facade.fold()
+    return sum(event.count for event in facade.observers[1].events("telemetry_dropped"))
+
+
+def test_a_dead_collector_costs_spans_which_are_counted():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        facade = observed(f"http://127.0.0.1:{unused.getsockname()[1]}")
+        request(facade)
+        facade.fold()
+        started = time.monotonic()
+        facade.observers[0].close()
+        assert time.monotonic() - started < 10
+    assert dropped(facade) == 5
+
+
+def test_a_collector_that_never_answers_does_not_hold_the_shutdown():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        facade = observed(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        for _ in range(2 * QUEUE):
+            with facade.operation(events.COMMAND):
+                pass
+        facade.fold()
+        started = time.monotonic()
+        facade.observers[0].close()
+        assert time.monotonic() - started < 10
+    assert dropped(facade) > 0
+
+
+def test_standard_variables_are_honoured(collector, monkeypatch):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", f"{collector.url}/elsewhere")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
+    facade = observed("http://127.0.0.1:9")
+    request(facade)
+    facade.close()
+    collector.wait(5)
+    assert collector.paths == ["/elsewhere"]
+    assert collector.resource["deployment.environment.name"] == "test"

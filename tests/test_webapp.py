@@ -1,0 +1,282 @@
+"""The HTTP interface: answers, every bad input with its status, reason, metric, log line and record."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sql_synthesizer.settings import load
+from tests.support.app import LOCAL, App, running
+
+QUESTION = "how many customers are there"
+
+
+def test_an_answer_shows_all_it_rests_on(app: App) -> None:
+    reply = app.ask("how many orders per status")
+    assert reply.status_code == 200
+    body = reply.get_json()
+    assert list(body) == [
+        "question",
+        "sql",
+        "source",
+        "explanation",
+        "columns",
+        "rows",
+        "row_count",
+        "truncated",
+        "timings_ms",
+        "database",
+        "question_id",
+        "trace_id",
+        "next",
+    ]
+    assert body["source"] == "rules"
+    assert body["explanation"].endswith(".")
+    assert body["row_count"] == len(body["rows"]) > 1
+    assert {"guard_question", "cache_get", "synthesize", "guard_statement", "execute"} <= set(body["timings_ms"])
+    assert reply.headers["X-Trace-Id"] == body["trace_id"]
+
+
+def test_one_trace_id_ties_reply_log_and_record(app: App, capfd: pytest.CaptureFixture[str]) -> None:
+    trace = "a" * 32
+    reply = app.post("/api/query", {"question": QUESTION}, headers={"traceparent": f"00-{trace}-{'b' * 16}-01"})
+    assert reply.headers["X-Trace-Id"] == reply.get_json()["trace_id"] == trace
+    (record,) = app.records("query_execution")
+    assert (record["trace_id"], record["question_id"]) == (trace, reply.get_json()["question_id"])
+    assert record["actor"] == "local"
+    assert app.counted("queries_total", success="success") == 1
+    app.rooms.telemetry.close()
+    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert {"http_request", "question"} <= {line["event"] for line in lines if line.get("trace_id") == trace}
+
+
+def test_the_second_time_it_comes_from_the_cache(app: App) -> None:
+    first, second = app.ask(QUESTION).get_json(), app.ask("  How many CUSTOMERS are there ").get_json()
+    assert (first["source"], second["source"]) == ("rules", "cache")
+    assert first["rows"] == second["rows"]
+    assert app.counted("cache_operations_total", operation="get", hit_miss="hit") == 1
+    assert app.counted("question_outcomes_total", source="cache") == 1
+
+
+def test_max_rows_truncates(app: App) -> None:
+    body = app.ask("list all customers", max_rows=7).get_json()
+    assert (body["row_count"], body["truncated"]) == (7, True)
+
+
+def test_pages_belong_to_their_caller(app: App) -> None:
+    body = app.ask("list all products", max_rows=25, page_size=10).get_json()
+    assert body["row_count"] == 25
+    seen, following = list(body["rows"]), body["next"]
+    while following:
+        page = app.get(following).get_json()
+        seen += page["rows"]
+        following = page["next"]
+    assert len(seen) == 25
+    assert len(app.records("result_export")) == 2
+    assert app.get(f"/api/results/{'0' * 16}").status_code == 410
+    app.rooms.access.create_key("other", app.rooms.access.open_caller("").role)
+
+
+def test_sensitive_columns_are_recorded_and_not_cached(app: App) -> None:
+    for _ in range(2):
+        body = app.post("/api/sql", {"sql": "SELECT email FROM customers LIMIT 3", "page_size": 1}).get_json()
+        assert len(body["rows"]) == 3
+        assert body["next"] is None
+    records = app.records("sensitive_data_access")
+    assert [record["details"]["columns"] for record in records] == [["customers.email"]] * 2
+
+
+def test_schema(app: App) -> None:
+    body = app.get("/api/schema").get_json()
+    assert (body["database"], body["dialect"], body["databases"]) == ("shop", "sqlite", ["shop"])
+    customers = next(table for table in body["tables"] if table["name"] == "customers")
+    assert next(c for c in customers["columns"] if c["name"] == "email")["sensitive"]
+    assert len(app.records("schema_access")) == 1
+
+
+def test_history_feedback_and_export(app: App) -> None:
+    question_id = app.ask("top 3 products by price").get_json()["question_id"]
+    (item,) = app.get("/api/history").get_json()["items"]
+    assert (item["question_id"], item["outcome"], item["row_count"]) == (question_id, "answered", 3)
+    assert app.post("/api/feedback", {"question_id": question_id, "rating": "up"}).status_code == 201
+    assert app.counted("feedback_total", rating="up") == 1
+    assert app.post("/api/feedback", {"question_id": "f" * 16, "rating": "up"}).status_code == 404
+    reply = app.get(f"/api/results/{question_id}/csv")
+    assert reply.mimetype == "text/csv"
+    assert len(reply.text.splitlines()) == 4
+    assert len(app.records("result_export")) == 1
+
+
+BAD = [
+    ("empty", {"json": {"question": "   "}}, 400, "question_empty", "invalid_request"),
+    ("huge question", {"json": {"question": "x" * 3000}}, 413, "question_too_long", "request_too_large"),
+    ("huge body", {"data": b"x" * 100_000, "content_type": "application/json"}, 413, "request_too_large", "request_too_large"),
+    ("not UTF-8", {"data": b'{"question": "\xff"}', "content_type": "application/json"}, 400, "invalid_encoding", "invalid_request"),
+    ("not JSON", {"data": b"{", "content_type": "application/json"}, 400, "invalid_json", "invalid_request"),
+    ("deep JSON", {"data": b"[" * 50_000, "content_type": "application/json"}, 400, "invalid_json", "invalid_request"),
+    ("a form", {"data": {"question": "x"}}, 400, "invalid_json", "invalid_request"),
+    ("a list", {"json": [1]}, 400, "invalid_json", "invalid_request"),
+    ("a number", {"json": {"question": 3}}, 400, "invalid_request", "invalid_request"),
+    ("no question", {"json": {}}, 400, "invalid_request", "invalid_request"),
+    ("unknown field", {"json": {"question": "x", "colour": 1}}, 400, "invalid_request", "invalid_request"),
+    ("max_rows 0", {"json": {"question": "x", "max_rows": 0}}, 400, "invalid_request", "invalid_request"),
+    ("max_rows text", {"json": {"question": "x", "max_rows": "9"}}, 400, "invalid_request", "invalid_request"),
+    ("control character", {"json": {"question": "a\x00b"}}, 400, "invalid_request", "invalid_request"),
+    ("unknown database", {"json": {"question": "x", "database": "nope"}}, 404, "unknown_database", "invalid_request"),
+    ("not understood", {"json": {"question": "what is the meaning of life"}}, 422, "declined", None),
+    ("injection", {"json": {"question": "x' UNION SELECT password FROM users --"}}, 422, "question_refused", "sql_injection_attempt"),
+]
+
+
+@pytest.mark.parametrize(("request_", "status", "reason", "event"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
+def test_bad_questions(
+    app: App, capfd: pytest.CaptureFixture[str], request_: dict[str, Any], status: int, reason: str, event: str | None
+) -> None:
+    reply = app.post("/api/query", **request_)
+    check_error(app, capfd, reply, status, reason, event)
+
+
+def check_error(app: App, capfd: pytest.CaptureFixture[str], reply: Any, status: int, reason: str, event: str | None) -> None:
+    """A status, a reason and a sentence for the caller; a metric, a log line and a record for the operator."""
+    body = reply.get_json()
+    assert (reply.status_code, body["reason"]) == (status, reason)
+    assert body["message"].endswith((".", "?"))
+    assert body["hint"]
+    assert body["trace_id"] == reply.headers["X-Trace-Id"]
+    assert app.counted("errors_total", reason=reason) == 1
+    assert app.counted("http_requests_total", status=f"{status // 100}xx") == 1
+    if event is not None:
+        (record,) = app.records(event)
+        assert record["trace_id"] == body["trace_id"]
+        assert app.counted("security_events_total", event_type=event) == 1
+    app.rooms.telemetry.close()
+    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert any(line.get("reason") == reason and line.get("trace_id") == body["trace_id"] for line in lines)
+
+
+STATEMENTS = [
+    ("a write", "DELETE FROM orders", 422, "statement_refused", "statement_rejected"),
+    ("two statements", "SELECT 1; SELECT 2", 422, "statement_refused", "statement_rejected"),
+    ("a catalogue", "SELECT * FROM sqlite_master", 422, "statement_refused", "statement_rejected"),
+    ("prose", "please show me the orders", 422, "statement_refused", "statement_rejected"),
+    ("unknown column", "SELECT no_such_column FROM orders", 422, "statement_invalid", None),
+]
+
+
+@pytest.mark.parametrize(("sql", "status", "reason", "event"), [row[1:] for row in STATEMENTS], ids=[r[0] for r in STATEMENTS])
+def test_bad_statements(
+    app: App, capfd: pytest.CaptureFixture[str], sql: str, status: int, reason: str, event: str | None
+) -> None:
+    check_error(app, capfd, app.post("/api/sql", {"sql": sql}), status, reason, event)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "reason"),
+    [("get", "/nothing", 404, "not_found"), ("get", "/api/query", 405, "method_not_allowed")],
+)
+def test_wrong_addresses(app: App, method: str, path: str, status: int, reason: str) -> None:
+    reply = getattr(app, method)(path)
+    assert (reply.status_code, reply.get_json()["reason"]) == (status, reason)
+
+
+OPEN = {"HTTP_HOST": "127.0.0.1:5000", "REMOTE_ADDR": "127.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({}, 200),
+        ({"HTTP_HOST": "localhost:5000"}, 200),
+        ({"HTTP_HOST": "attacker.example"}, 401),
+        ({"REMOTE_ADDR": "10.0.0.9"}, 401),
+        ({"HTTP_X_FORWARDED_FOR": "127.0.0.1"}, 401),
+        ({"HTTP_ORIGIN": "http://attacker.example"}, 403),
+        ({"HTTP_ORIGIN": "http://127.0.0.1:5000"}, 200),
+        ({"HTTP_SEC_FETCH_SITE": "cross-site"}, 403),
+        ({"HTTP_AUTHORIZATION": "Bearer sqs_wrong_key"}, 401),
+    ],
+)
+def test_open_only_where_it_is_safe(app: App, change: dict[str, str], status: int) -> None:
+    reply = app.client.post("/api/query", json={"question": QUESTION}, environ_overrides=OPEN | change)
+    assert reply.status_code == status, reply.text
+
+
+def test_keys_roles_and_sign_in(app_settings: dict[str, Any]) -> None:
+    with running(load(auth="required", **app_settings)) as app:
+        assert app.ask(QUESTION).status_code == 401
+        assert app.records("authentication_failure")
+        viewer = app.rooms.access.create_key("viewer", load_role("viewer"))
+        analyst = app.rooms.access.create_key("analyst", load_role("analyst"))
+        as_viewer = {"headers": {"Authorization": f"Bearer {viewer}"}}
+        assert app.post("/api/query", {"question": QUESTION}, **as_viewer).status_code == 200
+        assert app.post("/api/sql", {"sql": "SELECT 1"}, **as_viewer).status_code == 403
+        assert app.records("access_denied")
+        as_analyst = {"headers": {"X-API-Key": analyst}}
+        assert app.post("/api/sql", {"sql": "SELECT count(*) FROM orders"}, **as_analyst).status_code == 200
+        assert len(app.records("authentication_success")) == 2
+        assert viewer not in (app.rooms.settings.audit_path / ".").as_posix()
+
+        page = app.get("/login").text
+        token = page.split('name="csrf_token"')[1].split('value="')[1].split('"')[0]
+        assert app.post("/login", data={"api_key": viewer}).status_code == 403
+        assert app.post("/login", data={"api_key": "wrong", "csrf_token": token}).status_code == 401
+        assert app.post("/login", data={"api_key": viewer, "csrf_token": token}).status_code == 302
+        assert app.get("/api/me").get_json()["role"] == "viewer"
+        assert app.ask(QUESTION).status_code == 403, "a session needs its CSRF token"
+        token = app.get("/").text.split('name="csrf-token" content="')[1].split('"')[0]
+        reply = app.post("/api/query", {"question": QUESTION}, headers={"X-CSRFToken": token})
+        assert reply.status_code == 200
+
+
+def load_role(name: str) -> Any:
+    from sql_synthesizer.model import Role  # noqa: PLC0415
+
+    return Role(name)
+
+
+def test_rate_limit(app_settings: dict[str, Any]) -> None:
+    with running(load(**{**app_settings, "rate_limit": "3/minute"})) as app:
+        statuses = [app.get("/api/me").status_code for _ in range(5)]
+        assert statuses == [200, 200, 200, 429, 429]
+        reply = app.get("/api/me")
+        assert int(reply.headers["Retry-After"]) > 0
+        assert len(app.records("rate_limit_exceeded")) == 3
+
+
+def test_metrics_need_the_operator_off_loopback(app: App) -> None:
+    assert app.client.get("/metrics", environ_overrides={**LOCAL, "REMOTE_ADDR": "10.0.0.9"}).status_code == 401
+    assert app.client.get("/metrics", environ_overrides={**LOCAL, "HTTP_HOST": "attacker.example"}).status_code == 401
+    key = app.rooms.access.create_key("scraper", load_role("operator"))
+    headers = {"Authorization": f"Bearer {key}"}
+    reply = app.client.get("/metrics", headers=headers, environ_overrides={**LOCAL, "REMOTE_ADDR": "10.0.0.9"})
+    assert reply.status_code == 200
+    assert b"sql_synthesizer_queries_total" in reply.data
+
+
+@pytest.mark.parametrize("path", ["/", "/api/me", "/health", "/openapi/openapi.json", "/nothing"])
+def test_security_headers(app: App, path: str) -> None:
+    headers = app.get(path).headers
+    assert "default-src 'self'" in headers["Content-Security-Policy"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Cache-Control"] == "no-store"
+
+
+def test_openapi_describes_every_api_route(app: App) -> None:
+    document = app.get("/openapi/openapi.json").get_json()
+    routes = {rule.rule for rule in app.flask.url_map.iter_rules() if rule.rule.startswith("/api/")}
+    assert {path.replace("{", "<string:").replace("}", ">") for path in document["paths"]} == routes
+
+
+def test_the_answer_waits_for_its_record(app: App) -> None:
+    assert app.ask(QUESTION).status_code == 200
+    for path in app.rooms.settings.audit_path.iterdir():
+        path.unlink()
+    app.rooms.settings.audit_path.rmdir()
+    app.rooms.settings.audit_path.write_text("not a directory")
+    app.rooms.audit.close()
+    reply = app.ask(QUESTION)
+    assert (reply.status_code, reply.get_json()["reason"]) == (503, "audit_unavailable")
+    assert "rows" not in reply.get_json()
