@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask, Response, current_app, g, redirect, render_template, request, session, url_for
+from flask import Response, current_app, g, redirect, render_template, request, session, url_for
+from flask_openapi3 import OpenAPI, Tag
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.wrappers import Response as BaseResponse
 
 from sql_synthesizer import __version__
 from sql_synthesizer.access import Credentials
 from sql_synthesizer.errors import (
-    AuthenticationFailed,
     AuthenticationRequired,
     NotFound,
+    RateLimited,
     SqlSynthesizerError,
 )
 from sql_synthesizer.model import Caller, Role
 from sql_synthesizer.monitoring import exposition
 from sql_synthesizer.wiring import Rooms
 
-FORWARDING_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
+FORWARDING_HEADERS = frozenset(
+    f"HTTP_{name}"
+    for name in ("FORWARDED", "X_FORWARDED_FOR", "X_FORWARDED_HOST", "X_FORWARDED_PROTO", "X_REAL_IP", "VIA")
+)
 PUBLIC = {"static", "health", "health_ready", "health_live", "login", "login_submit", "metrics"}
 """Endpoints that decide for themselves, or need no caller."""
 
@@ -51,7 +55,10 @@ def admit(rooms: Rooms) -> None:
 
 def wants_page(error: SqlSynthesizerError) -> bool:
     """Whether a person's browser asked for a page, not a program for data."""
-    return isinstance(error, NotFound) and request.accept_mimetypes.best == "text/html"
+    return (
+        isinstance(error, NotFound)
+        and request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
+    )
 
 
 def error_page(error: SqlSynthesizerError) -> Response:
@@ -59,25 +66,25 @@ def error_page(error: SqlSynthesizerError) -> Response:
     return Response(render_template("error.html", error=error, **_context()), status=error.status)
 
 
-def register(app: Flask, rooms: Rooms) -> None:
+def register(app: OpenAPI, rooms: Rooms) -> None:
     """Adds the page, sign-in, health and metrics."""
 
-    @app.get("/")
+    @app.route("/")
     def index() -> BaseResponse | str:
         if g.caller is None and rooms.access.keys_required:
             return redirect(url_for("login"))
         return render_template("index.html", **_context())
 
-    @app.get("/login")
+    @app.route("/login")
     def login() -> str:
         return render_template("login.html", error=None, **_context())
 
-    @app.post("/login")
+    @app.route("/login", methods=["POST"])
     def login_submit() -> BaseResponse | tuple[str, int]:
         _csrf().protect()
         try:
             caller = rooms.access.authenticate(_credentials(key=request.form.get("api_key", "").strip()))
-        except AuthenticationFailed as error:
+        except (AuthenticationRequired, RateLimited) as error:
             g.operation.fail(error)
             return render_template("login.html", error=error, **_context()), error.status
         session.clear()
@@ -85,29 +92,31 @@ def register(app: Flask, rooms: Rooms) -> None:
         session["key"] = caller.identity
         return redirect(url_for("index"))
 
-    @app.post("/logout")
+    @app.route("/logout", methods=["POST"])
     def logout() -> BaseResponse:
         _csrf().protect()
         session.clear()
         return redirect(url_for("login"))
 
-    @app.get("/health")
+    operating: Any = {"tags": [Tag(name="operating")]}
+
+    @app.get("/health", summary="Each dependency, checked every few seconds", **operating)
     def health() -> tuple[dict[str, Any], int]:
         status, body = rooms.health.report()
         return body, status
 
-    @app.get("/health/ready")
+    @app.get("/health/ready", summary="Whether questions may be sent", **operating)
     def health_ready() -> tuple[dict[str, Any], int]:
         status, body = rooms.health.ready()
         return body, status
 
-    @app.get("/health/live")
+    @app.get("/health/live", summary="Whether the process runs", **operating)
     def health_live() -> dict[str, str]:
         return {"status": "alive"}
 
     if rooms.settings.metrics_enabled:
 
-        @app.get("/metrics")
+        @app.get("/metrics", summary="Prometheus metrics", **operating)
         def metrics() -> Response:
             _allow_metrics(rooms)
             body, content_type = exposition.render(request.headers.get("Accept"))
@@ -129,24 +138,20 @@ def _remember(caller: Caller) -> None:
 
 
 def _credentials(key: str | None = None) -> Credentials:
-    headers = request.headers
-    scheme, _, token = headers.get("Authorization", "").partition(" ")
+    environ = request.environ
     if key is None:
-        key = token.strip() if scheme.lower() == "bearer" else headers.get("X-API-Key")
+        scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+        key = token.strip() if scheme.lower() == "bearer" else environ.get("HTTP_X_API_KEY")
     return Credentials(
         key=key,
-        session=session.get("key") if key is None else None,
-        address=request.remote_addr or "",
-        host=request.host,
-        origin=headers.get("Origin"),
-        fetch_site=headers.get("Sec-Fetch-Site"),
-        forwarded=_forwarded(),
+        session=session.get("key") if key is None and "HTTP_COOKIE" in environ else None,
+        address=environ.get("REMOTE_ADDR", ""),
+        host=environ.get("HTTP_HOST", ""),
+        origin=environ.get("HTTP_ORIGIN"),
+        fetch_site=environ.get("HTTP_SEC_FETCH_SITE"),
+        forwarded=not FORWARDING_HEADERS.isdisjoint(environ),
         method=request.method,
     )
-
-
-def _forwarded() -> bool:
-    return any(name in request.headers for name in FORWARDING_HEADERS)
 
 
 def _csrf() -> CSRFProtect:

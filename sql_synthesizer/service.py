@@ -57,6 +57,26 @@ class _Work:
     timings: dict[str, float]
 
 
+class _Stage:
+    """An operation whose milliseconds are added to the question's timings, however it ends."""
+
+    __slots__ = ("_operation", "_timings")
+
+    def __init__(self, operation: Operation, timings: dict[str, float]) -> None:
+        self._operation = operation
+        self._timings = timings
+
+    def __enter__(self) -> Operation:
+        return self._operation.__enter__()
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        try:
+            self._operation.close(error)
+        finally:
+            stage = self._operation.labels["stage"]
+            self._timings[stage] = round(self._timings.get(stage, 0.0) + self._operation.milliseconds, 3)
+
+
 class Service:
     """Answers questions. ``synthesizers`` are tried in order; ``slots`` is how many questions run at once."""
 
@@ -180,14 +200,8 @@ class Service:
                 self._running -= 1
                 self._free.release()
 
-    @contextmanager
-    def _stage(self, work: _Work, stage: str) -> Iterator[Operation]:
-        operation = self._telemetry.operation(events.STAGE_OPERATION, stage=stage)
-        try:
-            with operation:
-                yield operation
-        finally:
-            work.timings[stage] = round(work.timings.get(stage, 0.0) + operation.milliseconds, 3)
+    def _stage(self, work: _Work, stage: str) -> _Stage:
+        return _Stage(self._telemetry.operation(events.STAGE_OPERATION, stage=stage), work.timings)
 
     def _schema(self, work: _Work) -> Schema:
         with self._stage(work, "schema"):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import orjson
-from flask import Response, g, request
+from flask import Flask, Request, Response, g, request
 from flask.json.provider import JSONProvider
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_openapi3 import Info, OpenAPI
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from pydantic import ValidationError
@@ -31,20 +33,35 @@ from sql_synthesizer.settings import Settings, load
 from sql_synthesizer.traceparent import parse_traceparent
 from sql_synthesizer.wiring import Rooms, build, first_key_path
 
-log = logging.getLogger("sql_synthesizer.webapp")
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-SECURITY_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
-        "form-action 'self'"
+log = logging.getLogger(__name__)
+
+UNMATCHED = "unmatched"
+"""Route label of a request for an address that does not exist."""
+SECURITY_HEADERS = [
+    (
+        "Content-Security-Policy",
+        "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; "  # noqa: ISC004
+        "frame-ancestors 'none'",
     ),
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-}
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Permissions-Policy", "camera=(), geolocation=(), microphone=()"),
+]
+
+
+class _Sessions(SecureCookieSessionInterface):
+    """Does not prepare to read a signature where there is no cookie."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        if "HTTP_COOKIE" not in request.environ:
+            return self.session_class()
+        return super().open_session(app, request)
 
 
 class _Json(JSONProvider):
@@ -75,6 +92,7 @@ def create_app(settings: Settings | None = None, rooms: Rooms | None = None) -> 
         static_folder="ui/static",
     )
     app.json = _Json(app)
+    app.session_interface = _Sessions()
     app.secret_key = rooms.store.secret("session")
     app.config.update(
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
@@ -90,6 +108,7 @@ def create_app(settings: Settings | None = None, rooms: Rooms | None = None) -> 
     app.extensions["rooms"] = rooms
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, settings.trusted_proxies, settings.trusted_proxies)  # type: ignore[method-assign]
+    app.wsgi_app = _secured(app.wsgi_app)  # type: ignore[assignment, method-assign]
     CSRFProtect(app)
     app.before_request(_open)
     app.after_request(_release)
@@ -97,6 +116,7 @@ def create_app(settings: Settings | None = None, rooms: Rooms | None = None) -> 
     app.register_error_handler(Exception, _error)
     api.register(app, rooms)
     pages.register(app, rooms)
+    events.declare_route(UNMATCHED, "GET", "HEAD", "POST")
     for rule in app.url_map.iter_rules():
         events.declare_route(rule.rule, *sorted((rule.methods or set()) - {"OPTIONS"}))
     if rooms.access.first_key(first_key_path(settings)):
@@ -105,10 +125,22 @@ def create_app(settings: Settings | None = None, rooms: Rooms | None = None) -> 
     return app
 
 
+def _secured(application: WSGIApplication) -> WSGIApplication:
+    """Adds the security headers to every response, also to those that no hook has seen."""
+
+    def secured(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
+            return start_response(status, headers + SECURITY_HEADERS, exc_info)
+
+        return application(environ, start)
+
+    return secured
+
+
 def _open() -> None:
     rooms: Rooms = pages.rooms()
-    route = request.url_rule.rule if request.url_rule else "unmatched"
-    parent = parse_traceparent(request.headers.get("traceparent"))
+    route = request.url_rule.rule if request.url_rule else UNMATCHED
+    parent = parse_traceparent(request.environ.get("HTTP_TRACEPARENT"))
     operation = rooms.telemetry.operation(events.HTTP_REQUEST, parent=parent, method=request.method, route=route)
     operation.trace.address = request.remote_addr or ""
     g.operation = operation.__enter__()  # closed by _release, or by _abandon when a hook failed
@@ -131,10 +163,8 @@ def _release(response: Response) -> Response:
     operation.details["status"] = response.status_code
     operation.close()
     response.headers["X-Trace-Id"] = operation.trace.trace_id
-    for name, value in SECURITY_HEADERS.items():
-        response.headers.setdefault(name, value)
     if request.endpoint != "static":
-        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers["Cache-Control"] = "no-store"
     return response
 
 

@@ -28,7 +28,7 @@ from sql_synthesizer.synthesizer import Synthesizer
 from sql_synthesizer.synthesizer.llm import LLMSynthesizer
 from sql_synthesizer.synthesizer.prompt import PROMPT_VERSION
 from sql_synthesizer.synthesizer.rules import RulesSynthesizer
-from sql_synthesizer.telemetry import Observer, Telemetry
+from sql_synthesizer.telemetry import Telemetry
 
 RESERVED_THREADS = 2
 """Threads of a worker that never hold a question, so that health and refusals are always answered."""
@@ -94,8 +94,9 @@ def build(settings: Settings, facade: Telemetry | None = None) -> Rooms:
         cache_version=_cache_version(settings, synthesizers),
     )
     health = _health(facade, databases, cache, store, audit, model)
+    facade.observers = [HistoryObserver(store)]
     if settings.telemetry:
-        _listen(settings, facade, databases, store, audit, cache)
+        _listen(settings, facade, databases, audit, cache)
     return Rooms(settings, facade, databases, schemas, cache, store, access, service, health, audit, model)
 
 
@@ -161,14 +162,13 @@ def _health(
 
 
 def _listen(
-    settings: Settings, facade: Telemetry, databases: DatabaseManager, store: Store, audit: AuditLog, cache: AnswerCache
+    settings: Settings, facade: Telemetry, databases: DatabaseManager, audit: AuditLog, cache: AnswerCache
 ) -> None:
     facade.recorder = audit
     database_types = sorted({databases.dialect(name) for name in databases.names} | {"unknown"})
     metrics.observer.precreate({"database_type": database_types, "cache_type": [cache.type]})
     logs.configure(settings)
-    observers: list[Observer] = [metrics.observer, logs.LogObserver(settings, facade), HistoryObserver(store)]
+    facade.observers += [metrics.observer, logs.LogObserver(settings, facade)]
     if settings.otlp_endpoint:
-        observers.append(TracingObserver(settings, facade))
-    facade.observers = observers
+        facade.observers.append(TracingObserver(settings, facade))
     events.VERSION.declare(__version__)

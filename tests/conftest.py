@@ -1,3 +1,3 @@
 """Fixtures of all tests."""
 
-pytest_plugins = ["tests.support.databases", "tests.support.caches"]
+pytest_plugins = ["tests.support.databases", "tests.support.caches", "tests.support.app"]

@@ -14,7 +14,7 @@ import pytest
 
 from sql_synthesizer.demo import load_demo
 from sql_synthesizer.proof.fake_openai import FakeOpenAI
-from sql_synthesizer.settings import load
+from sql_synthesizer.settings import Settings, load
 from tests.support.app import App, running
 
 QUESTION = "how many customers are there"
@@ -42,7 +42,7 @@ def test_the_model_answers(with_model: App, model: FakeOpenAI) -> None:
     assert (body["source"], body["explanation"]) == ("llm", "Counts the customers.")
     assert with_model.counted("llm_requests_total", outcome="success") == 1
     assert with_model.counted("llm_sent_bytes_total") > 0
-    sent = json.dumps(model.requests[0].body)
+    sent = model.chats[0].body.decode()
     assert "email" not in sent
     assert "phone" not in sent
 
@@ -63,8 +63,12 @@ MODEL_FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("fault", "status", "reason", "event"), [r[1:] for r in MODEL_FAULTS], ids=[r[0] for r in MODEL_FAULTS])
-def test_model_faults(with_model: App, model: FakeOpenAI, fault: Any, status: int, reason: str, event: str | None) -> None:
+@pytest.mark.parametrize(
+    ("fault", "status", "reason", "event"), [r[1:] for r in MODEL_FAULTS], ids=[r[0] for r in MODEL_FAULTS]
+)
+def test_model_faults(
+    with_model: App, model: FakeOpenAI, fault: Any, status: int, reason: str, event: str | None
+) -> None:
     fault(model)
     reply = with_model.ask("which customers feel lonely at night")
     assert (reply.status_code, reply.get_json()["reason"]) == (status, reason)
@@ -82,8 +86,8 @@ def test_a_wrong_column_is_repaired_once(with_model: App, model: FakeOpenAI) -> 
     model.reply(sql=COUNT)
     body = with_model.ask(QUESTION).get_json()
     assert body["row_count"] == 1
-    assert len(model.requests) == 2
-    assert "customer_identity" in json.dumps(model.requests[1].body)
+    assert len(model.chats) == 2
+    assert "customer_identity" in model.chats[1].body.decode()
 
 
 def test_a_wrong_column_twice_is_an_error(with_model: App, model: FakeOpenAI) -> None:
@@ -91,7 +95,7 @@ def test_a_wrong_column_twice_is_an_error(with_model: App, model: FakeOpenAI) ->
     model.reply(sql="SELECT nonsense FROM customers")
     reply = with_model.ask(QUESTION)
     assert (reply.status_code, reply.get_json()["reason"]) == (502, "model_invalid")
-    assert len(model.requests) == 2
+    assert len(model.chats) == 2
 
 
 def test_a_database_may_forbid_models(app_settings: dict[str, Any], model: FakeOpenAI) -> None:
@@ -101,7 +105,7 @@ def test_a_database_may_forbid_models(app_settings: dict[str, Any], model: FakeO
     path.write_text(json.dumps(document))
     with running(load(**app_settings, openai_base_url=model.base_url)) as app:
         assert app.ask(QUESTION).get_json()["source"] == "rules"
-        assert not model.requests
+        assert not model.chats
 
 
 def test_equal_questions_at_once_are_worked_on_once(with_model: App, model: FakeOpenAI) -> None:
@@ -111,9 +115,9 @@ def test_equal_questions_at_once_are_worked_on_once(with_model: App, model: Fake
 
     def ask(_: int) -> str:
         barrier.wait()
-        with with_model.flask.test_client() as client:
-            reply = client.post("/api/query", json={"question": QUESTION}, environ_overrides={"HTTP_HOST": "127.0.0.1"})
-            return str(reply.get_json()["source"])
+        client = with_model.flask.test_client()
+        reply = client.post("/api/query", json={"question": QUESTION}, environ_overrides={"HTTP_HOST": "127.0.0.1"})
+        return str(reply.get_json()["source"])
 
     with ThreadPoolExecutor(5) as pool:
         sources = sorted(pool.map(ask, range(5)))
@@ -149,7 +153,10 @@ def test_hanging_database(tmp_path: Path, own_postgres: Any) -> None:
             reply = app.ask("how many orders are there")
         finally:
             own_postgres.thaw()
-        assert (reply.status_code, reply.get_json()["reason"]) in [(504, "statement_timeout"), (503, "database_unavailable")]
+        assert (reply.status_code, reply.get_json()["reason"]) in [
+            (504, "statement_timeout"),
+            (503, "database_unavailable"),
+        ]
         assert app.counted("queries_total", success="error") == 1
 
 
@@ -168,10 +175,12 @@ def test_overload_is_refused_at_once(app_settings: dict[str, Any], model: FakeOp
     settings = load(**app_settings, threads=3, openai_base_url=model.base_url, model_timeout=5.0)
     with running(settings) as app:
         model.hang(1.0)
-        with ThreadPoolExecutor(1) as pool, app.flask.test_client() as client:
+        model.reply(sql=COUNT)
+        with ThreadPoolExecutor(1) as pool:
+            client = app.flask.test_client()
             overrides = {"HTTP_HOST": "127.0.0.1"}
             slow = pool.submit(client.post, "/api/query", json={"question": QUESTION}, environ_overrides=overrides)
-            while not model.requests:
+            while not model.chats:
                 pass
             reply = app.ask("how many orders are there")
             assert (reply.status_code, reply.get_json()["reason"]) == (503, "overloaded")
@@ -196,14 +205,10 @@ def test_the_same_questions_on_other_engines(tmp_path: Path, server: str, reques
     url = request.getfixturevalue(server)
     load_demo(url)
     questions = ["how many customers are there", "how many orders per status", "top 5 products by price"]
-    with running(settings_of(tmp_path / "demo", None)) as embedded, running(settings_of(tmp_path, url)) as app:  # type: ignore[arg-type]
-        for question in questions:
-            expected, got = embedded.ask(question).get_json(), app.ask(question).get_json()
-            assert sorted(map(str, got["rows"])) == sorted(map(str, expected["rows"]))
 
+    def answers(settings: Settings) -> list[list[str]]:
+        with running(settings) as app:
+            return [sorted(map(str, app.ask(question).get_json()["rows"])) for question in questions]
 
-def test_policy_is_applied_to_cached_answers(app_settings: dict[str, Any]) -> None:
-    with running(load(**app_settings)) as app:
-        assert app.ask(QUESTION).get_json()["source"] == "rules"
-        key_of = app.rooms.service.describe("shop").version
-        assert key_of
+    embedded = answers(load(state_dir=tmp_path / "embedded", rate_limit=""))
+    assert answers(settings_of(tmp_path, url)) == embedded

@@ -38,12 +38,17 @@ class Encoder:
         """The record as a JSON object, without what depends on its place in the file."""
         fields = self._fields(event)
         try:
-            return orjson.dumps(fields)
+            encoded = orjson.dumps(fields)
         except orjson.JSONEncodeError:  # a lone surrogate, which UTF-8 cannot hold
-            return orjson.dumps(_encodable(fields))
+            fields = _encodable(fields)
+            encoded = orjson.dumps(fields)
+        if len(encoded) > DETAILS_LIMIT:
+            encoded = orjson.dumps(fields | {"details": _fitted(fields["details"])})
+        return encoded
 
     def _fields(self, event: Event) -> dict[str, Any]:
         trace, details = event.trace, dict(event.details)
+        details.pop("timings_ms", None)  # how long each stage took is no matter of the record
         given = details.pop("given_severity", None)
         question_id = details.pop("question_id", None) or trace.question_id
         count = event.count
@@ -72,7 +77,7 @@ class Encoder:
                 details["question"] = redact_sql(question, dialect, self._key)
             elif self._hashed:
                 details["question"] = f"#{digest(question, self._key)}"
-        return _fitted(self._mapping(details, dialect, 0))
+        return self._mapping(details, dialect, 0)
 
     def _mapping(self, details: dict[Any, Any], dialect: str, depth: int) -> dict[str, Any]:
         clean: dict[str, Any] = {}
@@ -138,13 +143,7 @@ def _told(value: object) -> str:
 
 def _fitted(details: dict[str, Any]) -> dict[str, Any]:
     """``details`` with the largest entries taken out until the rest fits."""
-    try:
-        excess = len(orjson.dumps(details)) - DETAILS_LIMIT
-    except orjson.JSONEncodeError:
-        details = _encodable(details)
-        excess = len(orjson.dumps(details)) - DETAILS_LIMIT
-    if excess <= 0:
-        return details
+    excess = len(orjson.dumps(details)) - DETAILS_LIMIT
     sizes = {name: len(orjson.dumps(value)) for name, value in details.items()}
     for name in sorted(sizes, key=sizes.__getitem__, reverse=True):
         if excess <= 0:

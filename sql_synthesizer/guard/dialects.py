@@ -86,12 +86,20 @@ class _MySQLGenerator(MySQLGenerator):
     }
 
 
+class _PostgresGenerator(PostgresGenerator):
+    # A power is left an operator, whose precedence the server knows better.
+    TRANSFORMS: ClassVar[dict[Any, Any]] = {
+        **PostgresGenerator.TRANSFORMS,
+        exp.Pow: lambda self, e: self.binary(e, "^"),
+    }
+
+
 class Grammar:
     """Reads and writes one dialect, by sqlglot's name of it."""
 
     _CLASSES: ClassVar[dict[str, tuple[type[Parser], type[Generator]]]] = {
         "sqlite": (_SQLiteParser, _SQLiteGenerator),
-        "postgres": (_PostgresParser, PostgresGenerator),
+        "postgres": (_PostgresParser, _PostgresGenerator),
         "mysql": (_MySQLParser, _MySQLGenerator),
         "trino": (_TrinoParser, TrinoGenerator),
         "clickhouse": (_ClickHouseParser, ClickHouseGenerator),

@@ -46,7 +46,7 @@ _SQLITE = _names(
 )
 
 _POSTGRES = _names(
-    "cbrt div factorial gcd lcm scale min_scale trim_scale width_bucket acosd acosh asind asinh atand atan2d",
+    "all some cbrt div factorial gcd lcm scale min_scale trim_scale width_bucket acosd acosh asind asinh atand atan2d",
     "atanh cosd cosh cotd sind sinh tand tanh erf btrim format md5 sha224 sha256 sha384 sha512 encode decode",
     "split_part starts_with string_to_array string_to_table to_hex to_char to_date to_number to_timestamp",
     "quote_ident quote_literal quote_nullable overlay regexp_count regexp_match regexp_matches",
@@ -81,7 +81,7 @@ _MYSQL = _names(
     "json_contains_path json_depth json_insert json_keys json_length json_merge_patch json_merge_preserve",
     "json_merge json_overlaps json_pretty json_quote json_remove json_replace json_search json_set json_type",
     "json_unquote json_valid json_value json_query json_exists json_detailed json_compact json_loose",
-    "json_normalize json_equals isnull interval nvl2 inet_aton inet_ntoa inet6_aton inet6_ntoa is_ipv4 is_ipv6",
+    "json_normalize json_equals isnull nvl2 inet_aton inet_ntoa inet6_aton inet6_ntoa is_ipv4 is_ipv6",
     "uuid bit_count convert match",
 )
 

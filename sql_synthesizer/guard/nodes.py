@@ -30,7 +30,7 @@ _NODE_NAMES = """
     Xor Any All Exists Case If Overlaps Cast TryCast Try CastToStrType DataType DataTypeParam Interval
     IntervalSpan Var Collate AtTimeZone Bracket Slice Array Struct VarMap Lambda Kwarg Extract Trim StrPosition
     Substring Overlay Concat ConvertToCharset CharacterSet Introducer National HexString BitString ByteString
-    RawString Chr Pow Sqrt Cbrt Abs JSONExtract JSONExtractScalar JSONBExtract JSONBExtractScalar JSONPath
+    RawString Chr Pow JSONExtract JSONExtractScalar JSONBExtract JSONBExtractScalar JSONPath
     JSONPathRoot JSONPathKey JSONPathSubscript JSONPathWildcard JSONValue JSONObject JSONArray JSONKeyValue
     JSONObjectAgg JSONArrayAgg JSONBContains JSONBContainsTopKey JSONBContainsAllTopKeys JSONBContainsAnyTopKeys
     JSONBDeleteAtPath JSONArrayContains ArrayContainsAll ArrayContainedBy ArrayOverlaps ArrayConcat Adjacent
@@ -56,7 +56,8 @@ _JOIN_WORDS = {"", "LEFT", "RIGHT", "FULL", "INNER", "OUTER", "CROSS", "NATURAL"
 _TYPES = frozenset(
     getattr(exp.DType, name)
     for name in """
-    ARRAY BIGINT BIGDECIMAL BINARY BIT BOOLEAN CHAR DATE DATE32 DATETIME DATETIME2 DATETIME64 DECIMAL DECIMAL32
+    ARRAY BIGINT BIGDECIMAL BINARY BIT BOOLEAN CHAR CHARACTER_SET DATE
+    DATE32 DATETIME DATETIME2 DATETIME64 DECIMAL DECIMAL32
     DECIMAL64 DECIMAL128 DECIMAL256 DOUBLE FLOAT INT INT128 INT256 INTERVAL INET IPADDRESS IPPREFIX IPV4 IPV6
     JSON JSONB LONGTEXT LOWCARDINALITY MAP MEDIUMINT MEDIUMTEXT MONEY NCHAR NUMERIC NULLABLE NVARCHAR ROWVERSION
     SMALLINT SMALLMONEY STRUCT TEXT TIME TIMETZ TIMESTAMP TIMESTAMPNTZ TIMESTAMPLTZ TIMESTAMPTZ TINYINT TINYTEXT
@@ -72,6 +73,18 @@ _CALLS = {
     exp.ParameterizedAgg,
     exp.CombinedParameterizedAgg,
 }
+_PREDICATES = (
+    exp.In,
+    exp.Between,
+    exp.Like,
+    exp.ILike,
+    exp.Glob,
+    exp.RegexpLike,
+    exp.RegexpILike,
+    exp.SimilarTo,
+    exp.Is,
+)
+_CONDITIONS = {*_PREDICATES, exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ}
 _SET_OPERATIONS = {exp.Union, exp.Except, exp.Intersect}
 _WORD = re.compile(r"[^\W\d]\w*\Z")
 _NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\Z", re.IGNORECASE)
@@ -194,6 +207,21 @@ def _check_column(node: exp.Expr, dialect: str) -> None:
             refuse("session_value", f"{name.name} tells about the session and is not allowed.", name=name.name)
 
 
+def _check_not(node: exp.Expr) -> None:
+    # sqlglot moves a NOT to the front: a = b NOT IN (c) would come out as a = NOT b IN (c), another question.
+    parent = node.parent
+    listed = isinstance(parent, exp.In) and node.arg_key == "expressions"
+    tight = isinstance(parent, exp.Binary | exp.Between | exp.In | exp.Neg | exp.BitwiseNot | exp.Escape)
+    if tight and not listed and not isinstance(parent, exp.Connector):
+        refuse("ambiguous", "It is not clear what NOT belongs to; put parentheses around the condition.")
+
+
+def _check_predicate(node: exp.Expr) -> None:
+    for operand in node.args.values():
+        if type(operand) in _CONDITIONS:
+            refuse("ambiguous", "Conditions follow each other without AND or OR; put parentheses around each.")
+
+
 def _check_match(node: exp.Expr) -> None:
     if not isinstance(node.this, exp.Expr) or not all(isinstance(e, exp.Expr) for e in node.expressions):
         refuse("operator", "The operator @@ needs a value on both sides.")
@@ -274,4 +302,6 @@ _CHECKS: dict[type[exp.Expr], Callable[[exp.Expr], None]] = {
     exp.National: _check_escaped,
     exp.DataType: _check_type,
     exp.MatchAgainst: _check_match,
+    exp.Not: _check_not,
+    **dict.fromkeys(_PREDICATES, _check_predicate),
 }

@@ -36,7 +36,7 @@ _SQL = (
         "union_select",
         "union",
         r"\bunion\b[\s(]*(all\b|distinct\b)?[\s(]*select\b[\s(]*"
-        r"([\w@'\"*.`]+\s*(,|\(|--|\#|$)|.*\bfrom\b|\d|null|@)",
+        r"([\w@'\"*.`]+\s*(,|\(|--|\#|$)|.{0,300}?\bfrom\b|\d|null|@)",
     ),
     _rule(
         "tautology",
@@ -50,7 +50,7 @@ _SQL = (
         r";\s*(drop\s+(table|database|view|user|schema|index|function)\s+(if\s+exists\s+)?\w+(?![\w\"])|delete\s+from|truncate\s+(table\s+)?\w+\s*(;|--|$)"
         r"|insert\s+into|update\s+\w+\s+set\b|alter\s+(table|user|database)|create\s+(table|user|database|function)"
         r"|exec(ute)?[\s(]+(xp_|sp_|master|immediate|@|\()|declare\s+[@\#]|shutdown\s*(;|--|$|with)|waitfor\s+delay"
-        r"|select\s+(\w+\s*\(|@@|\*|.+\bfrom\b)|grant\s+\w+.*\bto\b|copy\s+\w+\s+(from|to)\b|load\s+xml\b|set\s+@)",
+        r"|select\s+(\w+\s*\(|@@|\*|.{1,300}?\bfrom\b)|grant\s+\w+.{0,100}?\bto\b|copy\s+\w+\s+(from|to)\b|load\s+xml\b|set\s+@)",
     ),
     _rule("comment_after_quote", "-- # /*", r"\w['\"][\s)]*(--[\s-]*|\#\s*|/\*\s*|;\s*--.*)$"),
     _rule(
@@ -64,7 +64,7 @@ _SQL = (
         r"\b(extractvalue|updatexml|load_file|xp_cmdshell|xp_dirtree|json_keys|make_set|utl_http\.request|utl_inaddr\.\w+"
         r"|ctxsys\.\w+|dbms_\w+\.\w+|randomblob|xmltype|procedure\s+analyse|char_length|hex)\s*\(\s*(\(|0x|select|concat|\d)"
         r"|\b(ascii|ord|substr|substring|mid|length|concat|concat_ws|group_concat|char|chr)\s*\(+\s*(\(|select\b|version\(|user\(|database\(|0x)"
-        r"|\b(chr|char)\(\d+\)\s*(\|\||\+)|\b(select|and|or|=|,)\s*\(*@@\w+|\(\s*select\b.+(\bfrom\b|\)\s*(=|>|<|and|or|--|\|\|))",
+        r"|\b(chr|char)\(\d+\)\s*(\|\||\+)|\b(select|and|or|=|,)\s*\(*@@\w+|\(\s*select\b.{1,300}?(\bfrom\b|\)\s*(=|>|<|and|or|--|\|\|))",
     ),
     _rule(
         "file_access",

@@ -162,6 +162,8 @@ def _check_tokens(tokens: list[Token], dialect: str) -> None:
             refuse("several_statements", "Only one statement at a time is allowed.")
         elif kind is TokenType.VAR and before.token_type is TokenType.NUMBER and token.start == before.end + 1:
             refuse("number", "A number runs into a word; put a space between them.")
+        elif kind is TokenType.NOT and token.text == "!" and dialect == "mysql":
+            refuse("ambiguous", "Write NOT instead of an exclamation mark.")
         if token.comments and dialect == "mysql" and any(c.startswith(("!", "M!")) for c in token.comments):
             refuse("executable_comment", "Comments that the server executes are not allowed.")
         before = token

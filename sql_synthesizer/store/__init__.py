@@ -97,7 +97,7 @@ class Store:
     def add_key(self, key: ApiKey) -> None:
         """Keeps a new key."""
         with transaction(self._engine, write=True) as connection:
-            connection.execute(_KEYS.insert().values(**_clean(asdict(key))))
+            connection.execute(_KEYS.insert().values(_row(_KEYS, key)))
 
     def get_key(self, key_id: str) -> ApiKey | None:
         """The key of this id, revoked and expired ones too."""
@@ -120,7 +120,7 @@ class Store:
         with transaction(self._engine, write=True) as connection:
             revoked = connection.execute(_revocation(key_id)).rowcount == 1
             if revoked:
-                connection.execute(_KEYS.insert().values(**_clean(asdict(replacement))))
+                connection.execute(_KEYS.insert().values(_row(_KEYS, replacement)))
             return revoked
 
     # --- history and feedback ---------------------------------------------------------------
@@ -129,7 +129,7 @@ class Store:
         """Keeps these questions and notes when their callers' keys were last used; known ids are left as they are."""
         if not entries:
             return
-        rows = [_clean(asdict(entry)) for entry in entries]
+        rows = [_row(_HISTORY, entry) for entry in entries]
         used = {row["identity"]: row["asked_at"] for row in sorted(rows, key=lambda row: row["asked_at"])}
         with transaction(self._engine, write=True) as connection:
             connection.execute(self._insert(_HISTORY).on_conflict_do_nothing(), rows)
@@ -270,8 +270,9 @@ def _revocation(key_id: str) -> Any:
     return update(_KEYS).where(open_key).values(revoked_at=time.time())
 
 
-def _clean(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: _text(value) if isinstance(value, str) else value for name, value in row.items()}
+def _row(table: Table, item: object) -> dict[str, Any]:
+    values = {name: getattr(item, name) for name in table.c.keys()}  # noqa: SIM118 - not a mapping
+    return {name: _text(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
 def _text(value: str) -> str:

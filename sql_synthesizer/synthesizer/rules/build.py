@@ -33,7 +33,7 @@ def to_sql(query: Query, dialect: str) -> str:
 @lru_cache(maxsize=8)
 def _keywords(dialect: str) -> frozenset[str]:
     words = Dialect.get_or_raise(dialect).tokenizer_class.KEYWORDS
-    return frozenset(word.casefold() for word in words if word.isalpha())
+    return frozenset(word.casefold() for phrase in words for word in phrase.split() if word.isalpha())
 
 
 class _Builder:

@@ -144,6 +144,9 @@ class ConditionReader(Cursor):
 
     def _predicate(self, subject: Item, *, negated: bool) -> bool:
         """What is said of a column that was just named."""
+        following = self.peek(1)
+        if self.at_op("of") and following is not None and following.is_op("compare", "between"):
+            self.at += 1
         if self._compared(subject, negated=negated) or self._matched(subject, negated=negated):
             return True
         self._skip(_ANY_GAP if self.narrowing else _COPULAS)

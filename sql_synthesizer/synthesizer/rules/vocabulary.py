@@ -214,4 +214,7 @@ MEASURES: dict[str, tuple[str, ...]] = {
     "populous": ("population",),
     "late": (),
 }
-"""An adjective -> nouns of the dimension it grades, the first that the table has counts; ``late`` grades points in time."""
+"""An adjective -> nouns of the dimension it grades: the first that the table has counts.
+
+``late`` grades points in time.
+"""

@@ -14,8 +14,11 @@ const SOURCES = {
   analyst: ["Your SQL", "You wrote this SQL"],
 };
 
-const milliseconds = (ms) =>
-  ms < 10 ? `${ms.toFixed(1)} ms` : ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(2)} s`;
+function milliseconds(ms) {
+  if (ms < 0.1) return "< 0.1 ms";
+  if (ms < 10) return `${ms.toFixed(1)} ms`;
+  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(2)} s`;
+}
 
 const total = (timings) =>
   Object.entries(timings).reduce((sum, [stage, ms]) => (stage === "total" ? sum : sum + ms), 0);

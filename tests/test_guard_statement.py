@@ -1,0 +1,504 @@
+"""The statement guard: what passes, what is refused and why, and what is written."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+
+import pytest
+
+from sql_synthesizer.errors import StatementRefused
+from sql_synthesizer.guard.functions import ALLOWED
+from sql_synthesizer.guard.statement import StatementGuard
+from sql_synthesizer.model import SQLGLOT_DIALECT, Column, Kind, Schema, Statement, Table
+
+DIALECTS = tuple(SQLGLOT_DIALECT)
+
+
+def column(name: str, *, sensitive: bool = False) -> Column:
+    return Column(name, Kind.TEXT, sensitive=sensitive)
+
+
+CUSTOMERS = Table(
+    "customers", (column("id"), column("name"), column("email", sensitive=True), column("phone", sensitive=True))
+)
+ORDERS = Table("orders", (column("id"), column("customer_id"), column("total"), column("note")))
+STAFF = Table("staff", (column("id"), column("name"), column("salary", sensitive=True)))
+TABLES = (CUSTOMERS, ORDERS, STAFF)
+
+
+def schema(dialect: str = "sqlite", *tables: Table) -> Schema:
+    return Schema("shop", dialect, tables or TABLES, "1")
+
+
+@pytest.fixture(scope="module")
+def guard() -> StatementGuard:
+    return StatementGuard()
+
+
+def refusal(guard: StatementGuard, sql: str, dialect: str = "sqlite", *tables: Table) -> StatementRefused:
+    with pytest.raises(StatementRefused) as caught:
+        guard.check(Statement(sql, "analyst"), schema(dialect, *tables), max_rows=100)
+    return caught.value
+
+
+def rule(guard: StatementGuard, sql: str, dialect: str = "sqlite", *tables: Table) -> str:
+    return str(refusal(guard, sql, dialect, *tables).details["rule"])
+
+
+def passed(guard: StatementGuard, sql: str, dialect: str = "sqlite", *tables: Table, max_rows: int = 100) -> Statement:
+    return guard.check(Statement(sql, "analyst"), schema(dialect, *tables), max_rows=max_rows)
+
+
+# --- what passes --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1",
+        "select count(*) from orders;",
+        "SELECT name FROM customers WHERE name = 'O''Brien' -- a comment",
+        "/* delete */ SELECT c.name, sum(o.total) AS t FROM customers c JOIN orders o ON o.id = c.id GROUP BY 1",
+        "SELECT name FROM customers GROUP BY name HAVING count(*) > 5 ORDER BY count(*) DESC LIMIT 3",
+        "SELECT id FROM orders UNION ALL SELECT id FROM customers",
+        "(SELECT id FROM orders) UNION ALL (SELECT id FROM customers) ORDER BY 1",
+        "WITH updates AS (SELECT id FROM orders) SELECT * FROM updates WHERE id IN (SELECT id FROM customers)",
+        "SELECT row_number() OVER (PARTITION BY customer_id ORDER BY total) AS n FROM orders",
+        "SELECT CASE WHEN total > 1 THEN 'DROP TABLE x' ELSE 'b' END FROM orders",
+        "SELECT cast(total AS integer), coalesce(note, '-'), upper(note) FROM orders WHERE note LIKE '%;%'",
+        "SELECT name FROM customers c WHERE EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = c.id)",
+        "SELECT * FROM orders WHERE id = 5 OR 1=1",
+        "SELECT x.n FROM (SELECT count(*) AS n FROM orders) AS x",
+    ],
+)
+def test_ordinary_queries_pass_everywhere(guard: StatementGuard, dialect: str, sql: str) -> None:
+    statement = passed(guard, sql, dialect)
+    assert "--" not in statement.sql
+    assert "/*" not in statement.sql
+    assert passed(guard, statement.sql, dialect).sql == statement.sql
+
+
+@pytest.mark.parametrize(
+    ("dialect", "sql"),
+    [
+        ("postgresql", "SELECT DISTINCT ON (customer_id) * FROM orders ORDER BY customer_id, id DESC"),
+        ("postgresql", "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY total) FROM orders"),
+        ("postgresql", "SELECT note::date, now() - interval '30 days', E'a\\nb', $$it's$$, note ->> 'a' FROM orders"),
+        ("postgresql", "SELECT c.name FROM customers c LEFT JOIN LATERAL (SELECT 1 FROM orders) o ON true"),
+        (
+            "postgresql",
+            "SELECT d::date FROM generate_series('2023-01-01'::date, '2023-12-31'::date, interval '1 month') d",
+        ),
+        ("mariadb", "SELECT GROUP_CONCAT(DISTINCT name ORDER BY name SEPARATOR '; ') FROM customers"),
+        (
+            "mariadb",
+            "SELECT DATE_FORMAT(note, '%Y-%m'), `name` FROM orders, customers WHERE note REGEXP '^A' LIMIT 5, 10",
+        ),
+        ("sqlite", "SELECT strftime('%Y', note), iif(total, 1, 2), group_concat(name, ';') FROM orders, customers"),
+        ("sqlite", "SELECT value FROM orders, json_each(orders.note)"),
+        ("trino", "SELECT approx_distinct(id), date_diff('day', note, now()) FROM orders"),
+        ("clickhouse", "SELECT countIf(total > 1), quantile(0.5)(total), toStartOfMonth(note) FROM orders"),
+    ],
+)
+def test_queries_of_one_dialect_pass(guard: StatementGuard, dialect: str, sql: str) -> None:
+    assert passed(guard, sql, dialect).sql
+
+
+@pytest.mark.parametrize(
+    ("sql", "query_type", "tables"),
+    [
+        ("SELECT name FROM customers", "select", ("customers",)),
+        ("SELECT 1", "select", ()),
+        ("SELECT c.name FROM customers c, orders o WHERE o.id = c.id", "join", ("customers", "orders")),
+        ("SELECT count(*) FROM customers JOIN orders ON true", "aggregate", ("customers", "orders")),
+        ("SELECT total FROM orders GROUP BY total", "aggregate", ("orders",)),
+        ("SELECT count(*) FROM orders UNION SELECT id FROM staff", "set", ("orders", "staff")),
+        ("WITH orders2 AS (SELECT * FROM ORDERS) SELECT * FROM orders2", "select", ("orders",)),
+    ],
+)
+def test_type_and_tables(guard: StatementGuard, sql: str, query_type: str, tables: tuple[str, ...]) -> None:
+    statement = passed(guard, sql)
+    assert (statement.query_type, statement.tables) == (query_type, tables)
+
+
+# --- what is refused ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "",
+        ";",
+        "-- only a comment",
+        "DELETE FROM orders",
+        "INSERT INTO orders VALUES (1)",
+        "UPDATE orders SET total = 0",
+        "REPLACE INTO orders VALUES (1)",
+        "MERGE INTO orders USING staff ON true WHEN MATCHED THEN DELETE",
+        "DROP TABLE orders",
+        "CREATE TABLE x AS SELECT * FROM orders",
+        "ALTER TABLE orders ADD c int",
+        "TRUNCATE orders",
+        "GRANT SELECT ON orders TO bob",
+        "SET x = 1",
+        "PRAGMA writable_schema = 1",
+        "EXPLAIN SELECT 1",
+        "SHOW TABLES",
+        "VALUES (1)",
+        "CALL p()",
+        "COPY orders TO '/tmp/x'",
+        "ATTACH DATABASE '/tmp/x' AS y",
+        "VACUUM INTO '/tmp/x'",
+        "DO $$ BEGIN END $$",
+        "BEGIN",
+        "SELECT 1; SELECT 2",
+        "SELECT 1;; DELETE FROM orders",
+        "SELECT 1 /* ; */ ; DROP TABLE orders",
+        "WITH d AS (DELETE FROM orders RETURNING *) SELECT * FROM d",
+        "WITH x AS (SELECT 1) DELETE FROM orders",
+        "SELECT * INTO x FROM orders",
+        "SELECT * FROM orders INTO OUTFILE '/tmp/x'",
+        "SELECT id INTO @x FROM orders",
+        "SELECT * FROM orders FOR UPDATE",
+        "SELECT @x := 5",
+        "SELECT @@version",
+        "SELECT ?",
+        "SELECT :x",
+        "SELECT $1",
+        "SELECT current_user",
+        "SELECT version()",
+        "SELECT * FROM nowhere",
+        "SELECT * FROM other.orders",
+        "SELECT * FROM information_schema.tables",
+        "SELECT * FROM sqlite_master",
+        "SELECT * FROM pg_catalog.pg_class",
+        "SELECT * FROM mysql.user",
+        "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT * FROM r",
+        "WITH r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT * FROM r",
+        "SELECT count(*) FROM orders a, orders b, orders c, orders d, orders e",
+        "SELECT 1 FROM (SELECT 1",
+        "SELECT * FROM orders LIMIT (SELECT 1)",
+        "SELECT cast(id AS regclass) FROM orders",
+        "SELECT pg_sleep(1)",
+        "SELECT sleep(1)",
+        'SELECT "sleep"(1)',
+        "SELECT x.sleep(1)",
+        "SELECT repeat('a', 1000000000)",
+        "SELECT lpad('a', total, 'x') FROM orders",
+    ],
+)
+def test_refused_everywhere(guard: StatementGuard, dialect: str, sql: str) -> None:
+    error = refusal(guard, sql, dialect)
+    assert error.details["rule"]
+    assert error.hint
+    assert len(str(error)) < 200
+
+
+@pytest.mark.parametrize(
+    "name",
+    """
+    pg_sleep pg_read_file pg_ls_dir lo_import lo_export dblink set_config current_setting nextval setval currval
+    pg_advisory_lock pg_terminate_backend pg_notify query_to_xml txid_current pg_reload_conf inet_server_addr setseed
+    sleep benchmark get_lock load_file database user version last_insert_id connection_id sys_exec found_rows
+    load_extension readfile writefile randomblob zeroblob sqlite_version changes last_insert_rowid
+    url file s3 remote numbers hostname getsetting dictget currentuser xp_cmdshell
+    """.split(),
+)
+def test_functions_that_reach_further_are_on_no_list(name: str) -> None:
+    assert not [dialect for dialect, names in ALLOWED.items() if name in names]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "sql", "name"),
+    [
+        ("postgresql", "SELECT pg_catalog.pg_sleep(5)", "node_type"),
+        ("postgresql", "SELECT * FROM pg_ls_dir('/')", "function"),
+        ("postgresql", "SELECT count(*) FROM generate_series(1, 100000000000)", "result_size"),
+        ("postgresql", "SELECT count(*) FROM generate_series(1, (SELECT max(id) FROM orders))", "result_size"),
+        ("postgresql", "SELECT format('%1000000000s', 'x')", "result_size"),
+        ("postgresql", "SELECT user", "session_value"),
+        ("postgresql", "SELECT current_role", "session_value"),
+        ("postgresql", "SELECT * FROM pg_shadow", "system_catalog"),
+        ("postgresql", "SELECT orders.to_something FROM orders", "column"),
+        ("postgresql", "SELECT (o).note FROM orders o", "node_type"),
+        ("postgresql", "SELECT * FROM ONLY orders", "clause"),
+        ("postgresql", "SELECT * FROM orders FETCH FIRST 5 ROWS WITH TIES", "limit"),
+        ("postgresql", "SELECT a OPERATOR(pg_catalog.+) b FROM orders", "node_type"),
+        ("postgresql", "SELECT E'a\\\\b'", "escape"),
+        ("mariadb", "SELECT 1 /*! , sleep(5) */ FROM orders", "executable_comment"),
+        ("mariadb", "SELECT 1 /*M!100000 , sleep(5) */ FROM orders", "executable_comment"),
+        ("mariadb", "SELECT /*+ MAX_EXECUTION_TIME(0) */ * FROM orders", "clause"),
+        ("mariadb", "SELECT SQL_CALC_FOUND_ROWS * FROM orders", "clause"),
+        ("mariadb", "SELECT * FROM orders USE INDEX (i)", "clause"),
+        ("mariadb", "SELECT * FROM orders LOCK IN SHARE MODE", "clause"),
+        ("mariadb", "SELECT * FROM Orders", "unknown_table"),
+        ("mariadb", "SELECT !id = 1 FROM orders", "ambiguous"),
+        ("sqlite", "SELECT id = total NOT IN (1) FROM orders", "ambiguous"),
+        ("sqlite", "SELECT * FROM pragma_table_info('orders')", "function"),
+        ("sqlite", "SELECT printf('%.*c', 1000000000, 'x')", "result_size"),
+        ("sqlite", "SELECT 1_000", "number"),
+        ("clickhouse", "SELECT * FROM orders SETTINGS max_threads = 1", "clause"),
+        ("clickhouse", "SELECT * FROM orders FORMAT JSON", "clause"),
+        ("clickhouse", "SELECT * FROM url('http://x', CSV)", "function"),
+        ("trino", "SELECT * FROM system.runtime.queries", "clause"),
+    ],
+)
+def test_refused_by_rule(guard: StatementGuard, dialect: str, sql: str, name: str) -> None:
+    assert rule(guard, sql, dialect) == name
+
+
+def test_a_refusal_names_the_function_and_carries_a_security_event(guard: StatementGuard) -> None:
+    error = refusal(guard, "SELECT pg_sleep(10)")
+    assert error.message == "The function pg_sleep is not on the list of allowed functions."
+    assert error.details == {"rule": "function", "function": "pg_sleep"}
+    assert (error.event, error.status, error.reason) == ("statement_rejected", 422, "statement_refused")
+
+
+def test_details_of_a_refusal_are_short(guard: StatementGuard) -> None:
+    error = refusal(guard, f"SELECT {'f' * 5000}(1)")
+    assert all(len(value) <= 100 for value in error.details.values())
+    assert len(error.message) < 200
+
+
+# --- tables -------------------------------------------------------------------------------------
+
+
+def test_a_cte_hides_a_table_only_where_it_is_visible(guard: StatementGuard) -> None:
+    inner = "SELECT * FROM (WITH hidden AS (SELECT 1 AS a) SELECT * FROM hidden) AS x"
+    assert passed(guard, inner).tables == ()
+    assert rule(guard, f"{inner}, hidden") == "unknown_table"
+    assert rule(guard, "WITH a AS (SELECT * FROM b), b AS (SELECT 1) SELECT * FROM a", "postgresql") == "unknown_table"
+
+
+def test_case_decides_in_postgresql_between_a_cte_and_a_table(guard: StatementGuard) -> None:
+    assert rule(guard, 'WITH "Hidden" AS (SELECT 1) SELECT * FROM hidden', "postgresql") == "unknown_table"
+    assert rule(guard, 'SELECT * FROM "ORDERS"', "postgresql") == "unknown_table"
+    assert passed(guard, "SELECT * FROM ORDERS", "postgresql").tables == ("orders",)
+
+
+def test_a_cte_that_names_its_own_table(guard: StatementGuard) -> None:
+    sql = "WITH orders AS (SELECT * FROM orders WHERE id > 1) SELECT * FROM orders"
+    assert passed(guard, sql, "postgresql").tables == ("orders",)
+    assert rule(guard, sql, "sqlite") == "recursion"
+
+
+def test_schemas_are_written_out(guard: StatementGuard) -> None:
+    sales = Table("orders", (column("id"),), schema="sales")
+    archive = Table("orders", (column("id"),), schema="archive")
+    assert "sales.orders" in passed(guard, "SELECT orders.id FROM orders", "postgresql", sales).sql
+    assert passed(guard, "SELECT id FROM SALES.orders", "postgresql", sales).tables == ("orders",)
+    assert rule(guard, "SELECT id FROM public.orders", "postgresql", sales) == "unknown_table"
+    guard = StatementGuard()
+    assert rule(guard, "SELECT id FROM orders", "postgresql", sales, archive) == "ambiguous_table"
+    assert passed(guard, "SELECT id FROM archive.orders", "postgresql", sales, archive).tables == ("orders",)
+
+
+def test_a_wrong_spelling_gets_the_right_one_as_a_hint(guard: StatementGuard) -> None:
+    assert "orders" in refusal(guard, "SELECT * FROM Orders", "mariadb").hint
+
+
+# --- sensitive columns --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sql", "found"),
+    [
+        ("SELECT name FROM customers", ()),
+        ("SELECT id, total FROM orders", ()),
+        ("SELECT count(*) FROM customers", ()),
+        ("SELECT EMAIL FROM customers", ("customers.email",)),
+        ('SELECT "email" FROM customers', ("customers.email",)),
+        ("SELECT c.email AS x FROM customers AS c", ("customers.email",)),
+        ("SELECT name FROM customers WHERE email LIKE 'a%'", ("customers.email",)),
+        ("SELECT name FROM customers ORDER BY phone", ("customers.phone",)),
+        ("SELECT * FROM customers", ("customers.email", "customers.phone")),
+        ("SELECT c.* FROM customers c JOIN staff s ON s.id = c.id", ("customers.email", "customers.phone")),
+        ("SELECT o.* FROM customers c JOIN orders o ON o.id = c.id", ()),
+        ("SELECT * FROM (SELECT * FROM staff) AS x", ("staff.salary",)),
+        ("WITH x AS (SELECT salary AS a FROM staff) SELECT a FROM x", ("staff.salary",)),
+        ("WITH x AS (SELECT * FROM staff) SELECT id FROM x", ("staff.salary",)),
+        ("SELECT (SELECT max(salary) FROM staff) FROM orders", ("staff.salary",)),
+        ("SELECT staff.name FROM customers AS staff", ()),
+        ("SELECT staff.email FROM customers AS staff", ("customers.email",)),
+        ("SELECT id FROM customers UNION SELECT salary FROM staff", ("staff.salary",)),
+        ("SELECT c.id FROM customers c NATURAL JOIN staff", ("customers.email", "customers.phone", "staff.salary")),
+        ("SELECT c.id FROM customers c JOIN customers d USING (email)", ("customers.email",)),
+    ],
+)
+def test_sensitive_columns_are_found(guard: StatementGuard, sql: str, found: tuple[str, ...]) -> None:
+    assert passed(guard, sql).sensitive == found
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT s FROM staff s",
+        "SELECT row_to_json(s) FROM staff s",
+        "SELECT to_jsonb(staff) FROM staff",
+        "SELECT count(s) FROM staff s",
+        "SELECT array_agg(s) FROM staff s",
+        "SELECT s.a FROM staff AS s(a, b, c)",
+        "SELECT x.salary FROM (SELECT s.* FROM staff s) x",
+        "SELECT row(s.*) FROM staff s",
+    ],
+)
+def test_whole_rows_are_found_in_postgresql(guard: StatementGuard, sql: str) -> None:
+    assert passed(guard, sql, "postgresql").sensitive == ("staff.salary",)
+
+
+# --- limits -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sql", "limit"),
+    [
+        ("SELECT id FROM orders", 101),
+        ("SELECT id FROM orders LIMIT 5", 5),
+        ("SELECT id FROM orders LIMIT 0", 0),
+        ("SELECT id FROM orders LIMIT 101", 101),
+        ("SELECT id FROM orders LIMIT 5000 OFFSET 20", 101),
+        ("SELECT id FROM orders LIMIT -1", 101),
+        ("SELECT id FROM orders UNION SELECT id FROM staff", 101),
+        ("SELECT id FROM orders UNION SELECT id FROM staff LIMIT 7", 7),
+        ("(SELECT id FROM orders LIMIT 900)", 101),
+        ("SELECT * FROM (SELECT id FROM orders LIMIT 5000) AS x", 101),
+        ("SELECT id FROM orders FETCH FIRST 3 ROWS ONLY", 3),
+        ("SELECT id FROM orders FETCH FIRST ROW ONLY", 1),
+    ],
+)
+def test_rows_are_limited(guard: StatementGuard, sql: str, limit: int) -> None:
+    database = sqlite3.connect(":memory:")
+    database.execute("CREATE TABLE orders (id)")
+    database.execute("CREATE TABLE staff (id)")
+    database.executemany("INSERT INTO orders VALUES (?)", [(n,) for n in range(6000)])
+    statement = passed(guard, sql)
+    assert statement.limit == limit
+    assert len(database.execute(statement.sql).fetchall()) == limit
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("dialect", "sql", "end"),
+    [
+        ("postgresql", "SELECT id FROM orders LIMIT ALL", "LIMIT 101"),
+        ("postgresql", "SELECT id FROM orders LIMIT NULL OFFSET 3", "LIMIT 101 OFFSET 3"),
+        ("postgresql", "SELECT id FROM orders OFFSET 2 ROWS FETCH NEXT 5 ROWS ONLY", "LIMIT 5 OFFSET 2"),
+        ("mariadb", "SELECT id FROM orders LIMIT 5, 10", "LIMIT 10 OFFSET 5"),
+        ("mariadb", "(SELECT id FROM orders) UNION (SELECT id FROM staff)", "LIMIT 101"),
+        ("trino", "SELECT id FROM orders OFFSET 2 LIMIT 500", "OFFSET 2 LIMIT 101"),
+        ("clickhouse", "SELECT id FROM orders", "LIMIT 101"),
+    ],
+)
+def test_limits_of_other_dialects(guard: StatementGuard, dialect: str, sql: str, end: str) -> None:
+    assert passed(guard, sql, dialect).sql.endswith(end)
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1 LIMIT 1 + 1", "SELECT 1 LIMIT (SELECT 2)", "SELECT 1 LIMIT 1.5"])
+def test_a_computed_limit_is_refused_rather_than_changed(guard: StatementGuard, sql: str) -> None:
+    assert rule(guard, sql) == "limit"
+
+
+# --- literals -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "value", ["it's", "a\\", "\\'", "a;b", "--", "/* x */", "#", '"', "`", "%s", "?", "é ☃ 😀", "\n\t"]
+)
+def test_text_constants_arrive_unchanged(guard: StatementGuard, value: str) -> None:
+    quoted = value.replace("'", "''")
+    database = sqlite3.connect(":memory:")
+    statement = passed(guard, f"SELECT '{quoted}', '{quoted}' || 'x'")
+    assert database.execute(statement.sql).fetchone() == (value, value + "x")
+    database.close()
+
+
+def test_a_backslash_ends_no_constant_in_postgresql(guard: StatementGuard) -> None:
+    assert passed(guard, r"SELECT 'a\' AS x, 'y'", "postgresql").sql == r"SELECT 'a\' AS x, 'y' LIMIT 101"
+
+
+def test_a_backslash_escapes_in_mysql(guard: StatementGuard) -> None:
+    assert passed(guard, r"SELECT 'a\'b', 'c\\'", "mysql").sql == r"SELECT 'a''b', 'c\\' LIMIT 101"
+
+
+@pytest.mark.parametrize(
+    ("sql", "dialect"),
+    [
+        ("SELECT note -> 'a''b' FROM orders", "postgresql"),
+        ("SELECT note ->> 'x'' || pg_sleep(5) || ''' FROM orders", "postgresql"),
+        ("SELECT note ->> '$.\"x'' || load_file(1) || ''\"' FROM orders", "mariadb"),
+        ("SELECT note -> '$.a'' || readfile(1) || ''' FROM orders", "sqlite"),
+    ],
+)
+def test_quotes_in_json_paths_break_out_of_nothing(guard: StatementGuard, sql: str, dialect: str) -> None:
+    try:
+        written = passed(guard, sql, dialect).sql
+    except StatementRefused:
+        return
+    assert passed(guard, written, dialect).sql == written
+
+
+def test_control_characters_are_refused(guard: StatementGuard) -> None:
+    assert rule(guard, "SELECT 'a\x00b'") in {"control_character", "syntax"}
+    assert rule(guard, 'SELECT "a\x01b" FROM orders') == "control_character"
+
+
+# --- cost ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT " + "(" * 3000 + "1" + ")" * 3000,
+        "SELECT " + "DATE(" * 30 + "1" + ")" * 30,
+        "SELECT " + "CHAR(" * 30 + "1" + ")" * 30,
+        "SELECT " + "ARRAY[" * 30 + "1" + "]" * 30,
+        "SELECT " + "STRUCT(" * 30 + "1" + ")" * 30,
+        "SELECT " + "1+" * 2900 + "1",
+        "SELECT " + "NOT " * 3000 + "1",
+        "SELECT 1" + " UNION SELECT 1" * 1000,
+        "SELECT 1 FROM orders" + " JOIN orders" * 500,
+        "SELECT " + "1," * 9000 + "1",
+    ],
+)
+def test_costly_nesting_is_given_up_quickly(guard: StatementGuard, dialect: str, sql: str) -> None:
+    started = time.process_time()
+    try:
+        passed(guard, sql, dialect)
+    except StatementRefused as error:
+        assert error.details["rule"] in {"too_complex", "too_many_joins", "function", "node_type", "syntax"}
+    assert time.process_time() - started < 30, "the parser is not bounded"
+
+
+# --- remembered verdicts ------------------------------------------------------------------------
+
+
+def test_verdicts_are_remembered_for_the_schema_they_were_made_for() -> None:
+    guard = StatementGuard()
+    first = guard.check(Statement("SELECT * FROM orders", "llm", explanation="a"), schema(), max_rows=5)
+    again = guard.check(Statement("SELECT * FROM orders", "rules", explanation="b"), schema(), max_rows=5)
+    assert (again.sql, again.source, again.explanation) == (first.sql, "rules", "b")
+    assert guard.check(Statement("SELECT * FROM orders", "llm"), schema(), max_rows=9).limit == 10
+    with pytest.raises(StatementRefused):
+        guard.check(Statement("SELECT * FROM orders", "llm"), Schema("shop", "sqlite", (STAFF,), "2"), max_rows=5)
+
+
+def test_schemas_without_a_version_are_told_apart() -> None:
+    guard = StatementGuard()
+    guard.check(Statement("SELECT * FROM orders", "llm"), Schema("shop", "sqlite", (ORDERS,)), max_rows=5)
+    with pytest.raises(StatementRefused):
+        guard.check(Statement("SELECT * FROM orders", "llm"), Schema("shop", "sqlite", (STAFF,)), max_rows=5)
+
+
+def test_a_remembered_refusal_is_a_new_error_each_time(guard: StatementGuard) -> None:
+    first, second = refusal(guard, "DROP TABLE t"), refusal(guard, "DROP TABLE t")
+    assert first is not second
+    assert first.details == second.details
+    assert first.details is not second.details
+
+
+def test_the_policy_has_a_stable_version() -> None:
+    assert StatementGuard().policy_version == StatementGuard().policy_version

@@ -1,0 +1,317 @@
+"""The embedded rules: questions over a small schema, executed; what has to be declined; what each dialect gets."""
+
+from __future__ import annotations
+
+import ast
+import datetime
+import re
+import sqlite3
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlglot
+
+from sql_synthesizer.demo.tables import metadata
+from sql_synthesizer.errors import Declined
+from sql_synthesizer.model import SQLGLOT_DIALECT, Column, ForeignKey, Kind, Schema, Statement, Table, ValueMatch
+from sql_synthesizer.synthesizer import Context, rules
+from sql_synthesizer.synthesizer.rules import RulesSynthesizer
+from sql_synthesizer.synthesizer.rules.text import singular, split_name, tokenize
+
+TODAY = datetime.date(2026, 3, 15)
+
+SCRIPT = """
+CREATE TABLE harbors (id INTEGER PRIMARY KEY, name TEXT NOT NULL, country TEXT, depth REAL, opened DATE);
+CREATE TABLE captains (id INTEGER PRIMARY KEY, first_name TEXT, last_name TEXT, age INTEGER, nickname TEXT);
+CREATE TABLE boats (id INTEGER PRIMARY KEY, boat_name TEXT NOT NULL, hull_color TEXT, length INTEGER, price REAL,
+  is_insured BOOLEAN, built_on DATE, home_id INTEGER, captain_id INTEGER);
+CREATE TABLE trips (trip_id INTEGER PRIMARY KEY, boat_id INTEGER, destination_id INTEGER, started DATE,
+  passengers INTEGER);
+INSERT INTO harbors VALUES (1,'Northport','Norway',12.5,'1950-01-01'),(2,'Sandhaven','Spain',8,'1990-06-01'),
+  (3,'Eastquay','Norway',20,'2005-03-02'),(4,'Lonely Cove','Iceland',5,NULL);
+INSERT INTO captains VALUES (1,'Ada','Berg',40,NULL),(2,'Bo','Cruz',55,'Sharky'),(3,'Cy','Dahl',31,NULL);
+INSERT INTO boats VALUES (1,'Albatross','red',30,100,1,'2001-05-05',1,1),(2,'Bluebell','blue',12,50,0,'2010-07-01',1,2),
+  (3,'Comet','red',45,900,1,'2020-01-31',2,2),(4,'Dory','green',8,NULL,0,'2025-03-10',3,1);
+INSERT INTO trips VALUES (1,1,2,'2025-03-01',10),(2,1,3,'2025-04-01',20),(3,3,3,'2026-02-28',30),(4,2,3,'2026-03-15',5),
+  (5,1,2,'2024-12-31',15);
+"""
+
+KINDS = {
+    "INTEGER": Kind.INTEGER,
+    "TEXT": Kind.TEXT,
+    "REAL": Kind.NUMBER,
+    "DATE": Kind.DATE,
+    "BOOLEAN": Kind.BOOLEAN,
+}
+KEYS = {
+    "boats": (ForeignKey(("home_id",), "harbors", ("id",)),),
+    "trips": (ForeignKey(("destination_id",), "harbors", ("id",)),),
+}
+"""captain_id and boat_id are linked by their names alone."""
+
+
+class Values:
+    """Every text value of the database, by its spelling without case."""
+
+    def __init__(self, connection: sqlite3.Connection, tables: Sequence[Table]) -> None:
+        self._found: dict[str, list[ValueMatch]] = {}
+        for table in tables:
+            for column in (c for c in table.columns if c.kind is Kind.TEXT):
+                for (value,) in connection.execute(f"SELECT DISTINCT {column.name} FROM {table.name}"):
+                    if value is not None:
+                        match = ValueMatch(table.name, column.name, value)
+                        self._found.setdefault(value.casefold(), []).append(match)
+
+    def find(self, text: str) -> Sequence[ValueMatch]:
+        return self._found.get(text.casefold(), [])
+
+
+connection = sqlite3.connect(":memory:")
+connection.executescript(SCRIPT)
+
+
+def _reflected() -> Schema:
+    names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    tables = []
+    for name in names:
+        columns = tuple(
+            Column(column, KINDS[type], type, bool(key), not required)
+            for _, column, type, required, _, key in connection.execute(f"PRAGMA table_info({name})")
+        )
+        tables.append(Table(name, columns, KEYS.get(name, ())))
+    return Schema("port", "sqlite", tuple(tables), "1")
+
+
+schema = _reflected()
+values = Values(connection, schema.tables)
+
+
+def ask(question: str, over: Schema = schema) -> Statement:
+    return RulesSynthesizer().synthesize(Context(question, over, values, TODAY, 1000, time.monotonic() + 10))
+
+
+def rows(question: str) -> list[tuple[object, ...]]:
+    return connection.execute(ask(question).sql).fetchall()
+
+
+ANSWERS = {
+    "How many boats are there?": [(4,)],
+    "count the harbors": [(4,)],
+    "list all boats": [("Albatross",), ("Bluebell",), ("Comet",), ("Dory",)],
+    "Show the names of harbors": [("Northport",), ("Sandhaven",), ("Eastquay",), ("Lonely Cove",)],
+    "What are the names and countries of all harbors deeper": None,
+    "What are the names and depths of harbors in Spain?": [("Sandhaven", 8.0)],
+    "list captains": [("Ada", "Berg"), ("Bo", "Cruz"), ("Cy", "Dahl")],
+    "average age of captains": [(42.0,)],
+    "What is the minimum and maximum length of boats?": [(8, 45)],
+    "total passengers of trips": [(80,)],
+    "How many boats per hull color?": [("blue", 1), ("green", 1), ("red", 2)],
+    "number of boats per captain": [("Ada", "Berg", 2), ("Bo", "Cruz", 2)],
+    "average price of boats by hull color": [("blue", 50.0), ("green", None), ("red", 500.0)],
+    "2 most expensive boats": [("Comet",), ("Albatross",)],
+    "cheapest boat": [("Bluebell",)],
+    "top 2 boats by length": [("Comet",), ("Albatross",)],
+    "the longest boat": [("Comet",)],
+    "latest 2 trips": [(4, 2, 3, "2026-03-15", 5), (3, 3, 3, "2026-02-28", 30)],
+    "Which boat has the most trips?": [("Albatross",)],
+    "captain with the highest age": [("Bo", "Cruz")],
+    "highest depth": [(20.0,)],
+    "boats with more than 2 trips": [("Albatross",)],
+    "boats with price over 99": [("Albatross",), ("Comet",)],
+    "boats with length of at least 30": [("Albatross",), ("Comet",)],
+    "boats whose length is between 10 and 30": [("Albatross",), ("Bluebell",)],
+    "captains older than 50": [("Bo", "Cruz")],
+    "red boats": [("Albatross",), ("Comet",)],
+    "boats that are not red": [("Bluebell",), ("Dory",)],
+    "red or blue boats": [("Albatross",), ("Bluebell",), ("Comet",)],
+    'boats named "Comet"': [(3, "Comet", "red", 45, 900.0, 1, "2020-01-31", 2, 2)],
+    'boats whose name contains "or"': [("Dory",)],
+    "harbors whose name starts with E": [("Eastquay",)],
+    "insured boats": [("Albatross",), ("Comet",)],
+    "boats that are not insured": [("Bluebell",), ("Dory",)],
+    "captains without nickname": [("Ada", "Berg"), ("Cy", "Dahl")],
+    "captains without boats": [("Cy", "Dahl")],
+    "boats with no trips": [("Dory",)],
+    "harbors opened before 1980": [("Northport",)],
+    "harbors opened after 1990": [("Eastquay",)],
+    "how many trips in 2025": [(2,)],
+    "how many trips started in March 2025": [(1,)],
+    "how many trips last month": [(1,)],
+    "how many trips this year": [(2,)],
+    "how many trips since 2025-04-01": [(3,)],
+    "how many trips between 2025-01-01 and 2025-12-31": [(2,)],
+    "how many trips today": [(1,)],
+    "how many trips in the last 30 days": [(2,)],
+    "number of trips per year": [("2024", 1), ("2025", 2), ("2026", 2)],
+    "trips per month in 2025": None,
+    "distinct hull colors": [("red",), ("blue",), ("green",)],
+    "how many different hull colors": [(3,)],
+    "names of harbors sorted by depth descending": [("Eastquay",), ("Northport",), ("Sandhaven",), ("Lonely Cove",)],
+    "boats in alphabetical order": [("Albatross",), ("Bluebell",), ("Comet",), ("Dory",)],
+    "names of boats of captain Bo": [("Bluebell",), ("Comet",)],
+    "how many boats does each captain own": [("Ada", "Berg", 2), ("Bo", "Cruz", 2)],
+    "captains of red boats": [("Ada", "Berg"), ("Bo", "Cruz")],
+    "how many captains have red boats": [(2,)],
+    "What is Comet's price?": [(900.0,)],
+    "most common hull color of boats": [("red",)],
+    "countries that have at least 2 harbors": [("Norway",)],
+}
+
+
+@pytest.mark.parametrize("question", [q for q, answer in ANSWERS.items() if answer is not None])
+def test_right_rows(question: str) -> None:
+    expected = ANSWERS[question]
+    found = rows(question)
+    ordered = "ORDER BY" in ask(question).sql
+    assert found == expected if ordered else sorted(map(repr, found)) == sorted(map(repr, expected or []))
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        *(q for q, answer in ANSWERS.items() if answer is None),
+        "",
+        "?",
+        "How does one find true happiness?",
+        "What is the capital of France?",
+        "boats that were stolen",
+        "delete all boats",
+        "the weather in Northport",
+        "how many boats sank last year",
+        "boats and their captains",
+        "where is the boat Comet",
+        "top 5 boats",
+        "average name of boats",
+        "percentage of boats that are red",
+        "which trips go to Northport from Eastquay",
+        "harbors near Northport",
+        "boats with more than many trips",
+        "red boats in Norway or price over 5",
+        "total length of boats with trips",
+        "boats; drop table boats",
+        "boats " * 100,
+        "select * from boats",
+        "what is the color of Comet and not",
+    ],
+)
+def test_declines_what_is_not_understood(question: str) -> None:
+    with pytest.raises(Declined) as caught:
+        ask(question)
+    assert 2 <= len(caught.value.suggestions) <= 3
+    for suggestion in caught.value.suggestions:
+        assert connection.execute(ask(suggestion).sql).fetchall()
+
+
+def test_two_ways_to_read_it_are_named() -> None:
+    """Both ends of a trip could be the harbor; the reader is told so."""
+    other = replace(
+        schema,
+        tables=tuple(
+            replace(t, foreign_keys=(*t.foreign_keys, ForeignKey(("boat_id",), "harbors", ("id",))))
+            if t.name == "trips"
+            else t
+            for t in schema.tables
+        ),
+    )
+    with pytest.raises(Declined, match=r"harbors and trips|trips and harbors"):
+        ask("number of trips per harbor", other)
+
+
+@pytest.mark.parametrize("dialect", sorted(SQLGLOT_DIALECT))
+@pytest.mark.parametrize("question", [q for q, answer in ANSWERS.items() if answer is not None])
+def test_every_dialect_parses(dialect: str, question: str) -> None:
+    statement = ask(question, replace(schema, dialect=dialect))
+    tree = sqlglot.parse_one(statement.sql, dialect=SQLGLOT_DIALECT[dialect])
+    assert isinstance(tree, sqlglot.exp.Select)
+    assert statement.source == "rules"
+    assert statement.explanation.startswith("Shows ")
+    assert statement.explanation.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("dialect", "question", "sql"),
+    [
+        ("sqlite", "trips before 2025", "started < '2025-01-01'"),
+        ("postgresql", "trips before 2025", "started < CAST('2025-01-01' AS DATE)"),
+        ("mysql", "number of trips per month", "DATE_FORMAT(started, '%Y-%m')"),
+        ("postgresql", "number of trips per month", "TO_CHAR(started, 'YYYY-MM')"),
+        ("sqlite", "number of trips per month", "STRFTIME('%Y-%m', started)"),
+        ("postgresql", 'boats whose name contains "or"', "boat_name ILIKE '%or%'"),
+        ("postgresql", "most expensive boat", "ORDER BY price DESC NULLS LAST"),
+        ("sqlite", "cheapest boat", "ORDER BY price ASC NULLS LAST"),
+    ],
+)
+def test_dialects(dialect: str, question: str, sql: str) -> None:
+    assert sql in ask(question, replace(schema, dialect=dialect)).sql
+
+
+@pytest.mark.parametrize(("name", "quote"), [("Group", '"'), ("order", '"'), ("Boat Log", '"')])
+def test_names_are_quoted_when_needed(name: str, quote: str) -> None:
+    table = Table(name, (Column("Id", Kind.INTEGER, primary_key=True), Column("Full Text", Kind.TEXT)))
+    other = Schema("x", "postgresql", (table,))
+    assert f"FROM {quote}{name}{quote}" in ask(f"show all information about {name.lower()}", other).sql
+
+
+def test_sensitive_columns_are_not_shown_unasked() -> None:
+    hidden = tuple(
+        replace(t, columns=tuple(replace(c, sensitive=c.name == "passengers") for c in t.columns))
+        for t in schema.tables
+    )
+    other = replace(schema, tables=hidden)
+    assert "passengers" not in ask("list all trips", other).sql
+    assert "passengers" in ask("passengers of trips", other).sql
+
+
+def test_text_in_a_pattern_stands_for_itself() -> None:
+    statement = ask('boats whose name contains "50%_off"')
+    assert connection.execute(statement.sql).fetchall() == []
+    assert "ESCAPE" in statement.sql
+
+
+@pytest.mark.parametrize(
+    ("plural", "one"),
+    [
+        ("customers", "customer"),
+        ("categories", "category"),
+        ("boxes", "box"),
+        ("status", "status"),
+        ("classes", "class"),
+    ],
+)
+def test_singular(plural: str, one: str) -> None:
+    assert singular(plural) == one
+
+
+def test_names_are_split() -> None:
+    assert split_name("OrderItems") == split_name("order_items") == ("order", "item")
+    assert split_name("HTTPStatus") == ("http", "status")
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 50_000, '"' * 1000, "' " * 5000, "1" * 400, "\x00\x01", "é" * 100, "a’s’s " * 30]
+)
+def test_odd_text_is_declined_or_answered(text: str) -> None:
+    tokenize(text)
+    with pytest.raises(Declined):
+        ask(text)
+
+
+def test_no_name_of_a_database_stands_in_the_code() -> None:
+    """The rules know English and the schema that they are given, nothing else."""
+    public = "album artist invoice playlist film actor rental inventory flight airport airline passenger concert singer"
+    public += " stadium student course teacher patient doctor vehicle shipper territory department payroll customer"
+    forbidden = {*public.split(), *(split_name(name)[-1] for name in metadata.tables)} - {"order", "item", "return"}
+    for path in Path(rules.__file__).parent.glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        prose = {
+            id(node.value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
+                used = {singular(word) for word in re.findall(r"[a-z]+", node.value.casefold())}
+                assert not used & forbidden, f"{path.name}: {used & forbidden}"
