@@ -24,6 +24,7 @@ from sql_synthesizer.errors import (
     Overloaded,
     PageExpired,
     StatementInvalid,
+    StatementRefused,
 )
 from sql_synthesizer.guard.question import QuestionGuard
 from sql_synthesizer.guard.statement import StatementGuard
@@ -32,6 +33,8 @@ from sql_synthesizer.schema import SchemaCache
 from sql_synthesizer.synthesizer import Context, Repairer, Synthesizer
 from sql_synthesizer.telemetry import Operation, Telemetry
 
+WRONG_NAMES = {"unknown_table": "table", "column": "column"}
+"""Rules of the statement guard that a model's wrong guess of a name breaks -> what the name should have been."""
 PAGE_TTL = 900
 """Seconds that the pages of an answer are kept."""
 
@@ -258,8 +261,8 @@ class Service:
             synthesizer, statement = self._synthesize(context)
         try:
             statement, rows = self._execute(work, statement)
-        except StatementInvalid as error:
-            statement, rows = self._repaired(work, context, synthesizer, statement, error)
+        except (StatementInvalid, StatementRefused) as error:
+            statement, rows = self._repaired(work, context, synthesizer, statement, _mendable(error))
         return _entry(statement, rows)
 
     def _synthesize(self, context: Context) -> tuple[Synthesizer, Statement]:
@@ -288,8 +291,8 @@ class Service:
             statement = synthesizer.repair(context, statement, error)
         try:
             return self._execute(work, statement)
-        except StatementInvalid as again:
-            raise ModelInvalid from again
+        except (StatementInvalid, StatementRefused) as again:
+            raise ModelInvalid from _mendable(again)
 
     def _execute(self, work: _Work, statement: Statement) -> tuple[Statement, Rows]:
         question = work.question
@@ -326,6 +329,16 @@ class Service:
             sensitive=bool(entry["sensitive"]),
             timings_ms=work.timings,
         )
+
+
+def _mendable(error: StatementInvalid | StatementRefused) -> StatementInvalid:
+    """The error as the database would have put it, when it is a wrong name; any other refusal is raised again."""
+    if isinstance(error, StatementInvalid):
+        return error
+    kind = WRONG_NAMES.get(str(error.details.get("rule")))
+    if kind is None:
+        raise error
+    return StatementInvalid(details={"class": f"undefined_{kind}", "identifier": str(error.details.get(kind, ""))})
 
 
 def _rows_json(rows: Rows) -> dict[str, Any]:

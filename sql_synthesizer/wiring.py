@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,7 @@ from sql_synthesizer.synthesizer import Synthesizer
 from sql_synthesizer.synthesizer.llm import LLMSynthesizer
 from sql_synthesizer.synthesizer.prompt import PROMPT_VERSION
 from sql_synthesizer.synthesizer.rules import RulesSynthesizer
-from sql_synthesizer.telemetry import Telemetry
+from sql_synthesizer.telemetry import Observer, Telemetry
 
 RESERVED_THREADS = 2
 """Threads of a worker that never hold a question, so that health and refusals are always answered."""
@@ -67,8 +68,11 @@ class Rooms:
         self.store.close()
 
 
-def build(settings: Settings, facade: Telemetry | None = None) -> Rooms:
-    """Wires a process; ``facade`` defaults to the process's own. Raises ConfigurationError, StoreUnavailable."""
+def build(settings: Settings, facade: Telemetry | None = None, *, logging: bool = True) -> Rooms:
+    """Wires a process; ``facade`` defaults to the process's own, ``logging`` writes log lines to standard output.
+
+    Raises ConfigurationError, StoreUnavailable.
+    """
     settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     facade = facade or telemetry.default
     facade.sample_ratio, facade.capacity = settings.trace_ratio, settings.telemetry_capacity
@@ -96,7 +100,8 @@ def build(settings: Settings, facade: Telemetry | None = None) -> Rooms:
     health = _health(facade, databases, cache, store, audit, model)
     facade.observers = [HistoryObserver(store)]
     if settings.telemetry:
-        _listen(settings, facade, databases, audit, cache)
+        _listen(facade, databases, audit, cache)
+        facade.observers += _exporters(settings, facade, logging=logging)
     return Rooms(settings, facade, databases, schemas, cache, store, access, service, health, audit, model)
 
 
@@ -161,14 +166,17 @@ def _health(
     return health
 
 
-def _listen(
-    settings: Settings, facade: Telemetry, databases: DatabaseManager, audit: AuditLog, cache: AnswerCache
-) -> None:
+def _listen(facade: Telemetry, databases: DatabaseManager, audit: AuditLog, cache: AnswerCache) -> None:
     facade.recorder = audit
     database_types = sorted({databases.dialect(name) for name in databases.names} | {"unknown"})
     metrics.observer.precreate({"database_type": database_types, "cache_type": [cache.type]})
-    logs.configure(settings)
-    facade.observers += [metrics.observer, logs.LogObserver(settings, facade)]
-    if settings.otlp_endpoint:
-        facade.observers.append(TracingObserver(settings, facade))
+    facade.observers.append(metrics.observer)
     events.VERSION.declare(__version__)
+
+
+def _exporters(settings: Settings, facade: Telemetry, *, logging: bool) -> Iterator[Observer]:
+    if logging:
+        logs.configure(settings)
+        yield logs.LogObserver(settings, facade)
+    if settings.otlp_endpoint:
+        yield TracingObserver(settings, facade)

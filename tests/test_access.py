@@ -343,9 +343,12 @@ def test_nobody_gets_in_unrecorded(store: Store) -> None:
             raise AuditUnavailable
 
     telemetry = Telemetry()
-    telemetry.recorder = Full()
     access = Access(Settings(auth="required"), store, telemetry)
     key = access.create_key("laptop", Role.VIEWER)
+    telemetry.recorder = Full()
+    with pytest.raises(AuditUnavailable):
+        access.create_key("unrecorded", Role.VIEWER)
+    assert len(store.list_keys()) == 1
     for _ in range(2):
         with pytest.raises(AuditUnavailable):
             access.authenticate(with_key(key))

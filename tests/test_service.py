@@ -81,13 +81,21 @@ def test_model_faults(
         assert with_model.records(event)
 
 
-def test_a_wrong_column_is_repaired_once(with_model: App, model: FakeOpenAI) -> None:
-    model.reply(sql="SELECT count(customer_identity) FROM customers")
+@pytest.mark.parametrize(
+    ("sql", "name"),
+    [
+        ("SELECT count(customer_identity) FROM customers", "customer_identity"),
+        ("SELECT count(c.customer_identity) FROM customers c", "customer_identity"),
+        ("SELECT count(*) FROM clients", "clients"),
+    ],
+)
+def test_a_wrong_name_is_repaired_once(with_model: App, model: FakeOpenAI, sql: str, name: str) -> None:
+    model.reply(sql=sql)
     model.reply(sql=COUNT)
     body = with_model.ask(QUESTION).get_json()
     assert body["row_count"] == 1
     assert len(model.chats) == 2
-    assert "customer_identity" in model.chats[1].body.decode()
+    assert name in model.chats[1].body.decode()
 
 
 def test_a_wrong_column_twice_is_an_error(with_model: App, model: FakeOpenAI) -> None:

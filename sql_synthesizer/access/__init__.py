@@ -133,8 +133,8 @@ class Access:
     def create_key(self, label: str, role: Role, *, days: int | None = None) -> str:
         """Makes an API key and returns it, which nobody can do again. Raises InvalidRequest, StoreUnavailable."""
         text, key = _new_key(label, role, days)
-        self._keys.add_key(key)
         self._changed("created", key.id, key.role)
+        self._keys.add_key(key)
         return text
 
     def rotate_key(self, key_id: str) -> str:
@@ -181,11 +181,11 @@ class Access:
             text, key = _new_key("first operator", Role.OPERATOR, None)
             with os.fdopen(descriptor, "w", encoding="ascii") as file:
                 file.write(text + "\n")
+            self._changed("created", key.id, key.role, path=str(path))
             self._keys.add_key(key)
         except BaseException:
             path.unlink()
             raise
-        self._changed("created", key.id, key.role, path=str(path))
         return True
 
     def is_local(self, credentials: Credentials) -> bool:

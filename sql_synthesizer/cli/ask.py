@@ -33,7 +33,7 @@ def command(
     """Ask QUESTION and print the answer."""
     if question is None and not interactive:
         raise QuestionEmpty('Give a question: sql-synthesizer ask "how many customers are there".')
-    with session(database_url=database_url, log_level="error") as rooms:
+    with session(database_url=database_url) as rooms:
         if question is not None:
             _ask(rooms, question, name, **options)
         while interactive and (line := _line()):

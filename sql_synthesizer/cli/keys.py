@@ -15,7 +15,7 @@ def command() -> None:
 
 @command.command()
 @click.argument("label")
-@click.option("--role", type=click.Choice([*Role]), default=Role.VIEWER, show_default=True)
+@click.option("--role", type=click.Choice([role.value for role in Role]), default="viewer", show_default=True)
 @click.option("--days", type=click.IntRange(1), help="Days until it expires.")
 def create(label: str, role: str, days: int | None) -> None:
     """Make a key for LABEL and print it; it is shown this once only."""

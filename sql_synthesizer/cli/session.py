@@ -28,7 +28,7 @@ def session(**overrides: Any) -> Iterator[Rooms]:
         # the client library reads this once, when it is first imported
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(settings.metrics_dir.resolve())
     telemetry.default.levels = False
-    rooms: Rooms = import_module("sql_synthesizer.wiring").build(settings)
+    rooms: Rooms = import_module("sql_synthesizer.wiring").build(settings, logging=False)
     try:
         yield rooms
     finally:

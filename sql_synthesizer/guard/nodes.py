@@ -217,9 +217,14 @@ def _check_not(node: exp.Expr) -> None:
 
 
 def _check_predicate(node: exp.Expr) -> None:
+    # Servers differ in what belongs together here, and sqlglot sets parentheses of its own.
     for operand in node.args.values():
-        if type(operand) in _CONDITIONS:
-            refuse("ambiguous", "Conditions follow each other without AND or OR; put parentheses around each.")
+        inner = operand.this if isinstance(operand, exp.Paren) else None
+        inner = (
+            inner.this if isinstance(inner, exp.Not) else inner if getattr(inner, "args", {}).get("negate") else None
+        )
+        if type(operand) in _CONDITIONS or isinstance(inner, _PREDICATES):
+            refuse("ambiguous", "Conditions follow each other without AND or OR; put join them with AND or OR.")
 
 
 def _check_match(node: exp.Expr) -> None:

@@ -99,27 +99,27 @@ def _served(directory: Path, databases: Path, **settings: object) -> Iterator[Li
         rooms.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def databases_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Settings of two databases: the demo shop and one with odd rows."""
     return _databases_file(tmp_path_factory.mktemp("databases"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def live_app(tmp_path_factory: pytest.TempPathFactory, databases_file: Path) -> Iterator[LiveApp]:
     """The application, open on loopback."""
     with _served(tmp_path_factory.mktemp("open"), databases_file) as app:
         yield app
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def locked_app(tmp_path_factory: pytest.TempPathFactory, databases_file: Path) -> Iterator[LiveApp]:
     """The application, with keys required."""
     with _served(tmp_path_factory.mktemp("locked"), databases_file, auth="required") as app:
         yield app
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     """The system's Chromium."""
     path = program("chromium", "chromium-browser", "google-chrome")

@@ -200,7 +200,7 @@ def changes_nothing(sql: str) -> None:
 def test_what_is_written_means_what_was_typed(sql: str) -> None:
     statement = passed(sql)
     if statement is None:
-        assert refusal_rule(sql) == "ambiguous"
+        assert refusal_rule(sql) in {"ambiguous", "syntax"}
         return
     assert DATABASE.rows(statement.sql) == DATABASE.rows(sql)
     changes_nothing(statement.sql)

@@ -12,6 +12,7 @@ from sql_synthesizer.synthesizer.rules.dates import Span
 from sql_synthesizer.synthesizer.rules.joins import fans_out
 from sql_synthesizer.synthesizer.rules.names import keys
 from sql_synthesizer.synthesizer.rules.query import Constant, Filter, Link, Query, Ref, Term
+from sql_synthesizer.synthesizer.rules.wording import aliases
 
 _COMPARISONS: dict[str, type[exp.Binary]] = {
     "=": exp.EQ,
@@ -44,7 +45,8 @@ class _Builder:
     def tree(self) -> exp.Select:
         """The SELECT."""
         query = self._query
-        select = exp.select(*map(self._term, query.select)).from_(self._table(query.root))
+        shown = map(self._shown, query.select, aliases(query))
+        select = exp.select(*shown).from_(self._table(query.root))
         for table, condition in self._joins():
             select = select.join(self._table(table), on=condition)
         filters = [self._filter(f) for f in query.filters]
@@ -96,6 +98,10 @@ class _Builder:
         inner = exp.select(exp.Literal.number(1)).from_(self._table(table)).where(self._link(link))
         return exp.not_(exp.Exists(this=inner))
 
+    def _shown(self, term: Term, alias: str) -> exp.Expr:
+        value = self._term(term)
+        return exp.Alias(this=value, alias=self._identifier(alias)) if alias else value
+
     def _term(self, term: Term) -> exp.Expr:
         if term.aggregate == "count":
             return self._count(term)
@@ -111,8 +117,8 @@ class _Builder:
 
     def _count(self, term: Term) -> exp.Expr:
         if term.ref is not None:
-            column: exp.Expr = self._column(term.ref.table, term.ref.column.name)
-            return exp.Count(this=exp.Distinct(expressions=[column]) if term.distinct else column)
+            column = self._column(term.ref.table, term.ref.column.name)
+            return exp.Count(this=exp.Distinct(expressions=[column]))
         table = term.tables()[0]
         if not fans_out(self._query.links, table.name):
             return exp.Count(this=exp.Star())

@@ -34,6 +34,11 @@ class Term:
     bucket: str = ""
     table: Table | None = None
 
+    @property
+    def computed(self) -> bool:
+        """Whether this is more than a column's own value."""
+        return bool(self.aggregate or self.bucket)
+
     def tables(self) -> list[Table]:
         """The tables that this term reads."""
         return [t for t in (self.ref.table if self.ref else None, self.table) if t is not None]
@@ -82,3 +87,8 @@ class Query:
     orders: list[Order] = field(default_factory=list)
     limit: int | None = None
     distinct: bool = False
+
+    def tables(self) -> list[Table]:
+        """The tables that are joined, the root first."""
+        joined = (table for link in self.links for table in (link.child, link.parent))
+        return list({table.name: table for table in (self.root, *joined)}.values())

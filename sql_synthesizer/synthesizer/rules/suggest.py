@@ -9,7 +9,7 @@ from sql_synthesizer.model import Kind, Table
 from sql_synthesizer.synthesizer import Context
 from sql_synthesizer.synthesizer.rules.binding import NUMERIC
 from sql_synthesizer.synthesizer.rules.names import keys, labels
-from sql_synthesizer.synthesizer.rules.text import singular, split_name, stem
+from sql_synthesizer.synthesizer.rules.text import plural, singular, split_name, stem
 
 TABLES = 3
 
@@ -31,21 +31,14 @@ def _overlap(asked: set[str], table: Table) -> float:
 
 def _questions(table: Table) -> Iterator[str]:
     name = " ".join(split_name(table.name))
-    yield f"How many {_plural(name)} are there?"
+    yield f"How many {plural(name)} are there?"
     linked = {column for key in table.foreign_keys for column in key.columns}
     for column in table.columns:
         if column.kind in NUMERIC and column not in keys(table) and column.name not in linked and not column.sensitive:
-            yield f"What is the average {' '.join(split_name(column.name))} of {_plural(name)}?"
+            yield f"What is the average {' '.join(split_name(column.name))} of {plural(name)}?"
             break
     for column in table.columns:
         if column.kind is Kind.TEXT and column not in labels(table) and not column.sensitive:
-            yield f"How many {_plural(name)} per {' '.join(split_name(column.name))}?"
+            yield f"How many {plural(name)} per {' '.join(split_name(column.name))}?"
             break
-    yield f"List all {_plural(name)}"
-
-
-def _plural(name: str) -> str:
-    for end, plural in (("y", "ies"), ("s", "ses"), ("x", "xes"), ("ch", "ches"), ("sh", "shes")):
-        if name.endswith(end) and not name.endswith(("ay", "ey", "oy", "uy")):
-            return name[: -len(end)] + plural if end == "y" else name + plural[len(end) :]
-    return name + "s"
+    yield f"List all {plural(name)}"

@@ -40,6 +40,9 @@ _IRREGULAR = {
     "caches": "cache",
     "ids": "id",
 }
+_PLURALS = {one: many for many, one in _IRREGULAR.items() if one != "status"} | {
+    word: word for word in ("staff", "equipment", "information", "data", "furniture", "feedback")
+}
 _COUNTING = "zero one two three four five six seven eight nine ten eleven twelve".split()
 _NUMERALS = {word: float(number) for number, word in enumerate(_COUNTING)} | {"dozen": 12.0, "hundred": 100.0}
 _SUFFIX = {"k": 1e3, "m": 1e6}
@@ -102,6 +105,18 @@ def singular(word: str) -> str:
     return word[:-1]
 
 
+def plural(noun: str) -> str:
+    """The plural of an English noun, or of the last word of several: order item -> order items."""
+    head, _, word = noun.rpartition(" ")
+    if word in _PLURALS:
+        word = _PLURALS[word]
+    elif word.endswith("y") and not word.endswith(("ay", "ey", "oy", "uy")):
+        word = word[:-1] + "ies"
+    elif singular(word) == word:
+        word += "es" if word.endswith(("s", "x", "z", "ch", "sh")) else "s"
+    return f"{head} {word}".strip()
+
+
 @lru_cache(maxsize=8192)
 def stem(word: str) -> str:
     """A crude stem that joins a verb's forms: hired, hiring, hires -> hir."""
@@ -124,6 +139,8 @@ def split_name(name: str) -> tuple[str, ...]:
 
 def words(name: str) -> str:
     """A schema name as lower-case words, for people to read."""
+    if not name.isascii():
+        return re.sub(r"[\W_]+", " ", name).strip().casefold() or name
     return " ".join(word.lower() for part in re.split(r"[\W_]+", name) for word in _CAMEL.findall(part)) or name
 
 

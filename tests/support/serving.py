@@ -1,0 +1,126 @@
+"""The real service: a supervisor with its web server and exporter, on free ports and a state of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
+    """What the condition gives as soon as it is true; fails the test after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"not true within {seconds:g} s: {condition}")
+
+
+@dataclass
+class Reply:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def fetch(url: str, body: Any = None, **headers: str) -> Reply:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers})
+    try:
+        with urllib.request.urlopen(request, timeout=20) as reply:
+            return Reply(reply.status, dict(reply.headers), reply.read())
+    except urllib.error.HTTPError as error:
+        return Reply(error.code, dict(error.headers), error.read())
+
+
+@dataclass
+class Service:
+    state: Path
+    environment: dict[str, str]
+    arguments: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.port, self.metrics_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.metrics_url = f"http://127.0.0.1:{self.metrics_port}/metrics"
+        self.out = self.state.parent / "service.log"
+        self.environment |= {
+            "SQL_SYNTHESIZER_PORT": str(self.port),
+            "METRICS_PORT": str(self.metrics_port),
+            "SQL_SYNTHESIZER_STATE_DIR": str(self.state),
+            "SQL_SYNTHESIZER_DRAIN_SECONDS": "0.1",
+        }
+
+    def start(self, command: list[str] | None = None) -> None:
+        command = command or [sys.executable, "-m", "sql_synthesizer", "serve", *self.arguments]
+        with self.out.open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
+        until(lambda: self.process.poll() is not None or self._answers(), 60)
+        assert self.process.poll() is None, self.out.read_text()
+
+    def _answers(self) -> bool:
+        try:
+            exporter = fetch(self.metrics_url).status == 200
+            return exporter and fetch(self.url + "/health/ready").status == 200
+        except OSError:
+            return False
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+    def ask(self, question: str, **headers: str) -> Reply:
+        return fetch(self.url + "/api/query", {"question": question}, **headers)
+
+    def run(self, *arguments: str, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "sql_synthesizer", *arguments]
+        return subprocess.run(
+            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=60, check=False, **kwargs
+        )
+
+    def counted(self, name: str, **labels: str) -> float:
+        text = fetch(self.metrics_url).body.decode()
+        samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
+        wanted = labels.items()
+        return sum(s.value for s in samples if s.name == "sql_synthesizer_" + name and wanted <= s.labels.items())
+
+    def log(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.read_text().splitlines() if line.startswith("{")]
+
+
+@contextmanager
+def service(directory: Path, *arguments: str, **environment: str) -> Iterator[Service]:
+    """A started service, stopped at the end."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("SQL_SYNTHESIZER_", "OPENAI_"))}
+    made = Service(directory / "state", clean | environment, list(arguments))
+    made.start()
+    try:
+        yield made
+    finally:
+        if made.process.poll() is None:
+            made.stop()

@@ -1,0 +1,112 @@
+"""The command line, in this process where it can be."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from sql_synthesizer.cli import group
+from sql_synthesizer.errors import SqlSynthesizerError
+
+QUESTION = "how many orders per status"
+
+
+@pytest.fixture
+def cli(tmp_path: Path, demo_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("SQL_SYNTHESIZER_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{demo_path}")
+
+    def run(*arguments: str, input: str | None = None) -> Result:
+        return CliRunner().invoke(group, list(arguments), input=input)
+
+    return run
+
+
+def test_help_names_every_verb(cli) -> None:  # type: ignore[no-untyped-def]
+    shown = cli("--help").output
+    assert all(verb in shown for verb in ("serve", "ask", "keys", "audit", "store", "demo"))
+
+
+def test_table(cli) -> None:  # type: ignore[no-untyped-def]
+    lines = cli("ask", QUESTION).stdout.splitlines()
+    assert lines[0].startswith("status")
+    assert lines[-1] == "(4 rows)"
+
+
+def test_json(cli) -> None:  # type: ignore[no-untyped-def]
+    body = json.loads(cli("ask", QUESTION, "--output", "json").stdout)
+    assert body["source"] == "rules"
+    assert len(body["rows"]) == 4
+
+
+def test_csv(cli) -> None:  # type: ignore[no-untyped-def]
+    rows = list(csv.reader(io.StringIO(cli("ask", QUESTION, "--output", "csv").stdout)))
+    assert len(rows) == 5
+    assert rows[0][0] == "status"
+
+
+def test_sql_only(cli) -> None:  # type: ignore[no-untyped-def]
+    assert cli("ask", QUESTION, "--sql-only").stdout.startswith("SELECT status")
+
+
+def test_explain(cli) -> None:  # type: ignore[no-untyped-def]
+    shown = cli("ask", QUESTION, "--explain").stdout
+    assert "source rules" in shown
+    assert "execute" in shown
+    assert "trace " in shown
+
+
+def test_interactive_goes_on_after_a_decline(cli) -> None:  # type: ignore[no-untyped-def]
+    done = cli("ask", "--interactive", input="what is love\nhow many customers are there\n\n")
+    assert "(1 row)" in done.stdout
+    assert "You could ask:" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("what is love",), ("how many orders", "--name", "nope"), ("x' OR 1=1 --",)])
+def test_errors_are_errors(cli, arguments: tuple[str, ...]) -> None:  # type: ignore[no-untyped-def]
+    done = cli("ask", *arguments)
+    assert done.exit_code != 0
+    assert isinstance(done.exception, SqlSynthesizerError)
+
+
+def test_keys(cli) -> None:  # type: ignore[no-untyped-def]
+    key = cli("keys", "create", "laptop", "--role", "analyst", "--days", "7").stdout.strip()
+    key_id = key.split("_")[1]
+    assert key.startswith("sqs_")
+    assert f"{key_id}  analyst   active   laptop" in cli("keys", "list").stdout
+    replaced = cli("keys", "rotate", key_id).stdout.strip()
+    assert replaced.startswith("sqs_")
+    assert cli("keys", "revoke", replaced.split("_")[1]).exit_code == 0
+    assert "active" not in cli("keys", "list").stdout
+    assert isinstance(cli("keys", "revoke", "nope").exception, SqlSynthesizerError)
+    changes = [json.loads(line) for line in cli("audit", "search", "--event", "credential_change").stdout.splitlines()]
+    assert [change["details"]["change"] for change in changes] == ["created", "rotated", "revoked"]
+    assert key not in json.dumps(changes)
+
+
+def test_audit_search(cli) -> None:  # type: ignore[no-untyped-def]
+    cli("ask", QUESTION)
+    (record,) = [json.loads(line) for line in cli("audit", "search", "--event", "query_execution").stdout.splitlines()]
+    assert record["actor"].startswith("cli:")
+    assert cli("audit", "search", "--actor", "nobody").stdout == ""
+    assert len(cli("audit", "search", "--event", "audit_access").stdout.splitlines()) == 3
+
+
+def test_store_backup_and_restore(cli, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    cli("keys", "create", "kept")
+    assert cli("store", "backup", str(tmp_path / "copy")).exit_code == 0
+    cli("keys", "create", "lost")
+    assert cli("store", "restore", str(tmp_path / "copy")).exit_code == 0
+    shown = cli("keys", "list").stdout
+    assert "kept" in shown
+    assert "lost" not in shown
+
+
+def test_demo_create(cli, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    assert cli("demo", "create", str(tmp_path / "shop.sqlite")).stdout.startswith("sqlite:///")
+    assert (tmp_path / "shop.sqlite").stat().st_size > 1_000_000
