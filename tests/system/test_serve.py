@@ -104,7 +104,9 @@ def test_a_hung_application_is_seen(tmp_path: Path) -> None:
 
 def test_work_in_flight_ends_before_a_stop(tmp_path: Path) -> None:
     with service(tmp_path) as served:
-        slow = "SELECT count(*) FROM order_items a, order_items b WHERE a.quantity + b.quantity > 3 AND a.order_id < 3000"
+        slow = (
+            "SELECT count(*) FROM order_items a, order_items b WHERE a.quantity + b.quantity > 3 AND a.order_id < 3000"
+        )
         replies: list[int] = []
         body = {"sql": slow}
         thread = threading.Thread(target=lambda: replies.append(fetch(served.url + "/api/sql", body).status))
@@ -125,7 +127,9 @@ def test_a_taken_port_is_a_clear_error(tmp_path: Path, which: str) -> None:
             "SQL_SYNTHESIZER_PORT": "0",
             "METRICS_PORT": "0",
         }
-        environment |= {name: str(getattr(served, other) + 1) for other, name in names.items()} | {names[which]: str(taken)}
+        environment |= {name: str(getattr(served, other) + 1) for other, name in names.items()} | {
+            names[which]: str(taken)
+        }
         done = serve_once(environment)
         assert done.returncode == 2
         assert str(taken) in done.stderr

@@ -1,0 +1,92 @@
+"""Every command that the README shows, run as it stands there but for ports and names of hosts."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sql_synthesizer.demo import load_demo
+from tests.support.serving import ROOT, Service, service, until
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands() -> list[str]:
+    """The commands of all shell blocks; a trailing backslash joins lines, a comment is dropped."""
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    text = "\n".join(blocks).replace("\\\n", " ")
+    return [line for line in (re.sub(r"\s+#.*$", "", line).strip() for line in text.splitlines()) if line]
+
+
+SERVING = [c for c in commands() if c == "./run" or c.startswith("./run serve")]
+TESTING = [c for c in commands() if c.startswith("./run test")]
+OTHERS = [c for c in commands() if c not in (*SERVING, *TESTING)]
+
+
+def shell(command: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "-ec", command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with service(tmp_path_factory.mktemp("readme")) as running:
+        yield running
+
+
+def test_the_first_command_comes_early() -> None:
+    lines = README.splitlines()
+    assert next(n for n, line in enumerate(lines, 1) if line.startswith("./run")) <= 15
+    assert len(lines) <= 120
+
+
+@pytest.mark.parametrize("command", OTHERS)
+def test_commands(served: Service, command: str) -> None:
+    here = command.replace(":5000", f":{served.port}").replace(":8080", f":{served.metrics_port}")
+    done = shell(here, served.environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+    assert "reason" not in done.stdout or "question" in done.stdout
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("command", SERVING)
+def test_serving(tmp_path: Path, command: str, request: pytest.FixtureRequest) -> None:
+    made = Service(tmp_path / "state", dict(os.environ))
+    if "postgresql://" in command:
+        url = request.getfixturevalue("postgres_url")
+        load_demo(url)
+        command = re.sub(r"postgresql://\S+", url, command)
+    made.start(shlex.split(command))
+    try:
+        assert made.ask("how many customers are there").status == 200
+    finally:
+        made.process.send_signal(signal.SIGTERM)
+        assert made.process.wait(60) == 0
+
+
+@pytest.mark.parametrize("command", TESTING)
+def test_testing(command: str) -> None:
+    done = shell(f"{command} tests/test_settings.py", dict(os.environ))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)", README):
+        until(lambda target=target: (ROOT / target).exists(), 0.1)
+
+
+@pytest.mark.parametrize("verb", ["help", "nonsense"])
+def test_the_script_explains_itself(verb: str) -> None:
+    done = shell(f"./run {verb}", dict(os.environ))
+    assert (done.returncode == 0) == (verb == "help")
+    assert "./run" in done.stdout + done.stderr or "No such command" in done.stderr
