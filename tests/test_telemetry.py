@@ -68,7 +68,7 @@ def test_an_exception_sets_the_outcome(
         with telemetry.operation(events.HTTP_REQUEST), operation:
             if error is not None:
                 raise error
-    except BaseException as caught:
+    except BaseException as caught:  # noqa: BLE001 - that is what is tested
         assert caught is error
     assert (operation.reason, operation.outcome) == (reason, outcome)
     assert [e.type.name for e in recorder(telemetry).records] == ([event] if event else [])

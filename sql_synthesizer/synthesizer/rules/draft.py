@@ -55,7 +55,7 @@ class Sorting:
 
 @dataclass(slots=True)
 class Draft:
-    """All parts of one question, in reading order."""
+    """All parts of one question, in reading order; ``show_measure`` where a ranking names what it ranks by."""
 
     select: list[Mention] = field(default_factory=list)
     tables: list[Item] = field(default_factory=list)
@@ -68,4 +68,5 @@ class Draft:
     limit: int | None = None
     distinct: bool = False
     everything: bool = False
+    show_measure: bool = False
     popular: list[Item] = field(default_factory=list)

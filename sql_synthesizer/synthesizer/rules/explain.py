@@ -2,93 +2,247 @@
 
 from __future__ import annotations
 
-from sql_synthesizer.synthesizer.rules.dates import Span
-from sql_synthesizer.synthesizer.rules.query import Constant, Filter, Link, Order, Query, Term
-from sql_synthesizer.synthesizer.rules.text import words
+import re
 
-_AGGREGATES = {"sum": "the sum of", "avg": "the average of", "min": "the smallest", "max": "the largest"}
-_OPERATORS = {
-    "=": "is",
-    "!=": "is not",
-    ">": "is more than",
-    "<": "is less than",
-    ">=": "is at least",
-    "<=": "is at most",
-    "in": "is one of",
-    "contain": "contains",
-    "start": "starts with",
-    "end": "ends with",
-}
-_BUCKETS = {"%Y": "year", "%Y-%m": "month", "%Y-%m-%d": "day"}
+from sql_synthesizer.model import Kind, Table
+from sql_synthesizer.synthesizer.rules.joins import fans_out
+from sql_synthesizer.synthesizer.rules.names import keys, labels
+from sql_synthesizer.synthesizer.rules.predicates import counted, predicate
+from sql_synthesizer.synthesizer.rules.query import Filter, Order, Query, Ref, Term
+from sql_synthesizer.synthesizer.rules.text import plural, words
+from sql_synthesizer.synthesizer.rules.wording import DATED, extreme, qualified, row_of, rows_of, value_of
+
+_VERBS = {"sum": "adds up", "avg": "averages"}
 
 
 def explain(query: Query) -> str:
     """Says what is shown, from which rows, and in what order."""
-    parts = [f"Shows {'distinct ' if query.distinct else ''}{_listed([_term(t, query) for t in query.select])}"]
-    if query.links or any(term.ref for term in query.select):
-        parts.append(f"from {_listed(list(dict.fromkeys(_tables(query))))}")
-    conditions = [_filter(f, query) for f in [*query.filters, *query.having]]
-    conditions += [f"nothing in {_other(link, query)} belongs to it" for link in query.absent]
-    if conditions:
-        parts.append("where " + (" or " if query.either else " and ").join(conditions))
-    if query.groups:
-        parts.append("for each " + _listed([_term(t, query) for t in dict.fromkeys(query.groups)]))
-    if query.orders:
-        parts.append("sorted by " + _listed([_order(o, query) for o in query.orders]))
-    if query.limit is not None:
-        parts.append("keeping the first row" if query.limit == 1 else f"keeping the first {query.limit} rows")
-    return ", ".join(parts).replace(", from", " from", 1) + "."
+    text = _Sentence(query).text()
+    return text[0].upper() + text[1:] + "."
 
 
-def _tables(query: Query) -> list[str]:
-    joined = [table.name for link in query.links for table in (link.child, link.parent)]
-    return [words(query.root.name), *(words(name) for name in joined)]
+class _Sentence:
+    """The parts of one sentence; ``subject`` is the table whose rows it is about."""
+
+    def __init__(self, query: Query) -> None:
+        self._query = query
+        self._plain = [term for term in query.select if not term.aggregate]
+        self._aggregates = [term for term in query.select if term.aggregate]
+        self._ranked = query.limit is not None and len(query.orders) == 1 and not query.distinct
+        self._grouped = [g for g in query.tables() if keys(g) and {Term(Ref(g, c)) for c in keys(g)} <= {*query.groups}]
+        self._computes = bool(self._aggregates) and not (self._ranked and query.groups)
+        counting = [*self._aggregates, *(o.term for o in query.orders), *(h.term for h in query.having)]
+        measured = [t.tables()[0] for t in counting if t.aggregate]
+        self._measured = measured[0] if measured else query.root
+        self._subject = self._measured if self._computes else query.root
+        self._many = fans_out(query.links, self._subject.name)
+
+    def text(self) -> str:
+        """The sentence, without its capital and its stop."""
+        body = self._computed() if self._computes else self._listed()
+        return body + self._left_out()
+
+    # --- aggregates -------------------------------------------------------------------------
+
+    def _computed(self) -> str:
+        where = self._where()
+        action = f"{self._action()}{where}"
+        if self._query.groups:
+            each = f"for each {self._group(1)}{self._having()}"
+            action = f"{each}, {action}" if where else f"{action} {each}"
+        return action + self._sorting()
+
+    def _action(self) -> str:
+        rows = self._rows()
+        only = self._aggregates[0]
+        unnamed = [term for term in self._plain if not self._names_group(term)]
+        if len(self._aggregates) > 1 or unnamed:
+            values = [*map(self._column, unnamed), *map(self._aggregate, self._aggregates)]
+            return f"shows {_joined(['the ' + value for value in values])}"
+        if only.ref is None:
+            return f"counts {rows}"
+        if only.aggregate == "count":
+            return f"counts the distinct {plural(words(only.ref.column.name))} of {rows}"
+        if only.aggregate in _VERBS:
+            distinct = "distinct values of the " if only.distinct else ""
+            return f"{_VERBS[only.aggregate]} the {distinct}{words(only.ref.column.name)} of {rows}"
+        return f"finds the {value_of(only)} of {rows}"
+
+    def _aggregate(self, term: Term) -> str:
+        """One of several values; the last of those over the same rows says which."""
+        following = self._aggregates[self._aggregates.index(term) + 1 :]
+        if term.ref is None or any(other.tables() == term.tables() and other.ref for other in following):
+            return value_of(term)
+        return f"{value_of(term)} of {self._rows() if term.ref.table == self._subject else rows_of(term.ref.table)}"
+
+    def _names_group(self, term: Term) -> bool:
+        """Whether a column says no more than which group a row is."""
+        if term.ref is None or term.ref.table not in self._grouped:
+            return term in self._query.groups
+        return term.ref.column in {*labels(term.ref.table), *keys(term.ref.table)}
+
+    # --- rows -------------------------------------------------------------------------------
+
+    def _listed(self) -> str:
+        query = self._query
+        limit = query.limit if self._ranked or not query.orders else None
+        where = self._where()
+        things = self._group(limit or 2) if query.groups else self._rows(limit or 2)
+        if limit is not None:
+            things = f"{'' if limit == 1 else f'{limit} '}{things}"
+        things += self._having()
+        shown = self._shown()
+        verb = "shows" if limit is not None else "lists"
+        best = self._best(query.orders[0]) if self._ranked else ""
+        if where and limit is not None and not query.groups:
+            one = "one" if limit == 1 else str(limit)
+            return f"of the {self._rows()}{where}, {verb} {shown}{'the ' if best else ''}{one}{best}"
+        if query.groups and not shown and (more := [t for t in self._aggregates if t != query.orders[0].term]):
+            best += f", and their {_joined([*map(value_of, more)])}"
+        the = "the " if best or (shown and query.groups) else ("one " if limit == 1 else "")
+        if query.groups:
+            where = f", considering only {rows_of(self._measured)}{where}" if where else ""
+        return f"{verb} {shown}{the}{things}{best}{where}{'' if self._ranked else self._sorting()}"
+
+    def _shown(self) -> str:
+        """``the name and price of``; nothing where it is what names the rows, or all there is."""
+        query = self._query
+        by_value = bool(query.groups) and not self._grouped
+        if by_value and all(map(self._names_group, self._plain)):
+            return ""
+        refs = [term.ref for term in query.select if not term.computed]
+        named = [Ref(query.root, c) for c in labels(query.root)]
+        whole = [Ref(query.root, c) for c in query.root.columns if not c.sensitive]
+        if not (query.distinct or self._aggregates) and (refs == whole or (refs == named and len(named) == 1)):
+            return ""
+        columns = _joined_columns([self._column(term) for term in query.select])
+        return f"the {'distinct ' + plural(columns) if query.distinct else columns} of "
+
+    def _best(self, order: Order) -> str:
+        term = order.term
+        if term.aggregate == "count":
+            what = value_of(term).removeprefix("number of ")
+            return f" with the {'most' if order.descending else 'fewest'} {what}"
+        if term.ref is None:
+            return ""
+        if term.aggregate:
+            return f" with the {'highest' if order.descending else 'lowest'} {value_of(term)}"
+        return f" with the {extreme(term.ref, highest=order.descending)} {self._column(term)}"
+
+    # --- parts ------------------------------------------------------------------------------
+
+    def _rows(self, number: int = 2) -> str:
+        """The rows of the subject, with what has to belong to them."""
+        rows = rows_of(self._subject) if number > 1 else row_of(self._subject)
+        have = "have" if number > 1 else "has"
+        needs = [rows_of(t) if t.name in self._many else _one(t) for t in self._unspoken()]
+        rows += f" that {have} {_joined(needs)}" if needs else ""
+        absent = [f"without {rows_of(table)}" for table in self._absent()] if self._subject == self._query.root else []
+        return " ".join([rows, _joined(absent)]) if absent else rows
+
+    def _unspoken(self) -> list[Table]:
+        """Tables at the ends of the joins that nothing else in the sentence names."""
+        query = self._query
+        ends = [t for link in query.links for t in (link.child, link.parent)]
+        terms = [*query.select, *query.groups, *(f.term for f in [*query.filters, *query.having])]
+        terms += [order.term for order in query.orders]
+        spoken = {self._subject.name, *(table.name for term in terms for table in term.tables())}
+        return [t for t in ends if t.name not in spoken and ends.count(t) == 1]
+
+    def _absent(self) -> list[Table]:
+        root = self._query.root
+        return [link.child if link.parent.name == root.name else link.parent for link in self._query.absent]
+
+    def _group(self, number: int) -> str:
+        """What one group is, or several: customer, hull color, combination of make and model."""
+        own = [term for term in self._query.groups if term.ref and term.ref.table not in self._grouped]
+        names = [row_of(table) for table in self._grouped] + list(dict.fromkeys(map(self._column, own)))
+        if len(names) == 1:
+            return plural(names[0]) if number > 1 else names[0]
+        return f"combination{'s' if number > 1 else ''} of {_joined(names)}"
+
+    def _having(self) -> str:
+        return f" with {_joined([*map(counted, self._query.having)])}" if self._query.having else ""
+
+    def _where(self) -> str:
+        query = self._query
+        said = [predicate(self._filtered(f), f) for f in query.filters]
+        if self._subject != query.root:
+            said += [f"the {row_of(query.root)} has no {rows_of(table)}" for table in self._absent()]
+        return f" where {(' or ' if query.either else ' and ').join(said)}" if said else ""
+
+    def _filtered(self, condition: Filter) -> str:
+        """The column that a filter is about: the status, the name of the country, the rating of a review."""
+        ref = condition.term.ref
+        if ref is not None and ref.column.kind is Kind.BOOLEAN:
+            return re.sub(r"^(is|has|was) ", "", self._column(condition.term))
+        if ref is None or ref.table == self._subject:
+            return _the(value_of(condition.term))
+        owner = _one(ref.table) if ref.table.name in self._many else f"the {row_of(ref.table)}"
+        return f"{_the(words(ref.column.name))} of {owner}"
+
+    def _column(self, term: Term) -> str:
+        """A column or value, with its table where that is not the subject."""
+        plain = term.ref is not None and not term.computed and term.ref.table != self._subject
+        return qualified(term.ref) if plain and term.ref else value_of(term)
+
+    def _sorting(self) -> str:
+        query = self._query
+        keys_ = [f"{self._column(order.term)} {_direction(order)}" for order in query.orders]
+        sorting = f", sorted by {', then by '.join(keys_)}" if keys_ else ""
+        return sorting if query.limit is None or not keys_ else f"{sorting}, only the first {query.limit}"
+
+    def _left_out(self) -> str:
+        """What an inner join drops, where it can be said in a few words."""
+        query = self._query
+        limited = query.limit is not None and not (query.orders and not query.orders[0].descending)
+        if limited or query.having:
+            return ""
+        if query.groups:
+            others = [table for table in self._grouped if table != self._measured]
+            return f"; {rows_of(others[0])} without any are left out" if len(others) == len(self._grouped) == 1 else ""
+        filtered = {table.name for f in query.filters for table in f.term.tables()}
+        if self._computes or len(query.links) != 1 or self._unspoken():
+            return ""
+        link = query.links[0]
+        other = link.child if link.parent.name == query.root.name else link.parent
+        if other.name in filtered:
+            return ""
+        if other.name in self._many:
+            return f"; {rows_of(query.root)} without {rows_of(other)} are left out"
+        optional = any(c.nullable for c in link.child.columns if c.name in link.columns)
+        return f"; {rows_of(query.root)} without {_one(other)} are left out" if optional else ""
 
 
-def _other(link: Link, query: Query) -> str:
-    return words(link.parent.name if link.child.name == query.root.name else link.child.name)
+def _direction(order: Order) -> str:
+    ref = order.term.ref
+    if ref is not None and not order.term.aggregate:
+        if ref.column.kind in DATED:
+            return "from latest to earliest" if order.descending else "from earliest to latest"
+        if ref.column.kind is Kind.TEXT:
+            return "from Z to A" if order.descending else "from A to Z"
+    return "from high to low" if order.descending else "from low to high"
 
 
-def _term(term: Term, query: Query) -> str:
-    if term.ref is None:
-        return f"the number of rows in {words(term.tables()[0].name)}"
-    name = words(term.ref.column.name)
-    if query.links:
-        name = f"{words(term.ref.table.name)} {name}"
-    if term.bucket:
-        return f"{_BUCKETS[term.bucket]} of {name}"
-    if term.aggregate == "count":
-        return f"the number of {'different ' if term.distinct else ''}values of {name}"
-    return f"{_AGGREGATES[term.aggregate]} {name}" if term.aggregate else name
+def _one(table: Table) -> str:
+    row = row_of(table)
+    return f"{'an' if row[0] in 'aeio' else 'a'} {row}"
 
 
-def _filter(condition: Filter, query: Query) -> str:
-    term = _term(condition.term, query)
-    if condition.operator == "null":
-        return f"{term} is {'known' if condition.negated else 'missing'}"
-    values = [_constant(value) for value in condition.constants]
-    denied = "not " if condition.negated else ""
-    if condition.operator == "between":
-        return f"{term} is {denied}from {values[0]} to {values[1]}"
-    if condition.operator == "span" and isinstance(span := condition.constants[0], Span):
-        return f"{term} is {denied}on or after {span.start} and before {span.end}"
-    operator = _OPERATORS[condition.operator]
-    if isinstance(condition.constants[0], Span):
-        operator = "is before" if condition.operator == "<" else "is on or after"
-    return f"{denied}{term} {operator} {' or '.join(values)}"
+def _the(name: str) -> str:
+    """With an article where the name is a noun, not a participle: the price, created at."""
+    last = name.rsplit(" ", 1)[-1]
+    return name if last in {"at", "on", "by", "in"} or last.endswith("ed") else f"the {name}"
 
 
-def _constant(value: Constant) -> str:
-    if isinstance(value, Span):
-        return value.start.isoformat()
-    if isinstance(value, float):
-        return f"{value:.15g}"
-    return f"'{value}'" if isinstance(value, str) else str(value).lower()
+def _joined_columns(names: list[str]) -> str:
+    """First name and last name become first and last name."""
+    if len(names) > 1 and all(" " in name for name in names[:2]):
+        (one, end), (_, other_end) = names[0].rsplit(" ", 1), names[1].rsplit(" ", 1)
+        if end == other_end and len(names) == 2:
+            names = [one, names[1]]
+    return _joined(names)
 
 
-def _order(order: Order, query: Query) -> str:
-    return f"{_term(order.term, query)}, {'largest' if order.descending else 'smallest'} first"
-
-
-def _listed(texts: list[str]) -> str:
+def _joined(texts: list[str]) -> str:
     return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"

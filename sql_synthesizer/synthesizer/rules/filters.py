@@ -132,14 +132,15 @@ class FilterMaker:
             return self._year(ref, condition, span)
         if condition.operator == "span":
             return Filter(Term(ref), "span", (span,), condition.negated)
-        return self._bound(ref, condition.operator, span)
+        return self._bound(ref, condition, span)
 
-    def _bound(self, ref: Ref, operator: str, span: Span) -> Filter:
+    def _bound(self, ref: Ref, condition: Condition, span: Span) -> Filter:
         """A comparison with a span of days: after it means from its end on, until it means up to and with it."""
+        operator = condition.operator
         whole = operator in {"after", ">", "until", "<="}
         side = {"until": "<", "<=": "<"}.get(operator) or _OF_DATES[operator]
         edge = span.end if whole else span.start
-        return Filter(Term(ref), side, (Span(edge, edge),))
+        return Filter(Term(ref), side, (Span(edge, edge),), condition.negated)
 
     def _year(self, ref: Ref, condition: Condition, span: Span) -> Filter:
         if span.year is None or "year" not in split_name(ref.column.name):
@@ -179,7 +180,7 @@ class FilterMaker:
         else:
             ref = self._binder.only_number(value.text)
         if ref.column.kind in DATED and value.span and operator in _OF_DATES:
-            return self._bound(ref, operator, value.span)
+            return self._bound(ref, condition, value.span)
         if ref.column.kind not in NUMERIC or value.number is None:
             raise NotUnderstood(value.text)
         return Filter(Term(ref), operator, (value.number,), condition.negated)

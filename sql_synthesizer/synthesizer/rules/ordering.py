@@ -11,7 +11,11 @@ from sql_synthesizer.synthesizer.rules.linking import Item
 
 
 class OrderReader(ConditionReader):
-    """Reads sort keys and ranks; ``_ranked`` is the direction of a rank whose key is still to come."""
+    """Reads sort keys and ranks.
+
+    ``_ranked`` is the direction of a rank whose key is still to come, ``_open_rank`` whether no column was asked for
+    before it.
+    """
 
     def __init__(self, items: Sequence[Item]) -> None:
         super().__init__(items)
@@ -19,6 +23,7 @@ class OrderReader(ConditionReader):
         self.narrowing = False
         self._aggregates: list[str] = []
         self._ranked = ""
+        self._open_rank = False
         self._unowned: list[Mention] = []
 
     def _wish(self, mention: Mention) -> None:
@@ -96,6 +101,7 @@ class OrderReader(ConditionReader):
         self._rank(number.number if number else None)
         if not self.at_op("gradable", "superlative"):
             self._ranked = item.op.argument
+            self._open_rank = not self.draft.select
         return True
 
     def _rank(self, number: float | None) -> None:

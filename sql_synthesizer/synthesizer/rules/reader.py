@@ -176,6 +176,7 @@ class Reader(OrderReader):
         if self._ranked:
             self.at += 1
             self._sort_keys(self._ranked == "desc")
+            self.draft.show_measure = self._open_rank
             self._ranked = ""
             return True
         key, after = self.peek(1), self.peek(2)

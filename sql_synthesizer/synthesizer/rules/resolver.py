@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sql_synthesizer.model import Kind, Schema, Table
-from sql_synthesizer.synthesizer.rules.binding import NUMERIC, Ambiguous, Binder, is_table
+from sql_synthesizer.model import Schema, Table
+from sql_synthesizer.synthesizer.rules.binding import DATED, NUMERIC, Ambiguous, Binder, is_table
 from sql_synthesizer.synthesizer.rules.draft import Draft, Having, Mention, NotUnderstood, Sorting
 from sql_synthesizer.synthesizer.rules.filters import FilterMaker
 from sql_synthesizer.synthesizer.rules.joins import JoinGraph, fans_out
@@ -37,6 +37,7 @@ class _Resolver:
         self._group()
         self._absent()
         self._join()
+        self._measure()
         return query
 
     def _regroup(self) -> None:
@@ -121,14 +122,21 @@ class _Resolver:
                 return Term(aggregate="count", table=self._binder.table(item))
             ref = self._binder.column(item, mention.owner)
             sure = any(h.column == ref.column and h.quality >= SHORTENED for h in item.hits)
-            if not mention.distinct and (ref.column.kind in NUMERIC or not sure or sorting):
+            if not mention.distinct and ref.column.kind in DATED and self._narrowed(ref):
+                return Term(aggregate="count", table=ref.table)
+            if not mention.distinct and (ref.column.kind in NUMERIC | DATED or not sure or sorting):
                 raise NotUnderstood(item.text)
             return Term(ref, "count", distinct=True)
-        kinds = NUMERIC if mention.aggregate in {"sum", "avg"} else NUMERIC | {Kind.DATE, Kind.DATETIME}
+        kinds = NUMERIC if mention.aggregate in {"sum", "avg"} else NUMERIC | DATED
         ref = self._binder.column(item, mention.owner, kinds)
         if split_name(ref.column.name)[-1:] == ("id",):
             raise NotUnderstood(item.text)
         return Term(ref, mention.aggregate, distinct=mention.distinct)
+
+    def _narrowed(self, ref: Ref) -> bool:
+        """How many TRIPS STARTED in 2025 counts rows, not the days in the column."""
+        bounds = {f.operator for f in self._query.filters if f.term.ref == ref and not f.negated}
+        return bool(bounds & {"span", "<", ">="}) and not self._query.either
 
     def _elsewhere(self, item: Item) -> bool:
         """Whether a name of a table is also that of a column of another mentioned table."""
@@ -182,6 +190,7 @@ class _Resolver:
         if aggregated and not query.groups and plain:
             raise NotUnderstood("whether to show each or all together")
         query.select = [*(t for t in shown if t not in query.select), *query.select]
+        query.distinct &= not (query.groups and {*query.groups} <= {*query.select})
         self._complete()
 
     def _group_by(self, item: Item) -> list[Term]:
@@ -201,7 +210,7 @@ class _Resolver:
         return self._binder.table(item) if is_table(item) else None
 
     def _bucketed(self) -> Ref:
-        dates = [c for c in self._query.root.columns if c.kind in {Kind.DATE, Kind.DATETIME}]
+        dates = [c for c in self._query.root.columns if c.kind in DATED]
         if len(dates) != 1:
             raise NotUnderstood("which date to group by")
         return Ref(self._query.root, dates[0])
@@ -212,23 +221,15 @@ class _Resolver:
         aggregated = len(plain) < len(query.select)
         if aggregated and not plain:
             raise NotUnderstood("what is counted or ranked")
-        counted = [
-            t for t in (*(o.term for o in query.orders), *(h.term for h in query.having)) if t.aggregate == "count"
-        ]
-        own = all(t.table == query.root for t in counted)
-        own_columns = [t.ref.column for t in plain if t.ref and t.ref.table == query.root]
-        if (
-            plain
-            and counted
-            and own
-            and len(own_columns) == len(plain)
-            and not set(own_columns) & set(keys(query.root))
-        ):
+        measures = [t for t in (*(o.term for o in query.orders), *(h.term for h in query.having)) if t.aggregate]
+        counted = any(t.aggregate == "count" for t in measures)
+        own = all(t.tables()[0] == query.root for t in measures)
+        naming = {*keys(query.root), *(() if counted or not has_label(query.root) else labels(query.root))}
+        by_value = all(t.ref and t.ref.table == query.root and t.ref.column not in naming for t in plain)
+        if plain and own and by_value:
             query.groups = list(plain)
             return
-        if counted and own:
-            raise NotUnderstood(query.root.name)
-        if not keys(query.root):
+        if (counted and own) or not keys(query.root):
             raise NotUnderstood(query.root.name)
         query.groups = [Term(Ref(query.root, c)) for c in keys(query.root)]
 
@@ -275,6 +276,13 @@ class _Resolver:
             if repeated and any(order.term not in query.select for order in query.orders):
                 raise NotUnderstood("which of several rows to sort by")
             query.distinct |= repeated
+
+    def _measure(self) -> None:
+        """Top 5 ROWS by COLUMN shows the column too."""
+        query = self._query
+        shown = [order.term for order in query.orders if order.term not in query.select]
+        if self._draft.show_measure and not query.distinct:
+            query.select += [term for term in shown if term.ref is None or not term.ref.column.sensitive]
 
     def _check_count(self, term: Term) -> None:
         """An aggregate over a join that repeats the table's rows would be wrong, but for a distinct one."""

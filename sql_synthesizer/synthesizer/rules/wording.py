@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 
 from sql_synthesizer.model import Kind, Table
 from sql_synthesizer.synthesizer.rules.query import Query, Ref, Term
@@ -59,7 +59,7 @@ def extreme(ref: Ref, *, highest: bool) -> str:
 
 
 def aliases(query: Query) -> list[str]:
-    """A name for each computed output column, and for columns of the same name; empty where the column's own will do."""
+    """A name for each computed output column and each of several columns alike; empty where the own name will do."""
     taken = {column.name.casefold() for table in query.tables() for column in table.columns}
     own = Counter(t.ref.column.name.casefold() for t in query.select if t.ref and not t.computed)
     names: list[str] = []
@@ -73,7 +73,7 @@ def aliases(query: Query) -> list[str]:
     return names
 
 
-def _free(phrase: str, taken: Set[str]) -> str:
+def _free(phrase: str, taken: AbstractSet[str]) -> str:
     """The phrase in snake_case, with a number after it where another column has that name."""
     name = re.sub(r"\W+", "_", phrase.casefold()).encode()[:MAX_ALIAS_BYTES].decode(errors="ignore").strip("_")
     candidates = [name, *(f"{name}_{number}" for number in range(2, len(taken) + 3))]
