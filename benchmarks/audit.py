@@ -39,7 +39,7 @@ def event(number: int = 0) -> Event:
         "database_type": "sqlite",
         "source": "cache",
         "database": "main",
-        "timings_ms": {"guard_question": 0.031, "schema": 0.004, "cache_get": 0.02, "guard_statement": 0.01},
+        "timings_ms": {"guard_question": 0.031, "schema": 0.004, "cache": 0.02, "guard_statement": 0.01},
         "question": "how many orders were placed by customers in Berlin last month",
         "sql": "SELECT COUNT(*) FROM orders JOIN customers USING (customer_id) WHERE city = 'Berlin' LIMIT 1001",
         "row_count": 1,

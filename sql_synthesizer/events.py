@@ -65,14 +65,11 @@ STAGE = Vocabulary(
     "stage",
     (
         "guard_question",
-        "cache_get",
-        "cache_set",
+        "cache",
         "schema",
         "synthesize",
         "guard_statement",
-        "connect",
         "execute",
-        "settle",
     ),
 )
 METHOD = Vocabulary("method", ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
@@ -197,7 +194,6 @@ COALESCED = EventType("coalesced", help="A question waited for an equal one inst
 LABEL_REFUSED = EventType("label_refused", help="A label value outside its vocabulary became 'other'.")
 TELEMETRY_DROPPED = EventType("telemetry_dropped", labels=(SIGNAL,), help="Facts were dropped at a full queue.")
 TELEMETRY_ERROR = EventType("telemetry_error", labels=(SIGNAL,), help="An observer raised an exception.")
-TELEMETRY_LOST = EventType("telemetry_lost", help="Recorded questions that no metric counted before a kill.")
 AUDIT_RECORDED = EventType("audit_recorded", labels=(SINK,), help="Audit records were made durable.")
 AUDIT_FAILURE = EventType("audit_failure", labels=(SINK,), help="A write of the audit record failed.")
 
@@ -212,7 +208,6 @@ EVENTS: dict[str, EventType] = {
             LABEL_REFUSED,
             TELEMETRY_DROPPED,
             TELEMETRY_ERROR,
-            TELEMETRY_LOST,
             AUDIT_RECORDED,
             AUDIT_FAILURE,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -60,24 +61,28 @@ class _Work:
     timings: dict[str, float]
 
 
-class _Stage:
-    """An operation whose milliseconds are added to the question's timings, however it ends."""
+class _Timed:
+    """Adds the milliseconds of a block to the question's timings, however it ends."""
 
-    __slots__ = ("_operation", "_timings")
+    __slots__ = ("_operation", "_stage", "_start", "_timings")
 
-    def __init__(self, operation: Operation, timings: dict[str, float]) -> None:
-        self._operation = operation
+    def __init__(self, stage: str, timings: dict[str, float], operation: Operation | None = None) -> None:
+        self._stage = stage
         self._timings = timings
+        self._operation = operation
 
-    def __enter__(self) -> Operation:
-        return self._operation.__enter__()
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+        if self._operation is not None:
+            self._operation.__enter__()
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         try:
-            self._operation.close(error)
+            if self._operation is not None:
+                self._operation.close(error)
         finally:
-            stage = self._operation.labels["stage"]
-            self._timings[stage] = round(self._timings.get(stage, 0.0) + self._operation.milliseconds, 3)
+            spent = (time.perf_counter() - self._start) * 1000
+            self._timings[self._stage] = round(self._timings.get(self._stage, 0.0) + spent, 3)
 
 
 class Service:
@@ -203,8 +208,10 @@ class Service:
                 self._running -= 1
                 self._free.release()
 
-    def _stage(self, work: _Work, stage: str) -> _Stage:
-        return _Stage(self._telemetry.operation(events.STAGE_OPERATION, stage=stage), work.timings)
+    def _stage(self, work: _Work, stage: str, **details: Any) -> _Timed:
+        operation = self._telemetry.operation(events.STAGE_OPERATION, stage=stage)
+        operation.details = details
+        return _Timed(stage, work.timings, operation)
 
     def _schema(self, work: _Work) -> Schema:
         with self._stage(work, "schema"):
@@ -225,7 +232,7 @@ class Service:
         )
 
     def _cached(self, work: _Work, key: str) -> dict[str, Any] | None:
-        with self._stage(work, "cache_get"):
+        with _Timed("cache", work.timings):
             entry = self._cache.get(key)
         if entry is not None:
             with self._stage(work, "guard_statement"):
@@ -243,7 +250,7 @@ class Service:
                     return entry
             entry = self._made(work)
             if not entry["sensitive"]:
-                with self._stage(work, "cache_set"):
+                with _Timed("cache", work.timings):
                     self._cache.set(key, entry)
             return entry
 
@@ -306,8 +313,8 @@ class Service:
             sensitive = events.SECURITY_EVENTS["sensitive_data_access"]
             self._telemetry.emit(sensitive, columns=list(statement.sensitive), database=question.database)
         deadline = min(question.deadline, question.deadline - question.remaining() + self._statement_timeout)
-        with self._stage(work, "execute") as stage:
-            stage.details |= {"database_type": work.schema.dialect, "database": question.database, "sql": statement.sql}
+        about = {"database_type": work.schema.dialect, "database": question.database, "sql": statement.sql}
+        with self._stage(work, "execute", **about):
             rows = self.databases.execute(
                 question.database, statement.sql, max_rows=question.max_rows, deadline=deadline
             )

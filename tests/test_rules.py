@@ -19,7 +19,7 @@ from sql_synthesizer.errors import Declined
 from sql_synthesizer.model import SQLGLOT_DIALECT, Column, ForeignKey, Kind, Schema, Statement, Table, ValueMatch
 from sql_synthesizer.synthesizer import Context, rules
 from sql_synthesizer.synthesizer.rules import RulesSynthesizer
-from sql_synthesizer.synthesizer.rules.text import singular, split_name, tokenize
+from sql_synthesizer.synthesizer.rules.text import plural, singular, split_name, tokenize
 
 TODAY = datetime.date(2026, 3, 15)
 
@@ -113,7 +113,16 @@ ANSWERS = {
     "average price of boats by hull color": [("blue", 50.0), ("green", None), ("red", 500.0)],
     "2 most expensive boats": [("Comet",), ("Albatross",)],
     "cheapest boat": [("Bluebell",)],
-    "top 2 boats by length": [("Comet",), ("Albatross",)],
+    "top 2 boats by length": [("Comet", 45), ("Albatross", 30)],
+    "names of the top 2 boats by length": [("Comet",), ("Albatross",)],
+    "top 2 captains by number of boats": [("Ada", "Berg", 2), ("Bo", "Cruz", 2)],
+    "top 2 countries by average depth": [("Norway", 16.25), ("Spain", 8.0)],
+    "names of boats and names of captains": [
+        ("Albatross", "Ada", "Berg"),
+        ("Bluebell", "Bo", "Cruz"),
+        ("Comet", "Bo", "Cruz"),
+        ("Dory", "Ada", "Berg"),
+    ],
     "the longest boat": [("Comet",)],
     "latest 2 trips": [(4, 2, 3, "2026-03-15", 5), (3, 3, 3, "2026-02-28", 30)],
     "Which boat has the most trips?": [("Albatross",)],
@@ -184,6 +193,8 @@ def test_right_rows(question: str) -> None:
         "boats and their captains",
         "where is the boat Comet",
         "top 5 boats",
+        "how many boats sorted by price",
+        "distinct hull colors of boats sorted by length",
         "average name of boats",
         "percentage of boats that are red",
         "which trips go to Northport from Eastquay",
@@ -227,8 +238,9 @@ def test_every_dialect_parses(dialect: str, question: str) -> None:
     tree = sqlglot.parse_one(statement.sql, dialect=SQLGLOT_DIALECT[dialect])
     assert isinstance(tree, sqlglot.exp.Select)
     assert statement.source == "rules"
-    assert statement.explanation.startswith("Shows ")
-    assert statement.explanation.endswith(".")
+    assert re.fullmatch(r"[A-Z].*[^ .]\.", statement.explanation)
+    assert tree.named_selects == sqlglot.parse_one(ask(question).sql, dialect="sqlite").named_selects
+    assert all(tree.named_selects)
 
 
 @pytest.mark.parametrize(
@@ -246,6 +258,96 @@ def test_every_dialect_parses(dialect: str, question: str) -> None:
 )
 def test_dialects(dialect: str, question: str, sql: str) -> None:
     assert sql in ask(question, replace(schema, dialect=dialect)).sql
+
+
+@pytest.mark.parametrize(
+    ("question", "names"),
+    [
+        ("How many boats are there?", ["number_of_boats"]),
+        ("how many different hull colors", ["number_of_distinct_hull_colors"]),
+        ("how many captains have red boats", ["number_of_captains"]),
+        ("total passengers of trips", ["sum_of_passengers"]),
+        ("average price of boats by hull color", ["hull_color", "average_price"]),
+        ("What is the minimum and maximum length of boats?", ["lowest_length", "highest_length"]),
+        ("number of trips per year", ["year_of_started", "number_of_trips"]),
+        ("top 2 captains by number of boats", ["first_name", "last_name", "number_of_boats"]),
+        ("how many trips started in March 2025", ["number_of_trips"]),
+    ],
+)
+def test_computed_columns_have_names(question: str, names: list[str]) -> None:
+    assert [column[0] for column in connection.execute(ask(question).sql).description] == names
+
+
+def test_names_of_computed_columns_are_free() -> None:
+    """Neither a column in play nor the name that a database would cut short."""
+    known = (
+        Column("id", Kind.INTEGER, primary_key=True),
+        Column("Number_of_Masts", Kind.INTEGER),
+        Column("average_weight", Kind.NUMBER),
+        Column("weight", Kind.NUMBER),
+        Column("a_" * 40 + "depth", Kind.NUMBER),
+    )
+    other = Schema("x", "postgresql", (Table("masts", known),))
+    assert "AS number_of_masts_2" in ask("how many masts per weight", other).sql
+    assert "AS average_weight_2" in ask("mean weight of masts", other).sql
+    names = sqlglot.parse_one(ask("average depth of masts", other).sql, dialect="postgres").named_selects
+    assert all(len(name) < 63 for name in names)
+
+
+def test_columns_of_the_same_name_are_told_apart() -> None:
+    twins = tuple(Column(name, Kind.TEXT) for name in ("code", "city"))
+    keyed = (Column("id", Kind.INTEGER, primary_key=True), *twins)
+    depots = Table("depots", keyed)
+    vans = Table("vans", (*keyed, Column("depot_id", Kind.INTEGER)), (ForeignKey(("depot_id",), "depots", ("id",)),))
+    sql = ask("city of vans and city of depots", Schema("x", "mariadb", (depots, vans))).sql
+    assert sqlglot.parse_one(sql, dialect="mysql").named_selects == ["van_city", "depot_city"]
+
+
+EXPLANATIONS = {
+    "How many boats are there?": "Counts boats.",
+    "How many boats per hull color?": "Counts boats for each hull color.",
+    "number of boats per captain": "Counts boats for each captain; captains without any are left out.",
+    "number of red boats per captain": "For each captain, counts boats where the hull color is 'red'; "
+    "captains without any are left out.",
+    "average age of captains": "Averages the age of captains.",
+    "total passengers of trips": "Adds up the passengers of trips.",
+    "highest depth": "Finds the highest depth of harbors.",
+    "average and maximum price of boats": "Shows the average price and the highest price of boats.",
+    "how many different hull colors": "Counts the distinct hull colors of boats.",
+    "number of trips per month": "Counts trips for each month of started.",
+    "2 most expensive boats": "Shows the 2 boats with the highest price.",
+    "2 most expensive red boats": "Of the boats where the hull color is 'red', shows the 2 with the highest price.",
+    "top 2 boats by price": "Shows the boat name and price of the 2 boats with the highest price.",
+    "top 2 countries by average depth": "Shows the 2 countries with the highest average depth.",
+    "earliest trip": "Shows the trip with the earliest started.",
+    "captain with the fewest boats": "Shows the first and last name of the captain with the fewest boats; "
+    "captains without any are left out.",
+    "most common hull color of boats": "Shows the hull color with the most boats.",
+    "captains with fewer than 2 boats": "Lists the first and last name of the captains "
+    "with at least one but fewer than 2 boats.",
+    "red or blue boats": "Lists boats where the hull color is 'red' or 'blue'.",
+    "boats that are not red": "Lists boats where the hull color is known and is not 'red'.",
+    "boats that are not insured": "Lists boats where insured is false.",
+    "captains without nickname": "Lists the first and last name of captains where the nickname is missing.",
+    "boats with no trips": "Lists boats without trips.",
+    "how many harbors have trips": "Counts harbors that have trips.",
+    "captains of red boats": "Lists the distinct first and last names of captains "
+    "where the hull color of a boat is 'red'.",
+    "names of boats of captain Bo": "Lists boats where the first name of the captain is 'Bo'.",
+    "boats sorted by captain age": "Lists boats, sorted by captain age from low to high; "
+    "boats without a captain are left out.",
+    "how many trips last month": "Counts trips where started is in February 2026.",
+    "how many trips today": "Counts trips where started is on 2026-03-15.",
+    "how many trips in the last 30 days": "Counts trips where started is from 2026-02-14 to 2026-03-15.",
+    "harbors opened before 1980": "Lists harbors where opened is before 1980-01-01.",
+    'boats whose name contains "or"': "Lists boats where the boat name contains 'or'.",
+    "distinct hull colors": "Lists the distinct hull colors of boats.",
+}
+
+
+@pytest.mark.parametrize("question", EXPLANATIONS)
+def test_explanations(question: str) -> None:
+    assert ask(question).explanation == EXPLANATIONS[question]
 
 
 @pytest.mark.parametrize(("name", "quote"), [("Group", '"'), ("order", '"'), ("Boat Log", '"')])
@@ -283,6 +385,22 @@ def test_text_in_a_pattern_stands_for_itself() -> None:
 )
 def test_singular(plural: str, one: str) -> None:
     assert singular(plural) == one
+
+
+@pytest.mark.parametrize(
+    ("one", "several"),
+    [
+        ("order item", "order items"),
+        ("city", "cities"),
+        ("person", "people"),
+        ("status", "statuses"),
+        ("date of birth", "dates of birth"),
+        ("boats", "boats"),
+        ("staff", "staff"),
+    ],
+)
+def test_plural(one: str, several: str) -> None:
+    assert plural(one) == several
 
 
 def test_names_are_split() -> None:

@@ -36,6 +36,7 @@ class _Sentence:
         self._measured = measured[0] if measured else query.root
         self._subject = self._measured if self._computes else query.root
         self._many = fans_out(query.links, self._subject.name)
+        self._filtered_rows = self._measured if query.groups else self._subject
 
     def text(self) -> str:
         """The sentence, without its capital and its stop."""
@@ -85,7 +86,7 @@ class _Sentence:
 
     def _listed(self) -> str:
         query = self._query
-        limit = query.limit if self._ranked or not query.orders else None
+        limit = query.limit if self._ranked or not (query.orders or query.distinct) else None
         where = self._where()
         things = self._group(limit or 2) if query.groups else self._rows(limit or 2)
         if limit is not None:
@@ -102,7 +103,7 @@ class _Sentence:
         the = "the " if best or (shown and query.groups) else ("one " if limit == 1 else "")
         if query.groups:
             where = f", considering only {rows_of(self._measured)}{where}" if where else ""
-        return f"{verb} {shown}{the}{things}{best}{where}{'' if self._ranked else self._sorting()}"
+        return f"{verb} {shown}{the}{things}{best}{where}{self._sorting() if limit is None else ''}"
 
     def _shown(self) -> str:
         """``the name and price of``; nothing where it is what names the rows, or all there is."""
@@ -116,6 +117,8 @@ class _Sentence:
         if not (query.distinct or self._aggregates) and (refs == whole or (refs == named and len(named) == 1)):
             return ""
         columns = _joined_columns([self._column(term) for term in query.select])
+        if query.distinct and plural(columns) == rows_of(query.root):
+            return "distinct "
         return f"the {'distinct ' + plural(columns) if query.distinct else columns} of "
 
     def _best(self, order: Order) -> str:
@@ -135,7 +138,7 @@ class _Sentence:
         """The rows of the subject, with what has to belong to them."""
         rows = rows_of(self._subject) if number > 1 else row_of(self._subject)
         have = "have" if number > 1 else "has"
-        needs = [rows_of(t) if t.name in self._many else _one(t) for t in self._unspoken()]
+        needs = [rows_of(t) if t.name in self._many else _a(row_of(t)) for t in self._unspoken()]
         rows += f" that {have} {_joined(needs)}" if needs else ""
         absent = [f"without {rows_of(table)}" for table in self._absent()] if self._subject == self._query.root else []
         return " ".join([rows, _joined(absent)]) if absent else rows
@@ -176,10 +179,13 @@ class _Sentence:
         ref = condition.term.ref
         if ref is not None and ref.column.kind is Kind.BOOLEAN:
             return re.sub(r"^(is|has|was) ", "", self._column(condition.term))
-        if ref is None or ref.table == self._subject:
+        if ref is None or ref.table == self._filtered_rows:
             return _the(value_of(condition.term))
-        owner = _one(ref.table) if ref.table.name in self._many else f"the {row_of(ref.table)}"
-        return f"{_the(words(ref.column.name))} of {owner}"
+        many = ref.table.name in fans_out(self._query.links, self._filtered_rows.name)
+        column = words(ref.column.name)
+        if qualified(ref) == column:
+            return _a(column) if many else f"the {column}"
+        return f"{_the(column)} of {_a(row_of(ref.table)) if many else f'the {row_of(ref.table)}'}"
 
     def _column(self, term: Term) -> str:
         """A column or value, with its table where that is not the subject."""
@@ -188,9 +194,11 @@ class _Sentence:
 
     def _sorting(self) -> str:
         query = self._query
-        keys_ = [f"{self._column(order.term)} {_direction(order)}" for order in query.orders]
-        sorting = f", sorted by {', then by '.join(keys_)}" if keys_ else ""
-        return sorting if query.limit is None or not keys_ else f"{sorting}, only the first {query.limit}"
+        sorts = [f"{self._column(order.term)} {_direction(order)}" for order in query.orders]
+        sorting = f", sorted by {', then by '.join(sorts)}" if sorts else ""
+        if query.limit is None or (self._computes and not query.groups):
+            return sorting
+        return f"{sorting}, only the first {query.limit}" if sorts else f", only {query.limit} of them"
 
     def _left_out(self) -> str:
         """What an inner join drops, where it can be said in a few words."""
@@ -211,7 +219,7 @@ class _Sentence:
         if other.name in self._many:
             return f"; {rows_of(query.root)} without {rows_of(other)} are left out"
         optional = any(c.nullable for c in link.child.columns if c.name in link.columns)
-        return f"; {rows_of(query.root)} without {_one(other)} are left out" if optional else ""
+        return f"; {rows_of(query.root)} without {_a(row_of(other))} are left out" if optional else ""
 
 
 def _direction(order: Order) -> str:
@@ -224,9 +232,8 @@ def _direction(order: Order) -> str:
     return "from high to low" if order.descending else "from low to high"
 
 
-def _one(table: Table) -> str:
-    row = row_of(table)
-    return f"{'an' if row[0] in 'aeio' else 'a'} {row}"
+def _a(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeio' else 'a'} {noun}"
 
 
 def _the(name: str) -> str:

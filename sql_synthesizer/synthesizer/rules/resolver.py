@@ -37,6 +37,8 @@ class _Resolver:
         self._group()
         self._absent()
         self._join()
+        if (query.distinct or (self._aggregated() and not query.groups)) and self._sorted_unseen():
+            raise NotUnderstood("what to sort by")
         self._measure()
         return query
 
@@ -79,7 +81,7 @@ class _Resolver:
                 shown = tuple(column for column in query.root.columns if not column.sensitive)
             query.select = [Term(Ref(query.root, c)) for c in shown]
         self._values_once()
-        query.distinct = draft.distinct and not any(term.aggregate for term in query.select)
+        query.distinct = draft.distinct and not self._aggregated()
 
     def _values_once(self) -> None:
         """A column asked for alone, of no table in particular: each of its values once."""
@@ -106,15 +108,19 @@ class _Resolver:
 
     def _wished(self, mention: Mention, item: Item) -> list[Ref]:
         """The columns of a wish; the name of something is what names its rows."""
+        table = self._binder.table(mention.owner) if mention.owner else self._binder.entity
+        naming = item.text.casefold() in {"name", "names"} and has_label(table)
         try:
-            return self._binder.columns(item, mention.owner)
+            refs = self._binder.columns(item, mention.owner)
         except Ambiguous:
             raise
         except NotUnderstood:
-            table = self._binder.table(mention.owner) if mention.owner else self._binder.entity
-            if item.text.casefold() not in {"name", "names"} or not has_label(table):
+            if not naming:
                 raise
+            refs = []
+        if naming and all(ref.table != table for ref in refs):
             return [Ref(table, column) for column in labels(table)]
+        return refs
 
     def _aggregate(self, mention: Mention, item: Item, *, sorting: bool = False) -> Term:
         if mention.aggregate == "count":
@@ -186,8 +192,7 @@ class _Resolver:
             shown.append(query.groups[-1])
         if not query.groups and (ranked or query.having):
             self._group_by_subject(plain)
-        aggregated = len(plain) < len(query.select)
-        if aggregated and not query.groups and plain:
+        if plain and self._aggregated() and not query.groups:
             raise NotUnderstood("whether to show each or all together")
         query.select = [*(t for t in shown if t not in query.select), *query.select]
         query.distinct &= not (query.groups and {*query.groups} <= {*query.select})
@@ -218,8 +223,7 @@ class _Resolver:
     def _group_by_subject(self, plain: list[Term]) -> None:
         """Rows ranked or chosen by what belongs to them: one group for each row, or for each value asked for."""
         query = self._query
-        aggregated = len(plain) < len(query.select)
-        if aggregated and not plain:
+        if self._aggregated() and not plain:
             raise NotUnderstood("what is counted or ranked")
         measures = [t for t in (*(o.term for o in query.orders), *(h.term for h in query.having)) if t.aggregate]
         counted = any(t.aggregate == "count" for t in measures)
@@ -273,16 +277,22 @@ class _Resolver:
         if not aggregates and not query.groups:
             shown = {table.name for term in query.select for table in term.tables()}
             repeated = bool(fans_out(query.links, query.root.name) - shown)
-            if repeated and any(order.term not in query.select for order in query.orders):
+            if repeated and self._sorted_unseen():
                 raise NotUnderstood("which of several rows to sort by")
             query.distinct |= repeated
 
+    def _aggregated(self) -> bool:
+        return any(term.aggregate for term in self._query.select)
+
+    def _sorted_unseen(self) -> list[Term]:
+        """What the rows are sorted by without being shown."""
+        return [order.term for order in self._query.orders if order.term not in self._query.select]
+
     def _measure(self) -> None:
         """Top 5 ROWS by COLUMN shows the column too."""
-        query = self._query
-        shown = [order.term for order in query.orders if order.term not in query.select]
-        if self._draft.show_measure and not query.distinct:
-            query.select += [term for term in shown if term.ref is None or not term.ref.column.sensitive]
+        if self._draft.show_measure:
+            unseen = self._sorted_unseen()
+            self._query.select += [term for term in unseen if term.ref is None or not term.ref.column.sensitive]
 
     def _check_count(self, term: Term) -> None:
         """An aggregate over a join that repeats the table's rows would be wrong, but for a distinct one."""

@@ -21,6 +21,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
+_MODIFIED = re.compile(r"(.+?)( (?:of|in|at|for) .+)")
 _IRREGULAR = {
     "people": "person",
     "children": "child",
@@ -106,7 +107,9 @@ def singular(word: str) -> str:
 
 
 def plural(noun: str) -> str:
-    """The plural of an English noun, or of the last word of several: order item -> order items."""
+    """The plural of an English noun or phrase: order item -> order items, date of birth -> dates of birth."""
+    if modified := _MODIFIED.match(noun):
+        return plural(modified[1]) + modified[2]
     head, _, word = noun.rpartition(" ")
     if word in _PLURALS:
         word = _PLURALS[word]

@@ -30,8 +30,10 @@ def row_of(table: Table) -> str:
 
 def qualified(ref: Ref) -> str:
     """A column together with its table, which is not said twice: countries.name -> country name."""
-    table, column = row_of(ref.table), words(ref.column.name)
-    return column if f"{column} ".startswith(f"{table} ") else f"{table} {column}"
+    table, column = row_of(ref.table).split(), words(ref.column.name).split()
+    sizes = range(min(len(table), len(column)), -1, -1)
+    shared = next(size for size in sizes if table[len(table) - size :] == column[:size])
+    return " ".join(table + column[shared:])
 
 
 def value_of(term: Term) -> str:
