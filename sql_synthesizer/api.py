@@ -17,6 +17,8 @@ from sql_synthesizer.model import Answer, Caller, Question, Role, Rows, Schema
 from sql_synthesizer.wiring import Rooms
 
 Scalar = str | int | float | bool | None
+HISTORY_WAIT = 1.0
+"""Seconds that a reader of the history waits for the latest questions to be in it."""
 QUESTION_ID = r"^[0-9a-f]{16}$"
 
 
@@ -152,6 +154,7 @@ def register(app: OpenAPI, rooms: Rooms) -> None:
     @app.get("/api/history", tags=[reading], summary="Your latest questions", **common)
     def history(query: HistoryQuery) -> dict[str, Any]:
         rooms.telemetry.fold()
+        rooms.history.flush(HISTORY_WAIT)
         return {"items": rooms.store.history(g.caller.identity, query.limit)}
 
     @app.post("/api/feedback", tags=[asking], summary="Say whether an answer was right", **common)
@@ -205,6 +208,7 @@ def _page_path(question_id: str, page: int, size: int) -> str:
 
 def _history_row(rooms: Rooms, question_id: str, caller: Caller) -> dict[str, Any]:
     rooms.telemetry.fold()
+    rooms.history.flush(HISTORY_WAIT)
     row = rooms.store.find_question(question_id)
     if row is None or row["identity"] != caller.identity:
         raise NotFound("None of your questions has this id.", hint="GET /api/history lists your questions.")

@@ -8,7 +8,7 @@ worth knowing goes into ``details``, which reach spans, logs and the audit recor
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sql_synthesizer.errors import OUTCOME_BY_REASON
 
@@ -83,7 +83,7 @@ MODEL = Vocabulary("model", declared=True)
 LLM_OUTCOME = Vocabulary("outcome", ("success", "timeout", "error", "rejected", "invalid"))
 TOKEN_DIRECTION = Vocabulary("direction", ("input", "output"))
 RATING = Vocabulary("rating", ("up", "down"))
-SIGNAL = Vocabulary("signal", ("metrics", "traces", "logs", "all"))
+SIGNAL = Vocabulary("signal", ("metrics", "traces", "logs", "history", "all"))
 SEVERITY = Vocabulary("severity", ("info", "low", "medium", "high", "critical"))
 SINK = Vocabulary("sink", ("file",))
 VERSION = Vocabulary("version", declared=True)
@@ -185,6 +185,7 @@ SECURITY_EVENTS: dict[str, EventType] = {
         _security("audit_access", "low", "Someone read the audit record."),
         _security("audit_verification_failed", "critical", "The audit record does not verify."),
         _security("unexpected_error", "high", "An exception that nobody foresaw.", "system_error"),
+        _security(OTHER, "low", "An event of a type that is not listed here; its severity is the reporter's."),
     )
 }
 
@@ -217,6 +218,18 @@ EVENTS: dict[str, EventType] = {
 EVENT_ALIASES: dict[str, str] = {alias: event.name for event in EVENTS.values() for alias in event.aliases}
 
 
+def security_event(name: str, severity: str) -> EventType:
+    """The security event of this name or older spelling.
+
+    Other names are ``other``, of this severity if there is such a severity, else of the catalogue's.
+    """
+    known = SECURITY_EVENTS.get(EVENT_ALIASES.get(name, name))
+    if known is not None and known.name != OTHER:
+        return known
+    other = SECURITY_EVENTS[OTHER]
+    return replace(other, severity=severity) if severity in SEVERITY else other
+
+
 @dataclass(frozen=True, slots=True)
 class ReadingType:
     """A level that its owner is asked for about once a second."""
@@ -236,19 +249,3 @@ CACHE_ENTRIES = ReadingType("cache_entries", (CACHE_TYPE,), "Entries held in the
 TELEMETRY_QUEUE = ReadingType("telemetry_queue", (), "Facts that wait to be folded.")
 LAST_FOLD = ReadingType("last_fold", (), "When facts were last folded, in Unix time.")
 WORKER_START = ReadingType("worker_start", (), "When this worker started, in Unix time.")
-
-READINGS: dict[str, ReadingType] = {
-    reading.name: reading
-    for reading in (
-        POOL_IN_USE,
-        POOL_LIMIT,
-        QUESTIONS_RUNNING,
-        QUESTIONS_LIMIT,
-        DEPENDENCY_UP,
-        AUDIT_FREE_BYTES,
-        CACHE_ENTRIES,
-        TELEMETRY_QUEUE,
-        LAST_FOLD,
-        WORKER_START,
-    )
-}

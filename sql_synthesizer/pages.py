@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from sql_synthesizer import __version__
 from sql_synthesizer.access import Credentials
 from sql_synthesizer.errors import (
+    AuthenticationFailed,
     AuthenticationRequired,
     NotFound,
     RateLimited,
@@ -43,10 +44,12 @@ def admit(rooms: Rooms) -> None:
     credentials = _credentials()
     try:
         caller = rooms.access.authenticate(credentials)
-    except AuthenticationRequired:
-        if request.endpoint == "index":
-            return
-        raise
+    except AuthenticationRequired as error:
+        if request.endpoint != "index":
+            raise
+        if isinstance(error, AuthenticationFailed):
+            g.operation.fail(error)
+        return
     if caller.method == "session" and request.method not in ("GET", "HEAD"):
         _csrf().protect()
     _remember(caller)
@@ -83,7 +86,7 @@ def register(app: OpenAPI, rooms: Rooms) -> None:
     def login_submit() -> BaseResponse | tuple[str, int]:
         _csrf().protect()
         try:
-            caller = rooms.access.authenticate(_credentials(key=request.form.get("api_key", "").strip()))
+            caller = rooms.access.authenticate(_credentials(key=request.form.get("api_key", "").strip() or "none"))
         except (AuthenticationRequired, RateLimited) as error:
             g.operation.fail(error)
             return render_template("login.html", error=error, **_context()), error.status

@@ -11,7 +11,8 @@ from typing import Any
 from sql_synthesizer import settings
 from sql_synthesizer.audit import AuditLog
 from sql_synthesizer.errors import ConfigurationError
-from sql_synthesizer.events import EVENT_ALIASES, SECURITY_EVENTS
+from sql_synthesizer.events import OTHER
+from sql_synthesizer.monitoring.metrics import report_security_event
 from sql_synthesizer.telemetry import Telemetry, default
 
 UNKNOWN_LIMIT = 100
@@ -37,24 +38,17 @@ class SecurityAuditLogger:
         """Reports one event; older spellings of types are understood.
 
         The severity of a type is the catalogue's; another one that is given, other than the default, is kept in the
-        record beside it. An unknown type is reported as ``unexpected_error`` that names it. Outside of any operation
-        it returns when the record is durable. Raises AuditUnavailable when the record cannot be kept.
+        record beside it. An unknown type is reported as ``other``, of the severity given, and named in the record.
+        Returns when the record is durable. Raises AuditUnavailable when it cannot be kept.
         """
-        name = str(event_type)
         facts = {str(key): value for key, value in (details or {}).items()}
-        known = SECURITY_EVENTS.get(EVENT_ALIASES.get(name, name))
-        if known is None:
-            self._warn(name)
-            facts["unknown_event_type"] = name
-        type = known or SECURITY_EVENTS["unexpected_error"]
-        if severity not in ("info", type.severity):
-            facts["given_severity"] = str(severity)
         if "count" in facts:
             facts["given_count"] = facts.pop("count")
-        event = self._telemetry.emit(type, **facts)
-        recorder = self._telemetry.recorder
-        if recorder is not None and self._telemetry.current() is None:
-            recorder.settle(event.trace.ticket)
+        event = report_security_event(self._telemetry, event_type, severity, facts)
+        if event.type.name == OTHER != event_type:
+            self._warn(str(event_type))
+        if self._telemetry.recorder is not None:
+            self._telemetry.recorder.settle(event.trace.ticket)
 
     def _record_in(self, directory: Path) -> None:
         recorder = self._telemetry.recorder
@@ -68,4 +62,4 @@ class SecurityAuditLogger:
     def _warn(self, event_type: str) -> None:
         if event_type not in self._unknown and len(self._unknown) < UNKNOWN_LIMIT:
             self._unknown.add(event_type)
-            _logger.warning("unknown security event type %.100r is recorded as unexpected_error", event_type)
+            _logger.warning("unknown security event type %.100r is recorded as other", event_type)

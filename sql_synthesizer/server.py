@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+import gc
+import logging
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from flask_openapi3 import OpenAPI
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
 from sql_synthesizer.monitoring import logs, multiprocess
 from sql_synthesizer.settings import load
-from sql_synthesizer.webapp import create_app
 
+if TYPE_CHECKING:
+    from flask_openapi3 import OpenAPI
+
+log = logging.getLogger(__name__)
 _settings = load()
 
 bind = f"{_settings.host}:{_settings.port}"
@@ -42,18 +47,30 @@ class JsonLogger(Logger):
 logger_class = JsonLogger
 
 
+def on_starting(_server: Arbiter) -> None:
+    """Loads the application once, before the workers fork; what is loaded stays, so nobody looks for garbage in it."""
+    gc.disable()
+    import_module("sql_synthesizer.webapp")
+    gc.freeze()
+    gc.enable()
+
+
 def child_exit(_server: Arbiter, worker: Worker) -> None:
     """Keeps a dead worker's counts, and takes its gauges out."""
-    multiprocess.mark_dead(int(worker.pid), _settings.metrics_dir)
+    try:
+        multiprocess.mark_dead(int(worker.pid), _settings.metrics_dir)
+    except OSError:
+        log.exception("the metrics of worker %s stay apart until the next start", worker.pid)
 
 
 def worker_exit(_server: Arbiter, worker: Worker) -> None:
     """Folds what is queued and makes the audit record durable before the worker goes."""
     app = getattr(worker, "wsgi", None)
-    if isinstance(app, OpenAPI):
+    if app is not None:
         app.extensions["rooms"].close()
 
 
 def application() -> OpenAPI:
     """The application of one worker."""
-    return create_app(_settings)
+    app: OpenAPI = import_module("sql_synthesizer.webapp").create_app(_settings)
+    return app

@@ -7,6 +7,7 @@ operation of its own; how the question ended follows from the exception that lef
 from __future__ import annotations
 
 import datetime
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +37,7 @@ from sql_synthesizer.telemetry import Operation, Telemetry
 
 WRONG_NAMES = {"unknown_table": "table", "column": "column"}
 """Rules of the statement guard that a model's wrong guess of a name breaks -> what the name should have been."""
+_QUOTED = re.compile("""("[^"]*"|'[^']*'|“[^”]*”)""")
 PAGE_TTL = 900
 """Seconds that the pages of an answer are kept."""
 
@@ -142,8 +144,7 @@ class Service:
 
     def run(self, question: Question) -> Answer:
         """Runs an analyst's own statement, which ``question.text`` holds; it is guarded like any other."""
-        with self._admitted(question) as work:
-            work.operation.details["sql"] = question.text
+        with self._admitted(question, sql=question.text) as work:
             work.schema = self._schema(work)
             statement, rows = self._execute(work, Statement(question.text, "analyst"))
             return self._answer(work, _entry(statement, rows))
@@ -191,7 +192,7 @@ class Service:
     # --- the stages --------------------------------------------------------------------------
 
     @contextmanager
-    def _admitted(self, question: Question) -> Iterator[_Work]:
+    def _admitted(self, question: Question, **details: Any) -> Iterator[_Work]:
         database_type = self.databases.dialect(question.database)
         with self._telemetry.operation(
             events.QUESTION, query_type="unknown", database_type=database_type, source="none"
@@ -199,11 +200,14 @@ class Service:
             operation.trace.question_id = operation.span_id
             work = _Work(question, Schema(question.database, database_type, ()), operation, {})
             operation.details |= {"database": question.database, "timings_ms": work.timings, "question": question.text}
+            operation.details |= details
             if not self._free.acquire(blocking=False):
                 raise Overloaded(retry_after=1)
             self._running += 1
             try:
                 yield work
+                with _Timed("settle", work.timings):
+                    operation.settle()
             finally:
                 self._running -= 1
                 self._free.release()
@@ -222,7 +226,7 @@ class Service:
         return self._cache.key(
             "answer",
             question.database,
-            " ".join(question.text.casefold().split()),
+            _normalised(question.text),
             work.schema.version,
             self._statement_guard.policy_version,
             self._cache_version,
@@ -336,6 +340,12 @@ class Service:
             sensitive=bool(entry["sensitive"]),
             timings_ms=work.timings,
         )
+
+
+def _normalised(text: str) -> str:
+    """The question without regard to case and spacing, but for what stands in quotes."""
+    parts = _QUOTED.split(text)
+    return "\0".join(part if n % 2 else " ".join(part.casefold().split()) for n, part in enumerate(parts))
 
 
 def _mendable(error: StatementInvalid | StatementRefused) -> StatementInvalid:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -207,6 +207,7 @@ def _read_secret(path: str) -> str:
 
 
 def _read_databases(path: Path) -> tuple[DatabaseSettings, ...]:
+    yaml: Any = import_module("yaml")
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
         entries = document["databases"].items()

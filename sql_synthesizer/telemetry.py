@@ -8,21 +8,33 @@ counted, never raised. The recorder may not: ``settle`` raises when a record is 
 
 from __future__ import annotations
 
-import contextvars
 import inspect
-import random
+import os
 import threading
 import time
+import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import wraps
-from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sql_synthesizer import events
-from sql_synthesizer.errors import OUTCOME_BY_REASON, SqlSynthesizerError
+from sql_synthesizer.errors import SqlSynthesizerError
 from sql_synthesizer.events import EventType, OperationType, ReadingType
+from sql_synthesizer.facts import Event, Fact, Operation, Reading, Trace, current, new_trace, reason_of
+
+__all__ = [
+    "Event",
+    "Fact",
+    "Observer",
+    "Operation",
+    "Reading",
+    "Recorder",
+    "Telemetry",
+    "Trace",
+    "default",
+    "reason_of",
+]
 
 R = TypeVar("R")
 
@@ -33,120 +45,7 @@ READING_INTERVAL = 1.0
 CHUNK = 256
 """Facts folded before other threads get a turn."""
 
-_current: contextvars.ContextVar[Operation | None] = contextvars.ContextVar("sql_synthesizer_operation", default=None)
-_random = random.Random()
-
-
-@dataclass(slots=True)
-class Trace:
-    """What one request shares between its operations. ``ticket`` is the last audit record it caused."""
-
-    trace_id: str
-    sampled: bool
-    question_id: str = ""
-    actor: str = ""
-    role: str = ""
-    address: str = ""
-    ticket: int = 0
-
-
-class Operation:
-    """A kind of work between its start and its end; use it as a context manager.
-
-    ``labels`` may become metric labels; ``details`` reach spans, logs and the audit record. Times are
-    nanoseconds: ``started_ns`` since the Unix epoch, ``duration_ns`` on the monotonic clock.
-    """
-
-    __slots__ = (
-        "_facade",
-        "_start",
-        "_token",
-        "details",
-        "duration_ns",
-        "error",
-        "labels",
-        "parent_id",
-        "reason",
-        "span_id",
-        "started_ns",
-        "trace",
-        "type",
-    )
-
-    def __init__(
-        self, facade: Telemetry, type: OperationType, trace: Trace, parent_id: str, labels: dict[str, str]
-    ) -> None:
-        self._facade = facade
-        self.type = type
-        self.trace = trace
-        self.parent_id = parent_id
-        self.span_id = f"{_random.getrandbits(64) or 1:016x}"
-        self.labels = labels
-        self.details: dict[str, Any] = {}
-        self.reason = "ok"
-        self.error: BaseException | None = None
-        self.duration_ns = 0
-
-    def __enter__(self) -> Self:
-        self._token = _current.set(self)
-        self.started_ns = time.time_ns()
-        self._start = time.perf_counter_ns()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close(error)
-
-    @property
-    def outcome(self) -> str:
-        """Who has to act on how this ended; ``answered`` when nobody has."""
-        return OUTCOME_BY_REASON.get(self.reason, "failed")
-
-    @property
-    def milliseconds(self) -> float:
-        """The duration in milliseconds, rounded to the microsecond."""
-        return round(self.duration_ns / 1e6, 3)
-
-    def fail(self, error: BaseException) -> None:
-        """Notes the error that ended the operation, when it did not pass through the ``with`` block."""
-        self.error = error
-        self.reason = reason_of(error)
-        self._facade.failed(error)
-
-    def close(self, error: BaseException | None = None) -> None:
-        """Ends the operation and reports it; ``with`` does this by itself."""
-        self.duration_ns = time.perf_counter_ns() - self._start
-        try:
-            if error is not None:
-                self.fail(error)
-            self._facade.closed(self)
-        finally:
-            _current.reset(self._token)
-
-
-@dataclass(slots=True)
-class Event:
-    """A fact at a point in time. ``count`` is how many equal facts it stands for."""
-
-    type: EventType
-    time_ns: int
-    trace: Trace
-    span_id: str
-    details: dict[str, Any] = field(default_factory=dict)
-    count: float = 1
-
-
-@dataclass(slots=True)
-class Reading:
-    """The level that a registered source had when it was asked."""
-
-    type: ReadingType
-    labels: Mapping[str, str]
-    value: float
-
-
-Fact = Operation | Event | Reading
+_facades: weakref.WeakSet[Telemetry] = weakref.WeakSet()
 
 
 class Observer(Protocol):
@@ -198,6 +97,7 @@ class Telemetry:
         self._fold_lock = threading.RLock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        _facades.add(self)
 
     # --- reporting --------------------------------------------------------------------------
 
@@ -208,7 +108,7 @@ class Telemetry:
 
         ``parent`` is a remote (trace id, span id, sampled), as ``parse_traceparent`` returns it.
         """
-        above = _current.get()
+        above = current.get()
         if above is not None:
             return Operation(self, type, above.trace, above.span_id, labels)
         if parent is not None:
@@ -217,7 +117,7 @@ class Telemetry:
 
     def emit(self, type: EventType, /, *, count: float = 1, **details: Any) -> Event:
         """Reports a fact; an audited one is handed to the recorder first. Raises AuditUnavailable when that is full."""
-        above = _current.get()
+        above = current.get()
         trace = above.trace if above is not None else self._new_trace()
         event = Event(type, time.time_ns(), trace, above.span_id if above is not None else "", details, count)
         if type.audited and self.recorder is not None:
@@ -226,8 +126,14 @@ class Telemetry:
         return event
 
     def closed(self, operation: Operation) -> None:
-        """Reports an operation that ended, and the event that stands for its type."""
+        """Takes in an operation that ended."""
         self._put(operation)
+        if not operation.reported:
+            self.report(operation)
+
+    def report(self, operation: Operation) -> None:
+        """Emits the event that stands for the operation's type, with what is known of it."""
+        operation.reported = True
         if operation.type.event is not None:
             details = {**operation.labels, **operation.details}
             details |= {"reason": operation.reason, "outcome": operation.outcome}
@@ -245,11 +151,12 @@ class Telemetry:
 
     def settle(self) -> None:
         """Waits until the audit records of this request are durable. Raises AuditUnavailable."""
-        above = _current.get()
+        above = current.get()
         if above is None or self.recorder is None or not above.trace.ticket:
             return
         with self.operation(events.AUDIT_SETTLE):
             self.recorder.settle(above.trace.ticket)
+        above.trace.ticket = 0
 
     def read(self, type: ReadingType, source: Callable[[], Iterable[tuple[Mapping[str, str], float]]]) -> None:
         """Registers who is asked for a level; the last registration of a type wins."""
@@ -260,7 +167,7 @@ class Telemetry:
     @staticmethod
     def current() -> Operation | None:
         """The innermost open operation of this thread or task."""
-        return _current.get()
+        return current.get()
 
     @staticmethod
     def carry(function: Callable[..., R]) -> Callable[..., R]:
@@ -268,14 +175,14 @@ class Telemetry:
 
         If it returns a generator, its steps run under that operation too.
         """
-        above = _current.get()
+        above = current.get()
 
         def under(step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-            token = _current.set(above)
+            token = current.set(above)
             try:
                 return step(*args, **kwargs)
             finally:
-                _current.reset(token)
+                current.reset(token)
 
         def steps(generator: Iterator[Any]) -> Iterator[Any]:
             sentinel = object()
@@ -321,6 +228,16 @@ class Telemetry:
         self.fold(readings=True)
         for observer in self.observers:
             self._guarded(observer, observer.close)
+        self.fold(readings=True)  # what closing them has lost
+
+    def renew(self) -> None:
+        """Lets go of what a forked child has inherited: the parent's facts, its thread and its locks."""
+        self._queue.clear()
+        self._dropped, self._errors = 0, Counter()
+        self._fold_lock = threading.RLock()
+        self._stop = threading.Event()
+        self._thread = None
+        self._born = time.time()
 
     def _run(self) -> None:
         while not self._stop.wait(FOLD_INTERVAL):
@@ -367,17 +284,17 @@ class Telemetry:
         self._queue.append(fact)
 
     def _new_trace(self) -> Trace:
-        return Trace(
-            f"{_random.getrandbits(128) or 1:032x}", self.sample_ratio >= 1 or _random.random() < self.sample_ratio
-        )
-
-
-def reason_of(error: BaseException) -> str:
-    """The stable reason of an exception: its own, ``cancelled``, or ``internal``."""
-    if isinstance(error, SqlSynthesizerError):
-        return error.reason
-    return "internal" if isinstance(error, Exception) else "cancelled"
+        return new_trace(self.sample_ratio)
 
 
 default = Telemetry()
 """The facade of this process: what the decorators of ``monitoring.metrics`` report to."""
+
+
+def _after_fork() -> None:
+    """A child reports nothing that its parent will report."""
+    for facade in list(_facades):
+        facade.renew()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from flask import Flask, Request, Response, g, request
+from flask import Flask, Request, Response, g, request, session
 from flask.json.provider import JSONProvider
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_openapi3 import Info, OpenAPI
@@ -158,6 +158,8 @@ def _release(response: Response) -> Response:
     except AuditUnavailable as error:
         operation.fail(error)
         response.close()
+        session.clear()
+        session.modified = False  # a sign-in that left no record is none
         response = _body(error)
     operation.labels["status"] = f"{response.status_code // 100}xx"
     operation.details["status"] = response.status_code
@@ -182,7 +184,11 @@ def _error(error: Exception) -> Response:
         log.error("unexpected error", exc_info=error)
     operation = g.get("operation")
     if operation is not None:
-        operation.fail(known)
+        try:
+            operation.fail(known)
+        except AuditUnavailable as unavailable:
+            known = unavailable
+            operation.fail(known)
     if pages.wants_page(known):
         return pages.error_page(known)
     return _body(known)

@@ -6,30 +6,32 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 from sql_synthesizer import __version__, events, telemetry
 from sql_synthesizer.access import Access
 from sql_synthesizer.audit import AuditLog
 from sql_synthesizer.cache import AnswerCache
 from sql_synthesizer.database import DatabaseManager
-from sql_synthesizer.demo import create_demo, demo_settings
+from sql_synthesizer.demo import demo_settings, ensure_demo
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.guard.question import QuestionGuard
 from sql_synthesizer.guard.statement import StatementGuard
 from sql_synthesizer.monitoring import logs, metrics
 from sql_synthesizer.monitoring.health import Health
-from sql_synthesizer.monitoring.tracing import TracingObserver
 from sql_synthesizer.schema import SchemaCache
 from sql_synthesizer.service import Service
 from sql_synthesizer.settings import DatabaseSettings, Settings
 from sql_synthesizer.store import HistoryObserver, Store
 from sql_synthesizer.synthesizer import Synthesizer
-from sql_synthesizer.synthesizer.llm import LLMSynthesizer
 from sql_synthesizer.synthesizer.prompt import PROMPT_VERSION
 from sql_synthesizer.synthesizer.rules import RulesSynthesizer
 from sql_synthesizer.telemetry import Observer, Telemetry
+
+if TYPE_CHECKING:
+    from sql_synthesizer.synthesizer.llm import LLMSynthesizer
 
 RESERVED_THREADS = 2
 """Threads of a worker that never hold a question, so that health and refusals are always answered."""
@@ -45,6 +47,7 @@ class Rooms:
     schemas: SchemaCache
     cache: AnswerCache
     store: Store
+    history: HistoryObserver
     access: Access
     service: Service
     health: Health
@@ -97,20 +100,20 @@ def build(settings: Settings, facade: Telemetry | None = None, *, logging: bool 
         statement_timeout=settings.statement_timeout,
         cache_version=_cache_version(settings, synthesizers),
     )
-    health = _health(facade, databases, cache, store, audit, model)
-    facade.observers = [HistoryObserver(store)]
+    health = _health(settings, facade, databases, cache, store, audit, model)
+    history = HistoryObserver(store, facade)
+    facade.observers = [history]
     if settings.telemetry:
         _listen(facade, databases, audit, cache)
         facade.observers += _exporters(settings, facade, logging=logging)
-    return Rooms(settings, facade, databases, schemas, cache, store, access, service, health, audit, model)
+    return Rooms(settings, facade, databases, schemas, cache, store, history, access, service, health, audit, model)
 
 
 def configured_databases(settings: Settings) -> tuple[DatabaseSettings, ...]:
     """The databases to ask: those of the settings, else the demo shop, which is made when it is not there."""
     databases = settings.databases()
     if not databases:
-        if not settings.demo_path.exists():
-            create_demo(settings.demo_path)
+        ensure_demo(settings.demo_path)
         databases = (demo_settings(settings.demo_path),)
     default = settings.default_database
     if default is not None and default not in {database.name for database in databases}:
@@ -139,10 +142,16 @@ def _cache_version(settings: Settings, synthesizers: tuple[Synthesizer, ...]) ->
 
 def _model(settings: Settings, facade: Telemetry) -> LLMSynthesizer | None:
     configured = _secret(settings.openai_api_key) or settings.openai_base_url
-    return LLMSynthesizer(settings, facade) if configured else None
+    return _chosen("synthesizer.llm").LLMSynthesizer(settings, facade) if configured else None
+
+
+def _chosen(module: str) -> Any:
+    """A module that not every configuration needs, and that loads libraries of its own."""
+    return import_module(f"sql_synthesizer.{module}")
 
 
 def _health(
+    settings: Settings,
     facade: Telemetry,
     databases: DatabaseManager,
     cache: AnswerCache,
@@ -150,7 +159,7 @@ def _health(
     audit: AuditLog,
     model: LLMSynthesizer | None,
 ) -> Health:
-    health = Health(facade)
+    health = Health(facade, draining=settings.drain_file.exists)
     for name in databases.names:
         health.register(
             "database" if len(databases.names) == 1 else f"database_{name}",
@@ -179,4 +188,4 @@ def _exporters(settings: Settings, facade: Telemetry, *, logging: bool) -> Itera
         logs.configure(settings)
         yield logs.LogObserver(settings, facade)
     if settings.otlp_endpoint:
-        yield TracingObserver(settings, facade)
+        yield _chosen("monitoring.tracing").TracingObserver(settings, facade)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from sql_synthesizer import events
 from sql_synthesizer.access import BELIEVED, Access, Credentials
 from sql_synthesizer.access._limits import WINDOWS, Memory
 from sql_synthesizer.errors import (
@@ -30,6 +31,7 @@ from sql_synthesizer.errors import (
     SqlSynthesizerError,
     StoreUnavailable,
 )
+from sql_synthesizer.events import OperationType
 from sql_synthesizer.model import ApiKey, Caller, Role
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.store import Store
@@ -335,6 +337,46 @@ def test_success_is_recorded_once_for_each_address(access: Access, recorder: Mem
         access._seen.expire(time.monotonic() + 901)
     access.authenticate(with_key(key))
     assert len(events_named(recorder, "authentication_success")) == 3
+
+
+@pytest.mark.parametrize("operation", [None, events.COMMAND])
+def test_no_key_changes_unless_the_record_is_durable(
+    access: Access, store: Store, recorder: MemoryRecorder, operation: OperationType | None
+) -> None:
+    key_id = id_of(access.create_key("laptop", Role.VIEWER))
+    before = store.list_keys()
+    recorder.failing = AuditUnavailable()
+    for change in (
+        lambda: access.create_key("other", Role.VIEWER),
+        lambda: access.rotate_key(key_id),
+        lambda: access.revoke_key(key_id),
+    ):
+        with (
+            pytest.raises(AuditUnavailable),
+            contextlib.nullcontext() if operation is None else access._telemetry.operation(operation),
+        ):
+            change()
+    assert store.list_keys() == before
+
+
+def test_the_first_key_is_not_left_unless_the_record_is_durable(
+    access: Access, store: Store, recorder: MemoryRecorder, tmp_path: Path
+) -> None:
+    recorder.failing = AuditUnavailable()
+    with pytest.raises(AuditUnavailable):
+        access.first_key(tmp_path / "key")
+    assert store.list_keys() == []
+    assert not (tmp_path / "key").exists()
+
+
+def test_what_cannot_be_revoked_leaves_no_record_of_a_change(access: Access, recorder: MemoryRecorder) -> None:
+    key_id = id_of(access.create_key("laptop", Role.VIEWER))
+    access.revoke_key(key_id)
+    for change in (access.revoke_key, access.rotate_key):
+        for name in (key_id, "nobody"):
+            with pytest.raises(NotFound):
+                change(name)
+    assert [e.details["change"] for e in events_named(recorder, "credential_change")] == ["created", "revoked"]
 
 
 def test_nobody_gets_in_unrecorded(store: Store) -> None:

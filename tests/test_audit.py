@@ -45,8 +45,9 @@ class Bench:
         with self.telemetry.operation(events.COMMAND) as operation:
             operation.trace.actor, operation.trace.address = actor, "192.0.2.1"
             self.telemetry.emit(NAMES["query_execution"], question=text, **details)
+            ticket = operation.trace.ticket
             self.telemetry.settle()
-            return operation.trace.ticket
+            return ticket
 
     def refuse(self, address="203.0.113.7", name="authentication_failure", actor=""):
         return self.log.append(
@@ -494,6 +495,44 @@ def test_nothing_settled_is_missing_after_kills(tmp_path):
     assert all(int(sequence) <= len(by_writer[writer]) for writer, sequence in settled)
 
 
+FORKED = """
+import os, sys, threading
+from pathlib import Path
+from tests.test_audit import Bench
+
+bench = Bench(Path(sys.argv[1]), audit_mode="batched")
+bench.ask(actor="parent")
+bench.log.flush()
+bench.ask(actor="parent")
+bench.refuse()
+with bench.log._mutex, bench.log._folding._lock:
+    pid = os.fork()
+if pid == 0:
+    assert bench.log.pending == 0
+    assert bench.log._thread is None
+    bench.ask(actor="child")
+    assert bench.log._thread.is_alive()
+    bench.log.close()
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+bench.ask(actor="parent")
+bench.log.close()
+"""
+
+
+def test_a_forked_child_is_a_writer_of_its_own_whatever_its_parent_was_doing(tmp_path):
+    subprocess.run([sys.executable, "-c", FORKED, tmp_path], check=True, timeout=60)
+    records = list(read(tmp_path / "audit"))
+    assert sorted((r["actor"], r["sequence"]) for r in records) == [
+        ("", 3),
+        ("child", 1),
+        ("parent", 1),
+        ("parent", 2),
+        ("parent", 4),
+    ]
+    assert len({r["writer"] for r in records}) == len(files(tmp_path / "audit")) == 2
+
+
 # --- refusals of strangers ---------------------------------------------------------------------
 
 
@@ -514,6 +553,28 @@ def test_a_flood_from_many_addresses_is_bounded_too(bench):
     records = bench.records()
     assert sum(record["count"] for record in records) == 3000
     assert len(records) <= TOTAL + 2 * (ADDRESSES + 1)
+
+
+def test_a_known_caller_over_its_limit_is_folded_too(bench):
+    for n in range(1000):
+        bench.refuse(address=f"2001:db8::{n:x}", name="rate_limit_exceeded", actor="key-1")
+    for _ in range(1000):
+        bench.refuse(name="rate_limit_exceeded", actor="key-2")
+    bench.log.close()
+    records = bench.records()
+    for actor in ("key-1", "key-2"):
+        counts = [record["count"] for record in records if record["actor"] == actor]
+        assert sum(counts) == 1000
+        assert len(counts) <= BURST + 3
+
+
+def test_beyond_so_many_callers_their_refusals_are_counted_by_type_alone(bench):
+    for n in range(3000):
+        bench.refuse(name="rate_limit_exceeded", actor=f"key-{n}")
+    bench.log.close()
+    records = bench.records()
+    assert sum(record["count"] for record in records) == 3000
+    assert max(records, key=lambda record: record["count"])["actor"] == ""
 
 
 @pytest.mark.parametrize(("name", "actor"), [("authentication_failure", "key-1"), ("query_execution", "")])

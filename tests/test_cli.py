@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,20 @@ def cli(tmp_path: Path, demo_path: Path, monkeypatch: pytest.MonkeyPatch):  # ty
 def test_help_names_every_verb(cli) -> None:  # type: ignore[no-untyped-def]
     shown = cli("--help").output
     assert all(verb in shown for verb in ("serve", "ask", "keys", "audit", "store", "demo"))
+
+
+@pytest.mark.parametrize(
+    ("module", "unwanted"),
+    [
+        ("cli.serve", "sqlalchemy sqlglot prometheus_client flask yaml"),
+        ("webapp", "redis pymemcache psycopg pymysql opentelemetry openai yaml"),
+    ],
+)
+def test_only_what_is_chosen_is_loaded(module: str, unwanted: str) -> None:
+    """The service starts quickly because libraries that the settings do not ask for stay unread."""
+    program = f"import sys, sql_synthesizer.{module}; print(*sorted({{*sys.argv[1:]}} & {{*sys.modules}}))"
+    command = [sys.executable, "-c", program, *unwanted.split()]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == []
 
 
 def test_table(cli) -> None:  # type: ignore[no-untyped-def]

@@ -21,9 +21,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from sql_synthesizer.errors import ConfigurationError
-from sql_synthesizer.monitoring import multiprocess
+from sql_synthesizer.monitoring import multiprocess, shared
 from sql_synthesizer.monitoring.exposition import Exporter, alive, render
-from sql_synthesizer.monitoring.multiprocess import SharedCollector, locked, mark_dead, prepare
+from sql_synthesizer.monitoring.multiprocess import SharedCollector, mark_dead
+from sql_synthesizer.monitoring.shared import locked, prepare
 from sql_synthesizer.settings import Settings
 from tests.support import program
 
@@ -218,7 +219,7 @@ def test_preparing_empties_the_directory(directory, worker):
 
 
 def test_a_lock_that_is_never_free_is_reported(directory, monkeypatch):
-    monkeypatch.setattr(multiprocess, "LOCK_WAIT", 0.01)
+    monkeypatch.setattr(shared, "LOCK_WAIT", 0.01)
     with locked(directory), pytest.raises(TimeoutError), locked(directory):
         pass
 

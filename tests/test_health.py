@@ -126,8 +126,11 @@ def test_rounds_run_in_the_background_and_see_recovery(health, caplog):
     assert messages == ["database is down: ConnectionError", "database is up again"]
 
 
-def test_draining_turns_readiness_only(health):
+def test_draining_turns_readiness_only():
+    drains: list[bool] = []
+    health = Health(Telemetry(), draining=lambda: bool(drains))
     health.register("database", well, required=True)
-    health.start_draining()
+    assert health.ready()[0] == 200
+    drains.append(True)
     assert health.ready() == (503, {"status": "not ready", "reasons": ["draining"]})
     assert health.report()[0] == health.live()[0] == 200

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
+import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from sql_synthesizer import events, telemetry
 from sql_synthesizer.errors import Declined, PoolTimeout
@@ -344,7 +347,7 @@ def test_decorators_create_their_series_at_once():
         ("sql_injection_attempt", "info", ("sql_injection_attempt", "high")),
         ("api_key_auth_failed", "medium", ("authentication_failure", "medium")),
         ("never_heard_of", "critical", ("other", "critical")),
-        ("never_heard_of", "enormous", ("other", "other")),
+        ("never_heard_of", "enormous", ("other", "low")),
     ],
 )
 def test_security_events_take_the_catalogues_severity(counted, given, severity, labels):
@@ -353,6 +356,108 @@ def test_security_events_take_the_catalogues_severity(counted, given, severity, 
     metrics.track_security_event(given, severity)
     assert count() == 1
     assert refused() == (1 if labels[0] == "other" else 0)
+
+
+def test_what_is_pending_is_counted_for_whoever_renders_the_registry():
+    labels = {"event_type": "csrf_failure", "severity": "medium"}
+    name = PREFIX + "security_events_total"
+    before = metrics.METRICS_REGISTRY.get_sample_value(name, labels)
+    telemetry.default.emit(events.SECURITY_EVENTS["csrf_failure"])
+    assert metrics.METRICS_REGISTRY.get_sample_value(name, labels) == before + 1
+    telemetry.default.emit(events.SECURITY_EVENTS["csrf_failure"])
+    text = generate_latest(metrics.METRICS_REGISTRY.restricted_registry([name])).decode()
+    assert f'event_type="csrf_failure",severity="medium"}} {before + 2}' in text
+
+
+def test_a_registry_that_is_read_while_facts_are_folded_does_no_harm(counted):
+    class Curious:
+        signal = "all"
+        seen = 0
+
+        def fold(self, facts):
+            self.seen += len(facts)
+            generate_latest(metrics.METRICS_REGISTRY)
+
+        def close(self):
+            pass
+
+    count = counted("security_events_total", event_type="csrf_failure", severity="medium")
+    curious = Curious()
+    telemetry.default.observers.append(curious)
+    try:
+        for _ in range(600):
+            telemetry.default.emit(events.SECURITY_EVENTS["csrf_failure"])
+        assert count() == 600
+    finally:
+        telemetry.default.observers.remove(curious)
+    assert curious.seen >= 600
+
+
+def test_what_a_script_counted_last_is_not_lost_when_it_ends(tmp_path):
+    program = """
+from sql_synthesizer.monitoring.metrics import track_security_event
+track_security_event("csrf_failure", "medium")
+"""
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+    families = MultiProcessCollector.merge([str(path) for path in tmp_path.glob("counter_*.db")])
+    samples = [sample for family in families for sample in family.samples]
+    assert [s.value for s in samples if s.labels.get("event_type") == "csrf_failure"] == [1.0]
+
+
+@pytest.mark.parametrize("fail", [False, True])
+def test_a_decorated_async_generator_can_be_a_context_manager(counted, fail):
+    good = counted("queries_total", query_type="set", database_type="mariadb", success="success")
+    bad = counted("queries_total", query_type="set", database_type="mariadb", success="error")
+    seen = []
+
+    @contextlib.asynccontextmanager
+    @metrics.track_query_metrics("set", "mariadb")
+    async def session():
+        try:
+            yield "open"
+        except KeyError as error:
+            seen.append(error)
+        finally:
+            seen.append("closed")
+
+    async def main():
+        async with session() as state:
+            assert state == "open"
+            if fail:
+                raise KeyError
+
+    asyncio.run(main())
+    assert len(seen) == 1 + fail
+    assert (good(), bad()) == (1, 0)
+
+
+def test_a_decorated_async_generator_is_sent_values_and_raises_what_it_raises(counted):
+    bad = counted("queries_total", query_type="set", database_type="mariadb", success="error")
+    closed = []
+
+    @metrics.track_query_metrics("set", "mariadb")
+    async def echo():
+        try:
+            said = None
+            while True:
+                said = yield said
+        finally:
+            closed.append(said)
+
+    async def main():
+        echoing = echo()
+        await anext(echoing)
+        assert await echoing.asend("one") == "one"
+        with pytest.raises(ZeroDivisionError):
+            await echoing.athrow(ZeroDivisionError())
+        abandoned = echo()
+        await anext(abandoned)
+        await abandoned.aclose()
+
+    asyncio.run(main())
+    assert closed == ["one", None]
+    assert bad() == 1
 
 
 def test_system_metrics_are_the_processes_own():

@@ -159,6 +159,22 @@ def test_a_broken_view_does_not_hide_the_rest(
     assert [table.name for table in cache(sqlite_url).get("main").tables] == ["a"]
 
 
+def test_a_foreign_key_without_a_target_says_nothing(
+    sqlite_url: str, tmp_path: Path, cache: Callable[..., SchemaCache], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "data.sqlite")) as connection:
+        connection.executescript(
+            """CREATE TABLE a (id INTEGER PRIMARY KEY);
+            CREATE TABLE b (x INTEGER, y INTEGER,
+                FOREIGN KEY (X) REFERENCES gone (id), FOREIGN KEY (Y) REFERENCES A (id))
+            """
+        )
+    b = cache(sqlite_url).get("main").table("b")
+    assert b is not None
+    assert [key.target for key in b.foreign_keys] == ["A"]
+    assert capsys.readouterr().err == ""
+
+
 def test_wide_and_many_tables_are_bounded(sqlite_url: str, tmp_path: Path, cache: Callable[..., SchemaCache]) -> None:
     with closing(sqlite3.connect(tmp_path / "data.sqlite")) as connection:
         columns = ", ".join(f"c{i}" for i in range(MAX_COLUMNS + 50))
@@ -239,6 +255,41 @@ def test_unknown_names_and_failures(door: Door) -> None:
         schemas.get("main")
 
 
+def test_those_who_waited_share_the_failure(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    schemas = SchemaCache(door, [CONFIG], Settings())
+    door.failing = errors.DatabaseUnavailable()
+    door.open.clear()
+    found: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            schemas.get("main")
+        except errors.DatabaseUnavailable as error:
+            found.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    door.open.set()
+    for thread in threads:
+        thread.join()
+    assert door.calls == 1
+    assert len({id(error) for error in found}) == 6
+    door.failing = None
+    later = time.monotonic() + schema_cache.FAILURE_SECONDS
+    monkeypatch.setattr(schema_cache.time, "monotonic", lambda: later)
+    assert schemas.get("main") is schemas.get("main")
+
+
+def test_a_refresh_ends_a_failure(door: Door) -> None:
+    schemas = SchemaCache(door, [CONFIG], Settings())
+    door.failing = errors.DatabaseUnavailable()
+    with pytest.raises(errors.DatabaseUnavailable):
+        schemas.get("main")
+    door.failing = None
+    assert schemas.refresh("main") is schemas.get("main")
+
+
 def ready(values: Any) -> Any:
     assert values._ready.wait(30)
     return values
@@ -252,6 +303,61 @@ def test_values_are_found_as_stored(url: str, cache: Callable[..., SchemaCache])
     assert values.find("secret note") == ()
     assert values.find("nothing") == ()
     assert schemas.values("main") is values
+
+
+@pytest.mark.parametrize("url", KINDS, indirect=True)
+def test_a_column_that_cannot_be_read_costs_only_itself(url: str, cache: Callable[..., SchemaCache]) -> None:
+    schemas = cache(url, tables=("part", "big_parts"))
+    assert [table.name for table in schemas.get("main").tables] == ["big_parts", "part"]
+    engine = sqlalchemy.create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP VIEW big_parts")
+    engine.dispose()
+    values = ready(schemas.values("main"))
+    assert not values.failed
+    assert values.find("acme") == (ValueMatch("part", "maker", "Acme"),)
+
+
+def test_a_failed_index_leaves_the_last_and_is_tried_again(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    with door.engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE part (maker TEXT)")
+        connection.exec_driver_sql("INSERT INTO part VALUES ('Acme')")
+    schemas = SchemaCache(door, [CONFIG], Settings(schema_ttl=1000))
+    acme = (ValueMatch("part", "maker", "Acme"),)
+    assert ready(schemas.values("main")).find("acme") == acme
+    with door.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE part ADD COLUMN note TEXT")
+    schemas.refresh("main")
+    door.failing = errors.PoolTimeout()
+    clock = [time.monotonic()]
+    monkeypatch.setattr(schema_cache.time, "monotonic", lambda: clock[0])
+    seen = []
+    for _ in range(3):
+        clock[0] += schema_cache.RETRY_SECONDS + 1
+        seen.append(ready(schemas.values("main")))
+        assert schemas.values("main") is seen[-1]
+        assert seen[-1].find("acme") == acme
+    assert len(set(map(id, seen))) == 3
+    assert seen[-1].previous is seen[0].previous
+    door.failing = None
+    clock[0] += schema_cache.RETRY_SECONDS + 1
+    last = ready(schemas.values("main"))
+    assert not last.failed
+    assert last.find("acme") == acme
+
+
+def test_a_first_index_that_failed_is_built_later(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    with door.engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE part (maker TEXT)")
+        connection.exec_driver_sql("INSERT INTO part VALUES ('Acme')")
+    schemas = SchemaCache(door, [CONFIG], Settings(schema_ttl=1000))
+    schemas.get("main")
+    door.failing = errors.PoolTimeout()
+    assert ready(schemas.values("main")).find("acme") == ()
+    door.failing = None
+    later = time.monotonic() + schema_cache.RETRY_SECONDS + 1
+    monkeypatch.setattr(schema_cache.time, "monotonic", lambda: later)
+    assert ready(schemas.values("main")).find("acme") == (ValueMatch("part", "maker", "Acme"),)
 
 
 def test_values_may_be_switched_off(door: Door) -> None:

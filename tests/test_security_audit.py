@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from sql_synthesizer import events, telemetry
 from sql_synthesizer.audit import read
 from sql_synthesizer.errors import AuditUnavailable, ConfigurationError
+from sql_synthesizer.monitoring import metrics
+from sql_synthesizer.monitoring.observer import MetricsObserver
 from sql_synthesizer.security_audit import SecurityAuditLogger
 from sql_synthesizer.telemetry import Telemetry
 from sql_synthesizer.testing import MemoryObserver, MemoryRecorder
@@ -32,7 +36,7 @@ def facade(recorder):
 def test_every_type_and_every_older_spelling_is_recorded_as_its_type(facade, recorder, name):
     SecurityAuditLogger(facade).log_event(name, {"a": 1})
     (record,) = recorder.records
-    assert record.type is events.SECURITY_EVENTS[events.EVENT_ALIASES.get(name, name)]
+    assert record.type.name == events.EVENT_ALIASES.get(name, name)
     assert record.details == {"a": 1}
 
 
@@ -51,13 +55,35 @@ def test_a_severity_that_differs_is_kept_beside_the_catalogues(facade, recorder,
 
 
 @pytest.mark.parametrize("name", ["coffee_spilled", "feedback", "", None, ["x"]])
-def test_an_unknown_type_is_named_in_an_unexpected_error_and_warned_about_once(facade, recorder, caplog, name):
+def test_an_unknown_type_is_recorded_as_other_and_warned_about_once(facade, recorder, caplog, name):
     logger = SecurityAuditLogger(facade)
     for _ in range(2):
         logger.log_event(name, {"a": 1})
-    assert [r.type.name for r in recorder.records] == ["unexpected_error"] * 2
+    assert [r.type.name for r in recorder.records] == ["other"] * 2
     assert recorder.records[0].details == {"a": 1, "unknown_event_type": str(name)}
     assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize(("severity", "kept"), [("critical", "critical"), ("info", "info"), ("enormous", "low")])
+def test_an_unknown_type_is_as_severe_as_its_reporter_says(recorder, severity, kept):
+    registry, facade = CollectorRegistry(), Telemetry()
+    facade.observers.append(MetricsObserver(registry))
+    facade.recorder = recorder
+    SecurityAuditLogger(facade).log_event("coffee_spilled", {}, severity)
+    facade.fold()
+    (record,) = recorder.records
+    assert record.type.severity == kept
+    labels = {"event_type": "other", "severity": kept}
+    assert registry.get_sample_value("sql_synthesizer_security_events_total", labels) == 1
+
+
+def test_both_ways_of_reporting_name_and_record_an_unknown_type_alike(recorder, monkeypatch):
+    monkeypatch.setattr(telemetry.default, "recorder", recorder)
+    metrics.track_security_event("coffee_spilled", "high")
+    SecurityAuditLogger().log_event("coffee_spilled", {}, "high")
+    one, other = recorder.records
+    assert one.type == other.type
+    assert one.details == other.details == {"unknown_event_type": "coffee_spilled"}
 
 
 def test_details_may_have_any_names(facade, recorder):
@@ -68,18 +94,23 @@ def test_details_may_have_any_names(facade, recorder):
     assert recorder.records[0].count == 1
 
 
-def test_outside_an_operation_the_event_is_durable_on_return(facade, recorder):
+@pytest.mark.parametrize("operation", [None, events.TRACKED_QUERY, events.COMMAND])
+def test_the_event_is_durable_on_return(facade, recorder, operation):
     recorder.failing = AuditUnavailable()
-    with pytest.raises(AuditUnavailable):
+    with (
+        pytest.raises(AuditUnavailable),
+        contextlib.nullcontext() if operation is None else facade.operation(operation),
+    ):
         SecurityAuditLogger(facade).log_event("access_denied", {})
 
 
-def test_inside_an_operation_the_edge_settles(facade, recorder):
-    recorder.failing = AuditUnavailable()
-    with facade.operation(events.COMMAND):
-        SecurityAuditLogger(facade).log_event("access_denied", {})
-        with pytest.raises(AuditUnavailable):
-            facade.settle()
+def test_inside_a_decorated_function_the_event_is_in_the_file_on_return(tmp_path):
+    facade = Telemetry()
+    logger = SecurityAuditLogger(facade, directory=tmp_path / "audit")
+    with facade.operation(events.TRACKED_QUERY):
+        logger.log_event("access_denied", {})
+        assert len(list(read(tmp_path / "audit"))) == 1
+    facade.close()
 
 
 def test_with_a_directory_it_keeps_the_record_itself(tmp_path):
@@ -114,6 +145,51 @@ def test_it_works_alone_in_another_process(tmp_path):
         "high",
         "critical",
     )
+
+
+COUNTED = """
+import sys
+from sql_synthesizer.security_audit import SecurityAuditLogger
+SecurityAuditLogger(directory=sys.argv[1]).log_event("sql_injection", {})
+from sql_synthesizer.monitoring.metrics import get_metrics
+print(get_metrics())
+"""
+
+
+def test_what_it_records_is_counted_whoever_was_imported_first(tmp_path):
+    command = [sys.executable, "-c", COUNTED, tmp_path / "audit"]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert 'security_events_total{event_type="sql_injection_attempt",severity="high"} 1.0' in text
+
+
+FORKED = """
+import os, sys
+from sql_synthesizer.security_audit import SecurityAuditLogger
+logger = SecurityAuditLogger(directory=sys.argv[1])
+logger.log_event("schema_access", {"who": "parent"})
+for child in range(2):
+    pid = os.fork()
+    if pid == 0:
+        for _ in range(5):
+            logger.log_event("schema_access", {"who": f"child {child}"})
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    logger.log_event("schema_access", {"who": "parent"})
+"""
+
+
+def test_forked_children_keep_records_of_their_own(tmp_path):
+    subprocess.run([sys.executable, "-c", FORKED, tmp_path / "audit"], check=True)
+    records = list(read(tmp_path / "audit"))
+    by_writer = {}
+    for record in records:
+        by_writer.setdefault((record["details"]["who"], record["writer"]), []).append(record["sequence"])
+    assert {who: sequences for (who, _), sequences in by_writer.items()} == {
+        "parent": [1, 2, 3],
+        "child 0": [1, 2, 3, 4, 5],
+        "child 1": [1, 2, 3, 4, 5],
+    }
+    assert len(by_writer) == 3
 
 
 def test_by_default_it_reports_to_the_facade_of_the_process():

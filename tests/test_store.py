@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import multiprocessing
 import sqlite3
@@ -228,17 +229,90 @@ def test_questions_become_history(store: Store) -> None:
     assert (found["q2"]["outcome"], found["q2"]["source"], found["q2"]["sql"]) == ("declined", "none", "")
 
 
-def test_a_store_that_fails_costs_no_answer(open_store: Callable[..., Store], tmp_path: Path) -> None:
+def ask(telemetry: Telemetry, *names: str) -> None:
+    for name in names:
+        with telemetry.operation(events.QUESTION) as question:
+            question.trace.actor, question.trace.question_id = "k1", name
+
+
+def reported(telemetry: Telemetry, observer: MemoryObserver, name: str) -> list[Any]:
+    telemetry.fold()
+    return [(event.details["signal"], event.count) for event in observer.events(name)]
+
+
+@pytest.fixture
+def watched(open_store: Callable[..., Store]) -> Iterator[tuple[Store, HistoryObserver, MemoryObserver, Telemetry]]:
     store, observer, telemetry = open_store(), MemoryObserver(), Telemetry()
-    telemetry.observers += [HistoryObserver(store), observer]
-    with sqlite3.connect(tmp_path / "store.sqlite") as other:
-        other.execute("DROP TABLE history")
-    other.close()
-    with telemetry.operation(events.QUESTION) as question:
-        question.trace.actor, question.trace.question_id = "k1", "q1"
-    telemetry.fold()
-    telemetry.fold()
-    assert observer.events("telemetry_error")[0].details["signal"] == "all"
+    history = HistoryObserver(store, telemetry)
+    telemetry.observers += [history, observer]
+    yield store, history, observer, telemetry
+    telemetry.close()
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """The store while somebody else writes it for a long time."""
+    with contextlib.closing(sqlite3.connect(path / "store.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+        other.execute("ROLLBACK")
+
+
+def test_a_store_that_does_not_answer_holds_up_nobody(watched: Any, tmp_path: Path) -> None:
+    store, history, observer, telemetry = watched
+    with locked(tmp_path):
+        ask(telemetry, "q1", "q2")
+        telemetry.fold()
+        assert len(observer.operations(events.QUESTION)) == 2
+        assert not history.flush(0.01)
+    assert history.flush(30)
+    assert {item["question_id"] for item in store.history("k1")} == {"q1", "q2"}
+
+
+def test_what_a_store_refused_is_kept_for_the_next_try(watched: Any, tmp_path: Path) -> None:
+    store, history, observer, telemetry = watched
+    change = functools.partial(change_store, tmp_path / "store.sqlite")
+    change("ALTER TABLE history RENAME TO away")
+    ask(telemetry, "q1")
+    while not reported(telemetry, observer, "telemetry_error"):
+        history.flush(0.01)
+    assert reported(telemetry, observer, "telemetry_error")[0] == ("history", 1)
+    change("ALTER TABLE away RENAME TO history")
+    assert history.flush(30)
+    assert [item["question_id"] for item in store.history("k1")] == ["q1"]
+
+
+def change_store(path: Path, statement: str) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute(statement)
+
+
+def test_no_more_questions_wait_than_fit(watched: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, history, observer, telemetry = watched
+    monkeypatch.setattr("sql_synthesizer.store.HISTORY_WAITING", 3)
+    with locked(tmp_path):
+        ask(telemetry, "q1", "q2")
+        telemetry.fold()
+        ask(telemetry, "q3", "q4", "q5")
+        telemetry.fold()
+        assert reported(telemetry, observer, "telemetry_dropped") == [("history", 2)]
+    assert history.flush(30)
+    assert {item["question_id"] for item in store.history("k1")} == {"q1", "q2", "q3"}
+
+
+def test_the_end_waits_for_the_store_only_so_long(
+    watched: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, history, observer, telemetry = watched
+    monkeypatch.setattr("sql_synthesizer.store.HISTORY_CLOSE", 0.01)
+    with locked(tmp_path):
+        ask(telemetry, "q1")
+        telemetry.fold()
+        history.close()
+        assert ("history", 1) in reported(telemetry, observer, "telemetry_dropped")
+    assert "1 questions are missing" in caplog.text
+    history._thread.join(30)
+    assert not history._thread.is_alive()
 
 
 # --- migrations ------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ import pytest
 
 from sql_synthesizer import errors, events
 from sql_synthesizer.errors import AuditUnavailable, PoolTimeout, StatementRefused, tree
-from sql_synthesizer.telemetry import Fact, Operation, Telemetry
+from sql_synthesizer.telemetry import Event, Fact, Operation, Telemetry
 from sql_synthesizer.testing import MemoryObserver, MemoryRecorder
 from sql_synthesizer.traceparent import format_traceparent, parse_traceparent
 
@@ -251,3 +252,40 @@ def test_declared_vocabularies_are_bounded() -> None:
     assert words("w199") == "other"
     with pytest.raises(TypeError):
         events.QUERY_TYPE.declare("new")
+
+
+def test_a_forked_child_makes_ids_of_its_own_and_reports_nothing_of_its_parent(telemetry: Telemetry) -> None:
+    with telemetry.operation(STAGE):
+        pass
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        ids = [telemetry.operation(STAGE).span_id for _ in range(3)]
+        facts = len(observer(telemetry).operations(STAGE))
+        os.write(writing, f"{facts} {' '.join(ids)}".encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    facts, *ids = os.read(reading, 1000).decode().split()
+    assert facts == "0"
+    assert not set(ids) & {telemetry.operation(STAGE).span_id for _ in range(3)}
+
+
+def test_an_operation_settles_its_own_event(telemetry: Telemetry) -> None:
+    recorder(telemetry).failing = AuditUnavailable()
+    operation = telemetry.operation(events.QUESTION)
+    with pytest.raises(AuditUnavailable), operation:
+        operation.settle()
+    assert operation.reason == "audit_unavailable"
+    assert len(recorder(telemetry).records) == 1
+
+
+def test_an_operation_ends_even_when_its_record_is_refused(telemetry: Telemetry) -> None:
+    class Full(MemoryRecorder):
+        def append(self, event: Event) -> int:
+            raise AuditUnavailable
+
+    telemetry.recorder = Full()
+    with pytest.raises(AuditUnavailable), telemetry.operation(events.HTTP_REQUEST):
+        raise StatementRefused
+    assert telemetry.current() is None
+    assert len(observer(telemetry).operations(events.HTTP_REQUEST)) == 1

@@ -300,3 +300,25 @@ def test_the_answer_waits_for_its_record(app: App) -> None:
     reply = app.ask(QUESTION)
     assert (reply.status_code, reply.get_json()["reason"]) == (503, "audit_unavailable")
     assert "rows" not in reply.get_json()
+    assert app.counted("queries_total", success="error") == 1
+    assert app.get("/nothing").status_code in (404, 503)
+
+
+def test_quoted_values_are_told_apart_by_the_cache(app: App) -> None:
+    first = app.ask("how many customers have first name 'Paul'").get_json()
+    second = app.ask("how many customers have first name 'PAUL'")
+    assert first["source"] == "rules"
+    assert second.get_json().get("source") != "cache"
+
+
+def test_a_wrong_key_on_the_page_is_recorded(app: App) -> None:
+    reply = app.get("/", headers={"Authorization": "Bearer nonsense"})
+    assert reply.status_code in (200, 302)
+    assert len(app.records("authentication_failure")) == 1
+
+
+def test_draining_turns_readiness(app: App) -> None:
+    assert app.get("/health/ready").status_code == 200
+    app.rooms.settings.drain_file.touch()
+    assert app.get("/health/ready").status_code == 503
+    assert app.get("/health/live").status_code == 200

@@ -11,6 +11,7 @@ import re
 import secrets
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -131,32 +132,43 @@ class Access:
     # --- keys -------------------------------------------------------------------------------
 
     def create_key(self, label: str, role: Role, *, days: int | None = None) -> str:
-        """Makes an API key and returns it, which nobody can do again. Raises InvalidRequest, StoreUnavailable."""
+        """Makes an API key and returns it, which nobody can do again.
+
+        This and every other change is on durable record before it is made; one that then fails leaves a record too.
+        Raises InvalidRequest, AuditUnavailable, StoreUnavailable.
+        """
         text, key = _new_key(label, role, days)
-        self._changed("created", key.id, key.role)
+        self._changing("created", key.id, key.role)
         self._keys.add_key(key)
         return text
 
     def rotate_key(self, key_id: str) -> str:
-        """Replaces a key by another of the same label, role and lifetime. Raises NotFound, StoreUnavailable."""
-        old = self._keys.get_key(key_id)
-        if old is not None:
-            text, key = _new_key(old.label, old.role, None)
-            if old.expires_at is not None:
-                key = replace(key, expires_at=key.created_at + old.expires_at - old.created_at)
-            if self._keys.rotate(key_id, key):
-                self.forget(key_id)
-                self._changed("rotated", key.id, key.role, replaces=key_id)
-                return text
-        raise _no_such_key()
+        """Replaces a key by another of the same label, role and lifetime.
+
+        Raises NotFound, AuditUnavailable, StoreUnavailable.
+        """
+        old = self._revocable(key_id)
+        text, key = _new_key(old.label, old.role, None)
+        if old.expires_at is not None:
+            key = replace(key, expires_at=key.created_at + old.expires_at - old.created_at)
+        self._changing("rotated", key.id, key.role, replaces=key_id)
+        if not self._keys.rotate(key_id, key):
+            raise _no_such_key()
+        self.forget(key_id)
+        return text
 
     def revoke_key(self, key_id: str) -> None:
-        """Ends a key: here now, in other processes within ``BELIEVED`` seconds. Raises NotFound, StoreUnavailable."""
+        """Ends a key: here now, in other processes within ``BELIEVED`` seconds.
+
+        Raises NotFound, AuditUnavailable, StoreUnavailable.
+        """
+        self.forget(key_id)
+        key = self._revocable(key_id)
+        self._changing("revoked", key_id, key.role)
         revoked = self._keys.revoke_key(key_id)
         self.forget(key_id)
         if not revoked:
             raise _no_such_key()
-        self._changed("revoked", key_id)
 
     def forget(self, key_id: str) -> None:
         """Reads this key from the store again at its next use."""
@@ -166,7 +178,7 @@ class Access:
     def first_key(self, path: Path) -> bool:
         """Leaves an operator key in a new private file when keys are required and none was ever made; True if so.
 
-        Raises ConfigurationError when the file cannot be written, StoreUnavailable.
+        Raises ConfigurationError when the file cannot be written, AuditUnavailable, StoreUnavailable.
         """
         if not self.keys_required or self._keys.list_keys():
             return False
@@ -181,7 +193,7 @@ class Access:
             text, key = _new_key("first operator", Role.OPERATOR, None)
             with os.fdopen(descriptor, "w", encoding="ascii") as file:
                 file.write(text + "\n")
-            self._changed("created", key.id, key.role, path=str(path))
+            self._changing("created", key.id, key.role, path=str(path))
             self._keys.add_key(key)
         except BaseException:
             path.unlink()
@@ -192,10 +204,20 @@ class Access:
         """Whether a request comes from this machine's own user, whatever the service listens on."""
         return not _not_local(credentials) and not _is_foreign(credentials)
 
-    def _changed(self, change: str, key_id: str, role: Role | None = None, **details: Any) -> None:
-        self._telemetry.emit(
-            events.SECURITY_EVENTS["credential_change"], change=change, key=key_id, key_role=role, **details
-        )
+    def _revocable(self, key_id: str) -> ApiKey:
+        key = self._keys.get_key(key_id)
+        if key is None or key.revoked_at is not None:
+            raise _no_such_key()
+        return key
+
+    def _changing(self, change: str, key_id: str, role: Role, **details: Any) -> None:
+        """Records a change that is about to be made. Raises AuditUnavailable."""
+        above = self._telemetry.current()
+        with nullcontext() if above is not None else self._telemetry.operation(events.COMMAND):
+            self._telemetry.emit(
+                events.SECURITY_EVENTS["credential_change"], change=change, key=key_id, key_role=role, **details
+            )
+            self._telemetry.settle()
 
     # --- ways in ----------------------------------------------------------------------------
 

@@ -6,14 +6,13 @@ import logging
 import math
 import threading
 import time
+from importlib import import_module
 from typing import Any
 
 from cachetools import LRUCache
 from limits import RateLimitItem
 from limits.storage import RedisStorage, Storage
 from limits.strategies import FixedWindowRateLimiter
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.settings import Settings
@@ -127,7 +126,7 @@ def _redis(settings: Settings) -> Storage:
     options: dict[str, Any] = {
         "socket_timeout": settings.cache_timeout,
         "socket_connect_timeout": settings.cache_timeout,
-        "retry": Retry(NoBackoff(), 0),
+        "retry": import_module("redis.retry").Retry(import_module("redis.backoff").NoBackoff(), 0),
     }
     try:
         return RedisStorage(settings.redis_url.get_secret_value(), key_prefix="sql-synthesizer-limits", **options)

@@ -1,4 +1,4 @@
-"""Equal refusals of strangers become one record, so that nobody can fill the disk."""
+"""Equal refusals become one record, so that nobody can fill the disk."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ FOLDED = frozenset(
         "unexpected_error",
     )
 )
-"""Types of refusal that a request without credentials can cause."""
+"""Types of refusal that a request without credentials can cause; those of known callers stand alone."""
+LIMITS = "rate_limit_exceeded"
+"""The type that known callers can cause as often as they like, which is folded for them too."""
 BURST = 20
-"""Records a second of one type from one address that stand alone."""
+"""Records a second of one type from one address or caller that stand alone."""
 TOTAL = 200
 """Records a second that stand alone, whatever their type and address."""
 ADDRESSES = 256
@@ -43,9 +45,9 @@ class Folding:
 
     def absorb(self, event: Event) -> bool:
         """Whether the event was counted here and needs no record of its own."""
-        if event.trace.actor or not event.trace.address or event.type.name not in FOLDED:
+        key = _key(event)
+        if not key[1] or key[0] not in FOLDED:
             return False
-        key = (event.type.name, event.trace.address)
         with self._lock:
             self._turn()
             seen = self._seen.get(key, 0)
@@ -66,7 +68,7 @@ class Folding:
         """Takes in again what could not be recorded."""
         with self._lock:
             for event in merged:
-                self._merge((event.type.name, event.trace.address), event)
+                self._merge(_key(event), event)
 
     def __len__(self) -> int:
         return len(self._merged)
@@ -83,7 +85,16 @@ class Folding:
         held = self._merged.get(key)
         if held is None:
             details = {"first": rfc3339(event.time_ns), **event.details}
-            self._merged[key] = replace(event, trace=replace(event.trace, address=key[1]), details=details)
+            trace = event.trace if key[1] else replace(event.trace, actor="", role="", address="")
+            self._merged[key] = replace(event, trace=trace, details=details)
         else:
             held.count += event.count
             held.time_ns = max(held.time_ns, event.time_ns)
+
+
+def _key(event: Event) -> tuple[str, str]:
+    """The type, and who caused it: the caller or address; empty when the event is not to be folded."""
+    trace, name = event.trace, event.type.name
+    if name == LIMITS:
+        return name, trace.actor or trace.address
+    return name, "" if trace.actor else trace.address

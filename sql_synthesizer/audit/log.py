@@ -12,6 +12,7 @@ import logging
 import os
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -38,6 +39,7 @@ _NEVER = 1 << 63
 """A ticket that no write covers: who waits for it gets the lead."""
 
 _logger = logging.getLogger(__name__)
+_logs: weakref.WeakSet[AuditLog] = weakref.WeakSet()
 
 
 class _Waiter:
@@ -56,19 +58,27 @@ class AuditLog:
     """The recorder of one process: its records are durable in ``settings.audit_path`` when ``settle`` returns.
 
     In batched mode ``settle`` returns at once while writes succeed; a crash loses at most what was appended in the
-    last ``settings.audit_batch_seconds``, which ``pending`` counts. The key for hashes lies beside the directory;
-    raises ConfigurationError when it cannot be made.
+    last ``settings.audit_batch_seconds``, which ``pending`` counts. A child made by ``fork`` is a writer of its own
+    that starts empty. The key for hashes lies beside the directory; raises ConfigurationError when it cannot be made.
     """
 
     def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
         self.directory = settings.audit_path
         key = load_key(self.directory.with_name(self.directory.name + ".key"))
         self._encoder = Encoder(key, hashed=settings.audit_question_text == "hashed")
-        self._segments = Segments(self.directory, settings.audit_segment_bytes)
-        self._writer = self._segments.writer.encode()
+        self._segment_bytes = settings.audit_segment_bytes
         self._telemetry = telemetry
         self._batched = settings.audit_mode == "batched"
         self._interval = settings.audit_batch_seconds if self._batched else IDLE_COMMIT
+        self._closed = False
+        self._begin()
+        _logs.add(self)
+        telemetry.read(events.AUDIT_FREE_BYTES, self._free_bytes)
+
+    def _begin(self) -> None:
+        """Makes what belongs to one process: its name, its files, its locks and what waits to be written."""
+        self._segments = Segments(self.directory, self._segment_bytes)
+        self._writer = self._segments.writer.encode()
         self._folding = Folding()
         self._mutex = threading.Lock()
         self._pending: list[bytes] = []
@@ -78,10 +88,8 @@ class AuditLog:
         self._failing = False
         self._waiting: list[_Waiter] = []
         self._written_at = float("-inf")
-        self._closed = False
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        telemetry.read(events.AUDIT_FREE_BYTES, self._free_bytes)
 
     @property
     def writer(self) -> str:
@@ -176,7 +184,7 @@ class AuditLog:
 
     def _start(self) -> None:
         with self._mutex:
-            if self._thread is None and not self._stop.is_set():
+            if self._thread is None and not self._closed and not self._stop.is_set():
                 self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
                 self._thread.start()
 
@@ -305,3 +313,12 @@ class AuditLog:
         except OSError:
             return []
         return [({}, float(volume.f_bavail * volume.f_frsize))]
+
+
+def _begin_in_child() -> None:
+    for log in list(_logs):
+        log._segments.abandon()  # noqa: SLF001
+        log._begin()  # noqa: SLF001
+
+
+os.register_at_fork(after_in_child=_begin_in_child)

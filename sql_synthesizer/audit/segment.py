@@ -71,6 +71,12 @@ class Segments:
             os.close(descriptor)
         self._size = 0
 
+    def abandon(self) -> None:
+        """Leaves the files to the process that this one was forked from."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
     def _open(self) -> int:
         make_directory(self.directory)
         path = self.directory / f"{self.writer}-{self._number:06d}{SUFFIX}"

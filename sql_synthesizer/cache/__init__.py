@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import orjson
 
 from sql_synthesizer import events
-from sql_synthesizer.cache._backends import PREFIX, Backend, Memory, is_refusal, open_backend
+from sql_synthesizer.cache._backends import PREFIX, Backend, Memory, open_backend
 from sql_synthesizer.errors import CacheUnavailable
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.telemetry import Operation, Telemetry
@@ -182,7 +182,7 @@ class AnswerCache:
         try:
             result = step()
         except Exception as error:  # noqa: BLE001 - whatever breaks in a cache, questions go on
-            if is_refusal(error):
+            if self._backend is not None and self._backend.is_refusal(error):
                 self._down_until = 0.0
                 self._warn("the cache refused an access: %s", type(error).__name__)
                 return False, None

@@ -11,15 +11,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
 import click
 
-from sql_synthesizer.demo import ensure_demo
 from sql_synthesizer.errors import ConfigurationError
-from sql_synthesizer.monitoring import multiprocess
+from sql_synthesizer.monitoring import shared
 from sql_synthesizer.settings import Settings, child_environment, load
 
 RESTARTS = 5
@@ -51,7 +51,7 @@ class _Child:
         if len(self._deaths) > RESTARTS or self.process.returncode == os.EX_CONFIG:
             return False
         click.echo(f"{self.name} ended with {self.process.returncode}; starting it again", err=True)
-        multiprocess.mark_dead(self.process.pid, self._metrics_dir)
+        import_module("sql_synthesizer.monitoring.multiprocess").mark_dead(self.process.pid, self._metrics_dir)
         time.sleep(min(2.0, 0.2 * 2 ** len(self._deaths)))
         self.start()
         return True
@@ -83,10 +83,10 @@ def command(**overrides: Any) -> None:
     lock = _locked(settings)
     for port, host, name in _ports(settings):
         _check_port(host, port, name)
-    if not settings.databases():
-        ensure_demo(settings.demo_path)
+    if not settings.databases() and not settings.demo_path.exists():
+        import_module("sql_synthesizer.demo").create_demo(settings.demo_path)
     settings.drain_file.unlink(missing_ok=True)
-    multiprocess.prepare(settings.metrics_dir)
+    shared.prepare(settings.metrics_dir)
     environment = child_environment(overrides, PROMETHEUS_MULTIPROC_DIR=str(settings.metrics_dir.resolve()))
     _supervise(settings, environment)
     lock.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,8 +11,36 @@ from sqlalchemy import URL
 from sqlalchemy.engine import Dialect
 
 from sql_synthesizer.database.driver import Batches, batches
-from sql_synthesizer.database.faults import Fault, other_fault
+from sql_synthesizer.database.faults import FAILED, REFUSED, TIMEOUT, UNAVAILABLE, Fault
 from sql_synthesizer.settings import Settings
+
+_WORDS = {
+    "COLUMN_NOT_FOUND": "undefined_column",
+    "UNKNOWN_IDENTIFIER": "undefined_column",
+    "TABLE_NOT_FOUND": "undefined_table",
+    "SCHEMA_NOT_FOUND": "undefined_table",
+    "UNKNOWN_TABLE": "undefined_table",
+    "UNKNOWN_DATABASE": "undefined_table",
+    "FUNCTION_NOT_FOUND": "undefined_function",
+    "UNKNOWN_FUNCTION": "undefined_function",
+    "AMBIGUOUS_NAME": "ambiguous_column",
+    "AMBIGUOUS_IDENTIFIER": "ambiguous_column",
+    "EXPRESSION_NOT_AGGREGATE": "grouping",
+    "NOT_AN_AGGREGATE": "grouping",
+    "SYNTAX_ERROR": "syntax",
+    "TYPE_MISMATCH": "type",
+    "ILLEGAL_TYPE_OF_ARGUMENT": "type",
+    "DIVISION_BY_ZERO": "data",
+    "ILLEGAL_DIVISION": "data",
+    "INVALID_CAST_ARGUMENT": "data",
+    "PERMISSION_DENIED": REFUSED,
+    "ACCESS_DENIED": REFUSED,
+    "READONLY": REFUSED,
+    "EXCEEDED_TIME_LIMIT": TIMEOUT,
+    "TIMEOUT_EXCEEDED": TIMEOUT,
+    "AUTHENTICATION_FAILED": UNAVAILABLE,
+}
+_WORD = re.compile(r"\b(" + "|".join(sorted(_WORDS, key=len, reverse=True)) + r")\b")
 
 
 class HttpDriver:
@@ -53,8 +82,14 @@ class HttpDriver:
         return lambda: None
 
     def fault(self, error: Exception) -> Fault:
-        """What an exception means."""
-        return other_fault(error)
+        """What an exception means, by the error name that the server gives."""
+        found = _WORD.search(f"{getattr(error, 'error_name', '')} {error}")
+        if found:
+            return Fault(_WORDS[found[1]])
+        name = type(error).__name__
+        if "Connection" in name or "Timeout" in name or name in {"OperationalError", "Http503Error", "OSError"}:
+            return Fault(UNAVAILABLE)
+        return Fault("other" if name in {"ProgrammingError", "TrinoUserError"} else FAILED)
 
 
 def http_url(url: URL, kind: str, settings: Settings) -> URL:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,10 +11,29 @@ from pymysql.constants import FIELD_TYPE
 from pymysql.cursors import SSCursor
 
 from sql_synthesizer.database.driver import Batches, batches, milliseconds, shutdown
-from sql_synthesizer.database.faults import Fault, mysql_fault
+from sql_synthesizer.database.faults import FAILED, NAMED, REFUSED, TIMEOUT, UNAVAILABLE, Fault, identifier
 
 _AS_TEXT = frozenset({FIELD_TYPE.DATE, FIELD_TYPE.TIME, FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP})
 _TIMESTAMPS = frozenset({FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP})
+
+_NUMBERS = {
+    **dict.fromkeys((1054,), "undefined_column"),
+    **dict.fromkeys((1049, 1051, 1109, 1146), "undefined_table"),
+    **dict.fromkeys((1128, 1305, 1630), "undefined_function"),
+    **dict.fromkeys((1052,), "ambiguous_column"),
+    **dict.fromkeys((1055, 1056, 1111, 1140, 4015), "grouping"),
+    **dict.fromkeys((1064, 1065, 1149), "syntax"),
+    **dict.fromkeys((1253, 1267, 1270, 1271, 1582, 4078, 4079), "type"),
+    **dict.fromkeys((1241, 1242, 1264, 1292, 1365, 1366, 1406, 1411, 1690), "data"),
+    **dict.fromkeys((1060, 1222, 1235, 1248, 1327), "other"),
+    **dict.fromkeys((1044, 1142, 1143, 1227, 1290, 1370, 1419, 1792, 1836), REFUSED),
+    **dict.fromkeys((1205, 1969, 3024), TIMEOUT),
+    **dict.fromkeys((0, 1040, 1045, 1053, 1130, 1203, 1226, 1698, 1927), UNAVAILABLE),
+    **dict.fromkeys((1317, 1021, 1037, 1038, 1041), FAILED),
+}
+_NAME = re.compile(
+    r"(?:Unknown column|Table|Unknown table|Unknown database|Column) '(?P<name>[^']+)'|FUNCTION (?P<function>\S+)"
+)
 
 
 class MysqlDriver:
@@ -83,8 +103,16 @@ class MysqlDriver:
         return shutdown(raw._sock.fileno())  # noqa: SLF001
 
     def fault(self, error: Exception) -> Fault:
-        """What an exception means."""
-        return mysql_fault(error)
+        """What an exception means, by its number."""
+        number = error.args[0] if error.args and isinstance(error.args[0], int) else -1
+        if 2000 <= number < 3000:  # raised by the client itself: the connection is gone
+            return Fault(UNAVAILABLE)
+        kind = _NUMBERS.get(number)
+        if kind is None:
+            invalid = isinstance(error, (pymysql.ProgrammingError, pymysql.NotSupportedError, pymysql.DataError))
+            return Fault("other" if invalid else FAILED)
+        found = _NAME.search(str(error.args[1])) if kind in NAMED and len(error.args) > 1 else None
+        return Fault(kind, identifier(found and (found["name"] or found["function"])))
 
 
 def _with_t(text: object) -> str:

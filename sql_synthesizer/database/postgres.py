@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,8 +12,43 @@ import psycopg
 from psycopg.adapt import Loader
 
 from sql_synthesizer.database.driver import BATCH, Batches, milliseconds, shutdown
-from sql_synthesizer.database.faults import Fault, postgres_fault
+from sql_synthesizer.database.faults import FAILED, NAMED, REFUSED, TIMEOUT, UNAVAILABLE, Fault, identifier
 from sql_synthesizer.errors import StatementTimeout
+
+_STATES = {
+    "42703": "undefined_column",
+    "42P01": "undefined_table",
+    "3F000": "undefined_table",
+    "42883": "undefined_function",
+    "42702": "ambiguous_column",
+    "42803": "grouping",
+    "42P20": "grouping",
+    "42601": "syntax",
+    "42804": "type",
+    "42846": "type",
+    "42725": "type",
+    "42P18": "type",
+    "42P22": "type",
+    "21000": "data",
+    "0A000": "other",
+    "42501": REFUSED,
+    "42P11": REFUSED,
+    "25001": REFUSED,
+    "25006": REFUSED,
+    "57014": TIMEOUT,
+    "55P03": TIMEOUT,
+    "3D000": UNAVAILABLE,
+    "53300": UNAVAILABLE,
+    "57P01": UNAVAILABLE,
+    "57P02": UNAVAILABLE,
+    "57P03": UNAVAILABLE,
+    "57P05": UNAVAILABLE,
+}
+_CLASSES = {"08": UNAVAILABLE, "28": UNAVAILABLE, "22": "data", "42": "other", "54": "other"}
+_NAME = re.compile(
+    r'(?:column(?: reference)?|relation|schema|table) "?(?P<name>[^"]+?)"? (?:does not exist|of relation|is ambiguous)'
+    r'|entry for table "(?P<entry>[^"]+)"|function (?P<function>[^\s(]+)\('
+)
 
 
 class _Text(Loader):
@@ -101,5 +137,11 @@ class PostgresDriver:
         return shutdown(raw.fileno())
 
     def fault(self, error: Exception) -> Fault:
-        """What an exception means."""
-        return postgres_fault(error)
+        """What an exception means, by its SQLSTATE."""
+        state = getattr(error, "sqlstate", None)
+        if state is None:
+            lost = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+            return Fault(UNAVAILABLE if lost else FAILED)
+        kind = _STATES.get(state) or _CLASSES.get(state[:2], FAILED)
+        found = _NAME.search(str(error)) if kind in NAMED else None
+        return Fault(kind, identifier(found and (found["name"] or found["entry"] or found["function"])))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,9 +14,34 @@ from urllib.parse import quote
 from sqlalchemy import URL
 
 from sql_synthesizer.database.driver import Batches, batches
-from sql_synthesizer.database.faults import Fault, sqlite_fault
+from sql_synthesizer.database.faults import FAILED, REFUSED, TIMEOUT, UNAVAILABLE, Fault, identifier
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.settings import Settings
+
+_CODES = {
+    sqlite3.SQLITE_PERM: REFUSED,
+    sqlite3.SQLITE_READONLY: REFUSED,
+    sqlite3.SQLITE_AUTH: REFUSED,
+    sqlite3.SQLITE_INTERRUPT: TIMEOUT,
+    sqlite3.SQLITE_BUSY: UNAVAILABLE,
+    sqlite3.SQLITE_LOCKED: UNAVAILABLE,
+    sqlite3.SQLITE_CANTOPEN: UNAVAILABLE,
+    sqlite3.SQLITE_NOTADB: UNAVAILABLE,
+    sqlite3.SQLITE_TOOBIG: "data",
+    sqlite3.SQLITE_MISMATCH: "data",
+}
+_MESSAGES = (
+    (re.compile(r"^no such column: (?P<name>.+)"), "undefined_column"),
+    (re.compile(r"^no such (?:table|view): (?P<name>.+)"), "undefined_table"),
+    (re.compile(r"^unknown database (?P<name>.+)"), "undefined_table"),
+    (re.compile(r"^no such function: (?P<name>.+)"), "undefined_function"),
+    (re.compile(r"^ambiguous column name: (?P<name>.+)"), "ambiguous_column"),
+    (re.compile(r"misuse of (?:aggregate|window)|aggregate functions are not allowed"), "grouping"),
+    (re.compile(r"syntax error|incomplete input|unrecognized token"), "syntax"),
+    (re.compile(r"not authorized|prohibited|too many attached databases|unsafe use of"), REFUSED),
+    (re.compile(r"wrong number of arguments"), "type"),
+    (re.compile(r"integer overflow|malformed JSON|bad JSON path|LIKE or GLOB pattern too complex"), "data"),
+)
 
 
 class SqliteDriver:
@@ -111,5 +137,15 @@ class SqliteDriver:
         return raw.interrupt
 
     def fault(self, error: Exception) -> Fault:
-        """What an exception means."""
-        return sqlite_fault(error)
+        """What an exception of the sqlite3 module means."""
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in _CODES:
+            return Fault(_CODES[code])
+        text = str(error)
+        for pattern, kind in _MESSAGES:
+            if found := pattern.search(text):
+                return Fault(kind, identifier(found.groupdict().get("name")))
+        # More than one statement: the module says so with its Warning or ProgrammingError.
+        if isinstance(error, sqlite3.Warning) or "one statement at a time" in text:
+            return Fault(REFUSED)
+        return Fault("other" if code in (0, sqlite3.SQLITE_ERROR) else FAILED)

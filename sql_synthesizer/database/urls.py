@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 from sqlalchemy import URL, create_engine, make_url
@@ -11,8 +13,6 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from sql_synthesizer.database.driver import Driver
 from sql_synthesizer.database.http import HttpDriver, http_url
-from sql_synthesizer.database.mysql import MysqlDriver
-from sql_synthesizer.database.postgres import PostgresDriver
 from sql_synthesizer.database.sqlite import SqliteDriver
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.settings import Settings
@@ -55,12 +55,17 @@ def read_url(text: str, settings: Settings) -> Target:
         raise ConfigurationError("The options in the database URL cannot be used.") from None
     driver: Driver
     if type == "postgresql":
-        driver = PostgresDriver(dict(parameters))
+        driver = _module("postgres").PostgresDriver(dict(parameters))
     elif type in {"mariadb", "mysql"}:
-        driver = MysqlDriver(type, dict(parameters))
+        driver = _module("mysql").MysqlDriver(type, dict(parameters))
     else:
         driver = HttpDriver(type, dialect, url)
     return Target(url, driver, _redact(text, url))
+
+
+def _module(name: str) -> Any:
+    """One of the two that need a driver; loaded for a URL that means it, since a driver takes its time."""
+    return import_module(f"sql_synthesizer.database.{name}")
 
 
 def _parse(text: str) -> tuple[URL, str]:

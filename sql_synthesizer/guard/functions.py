@@ -158,6 +158,9 @@ SIZED: dict[str, int] = {
 }
 """Function -> the position of the argument that says how large its result becomes."""
 
+MULTIPLYING = _names("repeat replace replaceone replaceall regexp_replace replaceregexpone replaceregexpall")
+"""Functions whose result may be many times as large as their arguments."""
+
 SERIES = frozenset({"generate_series", "sequence", "range"})
 """Functions that make as many rows or elements as their arguments say."""
 

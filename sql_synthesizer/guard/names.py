@@ -82,6 +82,8 @@ class Names:
             if isinstance(node, exp.Table):
                 self._add(node)
             elif (alias := node.args.get("alias")) is not None and isinstance(alias, exp.TableAlias):
+                if isinstance(node, exp.Subquery) and not _is_query(node.this):
+                    refuse("table", "Tables in parentheses have no common name; name each table inside them.")
                 self._derived.add(alias.name.casefold())
 
     def _add(self, node: exp.Table) -> None:
@@ -198,6 +200,13 @@ def _before(ctes: list[exp.Expr], cte: exp.Expr) -> Iterator[exp.Expr]:
         yield other
 
 
+def _is_query(node: exp.Expr) -> bool:
+    """Whether parentheses hold a query, in any number of further ones, and not tables."""
+    while isinstance(node, exp.Subquery) and not node.args.get("joins"):
+        node = node.this
+    return isinstance(node, exp.Query) and not isinstance(node, exp.Subquery)
+
+
 def _is_counted(star: exp.Star) -> bool:
     parent = star.parent
     return isinstance(parent, exp.Anonymous | exp.AnonymousAggFunc) and parent.name.lower() == "count"
@@ -211,7 +220,8 @@ def _direct_tables(star: exp.Star) -> list[exp.Table] | None:
     clause = select.args.get("from_")
     roots = [clause.this] if clause is not None else []
     roots += [join.this for join in select.args.get("joins") or ()]
-    roots += [join.this for root in roots for join in root.args.get("joins") or ()]
-    if any(isinstance(root, exp.Subquery) and not isinstance(root.this, exp.Query) for root in roots):
-        return None
+    for root in roots:  # grows by the joins inside of joins
+        roots += [join.this for join in root.args.get("joins") or ()]
+        if isinstance(root, exp.Subquery) and not _is_query(root.this):
+            return None
     return [root for root in roots if isinstance(root, exp.Table)]

@@ -91,6 +91,8 @@ _NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\Z", re.IGNORECASE)
 _DIGITS = re.compile(r"[0-9a-f]*\Z", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _WIDE_PATTERN = re.compile(r"\d{4}|\*")
+_GROWING_PATTERN = re.compile(r"\d\d|[${]")
+"""A width that counts, or arguments taken by their number, so as often as one likes."""
 _STEP = re.compile(r"(\d{1,4}) (hour|day|week|month|quarter|year)s?\Z", re.IGNORECASE)
 _STEP_DAYS = {"hour": 1 / 24, "day": 1, "week": 7, "month": 28, "quarter": 89, "year": 365}
 
@@ -246,6 +248,21 @@ def _check_function(node: exp.Expr, dialect: str) -> None:
         pattern = arguments[0] if arguments else None
         if not isinstance(pattern, exp.Literal) or not pattern.is_string or _WIDE_PATTERN.search(pattern.name):
             refuse("result_size", f"The pattern of {name} must be a text constant without large widths.", function=name)
+    if name in functions.MULTIPLYING or _is_sized(node):
+        _check_nesting(node, name)
+
+
+def _is_sized(call: exp.Expr) -> bool:
+    name, arguments = call.name.lower(), call.expressions
+    if name in functions.PATTERNS:
+        return bool(arguments and _GROWING_PATTERN.search(arguments[0].name))
+    return name in functions.SIZED
+
+
+def _check_nesting(call: exp.Expr, name: str) -> None:
+    # Each is bounded alone; one inside of another multiplies the bounds.
+    if any(inner is not call and _is_sized(inner) for inner in call.find_all(*_CALLS)):
+        refuse("result_size", f"What {name} is given must not come from a function that fills up to a size.")
 
 
 def _check_size(size: exp.Expr, name: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sql_synthesizer import events
 from sql_synthesizer.errors import OUTCOME_BY_REASON
-from sql_synthesizer.events import EventType, ReadingType, Vocabulary
+from sql_synthesizer.events import ReadingType, Vocabulary
 from sql_synthesizer.monitoring.metric import Combination, Feed, Label, Metric
 
 PREFIX = "sql_synthesizer_"
@@ -45,7 +45,6 @@ _QUERY_SOURCES = (events.QUESTION, events.TRACKED_QUERY)
 _DATABASE = (_label(events.DATABASE_TYPE),)
 
 EVENT_TYPE = Vocabulary("event_type", events.SECURITY_EVENTS)
-UNKNOWN_EVENT = EventType(events.OTHER, help="A security event of a type that the catalogue does not know.")
 
 METRICS: tuple[Metric, ...] = (
     # the specification's seven
@@ -87,7 +86,7 @@ METRICS: tuple[Metric, ...] = (
         "security_events_total",
         "counter",
         "Security events detected",
-        tuple(Feed(event) for event in (*events.SECURITY_EVENTS.values(), UNKNOWN_EVENT)),
+        tuple(Feed(event) for event in events.SECURITY_EVENTS.values()),
         "SQLInjectionAttempts",
         labels=(_label(EVENT_TYPE, "@event"), _label(events.SEVERITY, "@severity")),
         allowed=lambda labels: events.SECURITY_EVENTS[labels["event_type"]].severity == labels["severity"],

@@ -73,16 +73,23 @@ class _Check:
 
 
 class Health:
-    """The checks of one process. ``interval`` and ``limit`` are seconds."""
+    """The checks of one process. ``interval`` and ``limit`` are seconds; ``draining`` says whether it is to end."""
 
-    def __init__(self, facade: Telemetry, *, interval: float = INTERVAL, limit: float = LIMIT) -> None:
+    def __init__(
+        self,
+        facade: Telemetry,
+        *,
+        interval: float = INTERVAL,
+        limit: float = LIMIT,
+        draining: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._checks: dict[str, _Check] = {}
         self._interval = interval
         self._limit = limit
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._draining = False
+        self._draining = draining
         facade.read(events.DEPENDENCY_UP, self._levels)
 
     def register(self, name: str, ping: Ping, *, required: bool) -> None:
@@ -104,17 +111,13 @@ class Health:
             self._thread.join(self._limit + 1)
             self._thread = None
 
-    def start_draining(self) -> None:
-        """From now on the process is not ready: it ends what it has and takes nothing new."""
-        self._draining = True
-
     def live(self) -> Reply:
         """The process answers, whatever it depends on does."""
         return 200, {"status": "alive"}
 
     def ready(self) -> Reply:
         """Whether requests should be sent here: 200, or 503 with the reasons."""
-        reasons = ["draining"] if self._draining else []
+        reasons = ["draining"] if self._draining() else []
         reasons += [f"{check.name} is unhealthy" for check in self._known() if check.required and not check.up]
         return (503, {"status": "not ready", "reasons": reasons}) if reasons else (200, {"status": "ready"})
 

@@ -2,19 +2,19 @@
 
 Importing this file attaches ``observer`` to the process's facade. The decorators report to that facade and start
 its folding thread with the first call, so they work in a process that knows nothing else of this product;
-``get_metrics`` folds what is pending before it renders. A level that nobody reported is absent, not 0.
+what is pending is folded before the registry is collected, and at exit. A level that nobody reported is absent, not 0.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import inspect
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import replace
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -28,20 +28,34 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.registry import Collector
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector, RestrictedRegistry
 
 from sql_synthesizer import events, telemetry
-from sql_synthesizer.events import EventType, OperationType
+from sql_synthesizer.events import OperationType
 from sql_synthesizer.monitoring import catalog, multiprocess
 from sql_synthesizer.monitoring.observer import MetricsObserver
 from sql_synthesizer.monitoring.resources import ProcessTree
-from sql_synthesizer.telemetry import Operation, reason_of
+from sql_synthesizer.telemetry import Event, Operation, Telemetry, reason_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _logger = logging.getLogger(__name__)
 
-METRICS_REGISTRY = CollectorRegistry()
+
+class _Registry(CollectorRegistry):
+    """Folds what is pending before it is read, for whoever renders it."""
+
+    def collect(self) -> Iterable[Metric]:
+        telemetry.default.fold()
+        return super().collect()
+
+    def restricted_registry(self, names: Iterable[str]) -> RestrictedRegistry:
+        telemetry.default.fold()
+        return super().restricted_registry(names)
+
+
+METRICS_REGISTRY: CollectorRegistry = _Registry()
 """Where the metrics of this process are kept. In multi-process mode only ``get_metrics`` sees all of them."""
 
 observer = MetricsObserver(METRICS_REGISTRY)
@@ -63,6 +77,7 @@ if multiprocess.directory is None:
         _collector(registry=METRICS_REGISTRY)
 
 telemetry.default.observers.append(observer)
+atexit.register(telemetry.default.fold)
 _usage = ProcessTree()
 
 
@@ -109,22 +124,25 @@ def track_cache_metrics(operation: str, cache_type: str) -> Callable[[F], F]:
 
 
 def track_security_event(event_type: str, severity: str) -> None:
-    """Reports a security event. The severity of the metric is the catalogue's; one that differs goes on record.
+    """Reports a security event. Its severity is the catalogue's; one that differs, except ``info``, goes on record.
 
-    Older spellings of a type are accepted; an unknown one is counted as ``other``. Raises AuditUnavailable when
-    an audit record is kept and full.
+    Older spellings of a type are accepted; an unknown one is ``other``, of the severity given if there is such.
+    Raises AuditUnavailable when an audit record is kept and full.
     """
-    _start_folding()
-    name = events.EVENT_ALIASES.get(event_type, event_type)
-    known: EventType | None = events.SECURITY_EVENTS.get(name)
-    if known is None:
-        unknown = replace(catalog.UNKNOWN_EVENT, severity=events.SEVERITY(severity))
-        telemetry.default.emit(unknown, event_type=str(event_type)[:64])
-        telemetry.default.emit(events.LABEL_REFUSED)
-    elif severity == known.severity:
-        telemetry.default.emit(known)
-    else:
-        telemetry.default.emit(known, given_severity=str(severity)[:16])
+    report_security_event(telemetry.default, event_type, severity, {})
+
+
+def report_security_event(facade: Telemetry, event_type: str, severity: str, details: Mapping[str, Any]) -> Event:
+    """Reports a security event as ``track_security_event`` does, to ``facade`` and with details."""
+    if facade is telemetry.default:
+        _start_folding()
+    name, given = str(event_type), str(severity)
+    type = events.security_event(name, given)
+    told: dict[str, Any] = {} if given in ("info", type.severity) else {"given_severity": given[:16]}
+    if type.name == events.OTHER != name:
+        told["unknown_event_type"] = name[:64]
+        facade.emit(events.LABEL_REFUSED)
+    return facade.emit(type, **{**details, **told})
 
 
 async def update_system_metrics(interval: float = 30.0) -> None:
@@ -241,12 +259,22 @@ def _tracked_generator(function: Callable[..., Any], begin: Begin, end: End) -> 
 
 def _tracked_async_generator(function: Callable[..., Any], begin: Begin, end: End) -> Callable[..., Any]:
     @wraps(function)
-    async def steps(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+    async def steps(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         started, failure = time.perf_counter_ns(), None
         try:
             async with aclosing(function(*args, **kwargs)) as source:
-                async for item in source:
-                    yield item
+                item = await anext(source)
+                while True:
+                    try:
+                        sent = yield item
+                    except GeneratorExit:
+                        raise
+                    except BaseException as error:  # noqa: BLE001  # the function's own to handle
+                        item = await source.athrow(error)
+                    else:
+                        item = await source.asend(sent)
+        except StopAsyncIteration:
+            return
         except GeneratorExit:
             raise
         except BaseException as error:

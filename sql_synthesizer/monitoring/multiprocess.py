@@ -7,13 +7,11 @@ files while a dead worker's are being folded together sees counters step backwar
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import struct
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +23,10 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from sql_synthesizer.monitoring import catalog, exemplars
 from sql_synthesizer.monitoring.metric import Metric
+from sql_synthesizer.monitoring.shared import locked
 from sql_synthesizer.settings import environment
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-LOCK_WAIT = 5.0
-"""Seconds to wait for the lock before giving up."""
 _TORN = (OSError, ValueError, RuntimeError, struct.error)
 """What reading a file raises while its owner is just creating it, or when it is damaged."""
 
@@ -52,31 +49,6 @@ def client(metric: Metric, registry: CollectorRegistry) -> Any:
     return Gauge(
         name, metric.help, metric.label_names, unit=metric.unit, multiprocess_mode=metric.mode, registry=registry
     )
-
-
-def prepare(place: Path) -> None:
-    """Makes the directory, and empties it of what a run before has left; called before any process uses it."""
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with locked(place):
-        for pattern in ("*.db", "exemplars_*", "*.part"):
-            for file in place.glob(pattern):
-                file.unlink(missing_ok=True)
-
-
-@contextmanager
-def locked(place: Path) -> Iterator[None]:
-    """Holds the directory's lock. Raises TimeoutError when another process keeps it for more than ``LOCK_WAIT``."""
-    with (place / "lock").open("ab") as file:
-        deadline = time.monotonic() + LOCK_WAIT
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise TimeoutError(f"the lock of {place} was not free for {LOCK_WAIT:g} s") from None
-                time.sleep(0.002)
-        yield
 
 
 def mark_dead(pid: int, place: Path) -> None:

@@ -177,7 +177,11 @@ _SPECIAL: dict[str, Callable[[Any], str]] = {
 
 
 def _failed(operation: Operation) -> bool:
-    """Foreign code that a decorator tracks has errors and no outcomes: there every exception is one."""
+    """Whether ``success`` is ``error``: a question is one when the service failed.
+
+    Foreign code that a decorator tracks has errors and no outcomes, so there every exception is one, a cancellation
+    too: a call that was cancelled or timed out did not succeed.
+    """
     return operation.outcome == "failed" or (operation.type is events.TRACKED_QUERY and operation.error is not None)
 
 

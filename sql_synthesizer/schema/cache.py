@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,7 +22,9 @@ logger = logging.getLogger("sql_synthesizer.schema")
 STALE_FACTOR = 10
 """How many times its normal life a schema is used while the database cannot be read."""
 RETRY_SECONDS = 5.0
-"""How long a stale schema is used before the database is tried again."""
+"""How long a stale schema or value index is used before the database is tried again."""
+FAILURE_SECONDS = 1.0
+"""How long a failure is answered with, where there is nothing to go on with."""
 _DIALECTS = {"clickhousedb": "clickhouse"}
 
 
@@ -33,6 +36,8 @@ class _Entry:
     read_at: float = 0.0
     check_at: float = 0.0
     values: ValueIndex | None = None
+    failure: ServiceFailure | None = None
+    failed_at: float = 0.0
 
 
 class SchemaCache:
@@ -62,6 +67,9 @@ class SchemaCache:
         try:
             if entry.schema is not None and time.monotonic() < entry.check_at:
                 return entry.schema
+            # Else those who waited would each wait for the same failure, one after the other.
+            if entry.failure is not None and time.monotonic() < entry.failed_at + FAILURE_SECONDS:
+                raise copy(entry.failure)
             return self._read_or_keep(entry)
         finally:
             entry.lock.release()
@@ -80,7 +88,7 @@ class SchemaCache:
         schema = self.get(name)
         with entry.lock:
             current = entry.values
-            life = self._settings.schema_ttl * STALE_FACTOR
+            life = RETRY_SECONDS if current is not None and current.failed else self._settings.schema_ttl * STALE_FACTOR
             if current is None or current.version != schema.version or current.age() > life:
                 current = entry.values = ValueIndex(self._connect, schema, previous=current)
                 current.start()
@@ -98,6 +106,7 @@ class SchemaCache:
         except ServiceFailure as error:
             now = time.monotonic()
             if entry.schema is None or now - entry.read_at > self._settings.schema_ttl * STALE_FACTOR:
+                entry.failure, entry.failed_at = copy(error), now
                 raise
             entry.check_at = now + min(RETRY_SECONDS, self._settings.schema_ttl)
             logger.warning(
@@ -114,6 +123,7 @@ class SchemaCache:
             logger.warning("database %s: reading its schema failed: %s", entry.config.name, type(error).__name__)
             raise DatabaseFailed("The schema of the database cannot be read.") from None
         entry.schema = schema
+        entry.failure = None
         entry.read_at = time.monotonic()
         entry.check_at = entry.read_at + self._settings.schema_ttl
         return schema

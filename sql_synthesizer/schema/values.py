@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -22,6 +22,7 @@ VALUES_PER_COLUMN = 2_000
 VALUES_IN_ALL = 200_000
 VALUE_CHARACTERS = 64
 BUILD_SECONDS = 5.0
+LEAST_SECONDS = 0.1
 WAIT_SECONDS = 1.0
 MATCHES = 20
 
@@ -49,14 +50,18 @@ class ValueIndex:
     """The distinct short values of the text columns that are not sensitive, compared without case.
 
     Columns of more than 2,000 distinct values are left out: they hold names of things, not kinds. Until it is
-    built, ``previous`` is asked.
+    built, and when that fails, ``previous`` is asked.
     """
 
     def __init__(self, connect: Connect, schema: Schema, *, previous: ValueIndex | None = None) -> None:
         self.version = schema.version
+        self.failed = False
         self._connect = connect
         self._schema = schema
-        self._previous = previous
+        # A failed index is only as good as what it stands in for.
+        if previous is not None and previous.failed:
+            previous = previous.previous or previous
+        self.previous: ValueIndex | None = previous
         self._made = time.monotonic()
         self._ready = threading.Event()
         self._places: dict[str, list[ValueMatch]] = {}
@@ -67,35 +72,58 @@ class ValueIndex:
         threading.Thread(target=self._build, name="value-index", daemon=True).start()
 
     def age(self) -> float:
-        """Seconds since it was made."""
+        """Seconds since it was made, or since that failed."""
         return time.monotonic() - self._made
 
     def find(self, text: str) -> Sequence[ValueMatch]:
         """The places where ``text`` is a whole value; waits at most a second for the first index."""
-        if self._previous is not None and not self._ready.is_set():
-            return self._previous.find(text)
+        previous = self.previous
+        if previous is not None:
+            return previous.find(text)
         if not self._ready.wait(WAIT_SECONDS):
             return ()
         return tuple(self._places.get(text.strip().casefold(), ())[:MATCHES])
 
     def _build(self) -> None:
         limit = time.monotonic() + BUILD_SECONDS
+        columns = self._columns()
         try:
-            with self._connect(self._schema.database, BUILD_SECONDS) as connection:
-                for table in self._schema.tables:
-                    for column in table.columns:
-                        if column.kind is Kind.TEXT and not column.sensitive:
-                            self._add(table, column.name, connection)
-                        if time.monotonic() > limit or self._count >= VALUES_IN_ALL:
-                            logger.info("database %s: its value index is cut at its limits", self._schema.database)
-                            return
+            while self._read(columns, limit):
+                pass
         except (SqlSynthesizerError, SQLAlchemyError) as error:
             logger.warning(
-                "database %s: its value index is incomplete: %s", self._schema.database, type(error).__name__
+                "database %s: its value index cannot be built: %s", self._schema.database, type(error).__name__
             )
+            self._made = time.monotonic()
+            self.failed = True
+        else:
+            self.previous = None
         finally:
-            self._previous = None
             self._ready.set()
+
+    def _columns(self) -> Iterator[tuple[Table, str]]:
+        for table in self._schema.tables:
+            for column in table.columns:
+                if column.kind is Kind.TEXT and not column.sensitive:
+                    yield table, column.name
+
+    def _read(self, columns: Iterator[tuple[Table, str]], limit: float) -> bool:
+        """Adds columns up to one that cannot be read, which may end the transaction; whether it met one."""
+        seconds = max(LEAST_SECONDS, limit - time.monotonic())
+        with self._connect(self._schema.database, seconds) as connection:
+            for table, column in columns:
+                if time.monotonic() > limit or self._count >= VALUES_IN_ALL:
+                    logger.info("database %s: its value index is cut at its limits", self._schema.database)
+                    return False
+                try:
+                    self._add(table, column, connection)
+                except SQLAlchemyError as error:
+                    name = type(error).__name__
+                    logger.debug(
+                        "database %s: %s.%s is not indexed: %s", self._schema.database, table.name, column, name
+                    )
+                    return True
+        return False
 
     def _add(self, table: Table, column: str, connection: Connection) -> None:
         value = cast(sqlalchemy.column(column), String)

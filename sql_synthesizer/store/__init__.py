@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
+import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
+from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Column, Double, Integer, MetaData, Row, Table, Text, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from sql_synthesizer import events
-from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.errors import ConfigurationError, StoreUnavailable
 from sql_synthesizer.model import ApiKey, Role
 from sql_synthesizer.store._engine import migrate, open_engine, store_url, transaction
 from sql_synthesizer.store._files import SECRET_BYTES, backup_file, restore_file, secret_file
-from sql_synthesizer.telemetry import Fact, Operation
+from sql_synthesizer.telemetry import Fact, Operation, Telemetry, default
 
 HISTORY_ROWS = 100_000
 """Questions kept at most."""
@@ -28,7 +32,16 @@ HISTORY_DAYS = 90
 PRUNE_EVERY = 1_000
 """Questions added between two looks at these bounds."""
 COMMENT_CHARS = 500
+HISTORY_WAITING = 5_000
+"""Questions that may wait to be written."""
+HISTORY_BATCH = 500
+"""Questions written in one transaction."""
+HISTORY_RETRY = 0.5
+"""Seconds until the store is tried again after it did not answer."""
+HISTORY_CLOSE = 2.0
+"""Seconds that the end of the process waits for the store."""
 
+log = logging.getLogger(__name__)
 _metadata = MetaData()
 
 
@@ -88,7 +101,7 @@ class Store:
     def __init__(self, url: str | None, state_dir: Path) -> None:
         self._state_dir = state_dir
         self._engine = open_engine(url, state_dir)
-        self._insert: Any = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        self._insert: Any = import_module(f"sqlalchemy.dialects.{self._engine.dialect.name}").insert
         self._until_prune = 0
         self.version = migrate(self._engine)
 
@@ -221,28 +234,88 @@ class Store:
 
 
 class HistoryObserver:
-    """Keeps questions in the store as they end; those without a known caller are left out."""
+    """Keeps questions in the store soon after they end, in a thread of its own; those of nobody known are left out.
 
-    signal = "all"
+    At most ``HISTORY_WAITING`` wait while the store does not answer; those beyond are dropped, and counted.
+    """
 
-    def __init__(self, store: Store) -> None:
+    signal = "history"
+
+    def __init__(self, store: Store, facade: Telemetry = default) -> None:
         self._store = store
+        self._facade = facade
+        self._waiting: deque[HistoryEntry] = deque()
+        self._changed = threading.Condition()
+        self._taken = self._done = 0
+        self._closed = False
+        self._thread: threading.Thread | None = None
 
     def fold(self, facts: Sequence[Fact]) -> None:
-        """Adds the questions of a batch in one transaction."""
-        self._store.add_history(
-            [
-                _entry(fact)
-                for fact in facts
-                if isinstance(fact, Operation)
-                and fact.type is events.QUESTION
-                and fact.trace.actor
-                and fact.trace.question_id
-            ]
-        )
+        """Takes the questions of a batch in."""
+        entries = [
+            _entry(fact)
+            for fact in facts
+            if isinstance(fact, Operation)
+            and fact.type is events.QUESTION
+            and fact.trace.actor
+            and fact.trace.question_id
+        ]
+        if not entries:
+            return
+        with self._changed:
+            taken = entries[: HISTORY_WAITING - len(self._waiting)]
+            self._waiting.extend(taken)
+            self._taken += len(taken)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="history", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+        if dropped := len(entries) - len(taken):
+            self._facade.emit(events.TELEMETRY_DROPPED, signal=self.signal, count=dropped)
+
+    def flush(self, limit: float) -> bool:
+        """Waits for what was folded to be in the store, ``limit`` seconds at most; False when it is not by then."""
+        with self._changed:
+            goal = self._taken
+            return self._changed.wait_for(lambda: self._done >= goal, limit)
 
     def close(self) -> None:
-        """The store belongs to whoever opened it."""
+        """Writes what waits, for ``HISTORY_CLOSE`` seconds at most; the store belongs to whoever opened it."""
+        self.flush(HISTORY_CLOSE)
+        with self._changed:
+            self._closed = True
+            lost = len(self._waiting)
+            self._changed.notify_all()
+        if lost:
+            log.warning("%d questions are missing from the history: the store did not answer", lost)
+            self._facade.emit(events.TELEMETRY_DROPPED, signal=self.signal, count=lost)
+
+    def _run(self) -> None:
+        while batch := self._next():
+            kept = self._keep(batch)
+            with self._changed:
+                if kept:
+                    for _ in batch:
+                        self._waiting.popleft()
+                    self._done += len(batch)
+                    self._changed.notify_all()
+                else:
+                    self._changed.wait_for(lambda: self._closed, HISTORY_RETRY)
+
+    def _next(self) -> list[HistoryEntry]:
+        """The questions to write now, as soon as there are any; none when the observer is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            return [] if self._closed else list(islice(self._waiting, HISTORY_BATCH))
+
+    def _keep(self, batch: Sequence[HistoryEntry]) -> bool:
+        """Whether the batch is done with; it is tried again when the store did not answer."""
+        try:
+            self._store.add_history(batch)
+        except Exception as error:  # noqa: BLE001 - as a broken observer: counted, and harms nobody
+            self._facade.emit(events.TELEMETRY_ERROR, signal=self.signal)
+            return not isinstance(error, StoreUnavailable)
+        return True
 
 
 def _entry(operation: Operation) -> HistoryEntry:

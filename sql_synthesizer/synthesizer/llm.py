@@ -32,10 +32,12 @@ from sql_synthesizer.traceparent import format_traceparent
 
 LEAST_TIME = 0.05
 """Seconds that must be left for a call to be worth its start."""
+LONGEST_WAIT = 1.0
+"""Seconds that a retry may be put off; the question keeps its slot meanwhile."""
 EXPLANATION_CHARS = 500
 
 _log = logging.getLogger(__name__)
-_backoff = wait_exponential_jitter(multiplier=0.2, max=5, jitter=0.2)
+_backoff = wait_exponential_jitter(multiplier=0.2, max=LONGEST_WAIT, jitter=0.2)
 
 
 class LLMSynthesizer:
@@ -91,7 +93,7 @@ class LLMSynthesizer:
             stop=stop_after_attempt(1 + self._settings.model_retries)
             | stop_before_delay(context.deadline - time.monotonic() - LEAST_TIME),
             wait=_wait,
-            retry=retry_if_exception(_is_transient),
+            retry=retry_if_exception(_is_worth_a_retry),
             reraise=True,
         )
         try:
@@ -208,8 +210,8 @@ def _is_no_fault(error: BaseException) -> bool:
     return not (isinstance(error, EndpointError) and error.fault)
 
 
-def _is_transient(error: BaseException) -> bool:
-    return isinstance(error, EndpointError) and error.transient
+def _is_worth_a_retry(error: BaseException) -> bool:
+    return isinstance(error, EndpointError) and error.transient and (error.retry_after or 0.0) <= LONGEST_WAIT
 
 
 def _wait(state: RetryCallState) -> float:

@@ -1,0 +1,53 @@
+"""Cached bytes in Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import LockError
+from redis.retry import Retry
+
+from sql_synthesizer.cache._backends import PREFIX
+
+
+class Redis:
+    """One Redis server; a call is tried once, because the next question comes soon enough."""
+
+    def __init__(self, url: str, timeout: float) -> None:
+        self._url = url
+        self._client = self._connect(timeout)
+
+    def _connect(self, timeout: float) -> redis.Redis:
+        return redis.Redis.from_url(
+            self._url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0)
+        )
+
+    def get(self, key: str) -> bytes | None:
+        return self._client.get(key)  # type: ignore[return-value] # the stubs speak for the asynchronous client too
+
+    def set(self, key: str, value: bytes, ttl: int) -> None:
+        self._client.set(key, value, ex=ttl)
+
+    def delete(self, key: str) -> None:
+        self._client.delete(key)
+
+    def clear(self) -> None:
+        for key in self._client.scan_iter(match=PREFIX + "*", count=1000):
+            self._client.delete(key)
+
+    def try_lock(self, key: str, lease: int) -> Callable[[], Any] | None:
+        lock = self._client.lock(key + ":lock", timeout=lease, thread_local=False)
+        return lock.release if lock.acquire(blocking=False) else None
+
+    def ping(self, timeout: float) -> None:
+        with self._connect(timeout) as probe:
+            probe.ping()
+
+    def close(self) -> None:
+        self._client.close()
+
+    def is_refusal(self, error: Exception) -> bool:
+        return isinstance(error, redis.ResponseError | LockError)

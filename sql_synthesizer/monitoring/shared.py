@@ -1,0 +1,37 @@
+"""The directory of metric files that the processes of a service share; what the supervisor needs, and no more."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LOCK_WAIT = 5.0
+"""Seconds to wait for the lock before giving up."""
+
+
+def prepare(place: Path) -> None:
+    """Makes the directory, and empties it of what a run before has left; called before any process uses it."""
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with locked(place):
+        for pattern in ("*.db", "exemplars_*", "*.part"):
+            for file in place.glob(pattern):
+                file.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(place: Path) -> Iterator[None]:
+    """Holds the directory's lock. Raises TimeoutError when another process keeps it for more than ``LOCK_WAIT``."""
+    with (place / "lock").open("ab") as file:
+        deadline = time.monotonic() + LOCK_WAIT
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise TimeoutError(f"the lock of {place} was not free for {LOCK_WAIT:g} s") from None
+                time.sleep(0.002)
+        yield
