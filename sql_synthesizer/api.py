@@ -19,6 +19,9 @@ from sql_synthesizer.wiring import Rooms
 Scalar = str | int | float | bool | None
 HISTORY_WAIT = 1.0
 """Seconds that a reader of the history waits for the latest questions to be in it."""
+PAGE_SIZE = (
+    "Return the first page, and a link to the next. Rows that may not be kept (sensitive columns, no cache) come whole."
+)
 QUESTION_ID = r"^[0-9a-f]{16}$"
 
 
@@ -33,6 +36,7 @@ class ErrorBody(BaseModel):
     message: str
     hint: str
     trace_id: str
+    suggestions: list[str] | None = Field(None, description="Only of declined questions: what can be asked instead.")
 
 
 class QueryBody(_Body):
@@ -41,7 +45,7 @@ class QueryBody(_Body):
     question: str = Field(description="What you want to know.", examples=["How many customers are there?"])
     database: str | None = Field(None, description="Which database to ask; the default one when absent.")
     max_rows: int | None = Field(None, ge=1, description="Rows at most.")
-    page_size: int | None = Field(None, ge=1, le=1000, description="Return the first page, and a link to the next.")
+    page_size: int | None = Field(None, ge=1, le=1000, description=PAGE_SIZE)
 
 
 class SqlBody(_Body):
@@ -50,7 +54,7 @@ class SqlBody(_Body):
     sql: str = Field(description="One SELECT.", examples=["SELECT count(*) FROM customers"])
     database: str | None = None
     max_rows: int | None = Field(None, ge=1)
-    page_size: int | None = Field(None, ge=1, le=1000)
+    page_size: int | None = Field(None, ge=1, le=1000, description=PAGE_SIZE)
 
 
 class FeedbackBody(_Body):
@@ -253,8 +257,9 @@ def _csv(rows: Rows, name: str) -> Response:
     writer = csv.writer(buffer)
     writer.writerow(rows.columns)
     writer.writerows([_harmless(cell) for cell in row] for row in rows.rows)
-    disposition = f'attachment; filename="{name}.csv"'
-    return Response(buffer.getvalue(), mimetype="text/csv", headers={"Content-Disposition": disposition})
+    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
+    headers["X-Result-Truncated"] = "true" if rows.truncated else "false"
+    return Response(buffer.getvalue(), mimetype="text/csv", headers=headers)
 
 
 def _harmless(cell: Scalar) -> Scalar:

@@ -114,6 +114,7 @@ class Service:
         self._cache = cache
         self._slots = slots
         self._free = threading.BoundedSemaphore(slots)
+        self._counting = threading.Lock()
         self._running = 0
         self._statement_timeout = statement_timeout
         self._cache_version = cache_version
@@ -147,12 +148,12 @@ class Service:
         with self._admitted(question, sql=question.text) as work:
             work.schema = self._schema(work)
             statement, rows = self._execute(work, Statement(question.text, "analyst"))
-            return self._answer(work, _entry(statement, rows))
+            return self._answer(work, _entry(work, statement, rows))
 
     def export(self, question_id: str, row: dict[str, Any], question: Question) -> Rows:
-        """Runs the statement of an earlier answer again, up to ``question.max_rows`` rows, for a file."""
+        """Runs the statement of an earlier answer again without its limit, up to ``question.max_rows`` rows."""
         database_type = self.databases.dialect(question.database)
-        with self._telemetry.operation(events.EXPORT, database_type=database_type) as operation:
+        with self._telemetry.operation(events.EXPORT, database_type=database_type) as operation, self._slot():
             operation.details |= {"question_id": question_id, "sql": row["sql"], "database": question.database}
             work = _Work(question, self.schemas.get(question.database), operation, {})
             _, rows = self._execute(work, Statement(row["sql"], "analyst"))
@@ -201,16 +202,24 @@ class Service:
             work = _Work(question, Schema(question.database, database_type, ()), operation, {})
             operation.details |= {"database": question.database, "timings_ms": work.timings, "question": question.text}
             operation.details |= details
-            if not self._free.acquire(blocking=False):
-                raise Overloaded(retry_after=1)
-            self._running += 1
-            try:
+            with self._slot():
                 yield work
                 with _Timed("settle", work.timings):
                     operation.settle()
-            finally:
+
+    @contextmanager
+    def _slot(self) -> Iterator[None]:
+        """One of the places for work that waits for a database; raises Overloaded when all are taken."""
+        if not self._free.acquire(blocking=False):
+            raise Overloaded(retry_after=1)
+        with self._counting:
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._counting:
                 self._running -= 1
-                self._free.release()
+            self._free.release()
 
     def _stage(self, work: _Work, stage: str, **details: Any) -> _Timed:
         operation = self._telemetry.operation(events.STAGE_OPERATION, stage=stage)
@@ -274,7 +283,7 @@ class Service:
             statement, rows = self._execute(work, statement)
         except (StatementInvalid, StatementRefused) as error:
             statement, rows = self._repaired(work, context, synthesizer, statement, _mendable(error))
-        return _entry(statement, rows)
+        return _entry(work, statement, rows)
 
     def _synthesize(self, context: Context) -> tuple[Synthesizer, Statement]:
         failure: ModelUnavailable | ModelInvalid | None = None
@@ -308,7 +317,7 @@ class Service:
     def _execute(self, work: _Work, statement: Statement) -> tuple[Statement, Rows]:
         question = work.question
         work.operation.labels["source"] = statement.source
-        work.operation.details["sql"] = statement.sql
+        work.operation.details |= {"sql": statement.sql, "statement": statement.sql}
         with self._stage(work, "guard_statement"):
             statement = self._statement_guard.check(statement, work.schema, max_rows=question.max_rows)
         work.operation.labels["query_type"] = statement.query_type
@@ -327,7 +336,12 @@ class Service:
     def _answer(self, work: _Work, entry: dict[str, Any]) -> Answer:
         operation, rows = work.operation, _rows_of(entry)
         operation.labels |= {"source": entry["source"], "query_type": entry["query_type"]}
-        operation.details |= {"sql": entry["sql"], "row_count": len(rows.rows), "truncated": rows.truncated}
+        operation.details |= {
+            "sql": entry["sql"],
+            "statement": entry["statement"],
+            "row_count": len(rows.rows),
+            "truncated": rows.truncated,
+        }
         return Answer(
             question=work.question.text if entry["source"] != "analyst" else "",
             sql=entry["sql"],
@@ -366,9 +380,10 @@ def _rows_of(entry: dict[str, Any]) -> Rows:
     return Rows(tuple(entry["columns"]), tuple(tuple(row) for row in entry["rows"]), entry["truncated"])
 
 
-def _entry(statement: Statement, rows: Rows) -> dict[str, Any]:
+def _entry(work: _Work, statement: Statement, rows: Rows) -> dict[str, Any]:
     return {
         "sql": statement.sql,
+        "statement": work.operation.details["statement"],
         "source": statement.source,
         "explanation": statement.explanation,
         "query_type": statement.query_type,

@@ -40,12 +40,11 @@ log = logging.getLogger(__name__)
 
 UNMATCHED = "unmatched"
 """Route label of a request for an address that does not exist."""
+POLICY = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'"
+DOCUMENT_POLICY = POLICY + "; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
+"""The browsable OpenAPI document starts itself with an inline script; it shows nothing but that document."""
+FRAMES = "; frame-ancestors 'none'"
 SECURITY_HEADERS = [
-    (
-        "Content-Security-Policy",
-        "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; "  # noqa: ISC004
-        "frame-ancestors 'none'",
-    ),
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
     ("Referrer-Policy", "same-origin"),
@@ -121,6 +120,8 @@ def create_app(settings: Settings | None = None, rooms: Rooms | None = None) -> 
         events.declare_route(rule.rule, *sorted((rule.methods or set()) - {"OPTIONS"}))
     if rooms.access.first_key(first_key_path(settings)):
         log.warning("keys are required and there was none: an operator's key is in %s", first_key_path(settings))
+    if settings.workers > 1 and rooms.cache.type in ("memory", "off"):
+        log.warning("with several workers, pages of answers need a cache that they share: set it to redis or memcached")
     rooms.start()
     return app
 
@@ -129,8 +130,11 @@ def _secured(application: WSGIApplication) -> WSGIApplication:
     """Adds the security headers to every response, also to those that no hook has seen."""
 
     def secured(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        policy = DOCUMENT_POLICY if environ.get("PATH_INFO", "").startswith("/openapi") else POLICY
+        security = [("Content-Security-Policy", policy + FRAMES), *SECURITY_HEADERS]
+
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
-            return start_response(status, headers + SECURITY_HEADERS, exc_info)
+            return start_response(status, headers + security, exc_info)
 
         return application(environ, start)
 
@@ -146,6 +150,14 @@ def _open() -> None:
     g.operation = operation.__enter__()  # closed by _release, or by _abandon when a hook failed
     if request.routing_exception is None:
         pages.admit(rooms)
+        if request.content_length is None and request.path.startswith("/api/"):
+            _check_length(rooms.settings.max_body_bytes)
+
+
+def _check_length(limit: int) -> None:
+    """A body of unknown length is read up to the limit, where the stream just ends."""
+    if len(request.get_data()) >= limit:
+        raise RequestTooLarge
 
 
 def _release(response: Response) -> Response:

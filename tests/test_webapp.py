@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
@@ -107,6 +108,23 @@ def test_history_feedback_and_export(app: App) -> None:
     assert reply.mimetype == "text/csv"
     assert len(reply.text.splitlines()) == 4
     assert len(app.records("result_export")) == 1
+
+
+def test_a_file_holds_all_rows_that_the_answer_cut(app: App) -> None:
+    body = app.ask("list all customers", max_rows=7).get_json()
+    assert body["truncated"]
+    reply = app.get(f"/api/results/{body['question_id']}/csv")
+    assert len(reply.text.splitlines()) == 2501
+    assert reply.headers["X-Result-Truncated"] == "false"
+
+
+def test_a_body_of_unknown_length_is_bounded(app: App) -> None:
+    body = io.BytesIO(b'{"question": "' + b"x" * 200_000 + b'"}')
+    environ = {**LOCAL, "wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
+    builder = {"input_stream": body, "content_type": "application/json"}
+    reply = app.client.post("/api/query", environ_overrides=environ, **builder)
+    assert (reply.status_code, reply.get_json()["reason"]) == (413, "request_too_large")
+    assert app.records("request_too_large")
 
 
 BAD = [

@@ -49,6 +49,7 @@ class Encoder:
     def _fields(self, event: Event) -> dict[str, Any]:
         trace, details = event.trace, dict(event.details)
         details.pop("timings_ms", None)  # how long each stage took is no matter of the record
+        details.pop("statement", None)  # what was asked for; ``sql`` is what ran
         given = details.pop("given_severity", None)
         question_id = details.pop("question_id", None) or trace.question_id
         count = event.count

@@ -325,7 +325,7 @@ def _entry(operation: Operation) -> HistoryEntry:
         identity=operation.trace.actor,
         database=str(details.get("database", "")),
         question=str(details.get("question", "")),
-        sql=str(details.get("sql", "")),
+        sql=str(details.get("statement", details.get("sql", ""))),
         source=operation.labels.get("source", "none"),
         outcome=operation.outcome,
         row_count=int(details.get("row_count") or 0),

@@ -54,7 +54,6 @@ def _metrics() -> str:
             ", ".join(sorted({feed.source.name if feed.source else "exporter" for feed in metric.feeds}))
             if len(metric.feeds) < 6
             else "every security event",
-            metric.watched,
         )
         for metric in METRICS
     ]
@@ -68,7 +67,7 @@ def _metrics() -> str:
     return _page(
         "Metrics",
         "Every metric that the service exports. A label takes only the values below; anything else becomes `other`.",
-        _table(["metric", "kind", "labels", "meaning", "fed from", "watched by"], rows),
+        _table(["metric", "kind", "labels", "meaning", "fed from"], rows),
         "## Label values\n",
         _table(["label", "values"], words),
     )
