@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,9 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
+from sql_synthesizer.errors import ConfigurationError, SqlSynthesizerError
 from sql_synthesizer.monitoring import logs, multiprocess
-from sql_synthesizer.settings import load
+from sql_synthesizer.settings import address, load
 
 if TYPE_CHECKING:
     from flask_openapi3 import OpenAPI
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _settings = load()
 
-bind = f"{_settings.host}:{_settings.port}"
+bind = address(_settings.host, _settings.port)
 workers = _settings.workers
 threads = _settings.threads
 worker_class = "gthread"
@@ -71,6 +73,11 @@ def worker_exit(_server: Arbiter, worker: Worker) -> None:
 
 
 def application() -> OpenAPI:
-    """The application of one worker."""
-    app: OpenAPI = import_module("sql_synthesizer.webapp").create_app(_settings)
+    """The application of one worker. Without one gunicorn ends, with APP_LOAD_ERROR when another try would not help."""
+    try:
+        app: OpenAPI = import_module("sql_synthesizer.webapp").create_app(_settings)
+    except SqlSynthesizerError as error:
+        sys.stderr.write(f"Error: {error.message}\n{error.hint}\n")
+        wrong = isinstance(error, ConfigurationError)
+        sys.exit(Arbiter.APP_LOAD_ERROR if wrong else Arbiter.WORKER_BOOT_ERROR)
     return app

@@ -6,18 +6,30 @@ elsewhere, such as ``DATABASE_URL``). A secret may be given as a file instead: `
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sql_synthesizer.errors import ConfigurationError
 
 PREFIX = "SQL_SYNTHESIZER_"
+EMPTY_MEANS_NONE = {"rate_limit", "failed_login_limit"}
+"""Settings whose empty value says something; elsewhere an empty value means that the setting is not given."""
 
 
 class DatabaseSettings(BaseModel):
@@ -127,6 +139,24 @@ class Settings(BaseSettings):
     )
     service_name: str = _field("sql-synthesizer", "Name of the service in traces.", env="OTEL_SERVICE_NAME")
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _given(cls, value: Any, info: ValidationInfo) -> Any:
+        name = info.field_name or ""
+        return cls.model_fields[name].get_default() if value == "" and name not in EMPTY_MEANS_NONE else value
+
+    @field_validator("metrics_port")
+    @classmethod
+    def _own_port(cls, value: int, info: ValidationInfo) -> int:
+        given = info.data
+        if (
+            given.get("metrics_enabled")
+            and value == given.get("port")
+            and given.get("host") == given.get("metrics_host")
+        ):
+            raise ValueError("the metrics exporter and the application need different ports")
+        return value
+
     @field_validator("rate_limit", "failed_login_limit")
     @classmethod
     def _period(cls, value: str) -> str:
@@ -167,8 +197,11 @@ class Settings(BaseSettings):
 
 def load(**overrides: Any) -> Settings:
     """Reads the environment; ``overrides`` (by setting name) win. Raises ConfigurationError with every fault listed."""
+    given = {name: value for name, value in overrides.items() if value is not None}
+    if "database_url" in given:
+        given = {"databases_file": None, "default_database": None, **given}
     try:
-        return Settings(**{**_secret_files(), **{k: v for k, v in overrides.items() if v is not None}})
+        return Settings(**{**_secret_files(), **given})
     except ValidationError as error:
         raise ConfigurationError("The settings cannot be used:\n" + _faults(error)) from None
 
@@ -182,7 +215,25 @@ def environment_name(setting: str) -> str:
 def child_environment(overrides: Mapping[str, object], **variables: str) -> dict[str, str]:
     """The environment for a child process: this one, with settings (by name) and further variables put in."""
     given = {environment_name(name): str(value) for name, value in overrides.items() if value is not None}
+    if overrides.get("database_url") is not None:
+        others = (environment_name("databases_file"), environment_name("default_database"), "DATABASE_URL_FILE")
+        given = {**dict.fromkeys(others, ""), **given}
     return {**os.environ, **given, **variables}
+
+
+def unknown_variables() -> dict[str, str | None]:
+    """Variables of the environment that look like settings and are none, each with the closest setting's variable."""
+    known = {environment_name(name) for name in Settings.model_fields}
+    known |= {environment_name(name) + "_FILE" for name in _secrets()}
+    short = {name.removeprefix(PREFIX): name for name in sorted(known)}
+    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name.upper() not in known)
+    closest = {name: difflib.get_close_matches(name.removeprefix(PREFIX), short, 1) for name in unknown}
+    return {name: short[found[0]] if found else None for name, found in closest.items()}
+
+
+def address(host: str, port: int) -> str:
+    """Host and port as a URL writes them."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def environment(name: str) -> str | None:
@@ -191,12 +242,12 @@ def environment(name: str) -> str | None:
 
 
 def _secret_files() -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, info in Settings.model_fields.items():
-        path = os.environ.get(environment_name(name) + "_FILE")
-        if path and "SecretStr" in str(info.annotation):
-            found[name] = _read_secret(path)
-    return found
+    paths = {name: os.environ.get(environment_name(name) + "_FILE") for name in _secrets()}
+    return {name: _read_secret(path) for name, path in paths.items() if path}
+
+
+def _secrets() -> list[str]:
+    return [name for name, info in Settings.model_fields.items() if "SecretStr" in str(info.annotation)]
 
 
 def _read_secret(path: str) -> str:

@@ -76,7 +76,13 @@ def build(settings: Settings, facade: Telemetry | None = None, *, logging: bool 
 
     Raises ConfigurationError, StoreUnavailable.
     """
-    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The state directory {settings.state_dir} cannot be used: {error.strerror}.",
+            hint="Make it writable, or choose another directory with SQL_SYNTHESIZER_STATE_DIR.",
+        ) from None
     facade = facade or telemetry.default
     facade.sample_ratio, facade.capacity = settings.trace_ratio, settings.telemetry_capacity
     configured = configured_databases(settings)

@@ -7,13 +7,17 @@ import io
 import json
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from sql_synthesizer.cli import group
-from sql_synthesizer.errors import SqlSynthesizerError
+from sql_synthesizer.cli import group, main
+from sql_synthesizer.errors import ConfigurationError, SqlSynthesizerError
+from sql_synthesizer.model import ApiKey, Role
+from sql_synthesizer.store import Store
 
 QUESTION = "how many orders per status"
 
@@ -94,7 +98,9 @@ def test_keys(cli) -> None:  # type: ignore[no-untyped-def]
     key = cli("keys", "create", "laptop", "--role", "analyst", "--days", "7").stdout.strip()
     key_id = key.split("_")[1]
     assert key.startswith("sqs_")
-    assert f"{key_id}  analyst   active   laptop" in cli("keys", "list").stdout
+    (listed,) = cli("keys", "list").stdout.splitlines()
+    ends = (datetime.now(UTC) + timedelta(days=7)).date()
+    assert listed == f"{key_id}  analyst   active   {ends}  laptop"
     replaced = cli("keys", "rotate", key_id).stdout.strip()
     assert replaced.startswith("sqs_")
     assert cli("keys", "revoke", replaced.split("_")[1]).exit_code == 0
@@ -103,6 +109,43 @@ def test_keys(cli) -> None:  # type: ignore[no-untyped-def]
     changes = [json.loads(line) for line in cli("audit", "search", "--event", "credential_change").stdout.splitlines()]
     assert [change["details"]["change"] for change in changes] == ["created", "rotated", "revoked"]
     assert key not in json.dumps(changes)
+
+
+def test_an_expired_key_says_so(cli, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    cli("keys", "create", "lasting")
+    store = Store(None, tmp_path / "state")
+    store.add_key(ApiKey("old", "old", Role.VIEWER, "", "", time.time() - 9, time.time() - 1))
+    store.close()
+    old, lasting = sorted(cli("keys", "list").stdout.splitlines(), key=lambda line: "lasting" in line)
+    assert "expired" in old
+    assert "active   never" in lasting
+
+
+@pytest.mark.parametrize("moment", ["2020-01-31", "2020-01-31T12:00:00Z", "2020-01-31T12:00:00.123+02:00"])
+def test_audit_search_by_moment(cli, moment: str) -> None:  # type: ignore[no-untyped-def]
+    cli("ask", QUESTION)
+    wanted = ("audit", "search", "--event", "query_execution")
+    assert len(cli(*wanted, "--since", moment).stdout.splitlines()) == 1
+    assert cli(*wanted, "--until", moment).stdout == ""
+    assert cli(*wanted, "--since", "yesterday").exit_code == 2
+
+
+def test_a_decline_shows_suggestions(cli, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(SystemExit):
+        main(args=["ask", "what is love"])
+    assert "You could ask:\n  " in capsys.readouterr().err
+
+
+def test_the_database_option_wins(cli, tmp_path: Path, demo_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("SQL_SYNTHESIZER_DATABASES_FILE", str(tmp_path / "absent.yml"))
+    assert isinstance(cli("ask", QUESTION).exception, ConfigurationError)
+    assert cli("ask", QUESTION, "--database", f"sqlite:///{demo_path}").exit_code == 0
+
+
+@pytest.mark.parametrize("verb", [("ask", QUESTION), ("serve",)])
+def test_an_unusable_state_directory(cli, tmp_path: Path, verb: tuple[str, ...]) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "state").touch()
+    assert isinstance(cli(*verb).exception, ConfigurationError)
 
 
 def test_audit_search(cli) -> None:  # type: ignore[no-untyped-def]
@@ -126,3 +169,4 @@ def test_store_backup_and_restore(cli, tmp_path: Path) -> None:  # type: ignore[
 def test_demo_create(cli, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     assert cli("demo", "create", str(tmp_path / "shop.sqlite")).stdout.startswith("sqlite:///")
     assert (tmp_path / "shop.sqlite").stat().st_size > 1_000_000
+    assert isinstance(cli("demo", "create", str(tmp_path / "shop.sqlite")).exception, ConfigurationError)

@@ -167,6 +167,25 @@ ANSWERS = {
     "What is Comet's price?": [(900.0,)],
     "most common hull color of boats": [("red",)],
     "countries that have at least 2 harbors": [("Norway",)],
+    "how many boats with trips in 2025": [(1,)],
+    "how many boats made trips since 2026": [(2,)],
+    "boats with more than 1 trip in 2025": [("Albatross",)],
+    "how many trips of red boats in 2025": [(2,)],
+    "number of trips per boat in 2025": [("Albatross", 2)],
+    "number of harbors per year": [(None, 1), ("1950", 1), ("1990", 1), ("2005", 1)],
+    "in 2025 how many boats made trips": None,
+    "how many boats made trips per year": None,
+    "how many harbors have boats with a captain in 2025": None,
+    "boats in 2020 without trips": None,
+    "latest trip by started": [(4, 2, 3, "2026-03-15", 5)],
+    "top 2 boats by price per harbor": None,
+    "top 2 boats by length per hull color": None,
+    "top 2 boats by number of trips per captain": None,
+    "top boat by price by harbor": None,
+    "longest boat in each harbor": None,
+    "longest boat by harbor": None,
+    "oldest boat by built on": None,
+    "most common hull color for each captain": None,
 }
 
 
@@ -216,6 +235,11 @@ def test_declines_what_is_not_understood(question: str) -> None:
         assert connection.execute(ask(suggestion).sql).fetchall()
 
 
+def test_an_order_that_is_asked_for_takes_the_place_of_that_in_time() -> None:
+    assert ask("number of trips per year").sql.endswith("ORDER BY STRFTIME('%Y', started) ASC")
+    assert ask("number of trips per year sorted by number of trips descending").sql.endswith("ORDER BY COUNT(*) DESC")
+
+
 def test_two_ways_to_read_it_are_named() -> None:
     """Both ends of a trip could be the harbor; the reader is told so."""
     other = replace(
@@ -250,6 +274,7 @@ def test_every_dialect_parses(dialect: str, question: str) -> None:
         ("postgresql", "trips before 2025", "started < CAST('2025-01-01' AS DATE)"),
         ("mysql", "number of trips per month", "DATE_FORMAT(started, '%Y-%m')"),
         ("postgresql", "number of trips per month", "TO_CHAR(started, 'YYYY-MM')"),
+        ("postgresql", "number of trips per month", "ORDER BY TO_CHAR(started, 'YYYY-MM')"),
         ("sqlite", "number of trips per month", "STRFTIME('%Y-%m', started)"),
         ("postgresql", 'boats whose name contains "or"', "boat_name ILIKE '%or%'"),
         ("postgresql", "most expensive boat", "ORDER BY price DESC NULLS LAST"),
@@ -314,7 +339,8 @@ EXPLANATIONS = {
     "highest depth": "Finds the highest depth of harbors.",
     "average and maximum price of boats": "Shows the average price and the highest price of boats.",
     "how many different hull colors": "Counts the distinct hull colors of boats.",
-    "number of trips per month": "Counts trips for each month of started.",
+    "number of trips per month": "Counts trips for each month of started, "
+    "sorted by month of started from earliest to latest.",
     "2 most expensive boats": "Shows the 2 boats with the highest price.",
     "2 most expensive red boats": "Of the boats where the hull color is 'red', shows the 2 with the highest price.",
     "top 2 boats by price": "Shows the boat name and price of the 2 boats with the highest price.",

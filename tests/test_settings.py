@@ -94,3 +94,54 @@ def test_child_environment() -> None:
     assert child["SQL_SYNTHESIZER_PORT"] == "7000"
     assert child["EXTRA"] == "1"
     assert "SQL_SYNTHESIZER_HOST" not in child
+
+
+def test_a_given_database_wins_over_the_file_also_in_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SQL_SYNTHESIZER_DATABASES_FILE", "absent.yml")
+    monkeypatch.setenv("SQL_SYNTHESIZER_DEFAULT_DATABASE", "elsewhere")
+    monkeypatch.setenv("DATABASE_URL", "sqlite:///other")
+    monkeypatch.setenv("DATABASE_URL_FILE", "absent")
+    given = {"database_url": "sqlite:///this"}
+    for name, value in settings.child_environment(given).items():
+        monkeypatch.setenv(name, value)
+    (database,) = load().databases()
+    assert database.url.get_secret_value() == "sqlite:///this"
+    assert load().default_database is None
+
+
+def test_a_given_database_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SQL_SYNTHESIZER_DATABASES_FILE", "absent.yml")
+    monkeypatch.setenv("DATABASE_URL", "sqlite:///other")
+    (database,) = load(database_url="sqlite:///this").databases()
+    assert database.url.get_secret_value() == "sqlite:///this"
+
+
+def test_empty_means_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.setenv(environment_name(name), "")
+    loaded = load()
+    assert loaded.databases() == ()
+    assert (loaded.port, loaded.openai_api_key, loaded.audit_dir) == (5000, None, None)
+    assert (loaded.rate_limit, loaded.failed_login_limit) == ("", "")
+
+
+def test_ports_differ() -> None:
+    with pytest.raises(ConfigurationError, match="metrics_port"):
+        load(port=7000, metrics_port=7000)
+    assert load(port=7000, metrics_port=7000, metrics_host="127.0.0.2").metrics_port == 7000
+    assert load(port=7000, metrics_port=7000, metrics_enabled=False).metrics_port == 7000
+
+
+def test_unknown_variables_name_the_closest_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("THREDS", "DATABASE_URL", "XYZZY", "STORE_URL_FILE", "workers"):
+        monkeypatch.setenv(settings.PREFIX + name, "3")
+    assert settings.unknown_variables() == {
+        "SQL_SYNTHESIZER_THREDS": "SQL_SYNTHESIZER_THREADS",
+        "SQL_SYNTHESIZER_DATABASE_URL": "DATABASE_URL",
+        "SQL_SYNTHESIZER_XYZZY": None,
+    }
+
+
+def test_addresses() -> None:
+    assert settings.address("::1", 80) == "[::1]:80"
+    assert settings.address("localhost", 80) == "localhost:80"

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from sql_synthesizer import __version__
-from sql_synthesizer.errors import SqlSynthesizerError
+from sql_synthesizer.errors import Declined, SqlSynthesizerError
 
 VERBS = {
     "serve": ("serve", "Serve the application and its metrics."),
@@ -45,12 +45,18 @@ def group() -> None:
     """Answers questions in plain language from a SQL database, and watches itself doing it."""
 
 
+def told(error: SqlSynthesizerError) -> str:
+    """What a person at the terminal reads about an error."""
+    suggestions = error.suggestions if isinstance(error, Declined) else ()
+    return "\n  ".join([f"{error.message}\n{error.hint}" + "\nYou could ask:" * bool(suggestions), *suggestions])
+
+
 def main(**kwargs: Any) -> None:
-    """Runs the command line; a known error is told in two lines and ends with status 2."""
+    """Runs the command line; a known error is told and ends with status 2."""
     # Nearly all that a command makes is code it has loaded, which stays: garbage is looked for rarely.
     gc.set_threshold(100_000)
     try:
         group.main(prog_name="sql-synthesizer", standalone_mode=True, **kwargs)
     except SqlSynthesizerError as error:
-        click.echo(f"Error: {error.message}\n{error.hint}", err=True)
+        click.echo(f"Error: {told(error)}", err=True)
         sys.exit(2)

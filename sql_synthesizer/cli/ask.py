@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
+from sql_synthesizer.cli import told
 from sql_synthesizer.cli.session import recorded, session
-from sql_synthesizer.errors import Declined, QuestionEmpty, SqlSynthesizerError
+from sql_synthesizer.errors import QuestionEmpty, SqlSynthesizerError
 from sql_synthesizer.model import Answer, Question
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def command(
             try:
                 _ask(rooms, line, name, **options)
             except SqlSynthesizerError as error:
-                _tell(error)
+                click.echo(told(error), err=True)
 
 
 def _line() -> str:
@@ -90,9 +91,3 @@ def _table(answer: Answer) -> None:
 
 def _cell(value: object) -> str:
     return "NULL" if value is None else str(value).replace("\n", "⏎")
-
-
-def _tell(error: SqlSynthesizerError) -> None:
-    click.echo(f"{error.message}\n{error.hint}", err=True)
-    if isinstance(error, Declined) and error.suggestions:
-        click.echo("You could ask:\n" + "\n".join(f"  {suggestion}" for suggestion in error.suggestions), err=True)

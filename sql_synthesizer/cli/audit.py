@@ -13,6 +13,17 @@ from sql_synthesizer.audit import search as search_records
 from sql_synthesizer.cli.session import recorded, session
 
 
+class _Moment(click.ParamType[datetime]):
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"'{value}' is not an ISO 8601 moment such as 2030-01-31 or 2030-01-31T12:00:00Z.", param, ctx)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 @click.group("audit")
 def command() -> None:
     """Search the audit record; each search leaves a record itself."""
@@ -23,13 +34,11 @@ def command() -> None:
 @click.option("--actor", help="Key id, 'local' or 'cli:USER'.")
 @click.option("--trace", "trace_id", help="Trace id of a reply or a log line.")
 @click.option("--question", "question_id", help="Question id of a reply.")
-@click.option("--since", type=click.DateTime(), help="Not before this moment, in UTC.")
-@click.option("--until", type=click.DateTime(), help="Before this moment, in UTC.")
+@click.option("--since", type=_Moment(), help="Not before this moment (ISO 8601; UTC unless it says otherwise).")
+@click.option("--until", type=_Moment(), help="Before this moment.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
-def search(since: datetime | None, until: datetime | None, **wanted: Any) -> None:
+def search(**wanted: Any) -> None:
     """Print the newest matching records, oldest first, as JSON lines."""
-    wanted["since"] = since and since.replace(tzinfo=UTC)
-    wanted["until"] = until and until.replace(tzinfo=UTC)
     asked = {name: str(value) for name, value in wanted.items() if value is not None}
     with session() as rooms:
         with recorded(rooms):

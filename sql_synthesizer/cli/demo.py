@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from sql_synthesizer.demo import create_demo, load_demo
+from sql_synthesizer.errors import ConfigurationError
 
 
 @click.group("demo")
@@ -18,6 +19,8 @@ def command() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def create(file: Path) -> None:
     """Write the demo shop as a SQLite database to FILE."""
+    if file.exists():
+        raise ConfigurationError(f"{file} exists already.", hint="Choose another name, or remove it first.")
     create_demo(file)
     click.echo(f"sqlite:///{file.resolve()}")
 

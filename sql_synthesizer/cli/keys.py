@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
+
 import click
 
 from sql_synthesizer.cli.session import recorded, session
-from sql_synthesizer.model import Role
+from sql_synthesizer.model import ApiKey, Role
 
 
 @click.group("keys")
@@ -25,11 +28,17 @@ def create(label: str, role: str, days: int | None) -> None:
 
 @command.command(name="list")
 def list_() -> None:
-    """List the keys, without their secrets."""
+    """List the keys without their secrets: id, role, state, day (UTC) of expiry, label."""
     with session() as rooms, recorded(rooms):
         for key in rooms.store.list_keys():
-            state = "revoked" if key.revoked_at else "active"
-            click.echo(f"{key.id}  {key.role:<8}  {state:<7}  {key.label}")
+            ends = datetime.fromtimestamp(key.expires_at, UTC).date().isoformat() if key.expires_at else "never"
+            click.echo(f"{key.id}  {key.role:<8}  {_state(key):<7}  {ends:<10}  {key.label}")
+
+
+def _state(key: ApiKey) -> str:
+    if key.revoked_at:
+        return "revoked"
+    return "expired" if key.expires_at and key.expires_at <= time.time() else "active"
 
 
 @command.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import http.client
+import json
 import os
 import signal
 import socket
@@ -20,12 +21,17 @@ import click
 
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.monitoring import shared
-from sql_synthesizer.settings import Settings, child_environment, load
+from sql_synthesizer.settings import Settings, address, child_environment, load, unknown_variables
 
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 RESTARTS = 5
 """Restarts of a process within RESTART_WINDOW seconds after which the supervisor gives up."""
 RESTART_WINDOW = 60.0
 READY_WITHIN = 60.0
+TELL_AFTER = 10.0
+"""Seconds of waiting for readiness after which the supervisor says what is missing."""
+APP_LOAD_ERROR = 4
+"""Gunicorn's exit status when the application cannot be built, which another try would not change."""
 
 
 class _Child:
@@ -48,7 +54,7 @@ class _Child:
             return True
         now = time.monotonic()
         self._deaths = [death for death in self._deaths if now - death < RESTART_WINDOW] + [now]
-        if len(self._deaths) > RESTARTS or self.process.returncode == os.EX_CONFIG:
+        if len(self._deaths) > RESTARTS or self.process.returncode == APP_LOAD_ERROR:
             return False
         click.echo(f"{self.name} ended with {self.process.returncode}; starting it again", err=True)
         import_module("sql_synthesizer.monitoring.multiprocess").mark_dead(self.process.pid, self._metrics_dir)
@@ -80,6 +86,8 @@ class _Stop(Exception):
 def command(**overrides: Any) -> None:
     """Serve the application and its metrics until SIGTERM."""
     settings = load(**overrides)
+    for name, closest in unknown_variables().items():
+        click.echo(f"Warning: {name} is not a setting" + (f"; did you mean {closest}?" if closest else "."), err=True)
     lock = _locked(settings)
     for port, host, name in _ports(settings):
         _check_port(host, port, name)
@@ -93,64 +101,84 @@ def command(**overrides: Any) -> None:
 
 
 def _supervise(settings: Settings, environment: dict[str, str]) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _raise_stop)
     web = ["gunicorn", "-c", "python:sql_synthesizer.server", "sql_synthesizer.server:application()"]
-    children = [_Child("the web server", web, environment, settings.metrics_dir)]
-    if settings.metrics_enabled:
-        exporter = ["sql_synthesizer.monitoring.exposition"]
-        children.append(_Child("the exporter", exporter, environment, settings.metrics_dir))
-    status = 0
+    exporter = ["sql_synthesizer.monitoring.exposition"]
+    children: list[_Child] = []
+    failed = False
     try:
+        _on_signals(_raise_stop)
+        children.append(_Child("the web server", web, environment, settings.metrics_dir))
+        if settings.metrics_enabled:
+            children.append(_Child("the exporter", exporter, environment, settings.metrics_dir))
         if _await_ready(settings, lambda: all(child.keep() for child in children)):
             _announce(settings)
         while all(child.keep() for child in children):
             time.sleep(0.5)
-        status = 1
+        failed = True
     except _Stop:
         settings.drain_file.touch()
         time.sleep(settings.drain_seconds)
-    for child in children:
-        child.stop(settings.deadline + 10)
-    settings.drain_file.unlink(missing_ok=True)
-    if status:
-        raise ConfigurationError("A process of the service keeps ending.", hint="Its last lines above say why.")
+    finally:
+        _go_deaf()
+        for child in children:
+            child.stop(settings.deadline + 10)
+        settings.drain_file.unlink(missing_ok=True)
+    if failed:
+        raise ConfigurationError("A process of the service cannot run.", hint="Its last lines above say why.")
+
+
+def _on_signals(handler: Callable[[int, FrameType | None], None]) -> None:
+    for number in STOPPING:
+        signal.signal(number, handler)
 
 
 def _raise_stop(_number: int, _frame: FrameType | None) -> None:
+    _go_deaf()
     raise _Stop
+
+
+def _go_deaf() -> None:
+    """No signal disturbs a stop: one on its way is passed over, later ones wait until the process has ended."""
+    _on_signals(lambda _number, _frame: None)
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
 
 
 def _await_ready(settings: Settings, alive: Callable[[], bool]) -> bool:
     """Whether the service became ready; returns at once when a process cannot be kept running."""
-    until = time.monotonic() + READY_WITHIN
-    while time.monotonic() < until and alive():
-        if _ready(settings):
+    begun, told = time.monotonic(), False
+    while (waited := time.monotonic() - begun) < READY_WITHIN and alive():
+        if (missing := _missing(settings)) is None:
             return True
+        if waited > TELL_AFTER and not told:
+            click.echo(f"Not ready yet: {missing}", err=True)
+            told = True
         time.sleep(0.05)
     return False
 
 
-def _ready(settings: Settings) -> bool:
+def _missing(settings: Settings) -> str | None:
+    """Why the service is not ready; None when it is."""
     host = "127.0.0.1" if settings.host in ("", "0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
     connection = http.client.HTTPConnection(host, settings.port, timeout=2)
     try:
         connection.request("GET", "/health/ready")
-        return connection.getresponse().status == http.client.OK
-    except OSError:
-        return False
+        reply = connection.getresponse()
+        body = reply.read()
+        return None if reply.status == http.client.OK else ", ".join(json.loads(body)["reasons"])
+    except (OSError, http.client.HTTPException, ValueError, LookupError):
+        return "the application does not answer"
     finally:
         connection.close()
 
 
 def _announce(settings: Settings) -> None:
-    app = f"http://{settings.host}:{settings.port}"
+    app = f"http://{address(settings.host, settings.port)}"
     click.echo(
         f"\n  Ask        {app}\n"
         f"  API        {app}/openapi\n"
         f"  Health     {app}/health\n"
         + (
-            f"  Metrics    http://{settings.metrics_host}:{settings.metrics_port}/metrics\n"
+            f"  Metrics    http://{address(settings.metrics_host, settings.metrics_port)}/metrics\n"
             if settings.metrics_enabled
             else ""
         )
@@ -176,14 +204,20 @@ def _check_port(host: str, port: int, setting: str) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise ConfigurationError(
-                f"The service cannot listen on {host}:{port}: {error.strerror}.",
+                f"The service cannot listen on {address(host, port)}: {error.strerror}.",
                 hint=f"Stop the program that uses the port, or choose another with {setting}.",
             ) from None
 
 
 def _locked(settings: Settings) -> TextIO:
-    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = (settings.state_dir / "serve.lock").open("w")
+    try:
+        settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = (settings.state_dir / "serve.lock").open("w")
+    except OSError as error:
+        raise ConfigurationError(
+            f"The state directory {settings.state_dir} cannot be used: {error.strerror}.",
+            hint="Make it writable, or choose another directory with SQL_SYNTHESIZER_STATE_DIR.",
+        ) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -20,7 +21,8 @@ def command() -> None:
 def backup(file: Path) -> None:
     """Write a consistent copy to FILE while the service runs."""
     settings = load()
-    Store(_url(), settings.state_dir).backup(file)
+    with closing(Store(_url(), settings.state_dir)) as store:
+        store.backup(file)
     click.echo(f"written to {file}")
 
 

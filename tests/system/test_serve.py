@@ -148,6 +148,34 @@ def serve_once(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"DATABASE_URL": "nonsense"},
+        {"DATABASE_URL": "sqlite:////nowhere/at/all.sqlite"},
+        {"SQL_SYNTHESIZER_CACHE": "redis"},
+    ],
+)
+def test_a_wrong_configuration_is_tried_once(tmp_path: Path, wrong: dict[str, str]) -> None:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("SQL_SYNTHESIZER_", "REDIS_"))}
+    done = serve_once(Service(tmp_path / "state", clean | wrong).environment)
+    assert done.returncode == 2
+    assert done.stderr.count("Error: ") == 2, "the worker's own message, and the supervisor's"
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "starting it again" not in done.stderr
+
+
+def test_a_second_signal_does_not_disturb_a_stop(tmp_path: Path) -> None:
+    with service(tmp_path) as served:
+        children = psutil.Process(served.process.pid).children(recursive=True)
+        served.process.send_signal(signal.SIGTERM)
+        while served.process.poll() is None:
+            served.process.send_signal(signal.SIGINT)
+        assert served.process.returncode == 0
+        assert not any(child.is_running() for child in children)
+        assert "Traceback" not in served.out.read_text()
+
+
 def test_elsewhere_than_loopback_keys_are_required(tmp_path: Path) -> None:
     with service(tmp_path, SQL_SYNTHESIZER_HOST="0.0.0.0") as served:
         assert served.ask(QUESTION).status == 401

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sql_synthesizer.model import Column, Kind, Schema, Table
 from sql_synthesizer.synthesizer.rules.draft import Condition, Draft, NotUnderstood
-from sql_synthesizer.synthesizer.rules.joins import JoinGraph
+from sql_synthesizer.synthesizer.rules.joins import JoinGraph, fans_out
 from sql_synthesizer.synthesizer.rules.linking import Item
 from sql_synthesizer.synthesizer.rules.names import EXACT, SHORTENED, Hit, keys, labels
 from sql_synthesizer.synthesizer.rules.query import Ref
@@ -155,9 +155,13 @@ class Binder:
         raise NotUnderstood(values[0].text)
 
     def dated(self, condition: Condition) -> Ref:
-        """The one column of the entity, or of a mentioned table, that holds dates; else the one that holds years."""
+        """The one column that holds dates, or else years: of the entity, or of rows of it named before the date."""
         text = condition.values[0].text if condition.values else "date"
-        for tables in ([self.entity], self.mentioned[1:]):
+        near = self.table(condition.near) if condition.near else self.entity
+        belonging = near != self.entity and near.name in fans_out(
+            self.graph.connect(self.entity, [near]), self.entity.name
+        )
+        for tables in ([near],) if belonging else ([self.entity], self.mentioned[1:]):
             dates = [Ref(t, c) for t in tables for c in t.columns if c.kind in DATED]
             years = [
                 Ref(t, c) for t in tables for c in t.columns if c.kind not in DATED and "year" in split_name(c.name)

@@ -91,6 +91,8 @@ class ConditionReader(Cursor):
         if self.draft.absent:
             raise NotUnderstood(subject.text if subject else condition.values[0].text)
         condition.owner = self.draft.tables[-1] if self.draft.tables else None
+        before = reversed(self.items[: self.at])
+        condition.near = next((item for item in before if item.kind == "name" and item.is_table), None)
         condition.alternative, self._alternative = self._alternative, False
         self._joined_by_and = False
         self.draft.conditions.append(condition)

@@ -24,7 +24,7 @@ class Mention:
 
 @dataclass(slots=True)
 class Condition:
-    """A narrowing; ``subject`` is the column's item where the question names one."""
+    """A narrowing; ``subject`` is the column's item where the question names one, ``near`` the last table before it."""
 
     subject: Item | None
     operator: str
@@ -34,6 +34,7 @@ class Condition:
     joined_by_and: bool = False
     alternative: bool = False
     owner: Item | None = None
+    near: Item | None = None
 
 
 @dataclass(slots=True)

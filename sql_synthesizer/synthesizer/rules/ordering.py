@@ -65,10 +65,13 @@ class OrderReader(ConditionReader):
         first = len(self.draft.orders)
         while (mention := self._key()) is not None:
             self.draft.orders.append(Sorting(mention, descending))
+            after = self.at
             self._skip_fillers()
             if (direction := self.take("direction", "alphabetical")) and direction.op is not None:
                 for order in self.draft.orders[first:]:
                     order.descending = direction.op.argument == "desc"
+            elif self.peek(0) is not None and not self.at_op("and"):
+                self.at = after
             following = self.peek(1)
             if not (self.at_op("and") and following is not None and following.kind == "name"):
                 break

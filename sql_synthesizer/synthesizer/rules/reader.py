@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from sql_synthesizer.synthesizer.rules.binding import DATED
 from sql_synthesizer.synthesizer.rules.draft import Draft, Having, Mention, NotUnderstood
 from sql_synthesizer.synthesizer.rules.linking import Item
 from sql_synthesizer.synthesizer.rules.names import EXACT
@@ -185,6 +186,8 @@ class Reader(OrderReader):
                 return False
             self.at += 1
             return self._group_keys()
+        if following.is_table and self.draft.orders and self.draft.limit is not None:
+            raise NotUnderstood(f"by {following.text}")
         if following.kind == "name" and any(o.mention.adjective for o in self.draft.orders):
             return self._dimension()
         return False
@@ -194,6 +197,9 @@ class Reader(OrderReader):
         self.at += 1
         key = self._key()
         if key is None:
+            raise NotUnderstood("by")
+        dated = key.item is not None and any(hit.column and hit.column.kind in DATED for hit in key.item.hits)
+        if dated and self.draft.orders[-1].mention.adjective != "late":
             raise NotUnderstood("by")
         self.draft.orders[-1].mention = key
         return True

@@ -45,7 +45,10 @@ class _Resolver:
     def _regroup(self) -> None:
         """``the name of each T`` asks for every T: it groups nothing where nothing is aggregated."""
         draft = self._draft
-        aggregated = any(m.aggregate for m in draft.select) or any(o.mention.aggregate for o in draft.orders)
+        shown = any(m.aggregate for m in draft.select)
+        if draft.limit is not None and (draft.groups or draft.bucket) and not shown:
+            raise NotUnderstood("the first few of each group")
+        aggregated = shown or any(o.mention.aggregate for o in draft.orders)
         if draft.groups and not aggregated and not draft.having:
             if draft.bucket or not all(is_table(item) for item in draft.groups):
                 raise NotUnderstood("each")
@@ -190,6 +193,7 @@ class _Resolver:
             ref = self._bucketed()
             query.groups.append(Term(ref, bucket=draft.bucket))
             shown.append(query.groups[-1])
+            query.orders = query.orders or [Order(query.groups[-1])]
         if not query.groups and (ranked or query.having):
             self._group_by_subject(plain)
         if plain and self._aggregated() and not query.groups:
@@ -271,6 +275,7 @@ class _Resolver:
         needed = {table.name: table for term in terms for table in term.tables()}
         needed |= {table.name: table for item in self._draft.tables if (table := self._binder.table(item))}
         query.links = self._graph.connect(query.root, needed.values())
+        self._check_dates()
         aggregates = [term for term in terms if term.aggregate]
         for term in aggregates:
             self._check_count(term)
@@ -280,6 +285,18 @@ class _Resolver:
             if repeated and self._sorted_unseen():
                 raise NotUnderstood("which of several rows to sort by")
             query.distinct |= repeated
+
+    def _check_dates(self) -> None:
+        """A date that names no column could also be that of rows which belong to the entity: customers, orders."""
+        query, draft = self._query, self._draft
+        unnamed = [f.term for f, c in zip(query.filters, draft.conditions, strict=True) if c.subject is None]
+        unnamed += [term for term in query.groups if term.bucket]
+        own = [term.ref for term in unnamed if term.ref and term.ref.table == query.root]
+        dated = [ref for ref in own if ref.column.kind in DATED]
+        many = fans_out(query.links, query.root.name) | {link.child.name for link in query.absent}
+        tables = {table.name: table for link in [*query.links, *query.absent] for table in (link.child, link.parent)}
+        if dated and any(column.kind in DATED for name in many for column in tables[name].columns):
+            raise Ambiguous(f"the date: {dated[0]} or one of {' or '.join(sorted(many))}")
 
     def _aggregated(self) -> bool:
         return any(term.aggregate for term in self._query.select)
