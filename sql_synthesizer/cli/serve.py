@@ -24,6 +24,8 @@ from sql_synthesizer.monitoring import shared
 from sql_synthesizer.settings import Settings, address, child_environment, load, unknown_variables
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
+POLL = 0.2
+"""Seconds between two looks at the children and at whether a signal came."""
 RESTARTS = 5
 """Restarts of a process within RESTART_WINDOW seconds after which the supervisor gives up."""
 RESTART_WINDOW = 60.0
@@ -73,10 +75,6 @@ class _Child:
             self.process.wait()
 
 
-class _Stop(Exception):
-    """SIGTERM or SIGINT came."""
-
-
 @click.command("serve")
 @click.option("--database", "database_url", metavar="URL", help="SQLAlchemy URL of the database to ask.")
 @click.option("--host", help="Address of the application.")
@@ -100,47 +98,50 @@ def command(**overrides: Any) -> None:
     lock.close()
 
 
+class _Signals:
+    """Notes that SIGTERM or SIGINT came; however many more come, the stop goes on."""
+
+    def __init__(self) -> None:
+        self.came = False
+        for number in STOPPING:
+            signal.signal(number, self._note)
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        self.came = True
+
+    @staticmethod
+    def hold() -> None:
+        """Leaves signals that still come to the end of the process, which no longer has a handler for them."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+
+
 def _supervise(settings: Settings, environment: dict[str, str]) -> None:
+    signals = _Signals()
     web = ["gunicorn", "-c", "python:sql_synthesizer.server", "sql_synthesizer.server:application()"]
     exporter = ["sql_synthesizer.monitoring.exposition"]
     children: list[_Child] = []
-    failed = False
+
+    def running() -> bool:
+        return not signals.came and all(child.keep() for child in children)
+
     try:
-        _on_signals(_raise_stop)
         children.append(_Child("the web server", web, environment, settings.metrics_dir))
         if settings.metrics_enabled:
             children.append(_Child("the exporter", exporter, environment, settings.metrics_dir))
-        if _await_ready(settings, lambda: all(child.keep() for child in children)):
+        if _await_ready(settings, running):
             _announce(settings)
-        while all(child.keep() for child in children):
-            time.sleep(0.5)
-        failed = True
-    except _Stop:
-        settings.drain_file.touch()
-        time.sleep(settings.drain_seconds)
+        while running():
+            time.sleep(POLL)
+        if signals.came:
+            settings.drain_file.touch()
+            time.sleep(settings.drain_seconds)
     finally:
-        _go_deaf()
         for child in children:
             child.stop(settings.deadline + 10)
         settings.drain_file.unlink(missing_ok=True)
-    if failed:
+        signals.hold()
+    if not signals.came:
         raise ConfigurationError("A process of the service cannot run.", hint="Its last lines above say why.")
-
-
-def _on_signals(handler: Callable[[int, FrameType | None], None]) -> None:
-    for number in STOPPING:
-        signal.signal(number, handler)
-
-
-def _raise_stop(_number: int, _frame: FrameType | None) -> None:
-    _go_deaf()
-    raise _Stop
-
-
-def _go_deaf() -> None:
-    """No signal disturbs a stop: one on its way is passed over, later ones wait until the process has ended."""
-    _on_signals(lambda _number, _frame: None)
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
 
 
 def _await_ready(settings: Settings, alive: Callable[[], bool]) -> bool:
