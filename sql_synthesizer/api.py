@@ -157,8 +157,7 @@ def register(app: OpenAPI, rooms: Rooms) -> None:
 
     @app.get("/api/history", tags=[reading], summary="Your latest questions", **common)
     def history(query: HistoryQuery) -> dict[str, Any]:
-        rooms.telemetry.fold()
-        rooms.history.flush(HISTORY_WAIT)
+        _catch_up(rooms)
         return {"items": rooms.store.history(g.caller.identity, query.limit)}
 
     @app.post("/api/feedback", tags=[asking], summary="Say whether an answer was right", **common)
@@ -210,9 +209,14 @@ def _page_path(question_id: str, page: int, size: int) -> str:
     return f"/api/results/{question_id}?page={page}&page_size={size}"
 
 
-def _history_row(rooms: Rooms, question_id: str, caller: Caller) -> dict[str, Any]:
+def _catch_up(rooms: Rooms) -> None:
+    """Brings the questions that were just answered into the history."""
     rooms.telemetry.fold()
     rooms.history.flush(HISTORY_WAIT)
+
+
+def _history_row(rooms: Rooms, question_id: str, caller: Caller) -> dict[str, Any]:
+    _catch_up(rooms)
     row = rooms.store.find_question(question_id)
     if row is None or row["identity"] != caller.identity:
         raise NotFound("None of your questions has this id.", hint="GET /api/history lists your questions.")

@@ -112,7 +112,6 @@ class Service:
         self._statement_guard = statement_guard
         self._synthesizers = tuple(synthesizers)
         self._cache = cache
-        self._slots = slots
         self._free = threading.BoundedSemaphore(slots)
         self._counting = threading.Lock()
         self._running = 0

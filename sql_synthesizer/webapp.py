@@ -40,10 +40,12 @@ log = logging.getLogger(__name__)
 
 UNMATCHED = "unmatched"
 """Route label of a request for an address that does not exist."""
-POLICY = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'"
+POLICY = (
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
 DOCUMENT_POLICY = POLICY + "; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
 """The browsable OpenAPI document starts itself with an inline script; it shows nothing but that document."""
-FRAMES = "; frame-ancestors 'none'"
 SECURITY_HEADERS = [
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
@@ -128,10 +130,10 @@ def create_app(settings: Settings | None = None, rooms: Rooms | None = None) -> 
 
 def _secured(application: WSGIApplication) -> WSGIApplication:
     """Adds the security headers to every response, also to those that no hook has seen."""
+    page, document = ([("Content-Security-Policy", policy), *SECURITY_HEADERS] for policy in (POLICY, DOCUMENT_POLICY))
 
     def secured(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        policy = DOCUMENT_POLICY if environ.get("PATH_INFO", "").startswith("/openapi") else POLICY
-        security = [("Content-Security-Policy", policy + FRAMES), *SECURITY_HEADERS]
+        security = document if environ.get("PATH_INFO", "").startswith("/openapi") else page
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
             return start_response(status, headers + security, exc_info)
