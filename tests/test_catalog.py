@@ -36,7 +36,6 @@ def test_names_follow_the_conventions(metric: Metric):
     assert re.fullmatch(r"[a-z][a-z_]*[a-z]", metric.name)
     assert metric.name.endswith("_total") == (metric.kind == "counter")
     assert metric.help
-    assert metric.watched
     if metric.unit:
         assert metric.name.removesuffix("_total").endswith("_" + metric.unit)
 

@@ -18,6 +18,8 @@ VERBS = {
     "keys": ("keys", "Create, list and revoke API keys."),
     "audit": ("audit", "Search the audit record."),
     "store": ("store", "Back up and restore the service's own state."),
+    "mixin": ("mixin", "Build and check alert rules, dashboards and reference pages."),
+    "inbox": ("inbox", "Catch notifications on this machine and show them on a page."),
     "demo": ("demo", "Make the demo database, also in a database of yours."),
 }
 

@@ -1,7 +1,7 @@
-"""Every metric, once: name, kind, labels, what feeds it, and who watches it.
+"""Every metric, once: name, kind, labels and what feeds it.
 
 Client objects, pre-created series, the series budget, alert rules, dashboards, docs and tests are built from
-these rows or checked against them.
+these rows or checked against them. Who watches a metric is read off the alerts and panels that use it.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def _label(vocabulary: Vocabulary, key: str | None = None, name: str | None = No
     return Label(name or vocabulary.name, vocabulary, key or vocabulary.name)
 
 
-def _gauge(name: str, help: str, source: ReadingType | None, watched: str, **options: Any) -> Metric:
-    return Metric(name, "gauge", help, (Feed(source, "level"),), watched, **options)
+def _gauge(name: str, help: str, source: ReadingType | None, **options: Any) -> Metric:
+    return Metric(name, "gauge", help, (Feed(source, "level"),), **options)
 
 
 def _allowed_cache(labels: Combination) -> bool:
@@ -53,7 +53,6 @@ METRICS: tuple[Metric, ...] = (
         "histogram",
         "Time spent processing SQL queries",
         tuple(Feed(source, "seconds") for source in _QUERY_SOURCES),
-        "HighQueryLatency",
         unit="seconds",
         labels=_QUERY_LABELS,
         buckets=QUERY_BUCKETS,
@@ -63,14 +62,12 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         "Total number of SQL queries processed",
         tuple(Feed(source) for source in _QUERY_SOURCES),
-        "HighErrorRate",
         labels=_QUERY_LABELS,
     ),
     _gauge(
         "active_connections",
         "Number of active database connections",
         events.POOL_IN_USE,
-        "SqlSynthesizerConnectionPoolSaturated",
         labels=_DATABASE,
     ),
     Metric(
@@ -78,7 +75,6 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         "Total cache operations",
         (Feed(events.CACHE_ACCESS),),
-        "SqlSynthesizerCacheErrors",
         labels=(_label(events.CACHE_OPERATION), _label(events.CACHE_TYPE), _label(events.HIT_MISS)),
         allowed=_allowed_cache,
     ),
@@ -87,7 +83,6 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         "Security events detected",
         tuple(Feed(event) for event in events.SECURITY_EVENTS.values()),
-        "SQLInjectionAttempts",
         labels=(_label(EVENT_TYPE, "@event"), _label(events.SEVERITY, "@severity")),
         allowed=lambda labels: events.SECURITY_EVENTS[labels["event_type"]].severity == labels["severity"],
     ),
@@ -95,7 +90,6 @@ METRICS: tuple[Metric, ...] = (
         "memory_usage_bytes",
         "Resident memory of the service's processes in bytes",
         None,
-        "HighMemoryUsage",
         unit="bytes",
         mode="livemostrecent",
         exporter=True,
@@ -104,7 +98,6 @@ METRICS: tuple[Metric, ...] = (
         "cpu_usage_percent",
         "CPU used by the service's processes, in percent of what they may use (0 to 100)",
         None,
-        "HighCPUUsage",
         unit="percent",
         mode="livemostrecent",
         exporter=True,
@@ -115,7 +108,6 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         "Questions by how they ended and where the statement came from",
         (Feed(events.QUESTION),),
-        "overview: outcomes",
         labels=(_label(events.OUTCOME, "@outcome"), _label(events.REASON, "@reason"), _label(events.SOURCE)),
         allowed=lambda labels: OUTCOME_BY_REASON[labels["reason"]] == labels["outcome"],
     ),
@@ -124,34 +116,31 @@ METRICS: tuple[Metric, ...] = (
         "histogram",
         "Time spent in each stage of a question",
         (Feed(events.STAGE_OPERATION, "seconds"), Feed(events.CACHE_ACCESS, "seconds", {"stage": "cache"})),
-        "performance: stages",
         unit="seconds",
         labels=(_label(events.STAGE),),
         buckets=STAGE_BUCKETS,
     ),
-    _gauge("questions_running", "Questions being worked on", events.QUESTIONS_RUNNING, "overview: saturation"),
-    _gauge("questions_limit", "Questions that may run at once", events.QUESTIONS_LIMIT, "overview: saturation"),
+    _gauge("questions_running", "Questions being worked on", events.QUESTIONS_RUNNING),
+    _gauge("questions_limit", "Questions that may run at once", events.QUESTIONS_LIMIT),
     Metric(
         "fallbacks_total",
         "counter",
         "Questions that went to the rules engine because the model failed",
         (Feed(events.FALLBACK),),
-        "dependencies: model",
         labels=(_label(events.REASON),),
+        allowed=lambda labels: labels["reason"] in ("model_unavailable", "model_invalid"),
     ),
     Metric(
         "coalesced_questions_total",
         "counter",
         "Questions that waited for an equal one instead of being worked on twice",
         (Feed(events.COALESCED),),
-        "dependencies: cache",
     ),
     Metric(
         "feedback_total",
         "counter",
         "Ratings given by analysts",
         (Feed(events.FEEDBACK),),
-        "business: feedback",
         labels=(_label(events.RATING),),
     ),
     # HTTP
@@ -160,7 +149,6 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         "HTTP requests answered",
         (Feed(events.HTTP_REQUEST),),
-        "overview: requests",
         labels=(_label(events.METHOD), _label(events.ROUTE), _label(events.STATUS)),
         allowed=lambda labels: labels["method"] in events.ROUTE_METHODS.get(labels["route"], ()),
     ),
@@ -169,7 +157,6 @@ METRICS: tuple[Metric, ...] = (
         "histogram",
         "Time to answer an HTTP request",
         (Feed(events.HTTP_REQUEST, "seconds"),),
-        "overview: requests",
         unit="seconds",
         labels=(_label(events.ROUTE),),
         buckets=QUERY_BUCKETS,
@@ -179,7 +166,6 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         "HTTP requests that ended in an error, by reason",
         (Feed(events.HTTP_REQUEST, "errors"),),
-        "overview: errors",
         labels=(_label(events.REASON, "@reason"),),
         allowed=lambda labels: labels["reason"] != "ok",
     ),
@@ -188,7 +174,6 @@ METRICS: tuple[Metric, ...] = (
         "dependency_up",
         "1 when the last health check of the dependency succeeded, else 0",
         events.DEPENDENCY_UP,
-        "SqlSynthesizerDependencyDown",
         labels=(_label(events.DEPENDENCY),),
         mode="livemin",
     ),
@@ -196,7 +181,6 @@ METRICS: tuple[Metric, ...] = (
         "connection_pool_limit",
         "Connections that may be in use at once",
         events.POOL_LIMIT,
-        "SqlSynthesizerConnectionPoolExhausted",
         labels=_DATABASE,
     ),
     Metric(
@@ -204,7 +188,6 @@ METRICS: tuple[Metric, ...] = (
         "histogram",
         "Time spent waiting for a database connection",
         (Feed(events.CONNECTION_WAIT, "seconds"),),
-        "dependencies: pool",
         unit="seconds",
         labels=_DATABASE,
         buckets=STAGE_BUCKETS,
@@ -214,14 +197,12 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         "Times that no database connection came free in time",
         (Feed(events.CONNECTION_WAIT, "timed_out"),),
-        "dependencies: pool",
         labels=_DATABASE,
     ),
     _gauge(
         "cache_entries",
         "Answers held by the memory cache",
         events.CACHE_ENTRIES,
-        "dependencies: cache",
         labels=(_label(events.CACHE_TYPE),),
     ),
     Metric(
@@ -229,7 +210,6 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         "Calls of the language model",
         (Feed(events.LLM_REQUEST),),
-        "SqlSynthesizerLLMFailures",
         labels=(*_LLM_LABELS, _label(events.LLM_OUTCOME)),
     ),
     Metric(
@@ -237,7 +217,6 @@ METRICS: tuple[Metric, ...] = (
         "histogram",
         "Time that a call of the language model took",
         (Feed(events.LLM_REQUEST, "seconds"),),
-        "dependencies: model",
         unit="seconds",
         labels=_LLM_LABELS,
         buckets=LLM_BUCKETS,
@@ -250,7 +229,6 @@ METRICS: tuple[Metric, ...] = (
             Feed(events.LLM_REQUEST, "input_tokens", {"direction": "input"}),
             Feed(events.LLM_REQUEST, "output_tokens", {"direction": "output"}),
         ),
-        "dependencies: model",
         labels=(*_LLM_LABELS, _label(events.TOKEN_DIRECTION)),
     ),
     Metric(
@@ -258,7 +236,6 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         "US dollars spent on the language model, at the configured prices",
         (Feed(events.LLM_REQUEST, "cost_usd"),),
-        "SqlSynthesizerLLMSpend",
         labels=_LLM_LABELS,
     ),
     Metric(
@@ -266,7 +243,6 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         "Calls of the language model whose cost is unknown because no price is configured",
         (Feed(events.LLM_REQUEST, "unpriced"),),
-        "dependencies: model",
         labels=_LLM_LABELS,
     ),
     Metric(
@@ -274,7 +250,6 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         "Bytes of prompt that left for the language model",
         (Feed(events.LLM_REQUEST, "sent_bytes"),),
-        "security: what leaves",
         unit="bytes",
         labels=_LLM_LABELS,
     ),
@@ -284,7 +259,6 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         "Audit records made durable",
         (Feed(events.AUDIT_RECORDED),),
-        "security: audit",
         labels=(_label(events.SINK),),
     ),
     Metric(
@@ -292,7 +266,6 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         "Failed writes of the audit record",
         (Feed(events.AUDIT_FAILURE),),
-        "SqlSynthesizerAuditWriteFailures",
         labels=(_label(events.SINK),),
     ),
     Metric(
@@ -300,7 +273,6 @@ METRICS: tuple[Metric, ...] = (
         "histogram",
         "Time that a request waited for its audit records to be durable",
         (Feed(events.AUDIT_SETTLE, "seconds"),),
-        "security: audit",
         unit="seconds",
         buckets=SYNC_BUCKETS,
     ),
@@ -308,7 +280,6 @@ METRICS: tuple[Metric, ...] = (
         "audit_free_bytes",
         "Free space of the audit volume",
         events.AUDIT_FREE_BYTES,
-        "SqlSynthesizerAuditVolumeFilling",
         unit="bytes",
         mode="livemin",
     ),
@@ -318,7 +289,6 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         "Facts dropped because the telemetry queue was full",
         (Feed(events.TELEMETRY_DROPPED),),
-        "SqlSynthesizerTelemetryDropping",
         labels=(Label("signal", events.SIGNAL, "signal"),),
     ),
     Metric(
@@ -326,7 +296,6 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         "Exceptions raised by a telemetry observer",
         (Feed(events.TELEMETRY_ERROR),),
-        "monitoring health: observers",
         labels=(Label("signal", events.SIGNAL, "signal"),),
     ),
     Metric(
@@ -334,13 +303,19 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         "Label values outside their vocabulary that were exported as 'other'",
         (Feed(events.LABEL_REFUSED),),
-        "monitoring health: labels",
+    ),
+    _gauge("telemetry_queue_length", "Facts that wait to be folded", events.TELEMETRY_QUEUE),
+    _gauge(
+        "last_fold_timestamp_seconds",
+        "When the process that is furthest behind last folded its facts, in Unix time",
+        events.LAST_FOLD,
+        unit="seconds",
+        mode="livemin",
     ),
     _gauge(
         "app_up",
         "1 when the application answered its last liveness check, else 0",
         None,
-        "SqlSynthesizerDown",
         mode="livemostrecent",
         exporter=True,
     ),
@@ -348,7 +323,6 @@ METRICS: tuple[Metric, ...] = (
         "worker_start_time_seconds",
         "When the youngest worker started, in Unix time",
         events.WORKER_START,
-        "SqlSynthesizerRestarting",
         unit="seconds",
         mode="livemax",
     ),
@@ -356,7 +330,6 @@ METRICS: tuple[Metric, ...] = (
         "build_info",
         "1, with the version as a label",
         None,
-        "overview: version",
         labels=(Label("version", events.VERSION, "version"),),
         mode="livemostrecent",
         exporter=True,

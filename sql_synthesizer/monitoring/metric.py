@@ -40,7 +40,7 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One row. ``watched`` names the panel or alert that looks at it, or says why nobody does.
+    """One row. ``unwatched`` says why no alert and no panel looks at it; one of them must where it is empty.
 
     ``mode`` is how processes are merged: counters and histograms are summed, gauges take one of the
     ``live`` modes. ``exporter`` rows are set by the metrics exporter, not by workers.
@@ -50,12 +50,12 @@ class Metric:
     kind: Literal["counter", "histogram", "gauge"]
     help: str
     feeds: tuple[Feed, ...]
-    watched: str
     unit: str = ""
     labels: tuple[Label, ...] = ()
     buckets: tuple[float, ...] = ()
     mode: Literal["livesum", "livemax", "livemin", "livemostrecent"] = "livesum"
     exporter: bool = False
+    unwatched: str = ""
     allowed: Callable[[Combination], bool] | None = None
 
     @property

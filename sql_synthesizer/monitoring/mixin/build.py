@@ -1,0 +1,61 @@
+"""Writes every generated file, and checks that those in the repository are equal, right and complete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from sql_synthesizer.monitoring.mixin import docs, rules
+from sql_synthesizer.monitoring.mixin.alert import Links
+from sql_synthesizer.monitoring.mixin.alerts import ALERTS
+from sql_synthesizer.monitoring.mixin.checks import dashboards as panels
+from sql_synthesizer.monitoring.mixin.checks import pages
+from sql_synthesizer.monitoring.mixin.checks import rules as checks
+from sql_synthesizer.monitoring.mixin.dashboards import DASHBOARDS
+from sql_synthesizer.monitoring.mixin.dashboards.draw import draw
+
+ROOT = Path(__file__).parents[3]
+
+
+def files(links: Links) -> dict[Path, str]:
+    """Every generated file, by its path in the repository."""
+    return {
+        **{Path("docs") / name: text for name, text in docs.pages().items()},
+        **{Path("monitoring/prometheus") / name: text for name, text in rules.files(links).items()},
+        Path("deploy/kubernetes/base/prometheus-rule.yaml"): rules.kubernetes(links),
+        **{Path(f"monitoring/grafana/dashboards/{page.key}.json"): draw(page) for page in DASHBOARDS},
+    }
+
+
+def build(root: Path, links: Links) -> list[Path]:
+    """Writes the generated files under ``root``; returns those that changed."""
+    changed = []
+    for path, text in files(links).items():
+        target = root / path
+        if not target.exists() or target.read_text(encoding="utf-8") != text:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
+            changed.append(path)
+    return changed
+
+
+def check(root: Path) -> Iterator[str]:
+    """Every fault of the files under ``root``, in words; nothing when all is right."""
+    for path, text in files(Links()).items():
+        if not (root / path).exists() or (root / path).read_text(encoding="utf-8") != text:
+            yield f"{path} is stale: run 'sql-synthesizer mixin build'"
+    prometheus, runbooks = root / "monitoring/prometheus", root / "runbooks"
+    recorded = rules.recorded()
+    yield from checks.rule_faults(prometheus)
+    yield from checks.bound_faults(ALERTS)
+    yield from checks.prometheus_faults(prometheus)
+    yield from checks.alertmanager_faults(root / "monitoring/alertmanager/config.yml")
+    drawn = sorted((root / "monitoring/grafana/dashboards").glob("*.json"))
+    for file in drawn:
+        yield from panels.page_faults(file, recorded)
+    yield from panels.alert_faults(ALERTS, DASHBOARDS)
+    looked = [rule["expr"] for group in checks.groups(prometheus) for rule in group["rules"]]
+    yield from panels.unwatched(looked + [file.read_text(encoding="utf-8") for file in drawn])
+    yield from pages.runbook_faults(runbooks, ALERTS, DASHBOARDS, recorded)
+    documents = [root / "README.md", *sorted((root / "docs").glob("*.md")), *sorted(runbooks.glob("*.md"))]
+    yield from pages.name_faults(documents, recorded)

@@ -1,0 +1,70 @@
+"""Runbooks and documents: each alert has its page, and what a page names exists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from sql_synthesizer.monitoring import catalog
+from sql_synthesizer.monitoring.mixin.alert import Alert
+from sql_synthesizer.monitoring.mixin.dashboards.panel import Dashboard
+from sql_synthesizer.monitoring.mixin.lint import KNOWN, Lint
+
+HEADINGS = (
+    "Meaning",
+    "How a user feels it",
+    "First look",
+    "Stop the bleeding",
+    "Find the cause",
+    "How it was tested",
+)
+INDEX = "README.md"
+
+
+def runbook_faults(
+    place: Path, alerts: tuple[Alert, ...], pages: tuple[Dashboard, ...], recorded: frozenset[str]
+) -> Iterator[str]:
+    """Alerts without a page, pages without an alert, and pages that are not as a reader expects them."""
+    titles = {page.key: page.title for page in pages}
+    panels = {alert.name: f"**{titles[alert.panel[0]]} › {alert.panel[1]}**" for alert in alerts}
+    files = {file.stem: file for file in place.glob("*.md") if file.name != INDEX}
+    yield from (f"alert {name}: there is no runbook {name}.md" for name in panels.keys() - files.keys())
+    yield from (f"runbook {name}: there is no such alert" for name in files.keys() - panels.keys())
+    index = (place / INDEX).read_text(encoding="utf-8") if (place / INDEX).exists() else ""
+    for name in sorted(panels.keys() & files.keys()):
+        text = files[name].read_text(encoding="utf-8")
+        if f"({name}.md)" not in index:
+            yield f"runbook {name}: the index does not list it"
+        yield from (f"runbook {name}: {fault}" for fault in _page(name, text, panels[name], recorded))
+
+
+def _page(name: str, text: str, panel: str, recorded: frozenset[str]) -> Iterator[str]:
+    if not text.startswith(f"# {name}\n"):
+        yield "it does not begin with its name"
+    if tuple(re.findall(r"^## (.+)$", text, re.MULTILINE)) != HEADINGS:
+        yield f"its headings are not: {', '.join(HEADINGS)}"
+    if panel not in " ".join(text.split()):
+        yield f"it does not name its panel {panel}"
+    queries = re.findall(r"```promql\n(.*?)```", text, re.DOTALL)
+    if not queries or "```sh\n" not in text:
+        yield "it needs a query and a command to try"
+    for query in queries:
+        yield from (f"query '{query.strip()[:40]}…': {fault}" for fault in Lint(recorded).check(query))
+
+
+def name_faults(files: list[Path], recorded: frozenset[str]) -> Iterator[str]:
+    """Metrics that a document names and nothing exports."""
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        full = re.findall(r"\bsql_synthesizer_[a-z_]+[a-z]\b(?![/.*])", text)
+        short = [catalog.PREFIX + name for name in re.findall(r"`_([a-z_]+_[a-z]+)`", text)]
+        for name in sorted({*full, *short}):
+            known = name in KNOWN or name in catalog.BY_NAME or any(name in record for record in recorded)
+            if not known and not name.startswith("sql_synthesizer_exporter_") and not _group(name):
+                yield f"{file.name}: there is no metric {name}"
+
+
+def _group(name: str) -> bool:
+    from_groups = ("service", "objectives", "dependencies", "security", "telemetry", "monitoring", "ratios", "period")
+    return name.removeprefix(catalog.PREFIX) in from_groups

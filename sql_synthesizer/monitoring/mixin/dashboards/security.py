@@ -1,0 +1,182 @@
+"""What the security officer looks at: events, refusals, and the audit record."""
+
+from __future__ import annotations
+
+from sql_synthesizer.monitoring import slo
+from sql_synthesizer.monitoring.mixin import signals
+from sql_synthesizer.monitoring.mixin.dashboards.panel import HOUR, Dashboard, P, Panel, Row, Target, W, show
+
+EVENTS = P("security_events_total")
+PAIR = ("event_type", "severity")
+
+
+def _count(title: str, event_type: str, description: str, legend: str, bound: float) -> Panel:
+    return Panel(
+        title,
+        f"{description} Counted over one hour.",
+        show(signals.events(P, HOUR, event_type), legend),
+        "short",
+        "stat",
+        width=4,
+        bounds=(bound,),
+        decimals=0,
+    )
+
+
+def _of(title: str, description: str, *types: str) -> Panel:
+    return Panel(
+        title,
+        description,
+        show(EVENTS.where(event_type=types).rate(W, keep=("event_type",)), "{{event_type}}"),
+        "eps",
+    )
+
+
+ATTACKS = Row(
+    "Attacks",
+    (
+        _count(
+            "Failed Authentication Attempts",
+            "authentication_failure",
+            "Credentials that were missing, wrong, revoked or expired.",
+            "Failed Logins/hour",
+            slo.AUTHENTICATION_FAILURES,
+        ),
+        _count(
+            "SQL Injection Attempts",
+            "sql_injection_attempt",
+            "Questions that carried an SQL injection; all were refused.",
+            "Injection Attempts/hour",
+            0.0,
+        ),
+        _count(
+            "Prompt Injection Attempts",
+            "prompt_injection_attempt",
+            "Questions that tried to steer the model; all were refused.",
+            "Injection Attempts/hour",
+            0.0,
+        ),
+        Panel(
+            "Grave events per second",
+            "Security events of high or critical severity per second.",
+            show(signals.grave_events(P, W), "{{job}}"),
+            "eps",
+            width=12,
+            bounds=(slo.SECURITY_EVENTS_PER_SECOND,),
+        ),
+        Panel(
+            "Security Events",
+            "Every security event per second, by type and severity.",
+            show(EVENTS.rate(W, keep=PAIR), "{{event_type}} - {{severity}}"),
+            "eps",
+            width=24,
+        ),
+    ),
+)
+
+ACCESS = Row(
+    "Access",
+    (
+        _of(
+            "Authentication",
+            "Callers who proved who they are, and those who did not; keys made, replaced or revoked.",
+            "authentication_success",
+            "authentication_failure",
+            "credential_change",
+        ),
+        _of(
+            "Refused requests",
+            "Requests refused before they became a question.",
+            "access_denied",
+            "csrf_failure",
+            "rate_limit_exceeded",
+            "request_too_large",
+            "invalid_request",
+        ),
+        _of(
+            "Refused content",
+            "Questions and statements that a guard refused.",
+            "suspicious_input",
+            "statement_rejected",
+            "sql_injection_attempt",
+            "prompt_injection_attempt",
+        ),
+        _of(
+            "Data seen",
+            "Questions, reads of the schema, reads of sensitive columns, and exports.",
+            "query_execution",
+            "schema_access",
+            "sensitive_data_access",
+            "result_export",
+        ),
+        Panel(
+            "Bytes sent to models",
+            "Bytes of prompt per second that left for a language model.",
+            show(P("llm_sent_bytes_total").rate(W, keep=("provider", "model")), "{{provider}} {{model}}"),
+            "Bps",
+            empty="No model is configured",
+        ),
+        _of(
+            "Watching the watchers",
+            "Reads of the audit record, and exceptions that nobody foresaw.",
+            "audit_access",
+            "unexpected_error",
+        ),
+    ),
+)
+
+RECORD = Row(
+    "Audit record",
+    (
+        Panel(
+            "Audit records",
+            "Records made durable per second.",
+            show(P("audit_records_total").rate(W, keep=("sink",)), "{{sink}}"),
+            "eps",
+        ),
+        Panel(
+            "Time to durable",
+            "How long requests waited for their audit records to be durable.",
+            tuple(
+                Target(P("audit_settle_duration_seconds").quantile(share, W), name, exemplars=True)
+                for share, name in ((0.5, "p50"), (0.99, "p99"))
+            ),
+            "s",
+            empty="No requests",
+        ),
+        Panel(
+            "Audit write failures",
+            "Failed writes within five minutes. While writes fail, answers are withheld.",
+            show(signals.audit_failures(P, slo.USUAL), "{{job}}"),
+            "short",
+            width=4,
+            bounds=(0.0,),
+        ),
+        Panel(
+            "Audit verification failures",
+            "Verifications within an hour that found records changed, removed or forged.",
+            show(signals.events(P, HOUR, "audit_verification_failed"), "{{job}}"),
+            "short",
+            "stat",
+            width=4,
+            bounds=(0.0,),
+            decimals=0,
+        ),
+        Panel(
+            "Free space of the audit volume",
+            "Free bytes. When none is left, no answer leaves the service.",
+            show(signals.audit_free(P), "{{instance}}"),
+            "bytes",
+            width=24,
+            bounds=(slo.AUDIT_LEAST_BYTES, slo.AUDIT_LOW_BYTES),
+            low=True,
+        ),
+    ),
+)
+
+DASHBOARD = Dashboard(
+    "security-monitoring",
+    "SQL Synthesizer - Security Monitoring",
+    "Attacks, refusals, access to data, and the audit record that all of it is written to.",
+    (ATTACKS, ACCESS, RECORD),
+)

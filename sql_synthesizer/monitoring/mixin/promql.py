@@ -1,0 +1,236 @@
+"""PromQL from handles that the catalogue makes: an unknown metric, label or label value does not build."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sql_synthesizer.monitoring import catalog
+from sql_synthesizer.monitoring.metric import Metric
+
+ATOM, PRODUCT, SUM, COMPARISON, AND, OR = 6, 5, 4, 3, 2, 1
+"""How tightly an expression holds together (https://prometheus.io/docs/prometheus/latest/querying/operators/)."""
+GIBIBYTE = 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Expr:
+    """A PromQL expression. ``rank`` says how tightly it binds, so that parentheses stand where they are needed."""
+
+    text: str
+    rank: int = ATOM
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __truediv__(self, other: Expr | float) -> Expr:
+        return self._with("/", other, PRODUCT)
+
+    def __mul__(self, other: Expr | float) -> Expr:
+        return self._with("*", other, PRODUCT)
+
+    def __add__(self, other: Expr | float) -> Expr:
+        return self._with("+", other, SUM)
+
+    def __sub__(self, other: Expr | float) -> Expr:
+        return self._with("-", other, SUM)
+
+    def above(self, bound: float) -> Expr:
+        """Where it is more than ``bound``."""
+        return self._with(">", bound, COMPARISON)
+
+    def below(self, bound: float) -> Expr:
+        """Where it is less than ``bound``."""
+        return self._with("<", bound, COMPARISON)
+
+    def at_least(self, bound: Expr | float) -> Expr:
+        """Where it is ``bound`` or more."""
+        return self._with(">=", bound, COMPARISON)
+
+    def equals(self, value: float) -> Expr:
+        """Where it is exactly ``value``."""
+        return self._with("==", value, COMPARISON)
+
+    def both(self, other: Expr, *, on: Sequence[str] | None = None) -> Expr:
+        """Where ``other`` has a series with the same labels, or the same of ``on``."""
+        return self._with(f"and{_on(on)}", other, AND)
+
+    def unless(self, other: Expr, *, on: Sequence[str] | None = None) -> Expr:
+        """Where ``other`` has no such series."""
+        return self._with(f"unless{_on(on)}", other, AND)
+
+    def either(self, other: Expr) -> Expr:
+        """Its series, and those of ``other`` that it has not."""
+        return self._with("or", other, OR)
+
+    def call(self, function: str, *arguments: str) -> Expr:
+        """A function of it; ``arguments`` come first."""
+        return Expr(f"{function}({', '.join([*arguments, self.text])})")
+
+    def _with(self, operator: str, other: Expr | float, rank: int) -> Expr:
+        left = self.text if self.rank >= rank else f"({self.text})"
+        if not isinstance(other, Expr):
+            return Expr(f"{left} {operator} {number(other)}", rank)
+        right = other.text if other.rank > rank else f"({other.text})"
+        return Expr(f"{left} {operator} {right}", rank)
+
+
+def number(value: float) -> str:
+    """A number as PromQL writes it; whole gibibytes as such."""
+    if value >= GIBIBYTE and value % GIBIBYTE == 0:
+        return f"{int(value // GIBIBYTE)} * 1024 ^ 3"
+    return str(int(value)) if float(value).is_integer() else repr(float(value))
+
+
+def _on(labels: Sequence[str] | None) -> str:
+    return "" if labels is None else f" on ({', '.join(labels)})"
+
+
+def ratio(part: Expr, whole: Expr) -> Expr:
+    """``part`` of ``whole``, both aggregated alike; no series where there is no traffic."""
+    return part / whole.above(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The series of one metric, narrowed by matchers. Made by ``Scope``.
+
+    ``labels`` maps the metric's own labels to the values they may take; None means any.
+    """
+
+    name: str
+    kind: str
+    scope: tuple[str, ...]
+    labels: dict[str, Sequence[str] | None]
+    matchers: tuple[str, ...] = ()
+
+    def where(self, **values: str | tuple[str, ...]) -> Series:
+        """Only the series with these label values; several are alternatives. Raises ValueError on unknown ones."""
+        return self._narrowed(values, "=", "=~")
+
+    def excluding(self, **values: str | tuple[str, ...]) -> Series:
+        """Only the series without these label values. Raises ValueError on unknown ones."""
+        return self._narrowed(values, "!=", "!~")
+
+    def _narrowed(self, given: dict[str, str | tuple[str, ...]], one: str, several: str) -> Series:
+        made = []
+        for label, value in given.items():
+            values = (value,) if isinstance(value, str) else value
+            known = self._known(label)
+            for word in values:
+                if known is not None and word not in known:
+                    raise ValueError(f"'{word}' is no value of label {label} of {self.name}")
+            made.append(f'{label}{one if len(values) == 1 else several}"{"|".join(values)}"')
+        return replace(self, matchers=(*self.matchers, *made))
+
+    def _known(self, label: str) -> Sequence[str] | None:
+        if label not in self.labels:
+            raise ValueError(f"{self.name} has no label {label}")
+        return self.labels[label]
+
+    def selector(self, suffix: str = "", *more: str) -> Expr:
+        """The instant vector."""
+        inside = ",".join([*self.scope, *self.matchers, *more])
+        return Expr(f"{self.name}{suffix}" + (f"{{{inside}}}" if inside else ""))
+
+    def over(self, function: str, window: str, *arguments: str) -> Expr:
+        """A function of the samples within ``window``, per series."""
+        return Expr(f"{self.selector()}[{window}]").call(function, *arguments)
+
+    def rate(self, window: str, *, keep: Sequence[str] = ()) -> Expr:
+        """Increase per second over ``window``, added up but for the labels to ``keep``."""
+        return self._added("rate", window, "_count" if self.kind == "histogram" else "", keep)
+
+    def increase(self, window: str, *, keep: Sequence[str] = ()) -> Expr:
+        """Increase over ``window``, added up but for the labels to ``keep``."""
+        return self._added("increase", window, "_count" if self.kind == "histogram" else "", keep)
+
+    def quantile(self, share: float, window: str, *, keep: Sequence[str] = ()) -> Expr:
+        """The ``share`` quantile of a histogram over ``window``."""
+        buckets = self._added("rate", window, "_bucket", (*keep, "le"))
+        return buckets.call("histogram_quantile", number(share))
+
+    def buckets(self, window: str) -> Expr:
+        """What fell into each bucket within ``window``, by ``le``, for a heat map."""
+        return self._added("increase", window, "_bucket", ("le",), by_le=True)
+
+    def within(self, bound: float, window: str) -> Expr:
+        """Observations per second that were at most ``bound``, a bucket bound of the histogram."""
+        matcher = f'le="{float(bound)}"'
+        return self._added("rate", window, "_bucket", (), matcher)
+
+    def mean(self, window: str, *, keep: Sequence[str] = ()) -> Expr:
+        """The mean observation over ``window``."""
+        return self._added("rate", window, "_sum", keep) / self._added("rate", window, "_count", keep)
+
+    def total_time(self, window: str, *, keep: Sequence[str] = ()) -> Expr:
+        """Observed seconds per second over ``window``, added up but for the labels to ``keep``."""
+        return self._added("rate", window, "_sum", keep)
+
+    def grouped(self, operator: str, *by: str) -> Expr:
+        """``operator`` over the series that are equal in ``by``."""
+        for label in by:
+            if label not in ("job", "instance"):
+                self._known(label)
+        return Expr(f"{operator} by ({', '.join(by)}) ({self.selector()})")
+
+    def _added(
+        self, function: str, window: str, suffix: str, keep: Sequence[str], *more: str, by_le: bool = False
+    ) -> Expr:
+        for label in keep:
+            if label not in ("instance", "le"):
+                self._known(label)
+        inner = Expr(f"{self.selector(suffix, *more)}[{window}]").call(function)
+        if by_le:
+            return Expr(f"sum by (le) ({inner})")
+        own = ["instance", *self.labels, *(["le"] if suffix == "_bucket" else [])]
+        dropped = [label for label in own if label not in keep]
+        return Expr(f"sum without ({', '.join(dropped)}) ({inner})")
+
+
+FOREIGN: dict[str, tuple[str, tuple[str, ...]]] = {
+    "up": ("gauge", ()),
+    "scrape_duration_seconds": ("gauge", ()),
+    "scrape_samples_post_metric_relabeling": ("gauge", ()),
+    "prometheus_notifications_alertmanagers_discovered": ("gauge", ()),
+    "prometheus_notifications_dropped_total": ("counter", ()),
+    "prometheus_notifications_queue_length": ("gauge", ()),
+    "prometheus_rule_evaluation_failures_total": ("counter", ("rule_group",)),
+    "prometheus_rule_group_iterations_missed_total": ("counter", ("rule_group",)),
+    "prometheus_rule_group_last_duration_seconds": ("gauge", ("rule_group",)),
+    "prometheus_config_last_reload_successful": ("gauge", ()),
+    "prometheus_tsdb_head_series": ("gauge", ()),
+    "alertmanager_notifications_total": ("counter", ("integration",)),
+    "alertmanager_notifications_failed_total": ("counter", ("integration", "reason")),
+    "alertmanager_config_last_reload_successful": ("gauge", ()),
+    "ALERTS": ("gauge", ("alertname", "alertstate", "severity", "team", "service", "detection")),
+}
+"""Metrics of Prometheus and Alertmanager themselves: kind and labels beside job and instance."""
+
+
+class Scope:
+    """Makes handles whose selectors all carry ``matchers``."""
+
+    def __init__(self, *matchers: str) -> None:
+        self._matchers = matchers
+
+    def __call__(self, name: str) -> Series:
+        """The handle of a catalogue metric, named without the common prefix. Raises ValueError on an unknown one."""
+        metric = catalog.BY_NAME.get(catalog.PREFIX + name)
+        if metric is None:
+            raise ValueError(f"there is no metric {catalog.PREFIX}{name}")
+        return Series(catalog.PREFIX + name, metric.kind, self._matchers, _vocabularies(metric))
+
+    def foreign(self, name: str, *matchers: str) -> Series:
+        """The handle of a metric of the monitoring itself. Raises ValueError on an unknown one."""
+        if name not in FOREIGN:
+            raise ValueError(f"there is no metric {name}")
+        kind, labels = FOREIGN[name]
+        return Series(name, kind, matchers or self._matchers, dict.fromkeys(labels))
+
+
+def _vocabularies(metric: Metric) -> dict[str, Sequence[str] | None]:
+    return {
+        label.name: None if label.vocabulary.declared else (*label.vocabulary.values, "other")
+        for label in metric.labels
+    }

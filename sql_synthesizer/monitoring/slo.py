@@ -1,0 +1,104 @@
+"""Objectives, thresholds and windows: each number that an alert, a panel or a document speaks of, once.
+
+The numbers are proposals to start from. Whoever runs the service changes them here and runs ``mixin build``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SCRAPE_INTERVAL = 15
+EVALUATION_INTERVAL = 15
+"""Seconds; ``prometheus.yml`` says the same, and a check holds the two together."""
+GROUP_WAIT = 10
+"""Seconds that Alertmanager holds a critical alert back for others of its group."""
+DETECTION_LIMIT = 120
+"""Seconds from a fault to its notification, for alerts that are marked ``detection: fast``."""
+RETENTION_DAYS = 35
+"""Days that Prometheus keeps samples: longer than the period of the objectives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A share of good events over ``period``; ``budget`` is what may be bad."""
+
+    name: str
+    target: float
+    period: str = "30d"
+
+    @property
+    def budget(self) -> float:
+        """The share that may be bad, 0 to 1."""
+        return round(1.0 - self.target, 6)
+
+
+AVAILABILITY = Objective("availability", 0.995)
+"""Questions that end without a failure of the service."""
+LATENCY = Objective("latency", 0.95)
+"""Successful questions that end within ``LATENCY_BOUND``."""
+LATENCY_BOUND = 2.0
+"""Seconds; a bucket bound of the query histogram."""
+
+
+@dataclass(frozen=True, slots=True)
+class Burn:
+    """A multi-window burn-rate alert: both windows spend the budget at ``factor`` times the sustainable rate.
+
+    The factors spend 2 %, 5 %, 10 % and 10 % of a 30-day budget within the long window (Google, The Site
+    Reliability Workbook, chapter 5).
+    """
+
+    long: str
+    short: str
+    factor: float
+    hold: str
+    severity: str
+
+
+BURNS = (
+    Burn("1h", "5m", 14.4, "2m", "critical"),
+    Burn("6h", "30m", 6.0, "15m", "critical"),
+    Burn("1d", "2h", 3.0, "1h", "warning"),
+    Burn("3d", "6h", 1.0, "3h", "warning"),
+)
+
+FAST = "2m"
+"""Window of alerts that must arrive within ``DETECTION_LIMIT``."""
+USUAL = "5m"
+
+ERROR_RATIO = 0.05
+LEAST_QUERIES = 20
+"""Queries in the window below which a ratio says nothing; the burn rates carry quiet services."""
+LATENCY_QUANTILE = 0.95
+OVERLOAD_RATIO = 0.05
+LEAST_REFUSALS = 5
+
+MEMORY_BYTES = 4 * 1024**3
+CPU_PERCENT = 80.0
+POOL_SATURATION = 0.8
+RESTARTS = 2
+
+CACHE_ERROR_RATIO = 0.05
+CACHE_DOWN_RATIO = 0.5
+LEAST_LOOKUPS_DOWN = 5
+CACHE_HIT_RATIO = 0.3
+LEAST_LOOKUPS = 100
+
+LLM_FAILURE_RATIO = 0.2
+LEAST_FALLBACKS = 5
+LLM_SPEND_USD = 10.0
+"""US dollars within an hour."""
+
+SECURITY_EVENTS_PER_SECOND = 10.0
+AUTHENTICATION_FAILURES = 20.0
+"""Within ten minutes."""
+AUDIT_LEAST_BYTES = 1024**3
+AUDIT_LOW_BYTES = 10 * 1024**3
+"""Free space below which the trend of the audit volume is looked at."""
+
+FOLD_AGE_SECONDS = 30.0
+"""Age of the last fold at which the metrics no longer tell what happens; a fold is due every 0.2 s."""
+REFUSED_LABELS = 100.0
+"""Within ten minutes."""
+SCRAPE_SECONDS = 5.0
+NOTIFICATION_FAILURE_RATIO = 0.01

@@ -1,0 +1,272 @@
+"""Drift is caught both ways: one fault at a time is seeded into a copy, and the check has to name it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sql_synthesizer.monitoring.mixin.alert import Links
+from sql_synthesizer.monitoring.mixin.build import ROOT, build, check
+
+COPIED = ("monitoring", "runbooks", "docs", "README.md")
+ALERTS, RECORDING, PROMETHEUS = (f"monitoring/prometheus/{name}.yml" for name in ("alerts", "recording", "prometheus"))
+PAGES = "monitoring/grafana/dashboards"
+OVERVIEW, SECURITY = f"{PAGES}/overview.json", f"{PAGES}/security-monitoring.json"
+
+
+def copy(target: Path, *more: str) -> Path:
+    for name in (*COPIED, *more):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target / name)
+    return target
+
+
+def replaced(file: str, old: str, new: str) -> Callable[[Path], None]:
+    def change(root: Path) -> None:
+        text = (root / file).read_text(encoding="utf-8")
+        assert old in text
+        (root / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    return change
+
+
+@contextmanager
+def panel(root: Path, file: str, title: str) -> Iterator[dict[str, Any]]:
+    page = json.loads((root / file).read_text(encoding="utf-8"))
+    (found,) = [p for p in page["panels"] if p["title"] == title]
+    yield found
+    (root / file).write_text(json.dumps(page), encoding="utf-8")
+
+
+def target(title: str, old: str, new: str, file: str = OVERVIEW) -> Callable[[Path], None]:
+    def change(root: Path) -> None:
+        with panel(root, file, title) as found:
+            assert old in found["targets"][0]["expr"]
+            found["targets"][0]["expr"] = found["targets"][0]["expr"].replace(old, new)
+
+    return change
+
+
+def shaped(title: str, change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    def seed(root: Path) -> None:
+        with panel(root, OVERVIEW, title) as found:
+            change(found)
+
+    return seed
+
+
+def renamed(old: str, new: str) -> Callable[[Path], None]:
+    return lambda root: (root / "runbooks" / old).rename(root / "runbooks" / new)
+
+
+def appended(file: str, text: str) -> Callable[[Path], None]:
+    return lambda root: (root / file).write_text((root / file).read_text(encoding="utf-8") + text, encoding="utf-8")
+
+
+SELF_RATIO = """
+  - alert: ByHand
+    expr: |
+      rate(sql_synthesizer_queries_total{job="sql-synthesizer",success="error"}[5m])
+        / rate(sql_synthesizer_queries_total{job="sql-synthesizer"}[5m]) > 0.05
+    labels: {severity: critical, service: sql-synthesizer, team: operations}
+    annotations: {summary: s, description: d, runbook_url: r, dashboard_url: u}
+"""
+
+SEEDED: dict[str, tuple[Callable[[Path], None], str]] = {
+    "a metric renamed in a rule": (
+        replaced(ALERTS, "sql_synthesizer_app_up", "sql_synthesizer_application_up"),
+        "rule SqlSynthesizerDown: there is no metric sql_synthesizer_application_up",
+    ),
+    "a metric renamed in a recording rule": (
+        replaced(RECORDING, "sql_synthesizer_queries_total", "sql_synthesizer_query_total"),
+        "there is no metric sql_synthesizer_query_total",
+    ),
+    "a metric renamed in a panel": (
+        target("Memory", "memory_usage_bytes", "memory_bytes"),
+        "panel Memory: target A: there is no metric sql_synthesizer_memory_bytes",
+    ),
+    "a metric renamed in a runbook": (
+        replaced("runbooks/HighErrorRate.md", "sql_synthesizer_errors_total", "sql_synthesizer_error_total"),
+        "HighErrorRate.md: there is no metric sql_synthesizer_error_total",
+    ),
+    "a metric renamed in a document": (
+        appended("docs/architecture.md", "\n`sql_synthesizer_lost_total`\n"),
+        "architecture.md: there is no metric sql_synthesizer_lost_total",
+    ),
+    "a label dropped from an aggregation": (
+        replaced(ALERTS, "sum without (instance, query_type, database_type, success)", "sum without (instance)"),
+        "rule HighErrorRate: a self-ratio: success",
+    ),
+    "a label value that nothing emits": (
+        replaced(ALERTS, 'event_type="sql_injection_attempt"', 'event_type="sql_injection"'),
+        "rule SQLInjectionAttempts: 'sql_injection' is no value of label event_type",
+    ),
+    "a self-ratio written by hand": (appended(ALERTS, SELF_RATIO), "rule ByHand: a self-ratio"),
+    "a threshold changed in a rule": (replaced(ALERTS, "0.05", "0.5"), "alerts.yml is stale"),
+    "a threshold changed in a panel": (
+        shaped("Error ratio", lambda p: p["fieldConfig"]["defaults"]["thresholds"]["steps"][1].update(value=0.5)),
+        "overview.json is stale",
+    ),
+    "a label read in a text and not there": (
+        replaced(
+            ALERTS, "{{ $value | humanizePercentage }} of the questions to {{ $labels.job }}", "{{ $labels.pod }}"
+        ),
+        "rule HighErrorRate: an annotation reads $labels.pod",
+    ),
+    "a raw value in a text": (
+        replaced(ALERTS, "{{ $value | humanizePercentage }}", "{{ $value }}"),
+        "rule HighErrorRate: $value is written raw",
+    ),
+    "an alert without a runbook": (renamed("HighErrorRate.md", "Other.md"), "alert HighErrorRate: there is no runbook"),
+    "a runbook without an alert": (renamed("HighErrorRate.md", "Other.md"), "runbook Other: there is no such alert"),
+    "a panel renamed in a runbook": (
+        replaced("runbooks/HighErrorRate.md", "Error ratio**", "Errors**"),
+        "runbook HighErrorRate: it does not name its panel",
+    ),
+    "a runbook without a heading": (
+        replaced("runbooks/HighErrorRate.md", "## Stop the bleeding", "## Now"),
+        "runbook HighErrorRate: its headings are not",
+    ),
+    "rules that are not loaded": (
+        replaced(PROMETHEUS, "recording.yml", "records.yml"),
+        "prometheus.yml: rule_files are",
+    ),
+    "alerts that are sent nowhere": (
+        replaced(PROMETHEUS, "alertmanagers:", "nobody:"),
+        "prometheus.yml: alerts are sent to no Alertmanager",
+    ),
+    "scrapes that come too seldom": (
+        replaced(PROMETHEUS, "scrape_interval: 15s", "scrape_interval: 1m"),
+        "prometheus.yml: scrape_interval is not 15s",
+    ),
+    "critical alerts that wait": (
+        replaced("monitoring/alertmanager/config.yml", "group_wait: 10s", "group_wait: 1m"),
+        "alertmanager: critical alerts wait 60 s",
+    ),
+    "a panel type that Grafana dropped": (
+        shaped("Memory", lambda p: p.update(type="graph")),
+        "panel Memory: the type graph",
+    ),
+    "a panel without a unit": (
+        shaped("Memory", lambda p: p["fieldConfig"]["defaults"].pop("unit")),
+        "panel Memory: Grafana has no unit",
+    ),
+    "a panel over another": (shaped("Memory", lambda p: p["gridPos"].update(x=4, w=8, y=0)), "it lies over"),
+    "a panel beyond the page": (shaped("Memory", lambda p: p["gridPos"].update(w=30)), "wider than the page"),
+    "a fixed data source": (
+        shaped("Memory", lambda p: p["datasource"].update(uid="prometheus")),
+        "the data source must be the variable",
+    ),
+    "a wrapped dashboard": (
+        lambda root: (root / OVERVIEW).write_text(
+            json.dumps({"dashboard": json.loads((root / OVERVIEW).read_text(encoding="utf-8"))}), encoding="utf-8"
+        ),
+        "overview.json: it is no dashboard",
+    ),
+}
+
+IN_CODE: dict[str, tuple[Callable[[Path], None], str]] = {
+    "a metric renamed in the code": (
+        replaced("sql_synthesizer/monitoring/catalog.py", '"app_up"', '"application_up"'),
+        "there is no metric sql_synthesizer_app_up",
+    ),
+    "a label dropped in the code": (
+        replaced(
+            "sql_synthesizer/monitoring/catalog.py",
+            '_label(events.DATABASE_TYPE), _label(events.SUCCESS, "@success")',
+            "_label(events.DATABASE_TYPE)",
+        ),
+        "has no label success",
+    ),
+    "a label value dropped in the code": (
+        replaced("sql_synthesizer/events.py", '("up", "down")', '("good", "down")'),
+        "metrics.md is stale",
+    ),
+    "an event type renamed in the code": (
+        replaced("sql_synthesizer/events.py", '"prompt_injection_attempt", "high"', '"prompt_attack", "high"'),
+        "is no value of label event_type",
+    ),
+    "a metric that nobody watches": (
+        replaced(
+            "sql_synthesizer/monitoring/catalog.py",
+            '    _gauge("telemetry_queue_length"',
+            '    _gauge("orphan", "Nobody looks", events.TELEMETRY_QUEUE),\n    _gauge("telemetry_queue_length"',
+        ),
+        "metric sql_synthesizer_orphan: no alert and no panel",
+    ),
+    "a bucket that an objective needs": (
+        replaced("sql_synthesizer/monitoring/catalog.py", "1.0, 2.0, 5.0, 10.0, 20.0", "1.0, 5.0, 10.0, 20.0"),
+        "'2.0' is no value of label le",
+    ),
+    "a fast alert that comes late": (
+        replaced("sql_synthesizer/monitoring/mixin/alerts/service.py", 'hold="30s"', 'hold="2m"'),
+        "alert SqlSynthesizerDown: 176 s from fault to notification",
+    ),
+    "a burn rate beyond the budget": (
+        replaced("sql_synthesizer/monitoring/slo.py", '"1h", "5m", 14.4', '"1h", "5m", 24.0'),
+        "a burn rate of 24.0 is never reached",
+    ),
+    "an alert on a panel that shows something else": (
+        replaced("sql_synthesizer/monitoring/mixin/alerts/service.py", '(OVERVIEW, "Memory")', '(OVERVIEW, "CPU")'),
+        "alert HighMemoryUsage: panel CPU shows none of",
+    ),
+    "a panel with a threshold of its own": (
+        replaced(
+            "sql_synthesizer/monitoring/mixin/dashboards/overview.py", "bounds=(slo.CPU_PERCENT,)", "bounds=(90.0,)"
+        ),
+        "alert HighCPUUsage: panel CPU draws the line at 90",
+    ),
+}
+
+
+def test_the_repository_is_in_order() -> None:
+    assert list(check(ROOT)) == []
+
+
+@pytest.mark.parametrize(("seed", "fault"), SEEDED.values(), ids=SEEDED)
+def test_a_fault_in_a_file_is_named(tmp_path: Path, seed: Callable[[Path], None], fault: str) -> None:
+    seed(copy(tmp_path))
+    found = list(check(tmp_path))
+    assert any(fault in line for line in found), found
+
+
+@pytest.mark.parametrize(("seed", "fault"), IN_CODE.values(), ids=IN_CODE)
+def test_a_fault_in_the_code_is_named(tmp_path: Path, seed: Callable[[Path], None], fault: str) -> None:
+    seed(copy(tmp_path, "sql_synthesizer"))
+    done = mixin(tmp_path, "check", "--root", str(tmp_path))
+    assert done.returncode != 0
+    assert fault in done.stderr, done.stderr
+
+
+def mixin(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "sql_synthesizer", "mixin", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_building_twice_changes_nothing(tmp_path: Path) -> None:
+    assert build(tmp_path, Links())
+    assert build(tmp_path, Links()) == []
+
+
+def test_links_can_lead_elsewhere(tmp_path: Path) -> None:
+    patterns = ("--runbooks", "https://wiki/{name}", "--dashboards", "https://grafana/d/{uid}")
+    done = mixin(ROOT, "build", "--output", str(tmp_path), *patterns)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / ALERTS).read_text(encoding="utf-8")
+    assert "runbook_url: https://wiki/HighErrorRate\n" in text
+    assert "dashboard_url: https://grafana/d/sql-synthesizer-overview\n" in text
+    assert not re.search(r"localhost", text)
