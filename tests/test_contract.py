@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 from pathlib import Path
 
 import pytest
+import yaml
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from sql_synthesizer import events
@@ -14,7 +16,8 @@ from sql_synthesizer.monitoring import catalog, metrics
 from sql_synthesizer.settings import Settings, environment_name
 from tests.support.app import App
 
-PACKAGE = Path(__file__).parent.parent / "sql_synthesizer"
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "sql_synthesizer"
 
 METRICS = {
     "sql_synthesizer_query_duration_seconds": ("histogram", ("query_type", "database_type", "success")),
@@ -47,6 +50,66 @@ SIGNATURES = {
 @pytest.mark.parametrize("file", ["monitoring/metrics.py", "webapp.py", "security_audit.py"])
 def test_files(file: str) -> None:
     assert (PACKAGE / file).is_file()
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "monitoring/grafana/dashboards/application-performance.json",
+        "monitoring/grafana/dashboards/security-monitoring.json",
+        "monitoring/prometheus/prometheus.yml",
+        "monitoring/prometheus/alerts.yml",
+        "monitoring/alertmanager/config.yml",
+        "docker-compose.yml",
+    ],
+)
+def test_deployed_files(file: str) -> None:
+    assert (ROOT / file).is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "severity"),
+    [
+        ("HighQueryLatency", "warning"),
+        ("HighErrorRate", "critical"),
+        ("SecurityEventSpike", "critical"),
+        ("SQLInjectionAttempts", "critical"),
+        ("HighMemoryUsage", "warning"),
+        ("HighCPUUsage", "warning"),
+    ],
+)
+def test_alerts(name: str, severity: str) -> None:
+    document = yaml.safe_load((ROOT / "monitoring/prometheus/alerts.yml").read_text(encoding="utf-8"))
+    (rule,) = [rule for group in document["groups"] for rule in group["rules"] if rule.get("alert") == name]
+    assert rule["labels"]["severity"] == severity
+
+
+@pytest.mark.parametrize(
+    ("file", "title", "panels"),
+    [
+        (
+            "application-performance",
+            "SQL Synthesizer - Application Performance",
+            {"Query Response Time", "Query Throughput", "Error Rate", "Cache Hit Rate"},
+        ),
+        (
+            "security-monitoring",
+            "SQL Synthesizer - Security Monitoring",
+            {"Security Events", "Failed Authentication Attempts", "SQL Injection Attempts"},
+        ),
+    ],
+)
+def test_dashboards(file: str, title: str, panels: set[str]) -> None:
+    page = json.loads((ROOT / f"monitoring/grafana/dashboards/{file}.json").read_text(encoding="utf-8"))
+    assert page["title"] == title
+    assert panels <= {panel["title"] for panel in page["panels"]}
+
+
+def test_compose() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+    environment = compose["services"]["app"]["environment"]
+    assert (str(environment["PROMETHEUS_METRICS_ENABLED"]), str(environment["METRICS_PORT"])) == ("true", "8080")
+    assert {"app", "prometheus", "grafana", "alertmanager"} <= compose["services"].keys()
 
 
 @pytest.mark.parametrize(("name", "row"), METRICS.items())

@@ -1,0 +1,1 @@
+"""What is deployed: the image, the containers beside it, the cluster, and what Grafana is given."""
