@@ -1,0 +1,73 @@
+"""Do the cases notice a mistake in a rule? ``python -m tests.rules.mutate [--alert NAME]``.
+
+Each rule is changed in one place at a time; the cases of its alert must then fail. Changes that make no difference
+to any series are listed in ``equivalent.yml`` with the reason. Ends with 1 under 95 % of mutants killed, or where the
+list is wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+import yaml
+
+from tests.rules.mutants import Mutant, mutants
+from tests.rules.promtool import shipped, try_rule
+from tests.rules.scenarios import CASES
+
+EQUIVALENT = Path(__file__).parent / "equivalent.yml"
+LEAST = 0.95
+
+
+def survives(name: str, mutant: Mutant) -> bool:
+    """Whether every case of the alert is content with the mutant."""
+    with TemporaryDirectory() as directory:
+        content, said = try_rule(Path(directory), mutant.rule, [case for case in CASES if case.rule == name])
+    assert "could not parse" not in said, said
+    return content
+
+
+def equivalent() -> dict[str, dict[str, str]]:
+    """Reasons by alert and change."""
+    return yaml.safe_load(EQUIVALENT.read_text(encoding="utf-8")) or {}
+
+
+def report(made: list[tuple[str, Mutant]], alive: list[bool]) -> bool:
+    """Prints the score and what is wrong; whether nothing is."""
+    listed = {(name, change) for name, reasons in equivalent().items() for change in reasons}
+    outcome = {(name, mutant.change): lives for (name, mutant), lives in zip(made, alive, strict=True)}
+    names = {name for name, _ in made}
+    survivors = [found for found, lives in outcome.items() if lives and found not in listed]
+    wrong = sorted(found for found in listed if found[0] in names and not outcome.get(found, False))
+    same = len(listed & outcome.keys())
+    counted = len(outcome) - same
+    killed = counted - len(survivors)
+    click.echo(f"{len(outcome)} mutants, {same} equivalent, {killed} of {counted} killed ({killed / counted:.1%})")
+    for name, change in survivors:
+        click.echo(f"  alerts.yml: {name}: {change}: survives")
+    for name, change in wrong:
+        click.echo(f"  {EQUIVALENT.name}: {name}: {change}: is listed, but is killed or not made")
+    return killed / counted >= LEAST and not wrong
+
+
+@click.command(help=__doc__)
+@click.option("--alert", help="The alert to change; all if not given.")
+def main(alert: str | None) -> None:
+    rules = {name: rule for name, rule in shipped()[0].items() if alert in (None, name, rule["alert"])}
+    if not rules:
+        raise click.UsageError(f"no alert is named {alert}")
+    made = [(name, mutant) for name, rule in rules.items() for mutant in mutants(rule)]
+    with ThreadPoolExecutor(2) as pool:
+        sound = list(pool.map(lambda name: survives(name, Mutant("none", rules[name])), rules))
+        if failed := [name for name, passes in zip(rules, sound, strict=True) if not passes]:
+            raise click.ClickException(f"their cases fail as they are: {', '.join(failed)}")
+        alive = list(pool.map(lambda pair: survives(*pair), made))
+    sys.exit(not report(made, alive))
+
+
+if __name__ == "__main__":
+    main()

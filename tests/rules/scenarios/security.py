@@ -1,0 +1,216 @@
+"""What the security officer is told, and the audit record."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from tests.rules.scenario import HERE, OURS, Case, Text, counter, expected, gauge, own, ramp
+from tests.rules.shapes import count, first
+
+events = partial(own, "security_events_total")
+injection = partial(events, event_type="sql_injection_attempt", severity="high")
+steering = partial(events, event_type="prompt_injection_attempt", severity="high")
+unverified = partial(events, event_type="audit_verification_failed", severity="critical")
+refused = partial(events, event_type="authentication_failure", severity="medium")
+FAST = 'detection="fast"'
+TEN = counter((600, 1 / 30))
+"""Ten in five minutes."""
+
+
+def typed(event_type: str) -> str:
+    """The labels of an alert on one type of event."""
+    return f'event_type="{event_type}",{OURS}'
+
+
+def attack(rule: str, event_type: str, severity: str, fast: bool, text: Text) -> list[Case]:
+    """An alert on one type of event."""
+    named, alerts = partial(events, event_type=event_type, severity=severity), (typed(event_type),)
+    case = partial(Case, rule, alerts=alerts)
+    once, other = counter((60, 0), (15, 1 / 15), (240, 0)), counter((315, 1))
+    return [
+        *first(rule, named, 300, alerts=alerts, fast=fast),
+        case("of two severities", {named(): TEN, named(severity="low"): TEN}, firing=(600,)),
+        case(
+            "one in five minutes on one instance, two on another",
+            {named("a"): counter((600, 1 / 300)), named("b"): counter((600, 2 / 300))},
+            firing=(600,),
+            text=text,
+        ),
+        case("another type", {named(): counter((315, 0)), named(event_type="query_execution"): other}, quiet=(315,)),
+        case("amid others", {named(): once, named(event_type="csrf_failure"): other}, firing=(90,), quiet=(60,)),
+    ]
+
+
+ATTACKS = [
+    *attack(
+        "SQLInjectionAttempts",
+        "sql_injection_attempt",
+        "high",
+        True,
+        Text(
+            "critical",
+            "SQL injection attempts",
+            "Within 5 minutes sql-synthesizer refused SQL injection attempts: about 3.",
+            "security-monitoring",
+            "security",
+            FAST,
+        ),
+    ),
+    *attack(
+        "SqlSynthesizerPromptInjectionAttempts",
+        "prompt_injection_attempt",
+        "high",
+        False,
+        Text(
+            "warning",
+            "Attempts to steer the model",
+            "Within 5 minutes sql-synthesizer refused prompt injection attempts: about 3.",
+            "security-monitoring",
+            "security",
+        ),
+    ),
+    *attack(
+        "SqlSynthesizerAuditVerificationFailed",
+        "audit_verification_failed",
+        "critical",
+        True,
+        Text(
+            "critical",
+            "The audit record does not verify",
+            "A verification of the audit record of sql-synthesizer found records that were changed, removed or forged.",
+            "security-monitoring",
+            "security",
+            FAST,
+        ),
+    ),
+]
+
+spike = partial(Case, "SecurityEventSpike")
+FAULT = 300
+SPIKE = [
+    spike(
+        "25 a second",
+        {injection(): counter((FAULT, 0), (300, 25)), unverified(): counter((600, 0))},
+        firing=(600,),
+        quiet=(300,),
+        fault=FAULT,
+        text=Text(
+            "critical",
+            "Security events come in a burst",
+            "25 security events of high or critical severity per second on sql-synthesizer.",
+            "security-monitoring",
+            "security",
+            FAST,
+        ),
+    ),
+    *(
+        spike(
+            f"{rate} a second, of two types and severities, by two instances",
+            {
+                injection("a"): counter((300, rate / 4)),
+                injection("b"): counter((300, rate / 4)),
+                unverified("a"): counter((300, rate / 2)),
+            },
+            **expected(fires, 300),
+        )
+        for rate, fires in ((10.4, True), (9.6, False))
+    ),
+    spike("all critical", {unverified(): counter((300, 11))}, firing=(300,)),
+    spike("all high", {steering(): counter((300, 11))}, firing=(300,)),
+    spike("a thousand a second at once", {injection(): counter((60, 0), (75, 1000))}, firing=(120,), quiet=(90,)),
+    spike("1500 at once", {injection(): counter((60, 0), (15, 100), (300, 0))}, firing=(150,), quiet=(240,)),
+    spike("1000 at once", {injection(): counter((60, 0), (15, 1000 / 15), (300, 0))}, quiet=(120, 150, 180)),
+    spike(
+        "200 benign ones a second",
+        {events(event_type="query_execution", severity="info"): counter((300, 200)), injection(): counter((300, 0))},
+        quiet=(300,),
+    ),
+    spike("20 of medium severity a second", {refused(): counter((300, 20))}, quiet=(300,)),
+]
+
+burst = partial(Case, "SqlSynthesizerAuthFailureBurst", alerts=(typed("authentication_failure"),))
+BURST = [
+    *count("SqlSynthesizerAuthFailureBurst", refused, 20, 600, alerts=(typed("authentication_failure"),)),
+    burst(
+        "30 within 10 minutes, of two severities",
+        {refused(): counter((900, 20 / 600)), refused(severity="high"): counter((900, 10 / 600))},
+        firing=(900,),
+        text=Text(
+            "warning",
+            "Authentication fails in a burst",
+            "30 failed authentications on sql-synthesizer within 10 minutes.",
+            "security-monitoring",
+            "security",
+        ),
+    ),
+    burst(
+        "successes",
+        {
+            refused(): counter((900, 0)),
+            refused(event_type="authentication_success", severity="info"): counter((900, 10)),
+        },
+        quiet=(900,),
+    ),
+]
+
+unwritten = partial(own, "audit_write_failures_total", sink="file")
+AUDIT_FAILURES = [
+    *first("SqlSynthesizerAuditWriteFailures", unwritten, 300, fast=True),
+    Case(
+        "SqlSynthesizerAuditWriteFailures",
+        "two kinds of record",
+        {unwritten(): counter((900, 1 / 300)), unwritten(sink="other"): counter((900, 2 / 300))},
+        firing=(900,),
+        text=Text(
+            "critical",
+            "The audit record cannot be written",
+            "About 3 writes of the audit record of sql-synthesizer failed within 5 minutes. Answers are withheld until "
+            "it can be written again.",
+            "security-monitoring",
+            "security",
+            FAST,
+        ),
+    ),
+]
+
+GIB = 1024.0**3
+free = partial(own, "audit_free_bytes")
+filling = partial(Case, "SqlSynthesizerAuditVolumeFilling", alerts=(HERE,), step=60)
+HOUR = 3600
+
+
+def shrinking(gib: float, hours: float, seconds: float = 2 * HOUR) -> str:
+    """Free bytes that are ``gib`` GiB at the end, and would be gone that many hours later."""
+    pace = gib * GIB / (hours * HOUR)
+    return ramp(gib * GIB + pace * seconds, -pace, seconds, step=60)
+
+
+VOLUME = [
+    filling(
+        "half a GiB on one of two volumes",
+        {free("a"): gauge((600, 20 * GIB), (900, GIB / 2), step=60), free("b"): gauge((1500, 20 * GIB), step=60)},
+        firing=(960,),
+        quiet=(600, 840),
+        text=Text(
+            "warning",
+            "The audit volume fills up",
+            "512MiB are free on the audit volume of a, and at the present pace not for long. When it is full, no "
+            "answer leaves the service.",
+            "security-monitoring",
+            "security",
+        ),
+    ),
+    filling("0.96 GiB", {free(): gauge((600, 0.96 * GIB), step=60)}, firing=(540,)),
+    filling("1.04 GiB", {free(): gauge((600, 1.04 * GIB), step=60)}, quiet=(540,)),
+    filling("9 GiB for 11 hours", {free(): shrinking(9, 11)}, firing=(2 * HOUR,)),
+    filling("9 GiB for 13 hours", {free(): shrinking(9, 13)}, quiet=(2 * HOUR,)),
+    filling("11 GiB for 8 hours", {free(): shrinking(11, 8)}, quiet=(2 * HOUR,)),
+    filling(
+        "fell to 9 GiB within half an hour, then stays",
+        {free(): f"{shrinking(9, 2, HOUR / 2)} {gauge((3 * HOUR, 9 * GIB), step=60)}"},
+        firing=(HOUR / 2 + 2400,),
+        quiet=(HOUR / 2 + 4500,),
+    ),
+]
+
+CASES = (*ATTACKS, *SPIKE, *BURST, *AUDIT_FAILURES, *VOLUME)

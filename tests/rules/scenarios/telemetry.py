@@ -1,0 +1,117 @@
+"""The service's own telemetry."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from tests.rules.scenario import HERE, OURS, Case, Text, counter, gauge, listed, metric, own
+from tests.rules.shapes import count, first, level
+
+folded = partial(own, "last_fold_timestamp_seconds")
+
+
+def stands(at: int, until: int, step: int) -> str:
+    """The time of the last fold of a process that folds until ``at``."""
+    return listed([min(now, at) for now in range(0, until, step)])
+
+
+stalled = partial(Case, "SqlSynthesizerTelemetryStalled", alerts=(HERE,))
+STALLED = [
+    stalled(
+        "one of two instances stands still",
+        {folded("a"): stands(100, 200, 1), folded("b"): stands(200, 200, 1)},
+        firing=(148,),
+        quiet=(129, 142),
+        step=1,
+    ),
+    stalled(
+        "seen every 15 s",
+        {folded(): stands(300, 600, 15)},
+        firing=(390,),
+        quiet=(300,),
+        fault=300,
+        text=Text(
+            "critical",
+            "The telemetry of SQL Synthesizer stands still",
+            "What happens on a has not reached its metrics for 1m 30s: the other alerts see the past.",
+            "monitoring-health",
+            labels='detection="fast"',
+        ),
+    ),
+]
+
+dropped = partial(own, "telemetry_dropped_total", signal="logs")
+LOGS = f'signal="logs",{OURS}'
+DROPPING = [
+    *first("SqlSynthesizerTelemetryDropping", dropped, 300, alerts=(LOGS,)),
+    Case(
+        "SqlSynthesizerTelemetryDropping",
+        "lines are dropped, spans are not",
+        {
+            dropped("a"): counter((900, 0.03)),
+            dropped("b"): counter((900, 0.01)),
+            dropped(signal="traces"): counter((900, 0)),
+        },
+        firing=(900,),
+        alerts=(LOGS,),
+        text=Text(
+            "warning",
+            "SQL Synthesizer drops logs telemetry",
+            "About 12 facts of sql-synthesizer were dropped within 5 minutes. Metrics, spans or log lines are "
+            "incomplete; the audit record is not.",
+            "monitoring-health",
+        ),
+    ),
+]
+
+labels = partial(own, "label_values_refused_total")
+REFUSED = [
+    *count("SqlSynthesizerLabelValuesRefused", labels, 100, 600),
+    Case(
+        "SqlSynthesizerLabelValuesRefused",
+        "120 in 10 minutes",
+        {labels(): counter((900, 0.2))},
+        firing=(900,),
+        text=Text(
+            "warning",
+            "Unknown label values reach the metrics",
+            "120 label values of sql-synthesizer were outside their vocabulary within 10 minutes and were counted as "
+            "'other'.",
+            "monitoring-health",
+        ),
+    ),
+]
+
+samples, took = partial(metric, "scrape_samples_post_metric_relabeling"), partial(metric, "scrape_duration_seconds")
+SCRAPES = [
+    *level("SqlSynthesizerSeriesExplosion", samples, healthy=3900, bad=4100, hold=600),
+    Case(
+        "SqlSynthesizerSeriesExplosion",
+        "4500 samples",
+        {samples(): gauge((900, 4500))},
+        firing=(900,),
+        alerts=(HERE,),
+        text=Text(
+            "warning",
+            "SQL Synthesizer exports too many series",
+            "a exports 4.5k samples; beyond the scrape limit all of them are lost.",
+            "monitoring-health",
+        ),
+    ),
+    *level("SqlSynthesizerScrapeSlow", took, healthy=4.9, bad=5.1, hold=300),
+    Case(
+        "SqlSynthesizerScrapeSlow",
+        "9 s",
+        {took(): gauge((900, 9))},
+        firing=(900,),
+        alerts=(HERE,),
+        text=Text(
+            "warning",
+            "Scrapes of SQL Synthesizer are slow",
+            "A scrape of a takes 9s; at the time limit it fails.",
+            "monitoring-health",
+        ),
+    ),
+]
+
+CASES = (*STALLED, *DROPPING, *REFUSED, *SCRAPES)
