@@ -62,6 +62,9 @@ BURNS = (
     Burn("3d", "6h", 1.0, "3h", "warning"),
 )
 
+LEAST_BAD = 5
+"""Bad events within the long window: one failure in a quiet hour spends the budget fast and wakes nobody."""
+
 FAST = "2m"
 """Window of alerts that must arrive within ``DETECTION_LIMIT``."""
 USUAL = "5m"

@@ -137,7 +137,9 @@ def test_secrets_are_made_for_who_reads_them(name: str, secrets: Path) -> None:
     service = SERVICES[name]
     directory, target = subpath(service) or ("", "")
     text = str([service.get("environment"), service.get("command", "")])
-    text += "".join((ROOT / source).read_text() for source, _, _ in mounts(service) if (ROOT / source).is_file())
+    places = [ROOT / source for source, _, _ in mounts(service) if source.startswith("./")]
+    files = [file for place in places for file in (place.rglob("*") if place.is_dir() else [place]) if file.is_file()]
+    text += "".join(file.read_text() for file in files)
     text += "".join(file.read_text() for file in (ROOT / "deploy/compose" / name).glob("*"))
     named = set(re.findall(re.escape(target) + r"/(\w+)", text))
     assert named == {file.name for file in (secrets / directory).iterdir()}

@@ -37,6 +37,7 @@ class Container:
             place = self._place(target)
             if source[0] in "./":
                 place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.rmtree(place, ignore_errors=True)  # a mount hides what was there
                 copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
                 copy(ROOT / source, place)
             else:

@@ -204,7 +204,7 @@ def test_probes(app: App) -> None:
     paths = {
         kind: container("base")[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")
     }
-    assert paths == {"startup": "/health/ready", "readiness": "/health/ready", "liveness": "/health/live"}
+    assert paths == {"startup": "/health/live", "readiness": "/health/ready", "liveness": "/health/live"}
     assert {app.get(path).status_code for path in paths.values()} == {200}
 
 

@@ -21,7 +21,7 @@ from tests.support import monitoring
 from tests.support.serving import Service, service, until
 
 DASHBOARDS = sorted((ROOT / "monitoring/grafana/dashboards").glob("*.json"))
-VARIABLES = {"$__rate_interval": "30s", "$job": ".+", "$instance": ".+"}
+VARIABLES = {"$__rate_interval": "2m", "$job": ".+", "$instance": ".+"}
 ROUNDS = 4
 
 

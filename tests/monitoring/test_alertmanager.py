@@ -240,7 +240,7 @@ BUSY = {"alertname": "SqlSynthesizerConnectionPoolSaturated", "severity": "warni
 DEGRADED = {"alertname": "SqlSynthesizerDependencyDegraded", "severity": "warning"}
 NO_CACHE = {"alertname": "SqlSynthesizerCacheDown", "severity": "critical", "cache_type": "redis"}
 CACHE_ERRORS = {"alertname": "SqlSynthesizerCacheErrors", "severity": "warning"}
-NO_MODEL = {"alertname": "SqlSynthesizerLLMFailures", "severity": "critical", "provider": "openai"}
+NO_MODEL = {"alertname": "SqlSynthesizerLLMFailures", "severity": "critical"}
 
 CASES: dict[str, tuple[dict[str, str], dict[str, str], bool]] = {
     "down mutes a critical follower": (DOWN, ERRORS, True),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sql_synthesizer.monitoring.mixin.lint import Lint, bounds
+from sql_synthesizer.monitoring.mixin.lint import Lint, thresholds
 
 JOB = 'job="sql-synthesizer"'
 QUERIES = "sql_synthesizer_queries_total"
@@ -58,6 +58,9 @@ FAULTY = {
         f"sum by (job) (rate({QUERIES}{{{JOB}}}[5m])) and on (instance) rate({QUERIES}{{{JOB}}}[5m])",
         "a side has not",
     ),
+    "inside a subquery": ("max_over_time(rate(nonexistent_total[5m])[30m:1m]) > 0", "there is no metric"),
+    "behind a sign": ("-nonexistent_metric > 0", "there is no metric"),
+    "a comparison that decides nothing": (f"up{{{JOB}}} == bool 0", "decides nothing"),
     "adding up by a label that is not there": (
         f"sum by (route) (rate({QUERIES}{{{JOB}}}[5m]))",
         "are not there: route",
@@ -104,8 +107,12 @@ ATTACKS = f'increase({EVENTS}{{{JOB},event_type="sql_injection_attempt"}}[5m])'
             rule(f"sum by (job) ({ATTACKS}) > 0", annotations={"summary": "on {{ $labels.instance }}"}),
             "$labels.instance, which the result has not",
         ),
+        (
+            rule(f"sum by (job) ({ATTACKS}) > 0", annotations={"summary": '{{ index $labels "pod" }}'}),
+            "$labels.pod, which the result has not",
+        ),
     ],
-    ids=["label clash", "no comparison", "a branch without", "absent label"],
+    ids=["label clash", "no comparison", "a branch without", "absent label", "absent label by index"],
 )
 def test_faults_of_alerts_are_found(given: dict[str, Any], fault: str) -> None:
     assert any(fault in found for found in Lint().check_alert(given))
@@ -125,5 +132,15 @@ def test_recorded_series_are_known_by_name() -> None:
     assert Lint().check(f"{name} > 0.05")
 
 
-def test_bounds_are_the_numbers_compared_with() -> None:
-    assert bounds("a / (b > 0) > 0.05 and c >= 20 or d < 4 * 1024 ^ 3") == {"0", "0.05", "20", "4 * 1024 ^ 3"}
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("a / (b > 0) > 0.05 and c >= 20 or d < 4 * 1024 ^ 3", {0.05, 4 * 1024**3}),
+        ("(a > 1 and b > 2) or (c < 3 and d > 4)", {1, 3}),
+        ("a == 0", set()),
+        ("a >= b", set()),
+        ("vector(1)", set()),
+    ],
+)
+def test_thresholds_are_what_the_value_is_compared_with(text: str, found: set[float]) -> None:
+    assert thresholds(text) == found

@@ -76,6 +76,14 @@ def appended(file: str, text: str) -> Callable[[Path], None]:
     return lambda root: (root / file).write_text((root / file).read_text(encoding="utf-8") + text, encoding="utf-8")
 
 
+def hidden(file: Path, title: str, old: str, new: str) -> None:
+    page = json.loads(file.read_text(encoding="utf-8").replace(old, new))
+    (found,) = [p for p in page["panels"] if p["title"] == title]
+    page["panels"].remove(found)
+    page["panels"].append({"type": "row", "title": "more", "id": 99, "gridPos": found["gridPos"], "panels": [found]})
+    file.write_text(json.dumps(page), encoding="utf-8")
+
+
 SELF_RATIO = """
   - alert: ByHand
     expr: |
@@ -154,7 +162,37 @@ SEEDED: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "critical alerts that wait": (
         replaced("monitoring/alertmanager/config.yml", "group_wait: 10s", "group_wait: 1m"),
-        "alertmanager: critical alerts wait 60 s",
+        "alertmanager: HighErrorRate waits 60 s",
+    ),
+    "a route before that makes them wait": (
+        replaced(
+            "monitoring/alertmanager/config.yml",
+            "    - receiver: on-call\n",
+            '    - matchers: [alertname=~"High.*"]\n      group_wait: 5m\n    - receiver: on-call\n',
+        ),
+        "alertmanager: HighErrorRate waits 300 s",
+    ),
+    "a severity that a runbook gets wrong": (
+        replaced("runbooks/HighErrorRate.md", "**critical**", "**warning**"),
+        "runbook HighErrorRate: its first paragraph does not say **critical**",
+    ),
+    "an alert that a runbook links and nobody defines": (
+        replaced("runbooks/HighErrorRate.md", "(HighQueryLatency.md)", "(HighQueryTime.md)"),
+        "HighErrorRate.md: there is no alert HighQueryTime",
+    ),
+    "a rule without labels": (
+        replaced(
+            ALERTS, "    labels:\n      severity: critical\n      service: sql-synthesizer\n", "    x:\n      y: z\n"
+        ),
+        "severity, team or service is missing",
+    ),
+    "a panel hidden in a collapsed row": (
+        lambda root: hidden(root / OVERVIEW, "Memory", "memory_usage_bytes", "memory_bytes"),
+        "panel Memory: target A: there is no metric sql_synthesizer_memory_bytes",
+    ),
+    "two dashboards of one uid": (
+        replaced(SECURITY, '"uid": "sql-synthesizer-security-monitoring"', '"uid": "sql-synthesizer-overview"'),
+        "another dashboard has its uid",
     ),
     "a panel type that Grafana dropped": (
         shaped("Memory", lambda p: p.update(type="graph")),
@@ -207,9 +245,21 @@ IN_CODE: dict[str, tuple[Callable[[Path], None], str]] = {
         ),
         "metric sql_synthesizer_orphan: no alert and no panel",
     ),
+    "a panel without the alert's threshold": (
+        replaced("sql_synthesizer/monitoring/mixin/dashboards/overview.py", "bounds=(slo.MEMORY_BYTES,)", "bounds=()"),
+        "alert HighMemoryUsage: panel Memory draws the line at nowhere",
+    ),
+    "an alert of the monitoring on a panel that shows something else": (
+        replaced(
+            "sql_synthesizer/monitoring/mixin/alerts/monitoring.py",
+            '(PANELS, "Targets up")',
+            '(PANELS, "Facts waiting")',
+        ),
+        "alert MonitoringTargetDown: panel Facts waiting shows none of up",
+    ),
     "a bucket that an objective needs": (
         replaced("sql_synthesizer/monitoring/catalog.py", "1.0, 2.0, 5.0, 10.0, 20.0", "1.0, 5.0, 10.0, 20.0"),
-        "'2.0' is no value of label le",
+        "has no bucket bound 2",
     ),
     "a fast alert that comes late": (
         replaced("sql_synthesizer/monitoring/mixin/alerts/service.py", 'hold="30s"', 'hold="2m"'),

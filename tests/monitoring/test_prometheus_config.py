@@ -17,7 +17,6 @@ CONFIG = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
 JOBS = {job["job_name"]: job for job in CONFIG["scrape_configs"]}
 PORTS = {"sql-synthesizer": 8080, "prometheus": 9090, "alertmanager": 9093}
 DEPLOYED = ("monitoring", "deploy", "docker-compose.yml", "Dockerfile", "run")
-REMOVED_IN_3 = ("scrape_classic_histograms", "api_version: v1", "enable_http2")
 
 
 def discovered(part: dict[str, Any]) -> list[str]:
@@ -60,11 +59,6 @@ def test_each_job_has_its_target_file_and_the_other_way_round(directory: str) ->
 def test_scrapes_are_bounded(name: str) -> None:
     assert JOBS[name]["sample_limit"] == 5000
     assert JOBS[name]["body_size_limit"] == "10MB"
-
-
-def test_nothing_that_prometheus_3_removed() -> None:
-    text = (PROMETHEUS / "prometheus.yml").read_text()
-    assert not [word for word in REMOVED_IN_3 if word in text]
 
 
 def test_no_endpoint_that_deletes_data_or_ends_the_server() -> None:

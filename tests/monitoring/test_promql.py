@@ -25,11 +25,27 @@ M = Scope('job="sql-synthesizer"')
         lambda: M("queries_total").rate("5m", keep=("route",)),
         lambda: M("dependency_up").grouped("max", "job", "database"),
         lambda: M.foreign("upp"),
+        lambda: M("memory_usage_bytes").rate("5m"),
+        lambda: M("query_duration_seconds").within(3.3, "5m"),
+        lambda: M("queries_total").within(2.0, "5m"),
+        lambda: M("queries_total").rate("5m", keep=("le",)),
     ],
-    ids=["metric", "label", "value", "values", "kept label", "grouping label", "foreign metric"],
+    ids=[
+        "metric",
+        "label",
+        "value",
+        "values",
+        "kept label",
+        "grouping label",
+        "foreign metric",
+        "rate of a gauge",
+        "bucket",
+        "bucket of a counter",
+        "le of a counter",
+    ],
 )
 def test_what_the_catalogue_does_not_know_does_not_build(build: Callable[[], object]) -> None:
-    with pytest.raises(ValueError, match=r"there is no metric|has no label|is no value"):
+    with pytest.raises(ValueError, match=r"there is no metric|has no label|is no value|is a gauge|no bucket"):
         build()
 
 
@@ -76,6 +92,8 @@ A, B, C = Expr("a"), Expr("b"), Expr("c")
         (A / (B / C), "a / (b / c)"),
         (A - (B - C), "a - (b - c)"),
         ((A + B) * 2, "(a + b) * 2"),
+        (A / (10 * 1024**3), "a / (10 * 1024 ^ 3)"),
+        (A.above(10 * 1024**3), "a > 10 * 1024 ^ 3"),
         (ratio(A, B).above(0.05), "a / (b > 0) > 0.05"),
         (A.above(1).both(B.above(2).either(C)), "a > 1 and (b > 2 or c)"),
         (A.both(B).either(C), "a and b or c"),

@@ -15,7 +15,7 @@ from sql_synthesizer.monitoring.mixin.alert import seconds
 from tests.rules.promtool import Rule
 
 OPPOSITE = {">": ("<",), "<": (">",), ">=": (">", "<"), "<=": ("<", ">"), "==": ("!=",), "!=": ("==",)}
-AGGREGATOR = {"sum": "max", "max": "min"}
+AGGREGATOR = {"sum": "max", "max": "min", "min": "max"}
 OVER_TIME = {"avg_over_time": "max_over_time", "min_over_time": "max_over_time", "max_over_time": "min_over_time"}
 NEGATED = {"=": "!=", "!=": "=", "=~": "!~", "!~": "=~"}
 SETS = ("and", "or", "unless")

@@ -17,7 +17,7 @@ import yaml
 
 from tests.rules.mutants import Mutant, mutants
 from tests.rules.promtool import shipped, try_rule
-from tests.rules.scenarios import CASES
+from tests.rules.scenarios import cases_of
 
 EQUIVALENT = Path(__file__).parent / "equivalent.yml"
 LEAST = 0.95
@@ -26,7 +26,7 @@ LEAST = 0.95
 def survives(name: str, mutant: Mutant) -> bool:
     """Whether every case of the alert is content with the mutant."""
     with TemporaryDirectory() as directory:
-        content, said = try_rule(Path(directory), mutant.rule, [case for case in CASES if case.rule == name])
+        content, said = try_rule(Path(directory), mutant.rule, cases_of(name))
     assert "could not parse" not in said, said
     return content
 

@@ -84,11 +84,11 @@ def _page(rule: Rule, case: Case) -> dict[str, Any]:
     return {"eval_time": _time(case.firing[-1]), "alertname": name, "exp_alerts": expected}
 
 
-def block(rule: Rule, case: Case, scrape: int | None = None) -> dict[str, Any]:
-    """One test group of promtool; samples are ``scrape`` seconds apart, if not as far as evaluations."""
+def block(rule: Rule, case: Case) -> dict[str, Any]:
+    """One test group of promtool."""
     return {
         "name": case.situation,
-        "interval": f"{scrape or case.step}s",
+        "interval": f"{case.scrape or case.step}s",
         "input_series": [{"series": name, "values": values} for name, values in case.series.items()],
         "promql_expr_test": [
             *(_state(rule, case.alerts, at) for at in case.firing),
@@ -119,9 +119,9 @@ def judge(files: Iterable[Path]) -> tuple[bool, str]:
     return done.returncode == 0 and "WARNING" not in done.stdout, done.stdout
 
 
-def try_rule(directory: Path, rule: Rule, cases: Iterable[Case], scrape: int | None = None) -> tuple[bool, str]:
+def try_rule(directory: Path, rule: Rule, cases: Iterable[Case]) -> tuple[bool, str]:
     """The verdict on one alert, alone with the recording rules that it reads."""
     blocks: dict[int, list[dict[str, Any]]] = {}
     for case in cases:
-        blocks.setdefault(case.step, []).append(block(rule, case, scrape))
+        blocks.setdefault(case.step, []).append(block(rule, case))
     return judge(write(directory, [*needed(rule["expr"]), rule], blocks))

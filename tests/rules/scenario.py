@@ -32,8 +32,9 @@ class Text:
 class Case:
     """One situation: at ``firing`` exactly ``alerts`` fire (given by their labels), at ``quiet`` none does.
 
-    ``rule`` is the name of the alert, with the long window where several rules share the name. Samples and
-    evaluations are ``step`` seconds apart. ``fault`` marks the moment after which a fast alert must keep its bound.
+    ``rule`` is the name of the alert, with the long window where several rules share the name. Evaluations are
+    ``step`` seconds apart, and so are samples if not ``scrape`` seconds. ``fault`` marks the moment after which a fast
+    alert must keep its bound.
     """
 
     rule: str
@@ -43,6 +44,7 @@ class Case:
     quiet: Sequence[float] = ()
     alerts: Sequence[str] = (OURS,)
     step: int = 15
+    scrape: int | None = None
     fault: int | None = None
     text: Text | None = None
 

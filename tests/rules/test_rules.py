@@ -13,7 +13,7 @@ from sql_synthesizer.monitoring.mixin.alert import seconds
 from sql_synthesizer.monitoring.mixin.alerts import ALERTS
 from tests.rules.promtool import SHIPPED, Rule, judge, key, load, needed, shipped, try_rule, write
 from tests.rules.scenario import Case, counter, gauge, metric, own
-from tests.rules.scenarios import CASES, WRITTEN
+from tests.rules.scenarios import WRITTEN, cases_of
 from tests.rules.scenarios.objectives import failing, slow
 
 RULES, RECORDS = shipped()
@@ -23,13 +23,13 @@ FAST = {alert.name: alert for alert in ALERTS if alert.fill is not None}
 
 @pytest.mark.parametrize("name", RULES)
 def test_alert_fires_and_keeps_quiet(name: str, tmp_path: Path) -> None:
-    good, said = try_rule(tmp_path, RULES[name], [case for case in CASES if case.rule == name])
+    good, said = try_rule(tmp_path, RULES[name], cases_of(name))
     assert good, said
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_every_alert_has_a_firing_and_a_quiet_case(name: str) -> None:
-    cases = [case for case in WRITTEN if case.rule == name]
+    cases = cases_of(name)
     assert any(case.firing for case in cases)
     assert name == "Watchdog" or any(case.quiet for case in cases)
     assert any(case.text for case in cases), "one case shows the alert as its reader sees it"
@@ -43,7 +43,7 @@ def late(case: Case, bound: int) -> Case:
     """The same fault as it is noticed last: it begins after a scrape, and scrapes follow upon evaluations."""
     assert case.fault is not None
     series = {name: "_ " + " _x14 ".join(values.split()) for name, values in case.series.items()}
-    return replace(case, series=series, firing=(case.fault + 1 + bound,), quiet=(), text=None)
+    return replace(case, series=series, scrape=1, firing=(case.fault + 1 + bound,), quiet=(), text=None)
 
 
 @pytest.mark.parametrize("name", FAST)
@@ -54,7 +54,7 @@ def test_fast_alert_keeps_its_bound(name: str, tmp_path: Path) -> None:
     bound = 15 + alert.fill + 15 + -(-seconds(alert.hold or "0s") // 15) * 15
     faults = [late(case, bound) for case in WRITTEN if case.rule == name and case.fault is not None]
     assert faults, "no case has a fault"
-    good, said = try_rule(tmp_path, RULES[name], faults, scrape=1)
+    good, said = try_rule(tmp_path, RULES[name], faults)
     assert good, said
 
 

@@ -23,7 +23,7 @@ def files(links: Links) -> dict[Path, str]:
         **{Path("docs") / name: text for name, text in docs.pages().items()},
         **{Path("monitoring/prometheus") / name: text for name, text in rules.files(links).items()},
         Path("deploy/kubernetes/base/prometheus-rule.yaml"): rules.kubernetes(links),
-        **{Path(f"monitoring/grafana/dashboards/{page.key}.json"): draw(page) for page in DASHBOARDS},
+        **{Path(f"monitoring/grafana/dashboards/{page.key}.json"): draw(page, links) for page in DASHBOARDS},
     }
 
 
@@ -43,19 +43,24 @@ def check(root: Path) -> Iterator[str]:
     """Every fault of the files under ``root``, in words; nothing when all is right."""
     for path, text in files(Links()).items():
         if not (root / path).exists() or (root / path).read_text(encoding="utf-8") != text:
-            yield f"{path} is stale: run 'sql-synthesizer mixin build'"
+            yield f"{path} is stale: run 'sql-synthesizer mixin build', then check again"
     prometheus, runbooks = root / "monitoring/prometheus", root / "runbooks"
     recorded = rules.recorded()
     yield from checks.rule_faults(prometheus)
     yield from checks.bound_faults(ALERTS)
     yield from checks.prometheus_faults(prometheus)
-    yield from checks.alertmanager_faults(root / "monitoring/alertmanager/config.yml")
+    yield from checks.alertmanager_faults(root / "monitoring/alertmanager/config.yml", checks.every_rule(prometheus))
     drawn = sorted((root / "monitoring/grafana/dashboards").glob("*.json"))
     for file in drawn:
         yield from panels.page_faults(file, recorded)
+    yield from panels.uid_faults(drawn)
     yield from panels.alert_faults(ALERTS, DASHBOARDS)
-    looked = [rule["expr"] for group in checks.groups(prometheus) for rule in group["rules"]]
-    yield from panels.unwatched(looked + [file.read_text(encoding="utf-8") for file in drawn])
+    looked = [rule["expr"] for rule in checks.every_rule(prometheus)]
+    composed = [str(alert.expr) for alert in ALERTS]
+    yield from panels.unwatched(
+        [*looked, *composed, *(e for file in drawn for e in panels.expressions(panels.read(file)))]
+    )
     yield from pages.runbook_faults(runbooks, ALERTS, DASHBOARDS, recorded)
     documents = [root / "README.md", *sorted((root / "docs").glob("*.md")), *sorted(runbooks.glob("*.md"))]
     yield from pages.name_faults(documents, recorded)
+    yield from pages.alert_name_faults(sorted(runbooks.glob("*.md")), ALERTS)

@@ -24,13 +24,15 @@ from promql_parser import (
     NumberLiteral,
     ParenExpr,
     StringLiteral,
+    SubqueryExpr,
+    UnaryExpr,
     VectorSelector,
     parse,
 )
 
 from sql_synthesizer.monitoring import catalog, slo
 from sql_synthesizer.monitoring.metric import Metric
-from sql_synthesizer.monitoring.mixin.promql import FOREIGN, number
+from sql_synthesizer.monitoring.mixin.promql import FOREIGN
 
 SETS = ("and", "or", "unless")
 COMPARISONS = ("==", "!=", ">", "<", ">=", "<=")
@@ -83,11 +85,13 @@ class Lint:
         if tree is None:
             return self.faults
         labels = self._labels(tree)
-        clash = labels & rule["labels"].keys()
+        given = rule.get("labels", {})
+        clash = labels & given.keys()
         if clash:
             self._fault(f"the result has labels that the rule sets: {', '.join(sorted(clash))}")
-        texts = " ".join(rule["annotations"].values())
-        for name in sorted(set(re.findall(r"\$labels\.(\w+)", texts)) - labels - rule["labels"].keys()):
+        texts = " ".join(rule.get("annotations", {}).values())
+        read = re.findall(r'\$labels\.(\w+)|index \$labels "(\w+)"', texts)
+        for name in sorted({one or other for one, other in read} - labels - given.keys()):
             self._fault(f"an annotation reads $labels.{name}, which the result has not")
         for branch in _branches(tree, "or"):
             if not any(_decides(part) for part in _branches(branch, "and")):
@@ -125,9 +129,13 @@ class Lint:
         elif isinstance(node, BinaryExpr):
             if str(node.op) == "/":
                 self._ratio(node)
+            if node.modifier is not None and node.modifier.return_bool:
+                self._fault(f"'{node.op} bool' is 0 or 1, so it decides nothing")
             self._visit(node.lhs, "")
             presence = str(node.op) in SETS[:1] + SETS[2:] and node.modifier and node.modifier.matching
             self._visit(node.rhs, "exists" if presence else "")
+        elif isinstance(node, UnaryExpr | SubqueryExpr):
+            self._visit(node.expr, "")
         elif isinstance(node, AggregateExpr | ParenExpr):
             counted = isinstance(node, AggregateExpr) and str(node.op) == "count"
             self._visit(node.expr, "exists" if counted else function if isinstance(node, ParenExpr) else "")
@@ -191,7 +199,7 @@ class Lint:
             return self._all_labels(node)
         if isinstance(node, MatrixSelector):
             return self._all_labels(node.vector_selector)
-        if isinstance(node, ParenExpr):
+        if isinstance(node, ParenExpr | UnaryExpr | SubqueryExpr):
             return self._labels(node.expr)
         if isinstance(node, AggregateExpr):
             return self._aggregated(node)
@@ -284,21 +292,15 @@ def _decides(node: Any) -> bool:
     return isinstance(node, Call) and node.func.name in ("absent", "vector")
 
 
-def bounds(text: str) -> set[str]:
-    """The numbers that an expression compares with, as PromQL writes them."""
-    found: set[str] = set()
-
-    def visit(node: Any) -> None:
-        if isinstance(node, BinaryExpr):
-            if str(node.op) in COMPARISONS and (value := _value(node.rhs)) is not None:
-                found.add(number(value))
-            visit(node.lhs)
-            visit(node.rhs)
-        for child in [getattr(node, "expr", None), *getattr(node, "args", [])]:
-            if child is not None:
-                visit(child)
-
-    visit(parse(text))
+def thresholds(text: str) -> set[float]:
+    """What the value that an alert tells is above or below of: no counts beside it, no states, no guards."""
+    found = set()
+    for branch in _branches(parse(text), "or"):
+        told = next(iter(_branches(branch, "and")))
+        if isinstance(told, BinaryExpr) and str(told.op) in (">", "<", ">=", "<="):
+            value = _value(told.rhs)
+            if value is not None:
+                found.add(value)
     return found
 
 

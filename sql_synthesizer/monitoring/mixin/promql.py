@@ -63,6 +63,10 @@ class Expr:
         """Its series, and those of ``other`` that it has not."""
         return self._with("or", other, OR)
 
+    def grouped(self, operator: str, *by: str) -> Expr:
+        """``operator`` over what is equal in ``by``."""
+        return Expr(f"{operator} by ({', '.join(by)}) ({self.text})")
+
     def call(self, function: str, *arguments: str) -> Expr:
         """A function of it; ``arguments`` come first."""
         return Expr(f"{function}({', '.join([*arguments, self.text])})")
@@ -70,7 +74,9 @@ class Expr:
     def _with(self, operator: str, other: Expr | float, rank: int) -> Expr:
         left = self.text if self.rank >= rank else f"({self.text})"
         if not isinstance(other, Expr):
-            return Expr(f"{left} {operator} {number(other)}", rank)
+            plain = number(other)
+            compound = " " in plain and rank > COMPARISON
+            return Expr(f"{left} {operator} {f'({plain})' if compound else plain}", rank)
         right = other.text if other.rank > rank else f"({other.text})"
         return Expr(f"{left} {operator} {right}", rank)
 
@@ -102,6 +108,7 @@ class Series:
     kind: str
     scope: tuple[str, ...]
     labels: dict[str, Sequence[str] | None]
+    bounds: tuple[float, ...] = ()
     matchers: tuple[str, ...] = ()
 
     def where(self, **values: str | tuple[str, ...]) -> Series:
@@ -156,6 +163,8 @@ class Series:
 
     def within(self, bound: float, window: str) -> Expr:
         """Observations per second that were at most ``bound``, a bucket bound of the histogram."""
+        if bound not in self.bounds:
+            raise ValueError(f"{self.name} has no bucket bound {bound:g}")
         matcher = f'le="{float(bound)}"'
         return self._added("rate", window, "_bucket", (), matcher)
 
@@ -167,18 +176,23 @@ class Series:
         """Observed seconds per second over ``window``, added up but for the labels to ``keep``."""
         return self._added("rate", window, "_sum", keep)
 
-    def grouped(self, operator: str, *by: str) -> Expr:
-        """``operator`` over the series that are equal in ``by``."""
+    def grouped(self, operator: str, *by: str, offset: str = "") -> Expr:
+        """``operator`` over the series that are equal in ``by``, as they were ``offset`` ago."""
         for label in by:
             if label not in ("job", "instance"):
                 self._known(label)
-        return Expr(f"{operator} by ({', '.join(by)}) ({self.selector()})")
+        past = f" offset {offset}" if offset else ""
+        return Expr(f"{operator} by ({', '.join(by)}) ({self.selector()}{past})")
 
     def _added(
         self, function: str, window: str, suffix: str, keep: Sequence[str], *more: str, by_le: bool = False
     ) -> Expr:
+        if self.kind == "gauge":
+            raise ValueError(f"{self.name} is a gauge: it has no {function}")
+        if (suffix in ("_bucket", "_count", "_sum")) != (self.kind == "histogram"):
+            raise ValueError(f"{self.name} is a {self.kind}: it has no series {self.name}{suffix}")
         for label in keep:
-            if label not in ("instance", "le"):
+            if label != "instance" and (label, suffix) != ("le", "_bucket"):
                 self._known(label)
         inner = Expr(f"{self.selector(suffix, *more)}[{window}]").call(function)
         if by_le:
@@ -219,7 +233,7 @@ class Scope:
         metric = catalog.BY_NAME.get(catalog.PREFIX + name)
         if metric is None:
             raise ValueError(f"there is no metric {catalog.PREFIX}{name}")
-        return Series(catalog.PREFIX + name, metric.kind, self._matchers, _vocabularies(metric))
+        return Series(catalog.PREFIX + name, metric.kind, self._matchers, _vocabularies(metric), metric.buckets)
 
     def foreign(self, name: str, *matchers: str) -> Series:
         """The handle of a metric of the monitoring itself. Raises ValueError on an unknown one."""

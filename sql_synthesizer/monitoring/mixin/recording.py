@@ -14,6 +14,8 @@ WINDOWS = tuple(dict.fromkeys(window for burn in slo.BURNS for window in (burn.s
 STEP = "5m"
 """Window of the rates that the whole period is added up from: 30 days of raw series would be too many samples."""
 DURATIONS = M("query_duration_seconds").where(success="success")
+INTERVAL = 30
+"""Seconds between two recorded values of a rate: their sum times this is a count, on a young server too."""
 PARTS = {
     slo.AVAILABILITY: (
         "sql_synthesizer_query_errors",
@@ -37,9 +39,14 @@ def bad_ratio(objective: Objective, window: str) -> Expr:
     return Expr(f"job:{_name(objective)}:ratio_rate{window}")
 
 
+def bad_count(objective: Objective, window: str) -> Expr:
+    """How many bad events there were within ``window``, from their recorded rate."""
+    return Expr(f"job:{PARTS[objective][0]}:rate{STEP}[{window}]").call("sum_over_time") * INTERVAL
+
+
 def _name(objective: Objective) -> str:
     bad, whole, *_ = PARTS[objective]
-    return f"{bad}_per_{'queries' if objective is slo.LATENCY else whole.removeprefix('sql_synthesizer_')}"
+    return f"{bad}_per_{whole.removeprefix('sql_synthesizer_')}"
 
 
 def groups() -> list[dict[str, Any]]:
@@ -51,7 +58,7 @@ def groups() -> list[dict[str, Any]]:
         sums = (Expr(f"job:{name}:rate{STEP}[{objective.period}]").call("sum_over_time") for name in (bad, every))
         whole.append(_rule(str(bad_ratio(objective, objective.period)), ratio(*sums)))
     return [
-        {"name": "sql_synthesizer_ratios", "interval": "30s", "rules": [*rates, *ratios]},
+        {"name": "sql_synthesizer_ratios", "interval": f"{INTERVAL}s", "rules": [*rates, *ratios]},
         {"name": "sql_synthesizer_period", "interval": "5m", "rules": whole},
     ]
 

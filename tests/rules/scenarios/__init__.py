@@ -36,3 +36,10 @@ CASES: tuple[Case, ...] = (
         if rule not in UNSELECTIVE
     ),
 )
+
+
+def cases_of(rule: str) -> list[Case]:
+    """The cases of an alert."""
+    found = [case for case in CASES if case.rule == rule]
+    assert found, "no case; add one in tests/rules/scenarios"
+    return found

@@ -56,6 +56,16 @@ DOWN = [
     down("it comes back", {up(): gauge((300, 0), (300, 1))}, firing=(285,), quiet=(300, 600)),
 ]
 
+
+def reaches(instance: str, **dependencies: str) -> dict[str, str]:
+    """An instance that answers, and what it reaches."""
+    return {
+        up(instance): UP,
+        app_up(instance): UP,
+        **{own("dependency_up", instance, dependency=name): values for name, values in dependencies.items()},
+    }
+
+
 instance_down = partial(Case, "SqlSynthesizerInstanceDown", alerts=(HERE,))
 INSTANCE_DOWN = [
     instance_down(
@@ -65,8 +75,9 @@ INSTANCE_DOWN = [
         quiet=(300, 405),
         text=Text(
             "warning",
-            "One instance of SQL Synthesizer is down",
-            "a does not answer; other instances of sql-synthesizer carry its load.",
+            "One instance of SQL Synthesizer cannot serve",
+            "a does not answer, or has lost what it cannot work without; other instances of sql-synthesizer carry its "
+            "load.",
             "overview",
         ),
     ),
@@ -74,6 +85,33 @@ INSTANCE_DOWN = [
     instance_down("none can be scraped", {up("a"): GONE, up("b"): GONE}, quiet=(900,)),
     instance_down("all hang", {up("a"): UP, up("b"): UP, app_up("a"): GONE, app_up("b"): GONE}, quiet=(900,)),
     instance_down("all is well", {up("a"): UP, up("b"): UP, app_up("a"): UP, app_up("b"): UP}, quiet=(900,)),
+    instance_down(
+        "one of two has lost its database",
+        {**reaches("a", database=GONE, audit=UP), **reaches("b", database=UP, audit=UP)},
+        firing=(435,),
+        quiet=(300, 405),
+    ),
+    instance_down(
+        "one of two has lost its database, and both what they can work without",
+        {**reaches("a", database=GONE, cache=GONE, model=GONE), **reaches("b", database=UP, cache=GONE, model=GONE)},
+        firing=(435,),
+    ),
+    instance_down(
+        "both have lost their database", {**reaches("a", database=GONE), **reaches("b", database=GONE)}, quiet=(900,)
+    ),
+    instance_down(
+        "both have lost their database, one of them its audit file too",
+        {**reaches("a", database=GONE, audit=GONE), **reaches("b", database=GONE, audit=UP)},
+        quiet=(900,),
+    ),
+    *(
+        instance_down(
+            f"one of two has lost its {optional}",
+            {**reaches("a", database=UP, **{optional: GONE}), **reaches("b", database=UP, **{optional: UP})},
+            quiet=(900,),
+        )
+        for optional in ("cache", "model")
+    ),
 ]
 
 absent = partial(Case, "SqlSynthesizerMetricsAbsent", alerts=(HERE,))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from sql_synthesizer.monitoring import slo
 from sql_synthesizer.monitoring.mixin import signals
 from sql_synthesizer.monitoring.mixin.alert import Alert
-from sql_synthesizer.monitoring.mixin.alerts.service import M
+from sql_synthesizer.monitoring.mixin.alerts.service import NEEDED, M
 
 PANELS = "dependencies"
-NEEDED = signals.dependencies(M).excluding(dependency=signals.OPTIONAL)
 OPTIONAL = signals.dependencies(M).where(dependency=signals.OPTIONAL)
 
 ALERTS = (

@@ -25,7 +25,7 @@ def _alert(objective: Objective, name: str, kind: str, what: str, burn: Burn) ->
     return Alert(
         name,
         "critical" if burn.severity == "critical" else "warning",
-        long.both(short),
+        long.both(short).both(recording.bad_count(objective, burn.long).at_least(slo.LEAST_BAD)),
         f"The {kind} budget burns {number(burn.factor)} times too fast",
         f"{{{{ $value | humanizePercentage }}}} of the questions to {{{{ $labels.job }}}} {what}, over {burn.long} and "
         f"over {burn.short}. The {objective.period} objective allows {objective.budget:.1%}.",

@@ -18,7 +18,7 @@ ALERTS = (
         signals.events(M, slo.USUAL, "sql_injection_attempt").above(0),
         "SQL injection attempts",
         "Within 5 minutes {{ $labels.job }} refused SQL injection attempts: about {{ $value | humanize }}.",
-        (PANELS, "SQL Injection Attempts"),
+        (PANELS, "Injections within 5 minutes"),
         team="security",
         fill=0,
         fault="one question that carries an SQL injection",
@@ -41,7 +41,7 @@ ALERTS = (
         signals.events(M, slo.USUAL, "prompt_injection_attempt").above(0),
         "Attempts to steer the model",
         "Within 5 minutes {{ $labels.job }} refused prompt injection attempts: about {{ $value | humanize }}.",
-        (PANELS, "Prompt Injection Attempts"),
+        (PANELS, "Injections within 5 minutes"),
         team="security",
     ),
     Alert(
@@ -50,7 +50,7 @@ ALERTS = (
         signals.events(M, "10m", "authentication_failure").above(slo.AUTHENTICATION_FAILURES),
         "Authentication fails in a burst",
         "{{ $value | humanize }} failed authentications on {{ $labels.job }} within 10 minutes.",
-        (PANELS, "Failed Authentication Attempts"),
+        (PANELS, "Failed authentications within 10 minutes"),
         team="security",
     ),
     Alert(

@@ -11,6 +11,9 @@ M = Scope(f'job="{catalog.JOB}"')
 UP, APP = M.foreign("up"), M("app_up")
 ALL_DOWN = UP.grouped("sum", "job").equals(0).either(APP.grouped("sum", "job").equals(0))
 ONE_DOWN = UP.selector().equals(0).either(APP.selector().equals(0))
+NEEDED = M("dependency_up").excluding(dependency=signals.OPTIONAL)
+ONE_CUT_OFF = NEEDED.grouped("min", "job", "instance").equals(0)
+ALL_CUT_OFF = NEEDED.grouped("max", *signals.JOB_DEPENDENCY).equals(0).grouped("max", "job")
 ABSENT = UP.selector().call("absent")
 
 OVERVIEW = "overview"
@@ -31,9 +34,10 @@ ALERTS = (
     Alert(
         "SqlSynthesizerInstanceDown",
         "warning",
-        ONE_DOWN.unless(ALL_DOWN, on=("job",)),
-        "One instance of SQL Synthesizer is down",
-        "{{ $labels.instance }} does not answer; other instances of {{ $labels.job }} carry its load.",
+        ONE_DOWN.either(ONE_CUT_OFF).unless(ALL_DOWN.either(ALL_CUT_OFF), on=("job",)),
+        "One instance of SQL Synthesizer cannot serve",
+        "{{ $labels.instance }} does not answer, or has lost what it cannot work without; other instances of "
+        "{{ $labels.job }} carry its load.",
         (OVERVIEW, "Application up"),
         hold="2m",
     ),

@@ -13,7 +13,7 @@ from grafana_foundation_sdk.models import units
 from sql_synthesizer.monitoring import catalog
 from sql_synthesizer.monitoring.mixin.alert import Alert
 from sql_synthesizer.monitoring.mixin.dashboards.panel import Dashboard
-from sql_synthesizer.monitoring.mixin.lint import Lint, bounds
+from sql_synthesizer.monitoring.mixin.lint import Lint, thresholds
 from sql_synthesizer.monitoring.mixin.promql import number
 
 TYPES = ("timeseries", "stat", "table", "heatmap", "logs", "bargauge", "state-timeline", "text")
@@ -24,17 +24,45 @@ SCHEMA = 41
 
 def page_faults(file: Path, recorded: frozenset[str]) -> Iterator[str]:
     """The faults of one dashboard file."""
-    page = json.loads(file.read_text(encoding="utf-8"))
+    page = read(file)
     if "panels" not in page:
         yield f"{file.name}: it is no dashboard: panels, variables and annotations stand at the top level"
         return
     faults = [*_frame(page), *_variables(page), *_places(page["panels"])]
-    for panel in page["panels"]:
-        if panel["type"] != "row":
-            faults += [f"panel {panel['title']}: {fault}" for fault in _panel(panel, recorded)]
-    for annotation in page["annotations"]["list"]:
-        faults += [f"annotation {annotation['name']}: {fault}" for fault in Lint(recorded).check(annotation["expr"])]
+    for panel in shown(page):
+        faults += [f"panel {panel.get('title')}: {fault}" for fault in _panel(panel, recorded)]
+    for annotation in page.get("annotations", {}).get("list", ()):
+        found = Lint(recorded).check(annotation["expr"]) if "expr" in annotation else ()
+        faults += [f"annotation {annotation['name']}: {fault}" for fault in found]
     yield from (f"{file.name}: {fault}" for fault in faults)
+
+
+def read(file: Path) -> dict[str, Any]:
+    """A dashboard file."""
+    page: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return page
+
+
+def shown(page: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every panel, also those in collapsed rows."""
+    for panel in page.get("panels", ()):
+        if panel.get("type") == "row":
+            yield from panel.get("panels", ())
+        else:
+            yield panel
+
+
+def expressions(page: dict[str, Any]) -> list[str]:
+    """Every query of a dashboard's panels."""
+    return [target["expr"] for panel in shown(page) for target in panel.get("targets", ()) if "expr" in target]
+
+
+def uid_faults(files: list[Path]) -> Iterator[str]:
+    """Dashboards that would overwrite each other."""
+    uids = [read(file).get("uid") for file in files]
+    yield from (
+        f"{file.name}: another dashboard has its uid" for file, u in zip(files, uids, strict=True) if uids.count(u) > 1
+    )
 
 
 def _frame(page: dict[str, Any]) -> Iterator[str]:
@@ -49,8 +77,8 @@ def _frame(page: dict[str, Any]) -> Iterator[str]:
 
 
 def _variables(page: dict[str, Any]) -> Iterator[str]:
-    variables = {variable["name"]: variable for variable in page["templating"]["list"]}
-    if [v["query"] for v in variables.values() if v["type"] == "datasource"] != ["prometheus"]:
+    variables = {variable["name"]: variable for variable in page.get("templating", {}).get("list", ())}
+    if [v.get("query") for v in variables.values() if v.get("type") == "datasource"] != ["prometheus"]:
         yield "it needs exactly one data source variable, of Prometheus"
     for name in ("job", "instance"):
         variable = variables.get(name, {})
@@ -76,22 +104,25 @@ def _places(panels: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _panel(panel: dict[str, Any], recorded: frozenset[str]) -> Iterator[str]:
-    defaults = panel["fieldConfig"]["defaults"]
-    if panel["type"] not in TYPES:
-        yield f"the type {panel['type']} is not one that Grafana still has"
+    if panel.get("type") == "text":
+        return
+    defaults = panel.get("fieldConfig", {}).get("defaults", {})
+    if panel.get("type") not in TYPES:
+        yield f"the type {panel.get('type')} is not one that Grafana still has"
     if not panel.get("description") or not defaults.get("noValue"):
         yield "it needs a description, and a text for when there is no data"
     if defaults.get("unit") not in UNITS:
         yield f"Grafana has no unit {defaults.get('unit')}"
-    if panel["type"] == "stat" and panel["options"]["reduceOptions"]["calcs"] != ["lastNotNull"]:
+    calcs = panel.get("options", {}).get("reduceOptions", {}).get("calcs")
+    if panel.get("type") == "stat" and calcs != ["lastNotNull"]:
         yield "a stat shows the last value"
-    sources = [panel["datasource"], *(target["datasource"] for target in panel["targets"])]
-    if any(source["uid"] != "${datasource}" for source in sources):
+    targets = panel.get("targets", [])
+    if any(holder.get("datasource", {}).get("uid") != "${datasource}" for holder in (panel, *targets)):
         yield "the data source must be the variable"
-    names = [target["refId"] for target in panel["targets"]]
+    names = [target.get("refId") for target in targets]
     if not names or len(set(names)) != len(names):
         yield "it needs targets with names of their own"
-    for target in panel["targets"]:
+    for target in targets:
         if not target.get("legendFormat"):
             yield f"target {target['refId']}: it has no legend"
         if re.search(r"\brate\([^[]*\[\$__interval\]", target["expr"]):
@@ -107,17 +138,25 @@ def alert_faults(alerts: tuple[Alert, ...], pages: tuple[Dashboard, ...]) -> Ite
         if panel is None:
             yield f"alert {alert.name}: there is no panel {' › '.join(alert.panel)}"
             continue
-        seen = " ".join(str(target.expr) for target in panel.targets)
-        missing = {name for name in metrics_in(str(alert.expr)) if name not in seen}
-        if missing and metrics_in(str(alert.expr)) == missing:
-            yield f"alert {alert.name}: panel {panel.title} shows none of {', '.join(sorted(missing))}"
-        drawn = {number(bound) for bound in panel.bounds}
-        if drawn and "burn rate" not in panel.title and not drawn & bounds(str(alert.expr)):
-            yield f"alert {alert.name}: panel {panel.title} draws the line at {', '.join(sorted(drawn))}"
+        looked = names_in(str(alert.expr))
+        if looked and not looked & names_in(" ".join(str(target.expr) for target in panel.targets)):
+            yield f"alert {alert.name}: panel {panel.title} shows none of {', '.join(sorted(looked))}"
+        drawn = {round(bound * panel.per, 9) for bound in panel.bounds}
+        if not thresholds(str(alert.expr)) <= drawn:
+            told = ", ".join(number(bound) for bound in sorted(drawn)) or "nowhere"
+            yield f"alert {alert.name}: panel {panel.title} draws the line at {told}"
+
+
+def names_in(text: str) -> set[str]:
+    """Every series that an expression looks at, recorded ones too, by the names of their metrics."""
+    found = set(
+        re.findall(r"job:\w+:\w+|\b(?:sql_synthesizer|prometheus|alertmanager|scrape)_\w+|\bup\b|\bALERTS\b", text)
+    )
+    return {re.sub(r"_(bucket|count|sum)$|:ratio_rate\w+$|:rate\w+$", "", name) for name in found}
 
 
 def metrics_in(text: str) -> set[str]:
-    """The catalogue's metrics that an expression looks at, recorded ones by what they record."""
+    """The catalogue's metrics that an expression looks at."""
     return {name for name in catalog.BY_NAME if re.search(rf"\b{name}(_bucket|_count|_sum)?\b", text)}
 
 

@@ -26,9 +26,14 @@ def groups(place: Path) -> list[dict[str, Any]]:
     return [group for document in documents if "groups" in document for group in document["groups"]]
 
 
+def every_rule(place: Path) -> list[dict[str, Any]]:
+    """The rules of every rule file in a directory."""
+    return [rule for group in groups(place) for rule in group.get("rules", ())]
+
+
 def rule_faults(place: Path) -> Iterator[str]:
     """The faults of every rule, composed or written by hand."""
-    rules = [rule for group in groups(place) for rule in group["rules"]]
+    rules = every_rule(place)
     recorded = frozenset(rule["record"] for rule in rules if "record" in rule)
     for rule in rules:
         if "record" in rule:
@@ -41,7 +46,7 @@ def rule_faults(place: Path) -> Iterator[str]:
 
 
 def _form(rule: dict[str, Any]) -> Iterator[str]:
-    labels, texts = rule["labels"], rule["annotations"]
+    labels, texts = rule.get("labels", {}), rule.get("annotations", {})
     if labels.get("severity") not in SEVERITIES or labels.get("team") not in TEAMS or "service" not in labels:
         yield "severity, team or service is missing or unknown"
     for name in ANNOTATIONS:
@@ -77,25 +82,35 @@ def prometheus_faults(place: Path) -> Iterator[str]:
         yield f"prometheus.yml: rule_files are {config.get('rule_files')}, not {sorted(ours)}"
 
 
-def alertmanager_faults(config_file: Path) -> Iterator[str]:
-    """Where the waiting time of critical alerts differs from what the bounds count on."""
+def alertmanager_faults(config_file: Path, rules: list[dict[str, Any]]) -> Iterator[str]:
+    """Fast alerts that Alertmanager holds back for longer than their bounds count on."""
     config = yaml.safe_load(config_file.read_text(encoding="utf-8"))
-    waits = [
-        _seconds(route["group_wait"])
-        for route in _routes(config["route"])
-        if any("critical" in matcher for matcher in route.get("matchers", ()))
-    ]
-    if not waits or max(waits) > slo.GROUP_WAIT:
-        yield f"alertmanager: critical alerts wait {max(waits, default=0):g} s for others, {slo.GROUP_WAIT} are allowed"
+    for rule in rules:
+        labels = rule.get("labels", {})
+        if labels.get("detection") == "fast":
+            route = _route(config["route"], {**labels, "alertname": rule["alert"]})
+            wait = _seconds(route.get("group_wait", "30s"))
+            if wait > slo.GROUP_WAIT:
+                yield f"alertmanager: {rule['alert']} waits {wait:g} s for others, {slo.GROUP_WAIT} are allowed"
 
 
 def _seconds(duration: str) -> float:
     return parse_duration(duration).total_seconds()
 
 
-def _routes(route: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every route below this one, with what it inherits."""
+def _route(route: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
+    """The route that an alert takes, with what it inherits: the first that matches, as deep as one does."""
     for child in route.get("routes", ()):
-        inherited = {**route, "routes": (), **child}
-        yield inherited
-        yield from _routes(inherited)
+        if all(_matches(matcher, labels) for matcher in child.get("matchers", ())):
+            return _route({**route, "routes": (), **child}, labels)
+    return route
+
+
+def _matches(matcher: str, labels: dict[str, str]) -> bool:
+    found = re.fullmatch(r'\s*(\w+)\s*(=~|!~|!=|=)\s*"?(.*?)"?\s*', matcher)
+    if found is None:
+        return False
+    name, operator, value = found.groups()
+    given = labels.get(name, "")
+    equal = bool(re.fullmatch(value, given)) if "~" in operator else given == value
+    return equal != operator.startswith("!")

@@ -23,9 +23,9 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from sql_synthesizer.monitoring import catalog
-from sql_synthesizer.monitoring.mixin.alert import SERVICE
-from sql_synthesizer.monitoring.mixin.dashboards.panel import Dashboard, P, Panel, Row, Target
-from sql_synthesizer.monitoring.mixin.promql import Scope
+from sql_synthesizer.monitoring.mixin.alert import SERVICE, Links
+from sql_synthesizer.monitoring.mixin.alerts import ALERTS
+from sql_synthesizer.monitoring.mixin.dashboards.panel import FIRING, Dashboard, P, Panel, Target
 
 SOURCE = shapes.DataSourceRef(type_val="prometheus", uid="${datasource}")
 BUILDERS: dict[str, Any] = {
@@ -39,11 +39,10 @@ HEIGHTS = {"stat": 6}
 JUST_ABOVE = 0.01
 """Where red begins when an alert fires above 0: Grafana's steps begin at their value, not above it."""
 GREEN, RED, BLUE = "green", "red", "blue"
-FIRING = Scope(f'service="{SERVICE}"', 'alertstate="firing"').foreign("ALERTS")
 
 
-def draw(page: Dashboard) -> str:
-    """The file of a dashboard."""
+def draw(page: Dashboard, links: Links) -> str:
+    """The file of a dashboard, each panel with links to the runbooks of the alerts that look at it."""
     builder = (
         dashboard.Dashboard(page.title)
         .uid(page.uid)
@@ -61,14 +60,14 @@ def draw(page: Dashboard) -> str:
     drawn = json.loads(json.dumps(builder.build(), cls=JSONEncoder))
     for shown in drawn["annotations"]["list"] + drawn["links"]:
         del shown["placement"]  # the builder hides them in a menu
-    drawn["panels"] = list(_placed(page.rows))
+    drawn["panels"] = list(_placed(page, links))
     return json.dumps(drawn, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def _placed(rows: tuple[Row, ...]) -> Iterator[dict[str, Any]]:
+def _placed(page: Dashboard, links: Links) -> Iterator[dict[str, Any]]:
     """Panels from left to right, rows from top to bottom, numbered from 1."""
     count, top = 0, 0
-    for row in rows:
+    for row in page.rows:
         count += 1
         heading = dashboard.Row(row.title).id(count).grid_pos(model.GridPos(h=1, w=24, x=0, y=top))
         yield json.loads(json.dumps(heading.build(), cls=JSONEncoder))
@@ -79,9 +78,24 @@ def _placed(rows: tuple[Row, ...]) -> Iterator[dict[str, Any]]:
             if left + panel.width > 24:
                 top, left, tallest = top + tallest, 0, 0
             place = model.GridPos(h=height, w=panel.width, x=left, y=top)
-            yield json.loads(json.dumps(_panel(panel).id(count).grid_pos(place).build(), cls=JSONEncoder))
+            builder = _panel(panel).id(count).grid_pos(place).links(_runbooks(page.key, panel, links))
+            made = json.loads(json.dumps(builder.build(), cls=JSONEncoder))
+            for link in made["links"]:
+                del link["placement"]
+            yield made
             left, tallest = left + panel.width, max(tallest, height)
         top += tallest
+
+
+def _runbooks(key: str, panel: Panel, links: Links) -> list[dashboard.DashboardLink]:
+    names = dict.fromkeys(alert.name for alert in ALERTS if alert.panel == (key, panel.title))
+    return [
+        dashboard.DashboardLink(f"Runbook: {name}")
+        .type(model.DashboardLinkType.LINK)
+        .url(links.runbooks.format(name=name))
+        .target_blank(True)
+        for name in names
+    ]
 
 
 def _panel(panel: Panel) -> Any:
@@ -157,7 +171,7 @@ def _lines(builder: Any, panel: Panel) -> Any:
 def _figure(builder: Any, panel: Panel) -> Any:
     builder.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
     builder.color_mode(shapes.BigValueColorMode.VALUE if panel.bounds else shapes.BigValueColorMode.NONE)
-    if panel.title == "Version":
+    if panel.names:
         return builder.text_mode(shapes.BigValueTextMode.NAME).graph_mode(shapes.BigValueGraphMode.NONE)
     return builder.text_mode(shapes.BigValueTextMode.AUTO).graph_mode(shapes.BigValueGraphMode.NONE)
 
@@ -166,11 +180,22 @@ def _states(builder: Any, _panel: Panel) -> Any:
     return builder.show_value(shapes.VisibilityMode.NEVER).merge_values(True).row_height(0.8)
 
 
-def _plain(builder: Any, _panel: Panel) -> Any:
-    return builder
+def _list(builder: Any, _panel: Panel) -> Any:
+    """Name, severity and team, the grave ones first."""
+    hidden = dict.fromkeys(("Time", "Value", "__name__", "alertstate", "service"), True)
+    order = {"alertname": 0, "severity": 1, "team": 2}
+    options = {"excludeByName": hidden, "indexByName": order, "renameByName": {"alertname": "alert"}}
+    builder.with_transformation(model.DataTransformerConfig(id_val="organize", options=options))
+    return builder.sort_by([common.TableSortByFieldState().display_name("severity").desc(False)])
 
 
-_STYLES = {"timeseries": _lines, "stat": _figure, "state-timeline": _states, "table": _plain, "heatmap": _plain}
+def _buckets(builder: Any, panel: Panel) -> Any:
+    """The panel's unit is of the axis; cells are counts."""
+    builder.unit("short").cell_values(heatmap.CellValues().unit("short"))
+    return builder.y_axis(heatmap.YAxisConfig().unit(panel.unit))
+
+
+_STYLES = {"timeseries": _lines, "stat": _figure, "state-timeline": _states, "table": _list, "heatmap": _buckets}
 
 
 def _variables() -> list[Any]:
@@ -215,8 +240,7 @@ def _alerts() -> dashboard.AnnotationQuery:
 
 def _deployments() -> dashboard.AnnotationQuery:
     """When a version first appeared."""
-    versions = P("build_info").grouped("max", "job", "version")
-    before = versions.text.replace("})", "} offset 5m)")
+    now, before = (P("build_info").grouped("max", "job", "version", offset=offset) for offset in ("", "5m"))
     return (
         dashboard.AnnotationQuery()
         .name("Deployments")
@@ -224,7 +248,7 @@ def _deployments() -> dashboard.AnnotationQuery:
         .enable(True)
         .hide(False)
         .icon_color(BLUE)
-        .expr(f"{versions} unless {before}")
+        .expr(str(now.unless(before)))
         .title_format("{{version}} deployed")
     )
 

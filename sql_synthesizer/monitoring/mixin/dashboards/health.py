@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from sql_synthesizer.monitoring import catalog, slo
 from sql_synthesizer.monitoring.mixin import signals
-from sql_synthesizer.monitoring.mixin.alert import SERVICE
 from sql_synthesizer.monitoring.mixin.alerts.monitoring import ALERTMANAGER, PROMETHEUS, WATCHERS, notifications
-from sql_synthesizer.monitoring.mixin.dashboards.panel import OWN, Dashboard, P, Panel, Row, Target, W, show
-from sql_synthesizer.monitoring.mixin.promql import Scope, ratio
+from sql_synthesizer.monitoring.mixin.dashboards.panel import FIRING, OWN, Dashboard, P, Panel, Row, Target, W, show
+from sql_synthesizer.monitoring.mixin.promql import ratio
 
-FIRING = Scope(f'service="{SERVICE}"', 'alertstate="firing"').foreign("ALERTS")
 GROUP = ("rule_group",)
 
 ALERTS = Row(
@@ -18,7 +16,7 @@ ALERTS = Row(
         Panel(
             "Firing alerts",
             "Alerts that fire now. Watchdog always does: it proves that rules are evaluated.",
-            show(FIRING.selector(), "{{alertname}}"),
+            show(FIRING.where(severity=("critical", "warning", "none")).selector(), "{{alertname}}"),
             "none",
             "table",
             width=12,

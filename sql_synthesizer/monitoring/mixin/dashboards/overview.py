@@ -52,6 +52,7 @@ def _objective(objective: Objective, good: str) -> tuple[Panel, ...]:
             "short",
             width=16,
             bounds=tuple(burn.factor for burn in slo.BURNS),
+            per=objective.budget,
         ),
     )
 
@@ -165,6 +166,7 @@ SERVICE = Row(
             "none",
             "stat",
             width=4,
+            names=True,
         ),
         Panel(
             "Memory",

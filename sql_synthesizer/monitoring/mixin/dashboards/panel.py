@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sql_synthesizer.monitoring import catalog
-from sql_synthesizer.monitoring.mixin.alert import uid
+from sql_synthesizer.monitoring.mixin.alert import SERVICE, uid
 from sql_synthesizer.monitoring.mixin.promql import Expr, Scope
 
 P = Scope('job=~"$job"', 'instance=~"$instance"')
 """What panels look at: the jobs and instances chosen at the top of the dashboard."""
 OWN = Scope(f'job="{catalog.JOB}"', 'instance=~"$instance"')
 """For what Prometheus itself says of the service's targets: all jobs would be too many."""
+FIRING = Scope(f'service="{SERVICE}"', 'alertstate="firing"').foreign("ALERTS")
 W = "$__rate_interval"
 """At least four scrapes, and as wide as a pixel stands for."""
 HOUR = "1h"
@@ -33,7 +34,8 @@ class Target:
 class Panel:
     """A panel. ``bounds`` are alert thresholds, drawn as lines or colours; ``low`` means that less is worse.
 
-    ``width`` is in Grafana's 24 columns, ``words`` names the values 0 and 1, ``empty`` is shown where no data is.
+    ``width`` is in Grafana's 24 columns, ``words`` names the values 0 and 1, ``names`` shows what series are called
+    instead of their values, ``empty`` is shown where no data is. Alerts compare with a bound times ``per``.
     """
 
     title: str
@@ -49,6 +51,8 @@ class Panel:
     most: float | None = None
     decimals: int | None = None
     words: tuple[str, str] | None = None
+    names: bool = False
+    per: float = 1.0
     empty: str = "No data"
 
 

@@ -89,7 +89,7 @@ STAGES = Row(
         Panel(
             "Duration of queries",
             "How many queries fell into each bucket of the histogram.",
-            show(DURATION.buckets(W), "{{le}}"),
+            show(DURATION.buckets(W), "{{le}}", exemplars=True),
             "s",
             "heatmap",
             width=12,

@@ -10,7 +10,7 @@ EVENTS = P("security_events_total")
 PAIR = ("event_type", "severity")
 
 
-def _count(title: str, event_type: str, description: str, legend: str, bound: float) -> Panel:
+def _count(title: str, event_type: str, description: str, legend: str) -> Panel:
     return Panel(
         title,
         f"{description} Counted over one hour.",
@@ -18,9 +18,14 @@ def _count(title: str, event_type: str, description: str, legend: str, bound: fl
         "short",
         "stat",
         width=4,
-        bounds=(bound,),
         decimals=0,
     )
+
+
+def _window(title: str, window: str, bound: float, *types: str) -> Panel:
+    """What the alerts look at, with their line."""
+    attempts = tuple(Target(signals.events(P, window, event_type), event_type) for event_type in types)
+    return Panel(title, f"{title}; an alert fires above the line.", attempts, "short", width=12, bounds=(bound,))
 
 
 def _of(title: str, description: str, *types: str) -> Panel:
@@ -40,21 +45,18 @@ ATTACKS = Row(
             "authentication_failure",
             "Credentials that were missing, wrong, revoked or expired.",
             "Failed Logins/hour",
-            slo.AUTHENTICATION_FAILURES,
         ),
         _count(
             "SQL Injection Attempts",
             "sql_injection_attempt",
             "Questions that carried an SQL injection; all were refused.",
             "Injection Attempts/hour",
-            0.0,
         ),
         _count(
             "Prompt Injection Attempts",
             "prompt_injection_attempt",
             "Questions that tried to steer the model; all were refused.",
             "Injection Attempts/hour",
-            0.0,
         ),
         Panel(
             "Grave events per second",
@@ -63,6 +65,10 @@ ATTACKS = Row(
             "eps",
             width=12,
             bounds=(slo.SECURITY_EVENTS_PER_SECOND,),
+        ),
+        _window("Injections within 5 minutes", slo.USUAL, 0.0, "sql_injection_attempt", "prompt_injection_attempt"),
+        _window(
+            "Failed authentications within 10 minutes", "10m", slo.AUTHENTICATION_FAILURES, "authentication_failure"
         ),
         Panel(
             "Security Events",
