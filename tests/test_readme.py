@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from sql_synthesizer.demo import load_demo
-from tests.support.serving import ROOT, Service, service, until
+from sql_synthesizer.proof.watchers import ALERTMANAGER
+from tests.support import program
+from tests.support.monitoring import taken, told
+from tests.support.serving import ROOT, Service, fetch, service, until
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -65,12 +68,27 @@ def test_serving(tmp_path: Path, command: str, request: pytest.FixtureRequest) -
         url = request.getfixturevalue("postgres_url")
         load_demo(url)
         command = re.sub(r"postgresql://\S+", url, command)
-    made.start(shlex.split(command))
-    try:
-        assert made.ask("how many customers are there").status == 200
-    finally:
-        made.process.send_signal(signal.SIGTERM)
-        assert made.process.wait(60) == 0
+    if command == "./run":
+        program("prometheus")
+        program(*ALERTMANAGER)
+    with taken(9090, 9093, 8025):
+        made.start(shlex.split(command))
+        try:
+            assert made.ask("how many customers are there").status == 200
+            if command == "./run":
+                is_watched(made)
+        finally:
+            processes = psutil.Process(made.process.pid).children(recursive=True)
+            assert made.stop() == 0
+    assert not [process for process in processes if process.is_running()]
+
+
+def is_watched(served: Service) -> None:
+    """Whether Prometheus has scraped the service and the dead man's switch is heard; both come within a minute."""
+    query = told(served.out, "Prometheus") + "/api/v1/query?query=up%7Bjob%3D%22sql-synthesizer%22%7D%3D%3D1"
+    until(lambda: fetch(query).json()["data"]["result"], 60)
+    messages = told(served.out, "Inbox") + "/api/messages"
+    until(lambda: fetch(messages).json()["watchdog_seconds"] is not None, 60)
 
 
 @pytest.mark.parametrize("command", TESTING)

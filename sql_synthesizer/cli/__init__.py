@@ -14,12 +14,16 @@ from sql_synthesizer.errors import Declined, SqlSynthesizerError
 
 VERBS = {
     "serve": ("serve", "Serve the application and its metrics."),
+    "stack": ("stack", "Serve it, watched by Prometheus and Alertmanager on this machine."),
     "ask": ("ask", "Ask a question and print the answer."),
     "keys": ("keys", "Create, list and revoke API keys."),
     "audit": ("audit", "Search the audit record."),
     "store": ("store", "Back up and restore the service's own state."),
     "mixin": ("mixin", "Build and check alert rules, dashboards and reference pages."),
+    "drill": ("drill", "Fire every alert for real, and time its notification."),
+    "silence": ("silence", "Run ordinary traffic and see that no alert fires."),
     "inbox": ("inbox", "Catch notifications on this machine and show them on a page."),
+    "traffic": ("traffic", "Send ordinary load to a running service."),
     "demo": ("demo", "Make the demo database, also in a database of yours."),
 }
 

@@ -235,6 +235,10 @@ class FakeOpenAI:
         """Refuses requests with this parameter from now on, with HTTP status 400."""
         self._refused[parameter] = message
 
+    def recover(self) -> None:
+        """Forgets the steps that are left, and answers again."""
+        self._steps.clear()
+
     def perform(self, handler: _Handler, received: Received) -> None:
         """Answers one request by the script."""
         for parameter, message in self._refused.items():

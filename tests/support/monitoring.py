@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import re
-import shutil
+import socket
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import yaml
+import psutil
 
+from sql_synthesizer.proof import watchers
 from sql_synthesizer.proof.inbox import Inbox
+from sql_synthesizer.proof.watchers import Change, Watcher
 from tests.support import program
-from tests.support.serving import ROOT, fetch, free_port, until
+from tests.support.serving import ROOT, fetch, until
 
 PROMETHEUS = ROOT / "monitoring" / "prometheus"
 ALERTMANAGER = ROOT / "monitoring" / "alertmanager"
-Change = Callable[[dict[str, Any]], None]
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
@@ -29,40 +29,12 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
 
 
-@dataclass(frozen=True)
-class Server:
-    url: str
-    process: subprocess.Popen[bytes]
-    config: Path
+class Server(Watcher):
+    """A running watcher, with its process to send signals to."""
 
-    def get(self, path: str) -> Any:
-        return fetch(self.url + path).json()
-
-    def edit(self, change: Change) -> None:
-        _edit(self.config, change)
-
-
-@contextmanager
-def _started(names: tuple[str, ...], port: int, config: Path, *arguments: str) -> Iterator[Server]:
-    url, log = f"http://127.0.0.1:{port}", config.with_name("server.log")
-    listen = [f"--web.listen-address=127.0.0.1:{port}", f"--config.file={config}"]
-    command = [program(*names), *listen, *arguments]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=config.parent)
-    try:
-        until(lambda: process.poll() is not None or _ready(url))
-        assert process.poll() is None, log.read_text()
-        yield Server(url, process, config)
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def _ready(url: str) -> bool:
-    try:
-        return fetch(url + "/-/ready").status == 200
-    except OSError:
-        return False
+    @property
+    def process(self) -> psutil.Process:
+        return psutil.Process(self.child.pid)
 
 
 @contextmanager
@@ -71,47 +43,39 @@ def prometheus(
     targets: Mapping[str, str],
     *flags: str,
     rules: Mapping[str, str] | None = None,
-    change: Change = lambda _: None,
+    change: Change = watchers.unchanged,
 ) -> Iterator[Server]:
     """Prometheus with the shipped files; ``targets`` gives a job's address, by default that of nobody.
 
     ``rules`` gives a rule file another text, ``change`` edits the configuration, say for shorter intervals.
     """
-    port, home = free_port(), directory / "prometheus"
-    shutil.copytree(PROMETHEUS, home)
-    for job in ("sql-synthesizer", "prometheus", "alertmanager"):
-        address = targets.get(job) or (f"127.0.0.1:{port}" if job == "prometheus" else None)
-        (home / "targets" / f"{job}.yml").write_text(yaml.safe_dump([{"targets": [address] if address else []}]))
-    for name, text in (rules or {}).items():
-        (home / name).write_text(text)
-    _edit(home / "prometheus.yml", change)
-    storage = f"--storage.tsdb.path={home / 'data'}"
-    with _started(("prometheus",), port, home / "prometheus.yml", storage, *flags) as server:
-        yield server
+    program("prometheus")
+    addresses = {job: [address] for job, address in targets.items()}
+    with watchers.prometheus(directory / "prometheus", addresses, *flags, rules=rules, change=change) as made:
+        yield Server(made.child, made.url, made.config)
 
 
 @contextmanager
-def alertmanager(directory: Path, inbox: Inbox, change: Change = lambda _: None) -> Iterator[Server]:
+def alertmanager(directory: Path, inbox: Inbox, change: Change = watchers.unchanged) -> Iterator[Server]:
     """Alertmanager with the shipped files, telling ``inbox``; ``change`` edits the configuration."""
-    home, secrets = directory / "alertmanager", directory / "secrets"
-    shutil.copytree(ALERTMANAGER, home)
-    secrets.mkdir()
-    (secrets / "slack_api_url").write_text(f"http://127.0.0.1:{inbox.http_port}/slack")
-    (secrets / "smtp_password").write_text("unused")
-    config = home / "config.yml"
-    text = config.read_text().replace("/etc/alertmanager/secrets", str(secrets))
-    text = text.replace("inbox:1025", f"127.0.0.1:{inbox.smtp_port}")
-    config.write_text(text.replace("inbox:8025", f"127.0.0.1:{inbox.http_port}"))
-    _edit(config, change)
-    options = [f"--storage.path={home / 'data'}", "--cluster.listen-address="]
-    with _started(("prometheus-alertmanager", "alertmanager"), free_port(), config, *options) as server:
-        yield server
+    program(*watchers.ALERTMANAGER)
+    with watchers.alertmanager(directory / "alertmanager", inbox, change=change) as made:
+        yield Server(made.child, made.url, made.config)
 
 
-def _edit(path: Path, change: Change) -> None:
-    config = yaml.safe_load(path.read_text())
-    change(config)
-    path.write_text(yaml.safe_dump(config))
+@contextmanager
+def taken(*ports: int) -> Iterator[None]:
+    """Listens on these ports, unless something else does already."""
+    with ExitStack() as stack:
+        for port in ports:
+            with suppress(OSError):
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+        yield
+
+
+def told(log: Path, name: str) -> str:
+    """The address of this name that a stack printed last."""
+    return until(lambda: re.findall(rf"^  {name} +(http://\S+)$", log.read_text(), re.MULTILINE))[-1]
 
 
 def hurried(factor: int) -> Change:

@@ -1,0 +1,229 @@
+"""The parts of the proofs that need no chain: figures, reports, traffic, the proxy."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.proof import programs, silence
+from sql_synthesizer.proof.drill import report
+from sql_synthesizer.proof.drill.faults import SCENARIOS
+from sql_synthesizer.proof.drill.faults.escalation import Check
+from sql_synthesizer.proof.drill.proxy import Proxy
+from sql_synthesizer.proof.drill.run import rules
+from sql_synthesizer.proof.drill.scenario import Timeline
+from sql_synthesizer.proof.silence import Silence
+from sql_synthesizer.proof.traffic import Client, mix
+
+ABOUT = {"date": "2026-01-01", "machine": "<b>"}
+
+
+@pytest.mark.parametrize(
+    ("false", "total", "bound"),
+    [(0, 60, 0.0487), (0, 300, 0.0099), (1, 100, 0.0466), (5, 10, 0.7776), (0, 0, 1.0), (3, 3, 1.0)],
+)
+def test_the_upper_bound_of_a_share(false: int, total: int, bound: float) -> None:
+    assert silence.upper_bound(false, total) == pytest.approx(bound, abs=1e-4)
+
+
+def seen(attacks: float = 0.0, **changes: object) -> Silence:
+    made = Silence(60.0, 4.0, attacks, Counter({("asked before", "ok"): 990, ("refused", "422 statement_refused"): 10}))
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("found", "kept"),
+    [
+        (seen(), True),
+        (seen(fired={"HighErrorRate": 3.0}), False),
+        (seen(notified=["mail [FIRING]"]), False),
+        (seen(sent=Counter({("statement", "503 overloaded"): 2, ("asked before", "ok"): 998})), False),
+        (seen(sent=Counter({("statement", "unreachable"): 1, ("asked before", "ok"): 99})), False),
+        (seen(0.01, attacked=100, flagged=100), True),
+        (seen(0.01, attacked=100, flagged=104), True),
+        (seen(0.01, attacked=100, flagged=110), False),
+        (seen(0.01, attacked=100, flagged=0), False),
+        (seen(0.01, attacked=100, flagged=100, fired={"SQLInjectionAttempts": 1.0}), True),
+        (seen(0.01, attacked=100, flagged=100, fired={"HighMemoryUsage": 1.0}), False),
+    ],
+)
+def test_when_a_silence_is_one(found: Silence, kept: bool) -> None:
+    assert found.kept is kept
+
+
+def test_attacks_that_were_missed_make_no_harmless_request_an_attack() -> None:
+    sent = Counter({("attack", "422 question_refused"): 90, ("attack", "ok"): 10})
+    assert seen(0.1, sent=sent, attacked=100, flagged=92).false == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("how many\n\nwho was\n", ("how many", "who was")),
+        ('{"text": "a", "label": "attack"}\n{"text": "b", "label": "benign"}\n{"question": "c"}', ("b", "c")),
+        ('{"text": "SELECT 1", "kind": "sql"}', ()),
+    ],
+)
+def test_harmless_questions_from_a_file(tmp_path: Path, text: str, found: tuple[str, ...]) -> None:
+    file = tmp_path / "questions"
+    file.write_text(text)
+    assert silence.questions(file) == found
+
+
+def test_a_missing_file_of_questions_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        silence.questions(tmp_path / "none")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5])
+def test_the_share_of_attacks(share: float) -> None:
+    kinds = mix(attacks=share)
+    weight = sum(kind.weight for kind in kinds if kind.name == "attack") / sum(kind.weight for kind in kinds)
+    assert weight == pytest.approx(share)
+
+
+def test_equal_seeds_make_equal_requests() -> None:
+    made = [[kind.make(Random(5)) for kind in mix(("more",), 0.1)] for _ in range(2)]
+    assert made[0] == made[1]
+    assert all(method in ("GET", "POST") and path.startswith("/api/") for method, path, _ in made[0])
+
+
+def test_a_client_never_raises() -> None:
+    assert Client(f"http://127.0.0.1:{programs.free_port()}", "key").send("GET", "/api/me") == "unreachable"
+
+
+def line(
+    run: int = 1, *, alert: str = "SQLInjectionAttempts", mail: float | None = 30.0, **changes: object
+) -> Timeline:
+    return Timeline(alert, "a <fault>", run, firing=20.0, mail=mail, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("lines", "kept"),
+    [
+        ([line()], True),
+        ([line(), line(2, mail=95.0)], False),
+        ([line(n) for n in range(20)] + [line(21, mail=110.0)], True),
+        ([line(n) for n in range(20)] + [line(21, mail=121.0)], False),
+        ([line(mail=None, problems=["not within 100 s: a mail"])], False),
+        ([line(problems=["mail does not link the runbook"])], False),
+        ([line(alert="HighCPUUsage", mail=600.0)], True),
+    ],
+    ids=["in time", "p95 too late", "one late of many", "beyond the limit", "missing", "incomplete", "slow by design"],
+)
+def test_when_an_alert_keeps_its_promise(lines: list[Timeline], kept: bool) -> None:
+    (row,) = report.rows(lines)
+    assert row.kept is kept
+
+
+def test_scaled_timelines_stay_out_of_the_figures() -> None:
+    real, scaled = report.rows([line(mail=30.0), line(2, mail=5.0, scaled=True)])
+    assert (real.most, real.scaled, scaled.most, scaled.scaled) == (30.0, False, 5.0, True)
+
+
+def test_the_first_message_counts() -> None:
+    assert line(mail=30.0, slack=28.0).notified == 28.0
+    assert line(mail=None).notified is None
+
+
+@pytest.mark.parametrize(("share", "value"), [(0.5, 3), (0.95, 5), (1.0, 5), (0.01, 1)])
+def test_nearest_rank(share: float, value: float) -> None:
+    assert report.percentile([5, 1, 4, 2, 3], share) == value
+
+
+def test_reports_tell_the_same() -> None:
+    lines = [line(), line(alert="HighCPUUsage", mail=None, problems=["not within 9 s: a mail"])]
+    seen = report.Seen((*lines,), (Check("a <check>", True, "it was"),))
+    document = json.loads(report.as_json(seen, ABOUT))
+    assert [alert["alert"] for alert in document["alerts"]] == ["HighCPUUsage", "SQLInjectionAttempts"]
+    page, text = report.as_html(seen, ABOUT), report.as_text(seen)
+    for told in (page, text):
+        assert "SQLInjectionAttempts" in told
+        assert "not within 9 s: a mail" in told
+    assert "<b>" not in page
+    assert "a &lt;fault&gt;" in page
+    assert "a &lt;check&gt;" in page
+
+
+def test_an_earlier_drill_is_reported_with_this_one(tmp_path: Path) -> None:
+    file = tmp_path / "drill.json"
+    file.write_text(report.as_json(report.Seen((line(),), (Check("c", False, "not"),)), ABOUT))
+    seen = report.Seen((line(2),)).after([report.read(file)])
+    assert [one.run for one in seen.lines] == [1, 2]
+    assert not seen.kept
+    file.write_text("{}")
+    with pytest.raises(ConfigurationError, match="no report"):
+        report.read(file)
+
+
+def test_every_alert_has_a_scenario() -> None:
+    fired = {scenario.alert for scenario in SCENARIOS}
+    assert fired == rules().keys()
+
+
+def test_every_wave_makes_a_fault() -> None:
+    made = {scenario.wave for scenario in SCENARIOS if scenario.make is not None}
+    assert {scenario.wave for scenario in SCENARIOS} == made
+
+
+@pytest.fixture
+def echo():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                with connection:
+                    while data := connection.recv(100):
+                        connection.sendall(data)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def said(port: int) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(b"hello")
+        return connection.recv(100)
+
+
+def test_a_proxy_passes_on_until_it_is_closed(echo: int) -> None:
+    with Proxy(echo) as proxy:
+        assert said(proxy.port) == b"hello"
+        with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as connection:
+            connection.sendall(b"x")
+            assert connection.recv(1) == b"x"
+            proxy.close()
+            assert connection.recv(1) == b""
+        with suppress(ConnectionError):
+            assert said(proxy.port) == b""
+        proxy.open()
+        assert said(proxy.port) == b"hello"
+
+
+def test_a_missing_program_says_how_to_get_it() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        programs.find("prometheus-of-tomorrow", "none-such")
+    assert "prometheus-of-tomorrow or none-such" in caught.value.message
+    assert "apt-get install" in caught.value.hint
+
+
+def test_a_child_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path) -> None:
+    child = programs.Child("A child", ["sh", "-c", "echo sorry; exit 3"], lambda: False, tmp_path / "log")
+    with pytest.raises(ConfigurationError, match="ended with 3") as caught:
+        child.start()
+    assert "sorry" in caught.value.hint
