@@ -15,6 +15,7 @@ import pytest
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.proof import programs, silence
 from sql_synthesizer.proof.drill import report
+from sql_synthesizer.proof.drill.chain import abandon
 from sql_synthesizer.proof.drill.faults import SCENARIOS
 from sql_synthesizer.proof.drill.faults.escalation import Check
 from sql_synthesizer.proof.drill.proxy import Proxy
@@ -227,3 +228,11 @@ def test_a_child_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path) -
     with pytest.raises(ConfigurationError, match="ended with 3") as caught:
         child.start()
     assert "sorry" in caught.value.hint
+
+
+def test_what_was_started_can_be_ended_at_once(tmp_path: Path) -> None:
+    child = programs.Child("A child", ["sleep", "600"], lambda: True, tmp_path / "log").start()
+    assert child in programs.RUNNING
+    abandon()
+    assert child.ended is not None
+    assert child not in programs.RUNNING

@@ -12,6 +12,7 @@ import click
 
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.proof.drill import report
+from sql_synthesizer.proof.drill.chain import end_on_signal
 from sql_synthesizer.proof.drill.faults import SCENARIOS, escalation
 from sql_synthesizer.proof.drill.run import WARM_UP, Drill, rules
 from sql_synthesizer.proof.drill.scenario import Scenario
@@ -47,6 +48,7 @@ def command(
     Without --alert and --fast it also checks what happens to alerts on their way: repeated, muted, kept apart. The
     exit status is 1 when an alert did not arrive, came too late, or said too little, or a check failed.
     """
+    end_on_signal()
     about = report.machine()
     before = [report.read(file) for file in add]
     with ThreadPoolExecutor(chains) as pool:

@@ -11,6 +11,7 @@ import click
 
 from sql_synthesizer.proof import silence
 from sql_synthesizer.proof.drill import report
+from sql_synthesizer.proof.drill.chain import end_on_signal
 
 
 @click.command("silence")
@@ -26,6 +27,7 @@ def command(minutes: float, rate: float, attacks: float, questions: Path | None,
 
     The exit status is 1 when an alert fires without a reason, or too many harmless requests are taken for attacks.
     """
+    end_on_signal()
     about = report.machine()
     seen = silence.run(minutes * 60, rate, attacks, silence.questions(questions), _say)
     for (kind, answer), count in seen.sent.most_common():

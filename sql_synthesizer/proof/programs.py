@@ -29,6 +29,8 @@ PACKAGES = {
     "postgres": "postgresql",
 }
 """Debian's package of a program; other systems call it much the same."""
+RUNNING: set[Child] = set()
+"""Children that were started and have not been ended."""
 START_LIMIT = 60.0
 STOP_LIMIT = 30.0
 
@@ -110,6 +112,7 @@ class Child:
 
     def start(self) -> Self:
         """Starts it, and returns when it is ready. Raises ConfigurationError with its last words when it ends."""
+        RUNNING.add(self)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - a program of ours or one that 'find' found
                 self._command,
@@ -164,12 +167,14 @@ class Child:
 
     def kill(self) -> None:
         """Ends it as a power cut would; ``start`` brings it back."""
+        RUNNING.discard(self)
         self._all(signal.SIGKILL)
         if self._process is not None:
             self._process.wait(STOP_LIMIT)
 
     def stop(self) -> int:
         """Asks it to end, and ends it when it does not; returns its exit status."""
+        RUNNING.discard(self)
         if self._process is None or self.ended is not None:
             return self.ended or 0
         self.thaw()

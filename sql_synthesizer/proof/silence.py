@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sql_synthesizer.errors import ConfigurationError
-from sql_synthesizer.proof.drill.chain import Chain, chain
+from sql_synthesizer.proof.drill.chain import Chain, chain, workspace
 from sql_synthesizer.proof.traffic import Traffic, mix
 
 FAILURE_SHARE = 0.001
@@ -133,10 +132,9 @@ def _question(line: str) -> str:
 def run(seconds: float, rate: float, attacks: float, harmless: Sequence[str], say: Callable[[str], None]) -> Silence:
     """Runs a chain for so long and watches it. Raises ConfigurationError when a program is missing."""
     seen = Silence(seconds, rate, attacks)
-    with tempfile.TemporaryDirectory(prefix="silence-") as directory:
-        Path(directory).chmod(0o755)
-        ordinary_volume = {"audit_dir": Path(directory) / "record"}
-        with chain(Path(directory) / "chain", rate=0.1, settings=ordinary_volume) as made:
+    with workspace("silence-") as directory:
+        ordinary_volume = {"audit_dir": directory / "record"}
+        with chain(directory / "chain", rate=0.1, settings=ordinary_volume) as made:
             before = _flagged(made)
             with Traffic(made.service.url, made.service.key, rate, mix(harmless, attacks), threads=8) as traffic:
                 _watch(made, seen, seconds, say)

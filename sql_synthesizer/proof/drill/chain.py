@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +18,7 @@ from sql_synthesizer.proof import servers
 from sql_synthesizer.proof.drill.proxy import Proxy
 from sql_synthesizer.proof.fake_openai import FakeOpenAI
 from sql_synthesizer.proof.inbox import Inbox
-from sql_synthesizer.proof.programs import Child, free_port
+from sql_synthesizer.proof.programs import RUNNING, Child, free_port
 from sql_synthesizer.proof.service import SERVE, Service
 from sql_synthesizer.proof.traffic import ASKED, Traffic, mix
 from sql_synthesizer.proof.watchers import Change, Watcher, alertmanager, prometheus, unchanged
@@ -53,6 +56,7 @@ MODEL_ANSWERS = {
 }
 ORDINARY = 3.0
 """Requests a second of the ordinary load."""
+_places: set[Path] = set()
 AUDIT_VOLUME = "1536m"
 """Size of the audit volume: above the least free space that an alert allows, where this machine lets us make one."""
 
@@ -187,6 +191,40 @@ def answer(question: str) -> str | None:
     if question.startswith(ANEW):
         return MODEL_ANSWERS[ANEW].format(n=float(question.removeprefix(ANEW)))
     return MODEL_ANSWERS.get(question)
+
+
+@contextmanager
+def workspace(prefix: str) -> Iterator[Path]:
+    """A temporary directory that other accounts may enter; ``abandon`` removes it too."""
+    with tempfile.TemporaryDirectory(prefix=prefix) as directory:
+        home = Path(directory)
+        home.chmod(0o755)
+        _places.add(home)
+        try:
+            yield home
+        finally:
+            _places.discard(home)
+
+
+def abandon() -> None:
+    """Ends every process of every chain at once, and leaves nothing behind."""
+    for child in list(RUNNING):
+        child.kill()
+    for home in list(_places):
+        for volume in home.glob("*/audit"):
+            subprocess.run(["umount", "--lazy", str(volume)], capture_output=True, check=False)  # noqa: S603, S607
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def end_on_signal() -> None:
+    """Lets SIGTERM and SIGINT end this program with all that it started."""
+
+    def end(number: int, _frame: object) -> None:
+        abandon()
+        os._exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
 
 
 def _volume(place: Path, stack: ExitStack) -> Path | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 import yaml
 
 from sql_synthesizer.proof.drill import ballast, scaling
-from sql_synthesizer.proof.drill.chain import ORDINARY, Chain, chain
+from sql_synthesizer.proof.drill.chain import ORDINARY, Chain, chain, workspace
 from sql_synthesizer.proof.drill.scaling import seconds
 from sql_synthesizer.proof.drill.scenario import SWITCH, Impossible, Scenario, Timeline, Watch
 from sql_synthesizer.proof.service import SERVE
@@ -93,9 +92,8 @@ class Drill:
         hurried = {scenario.alert for scenario in scenarios if scenario.scaled}
         if hurried:
             self.say(f"run {number}: windows and holds divided by {scaling.FACTOR}: {', '.join(sorted(hurried))}")
-        with tempfile.TemporaryDirectory(prefix="drill-") as directory:
-            Path(directory).chmod(0o755)
-            home = Path(directory) / "chain"
+        with workspace("drill-") as directory:
+            home = directory / "chain"
             laden = any(scenario.ballast for scenario in scenarios)
             with chain(
                 home,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sql_synthesizer.proof.drill import scaling
-from sql_synthesizer.proof.drill.chain import Chain, always_open, chain
+from sql_synthesizer.proof.drill.chain import Chain, always_open, chain, workspace
 from sql_synthesizer.proof.drill.faults import budget, load
 from sql_synthesizer.proof.drill.faults.attacks import injection
 from sql_synthesizer.proof.drill.faults.monitoring import prometheus_killed, second_prometheus
@@ -50,9 +49,7 @@ def checks(say: Say, files: Path | None = None) -> list[Check]:
     ``files`` is a directory like ``monitoring`` that is drilled instead of the shipped one.
     """
     say(f"escalation: repeats divided by {REPEAT_FACTOR}; windows and holds by {scaling.FACTOR}: {', '.join(HURRIED)}")
-    with tempfile.TemporaryDirectory(prefix="drill-") as directory, ThreadPoolExecutor(len(BREAKS) + 1) as pool:
-        home = Path(directory)
-        home.chmod(0o755)
+    with workspace("drill-") as home, ThreadPoolExecutor(len(BREAKS) + 1) as pool:
         switches = [pool.submit(_switch, home / f"tower-{n}", files, *item) for n, item in enumerate(BREAKS.items())]
         on_chain = pool.submit(_on_chain, home / "chain", files)
         found = [*on_chain.result(), *(switch.result() for switch in switches)]
