@@ -63,7 +63,7 @@ BURNS = (
 )
 
 LEAST_BAD = 5
-"""Bad events within the long window: one failure in a quiet hour spends the budget fast and wakes nobody."""
+"""Bad events within the long window, about: one failure in a quiet hour spends the budget fast and wakes nobody."""
 
 FAST = "2m"
 """Window of alerts that must arrive within ``DETECTION_LIMIT``."""
