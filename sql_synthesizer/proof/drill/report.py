@@ -191,7 +191,7 @@ def _timeline(line: Timeline) -> str:
     times = [(name, colour, getattr(line, name)) for name, colour in STEPS]
     end = max([when for _, _, when in times if when is not None], default=1.0)
     marks = "".join(
-        f'<rect x="{100 * when / end:.2f}%" width="4" height="14" fill="{colour}">'
+        f'<rect x="{98 * when / end:.2f}%" width="4" height="14" fill="{colour}">'
         f"<title>{name} {when:.1f} s</title></rect>"
         for name, colour, when in times
         if when is not None
