@@ -59,8 +59,9 @@ SEEDED: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 def drilled(alerts: tuple[str, ...], **options: object) -> list[Timeline]:
+    """The first event of a counter is seen only after a scrape that has seen it at 0, hence the warm-up."""
     scenarios = [scenario for scenario in SCENARIOS if scenario.alert in alerts]
-    return Drill(scenarios, print, resolve=False, warm_up=15, **options).run(1)  # type: ignore[arg-type]
+    return Drill(scenarios, print, resolve=False, warm_up=40, **options).run(1)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
