@@ -7,7 +7,10 @@ import secrets
 import socket
 import subprocess
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+
+import psycopg
 
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.proof.programs import Child, account, find, free_port
@@ -44,8 +47,17 @@ def postgres(home: Path, port: int | None = None) -> tuple[Child, str]:
     _initialise(home, secret, options)
     settings = [f"--{name}={value}" for name, value in POSTGRES_OPTIONS.items()]
     command = [find("postgres"), "-D", str(home / "data"), "-p", str(port), "-k", str(home), *settings]
-    server = Child("PostgreSQL", command, lambda: listens(port), home / "log", options={"cwd": home, **options})
-    return server, f"postgresql+psycopg://owner:{password}@127.0.0.1:{port}/postgres"
+    address = f"owner:{password}@127.0.0.1:{port}/postgres"
+    ready = partial(_takes_statements, f"postgresql://{address}")
+    server = Child("PostgreSQL", command, ready, home / "log", options={"cwd": home, **options})
+    return server, f"postgresql+psycopg://{address}"
+
+
+def _takes_statements(url: str) -> bool:
+    """A server that is starting up accepts connections and refuses them."""
+    with suppress(psycopg.Error), psycopg.connect(url, connect_timeout=2):
+        return True
+    return False
 
 
 def _initialise(home: Path, secret: Path, options: dict[str, int]) -> None:

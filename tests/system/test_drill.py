@@ -49,7 +49,7 @@ SEEDED: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "a rule's matcher": (
         replaced("prometheus/alerts.yml", 'event_type="sql_injection_attempt"', 'event_type="sql_injection"'),
-        'event_type="sql_injection"}, which no series matches',
+        'event_type="sql_injection",job="sql-synthesizer"}, which no series matches',
     ),
     "no alerting section": (
         without_alerting,

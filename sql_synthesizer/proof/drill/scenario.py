@@ -134,6 +134,8 @@ class Watch:
             if receiver in CHANNEL:
                 line.slack = line.slack or self._arrived("slack", CHANNEL[receiver], "FIRING")
             if line.firing and line.mail and (line.slack or receiver not in CHANNEL):
+                if line.problems:
+                    line.problems += self._diagnosis()
                 return
             time.sleep(POLL)
         if self.given_up:
