@@ -65,9 +65,8 @@ def _configured() -> str:
 def _check(url: str, key: str) -> None:
     if not re.fullmatch(r"http://[^/]+/?", url):
         raise ConfigurationError(f"{url} is not the address of a service.", hint="Write it as http://host:port.")
-    client = Client(url, key)
-    answer = client.send("GET", "/api/me")
-    client.close()
+    with Client(url, key) as client:
+        answer = client.send("GET", "/api/me")
     if answer == "unreachable":
         raise ConfigurationError(
             f"No service answers at {url}.", hint="Start it with 'sql-synthesizer serve', or name another with --url."

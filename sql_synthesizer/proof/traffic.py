@@ -123,13 +123,12 @@ class Traffic:
             thread.join(self.limit + 5)
 
     def _run(self) -> None:
-        client = Client(self.url, self.key, self.limit)
-        while (turn := self._turn()) is not None:
-            kind, request = turn
-            answer = client.send(*request)
-            with self._lock:
-                self.sent[kind, answer] += 1
-        client.close()
+        with Client(self.url, self.key, self.limit) as client:
+            while (turn := self._turn()) is not None:
+                kind, request = turn
+                answer = client.send(*request)
+                with self._lock:
+                    self.sent[kind, answer] += 1
 
     def _turn(self) -> tuple[str, Request] | None:
         """The next request, when it is due; None at the end. What is late is not made up for."""
@@ -151,6 +150,12 @@ class Client:
         self._headers = {"Content-Type": "application/json"}
         if key:
             self._headers["Authorization"] = f"Bearer {key}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def send(self, method: str, path: str, body: Any = None) -> str:
         """``ok``, or status and reason of a refusal such as ``422 declined``, or ``unreachable``."""

@@ -21,14 +21,16 @@ BURST = 30.0
 @contextmanager
 def injection(chain: Chain) -> Iterator[None]:
     """One question that carries an SQL injection."""
-    chain.service.client().send("POST", "/api/query", {"question": INJECTION})
+    with chain.service.client() as client:
+        client.send("POST", "/api/query", {"question": INJECTION})
     yield
 
 
 @contextmanager
 def prompt_injection(chain: Chain) -> Iterator[None]:
     """One question that tries to steer the model."""
-    chain.service.client().send("POST", "/api/query", {"question": PROMPT})
+    with chain.service.client() as client:
+        client.send("POST", "/api/query", {"question": PROMPT})
     yield
 
 
@@ -45,9 +47,9 @@ def attack_burst(chain: Chain) -> Iterator[None]:
 @contextmanager
 def wrong_keys(chain: Chain) -> Iterator[None]:
     """Thirty requests with a key that nobody has."""
-    client = chain.service.client("sqs_000000000000_" + "x" * 43)
-    for _ in range(30):
-        client.send("GET", "/api/me")
+    with chain.service.client("sqs_000000000000_" + "x" * 43) as client:
+        for _ in range(30):
+            client.send("GET", "/api/me")
     yield
 
 
@@ -64,9 +66,9 @@ def crowd(chain: Chain, clients: int, body: dict[str, str]) -> Iterator[None]:
     stop = threading.Event()
 
     def press() -> None:
-        client = chain.service.client()
-        while not stop.is_set():
-            client.send("POST", "/api/sql", body)
+        with chain.service.client() as client:
+            while not stop.is_set():
+                client.send("POST", "/api/sql", body)
 
     threads = [threading.Thread(target=press, daemon=True) for _ in range(clients)]
     for thread in threads:

@@ -17,7 +17,7 @@ from sql_synthesizer.proof.drill.faults.locks import COUNT, connected, locked
 from sql_synthesizer.proof.drill.faults.monitoring import no_alertmanager, rule_added
 from sql_synthesizer.proof.drill.scenario import Fault, Scenario, once
 from sql_synthesizer.proof.service import Service
-from sql_synthesizer.proof.traffic import ASKED, Client, Kind, Traffic
+from sql_synthesizer.proof.traffic import ASKED, Kind, Traffic
 from sql_synthesizer.settings import environment_name
 
 SETTINGS: tuple[tuple[str, object], ...] = (
@@ -59,7 +59,8 @@ def burning(failed: float, slow: float) -> Fault:
 
 
 def _send(chain: Chain, table: str) -> None:
-    Client(chain.service.url, chain.service.key).send("POST", "/api/sql", {"sql": COUNT + table})
+    with chain.service.client() as client:
+        client.send("POST", "/api/sql", {"sql": COUNT + table})
 
 
 def _slowly(chain: Chain, batch: int) -> None:

@@ -69,10 +69,10 @@ def wanted(service: Service, table: str, callers: int) -> Iterator[None]:
     """So many callers count the table's rows again and again."""
 
     def press(stop: threading.Event) -> None:
-        client = Client(service.url, service.key, PATIENCE)
-        while not stop.is_set():
-            client.send("POST", "/api/sql", {"sql": COUNT + table})
-            stop.wait(PAUSE)
+        with Client(service.url, service.key, PATIENCE) as client:
+            while not stop.is_set():
+                client.send("POST", "/api/sql", {"sql": COUNT + table})
+                stop.wait(PAUSE)
 
     with background(press, callers):
         yield

@@ -102,10 +102,10 @@ def slack_refuses(chain: Chain) -> Iterator[None]:
         receiver["slack_configs"][0]["api_url_file"] = str(secret.resolve())
 
     def attack(stop: threading.Event) -> None:
-        client = chain.service.client()
-        while not stop.is_set():
-            client.send("POST", "/api/query", {"question": INJECTION})
-            stop.wait(ATTACK_INTERVAL)
+        with chain.service.client() as client:
+            while not stop.is_set():
+                client.send("POST", "/api/query", {"question": INJECTION})
+                stop.wait(ATTACK_INTERVAL)
 
     before = chain.alertmanager.config.read_text(encoding="utf-8")
     chain.alertmanager.edit(redirect)
