@@ -55,7 +55,7 @@ def seen(attacks: float = 0.0, **changes: object) -> Silence:
         (seen(0.01, attacked=100, flagged=110), False),
         (seen(0.01, attacked=100, flagged=0), False),
         (seen(0.01, attacked=100, flagged=100, fired={"SQLInjectionAttempts": 1.0}), True),
-        (seen(0.01, attacked=100, flagged=100, fired={"HighMemoryUsage": 1.0}), False),
+        (seen(0.01, attacked=100, flagged=100, fired={"SqlSynthesizerLLMSpend": 1.0}), True),
     ],
 )
 def test_when_a_silence_is_one(found: Silence, kept: bool) -> None:

@@ -18,7 +18,6 @@ FAILURE_SHARE = 0.001
 """Share of the answers that may say that the service failed: more would be no silence."""
 FALSE_SHARE = 0.05
 """Share of the security notifications that may be about nothing."""
-SECURITY = ("SQLInjectionAttempts", "SecurityEventSpike", "SqlSynthesizerPromptInjectionAttempts")
 GRADE = "sql_injection_attempt|prompt_injection_attempt"
 LOOK = 1.0
 
@@ -63,8 +62,7 @@ class Silence:
     def kept(self) -> bool:
         """Whether it was silent, or, amid attacks, whether few enough notifications were false."""
         if self.attacks:
-            others = set(self.fired) - set(SECURITY)
-            return not others and self.flagged > 0 and self.false / self.flagged < FALSE_SHARE
+            return self.flagged > 0 and self.false / self.flagged < FALSE_SHARE
         return not self.fired and not self.notified and self.failed < FAILURE_SHARE * self.requests
 
     def told(self) -> dict[str, Any]:
