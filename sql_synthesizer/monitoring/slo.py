@@ -7,6 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def seconds(duration: str) -> int:
+    """A duration of one unit, such as ``2m``, in seconds."""
+    return int(duration[:-1]) * UNITS[duration[-1]]
+
+
 SCRAPE_INTERVAL = 15
 EVALUATION_INTERVAL = 15
 """Seconds; ``prometheus.yml`` says the same, and a check holds the two together."""

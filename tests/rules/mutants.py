@@ -11,7 +11,7 @@ from typing import Any
 import promql_parser as promql
 
 from sql_synthesizer import events
-from sql_synthesizer.monitoring.mixin.alert import seconds
+from sql_synthesizer.monitoring.slo import seconds
 from tests.rules.promtool import Rule
 
 OPPOSITE = {">": ("<",), "<": (">",), ">=": (">", "<"), "<=": ("<", ">"), "==": ("!=",), "!=": ("==",)}

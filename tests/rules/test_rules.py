@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from sql_synthesizer import events
-from sql_synthesizer.monitoring.mixin.alert import seconds
 from sql_synthesizer.monitoring.mixin.alerts import ALERTS
+from sql_synthesizer.monitoring.slo import seconds
 from tests.rules.promtool import SHIPPED, Rule, judge, key, load, needed, shipped, try_rule, write
 from tests.rules.scenario import Case, counter, gauge, metric, own
 from tests.rules.scenarios import WRITTEN, cases_of

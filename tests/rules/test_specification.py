@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sql_synthesizer.monitoring.mixin import signals
-from sql_synthesizer.monitoring.mixin.alerts.service import M
+from sql_synthesizer.monitoring.mixin.signals import M
 from tests.rules.promtool import ROOT, Rule, judge, load, shipped, write
 from tests.rules.scenario import JOB, Phase, counter, listed, own
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from sql_synthesizer.proof.programs import free_port
 from tests.support import program
 
 _START_LIMIT = 10.0
@@ -61,13 +62,6 @@ class Server:
     def _signal(self, number: int) -> None:
         assert self._process is not None
         os.kill(self._process.pid, number)
-
-
-def free_port() -> int:
-    """A TCP port of the loopback address that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def redis_server(directory: str | Path) -> Server:

@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,16 +18,11 @@ import psycopg
 import pymysql
 import pytest
 
+from sql_synthesizer.proof.programs import free_port
 from tests.support import program
 
 PASSWORD = "s3cret-Of-Tests"
 START_SECONDS = 60.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Server:

@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 
+from sql_synthesizer.monitoring.slo import seconds
 from sql_synthesizer.proof import watchers
 from sql_synthesizer.proof.inbox import Inbox
 from sql_synthesizer.proof.watchers import Change, Watcher
@@ -97,12 +98,6 @@ def hours(config: dict[str, Any], *, open: bool) -> None:
     """Makes it business hours, whatever the time is, or the middle of the night."""
     (interval,) = config["time_intervals"]
     interval["time_intervals"] = [{"years": ["2000:2999" if open else "2000"]}]
-
-
-def seconds(duration: str) -> int:
-    """A duration of one unit, as Prometheus writes it."""
-    number, unit = re.fullmatch(r"(\d+)([smhd])", duration).groups()  # type: ignore[union-attr]
-    return int(number) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
 
 
 def post_alerts(

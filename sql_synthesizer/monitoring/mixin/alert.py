@@ -48,7 +48,7 @@ class Alert:
         """Seconds from the fault to the notification at the latest; None for an alert that is not fast."""
         if self.fill is None:
             return None
-        held = -(-seconds(self.hold or "0s") // slo.EVALUATION_INTERVAL) * slo.EVALUATION_INTERVAL
+        held = -(-slo.seconds(self.hold or "0s") // slo.EVALUATION_INTERVAL) * slo.EVALUATION_INTERVAL
         return slo.SCRAPE_INTERVAL + self.fill + slo.EVALUATION_INTERVAL + held + slo.GROUP_WAIT
 
     def rule(self, links: Links) -> dict[str, Any]:
@@ -73,11 +73,3 @@ class Alert:
 def uid(dashboard: str) -> str:
     """The stable identifier of a dashboard."""
     return f"{SERVICE}-{dashboard}"
-
-
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-
-def seconds(duration: str) -> int:
-    """A duration such as ``2m`` in seconds."""
-    return int(duration[:-1]) * UNITS[duration[-1]]

@@ -46,20 +46,18 @@ def check(root: Path) -> Iterator[str]:
             yield f"{path} is stale: run 'sql-synthesizer mixin build', then check again"
     prometheus, runbooks = root / "monitoring/prometheus", root / "runbooks"
     recorded = rules.recorded()
-    yield from checks.rule_faults(prometheus)
+    loaded = checks.every_rule(prometheus)
+    yield from checks.rule_faults(loaded)
     yield from checks.bound_faults(ALERTS)
     yield from checks.prometheus_faults(prometheus)
-    yield from checks.alertmanager_faults(root / "monitoring/alertmanager/config.yml", checks.every_rule(prometheus))
-    drawn = sorted((root / "monitoring/grafana/dashboards").glob("*.json"))
-    for file in drawn:
-        yield from panels.page_faults(file, recorded)
+    yield from checks.alertmanager_faults(root / "monitoring/alertmanager/config.yml", loaded)
+    drawn = panels.read(root / "monitoring/grafana/dashboards")
+    for name, page in drawn.items():
+        yield from panels.page_faults(name, page, recorded)
     yield from panels.uid_faults(drawn)
     yield from panels.alert_faults(ALERTS, DASHBOARDS)
-    looked = [rule["expr"] for rule in checks.every_rule(prometheus)]
-    composed = [str(alert.expr) for alert in ALERTS]
-    yield from panels.unwatched(
-        [*looked, *composed, *(e for file in drawn for e in panels.expressions(panels.read(file)))]
-    )
+    looked = [*(rule["expr"] for rule in loaded), *(str(alert.expr) for alert in ALERTS)]
+    yield from panels.unwatched([*looked, *(expr for page in drawn.values() for expr in panels.expressions(page))])
     yield from pages.runbook_faults(runbooks, ALERTS, DASHBOARDS, recorded)
     documents = [root / "README.md", *sorted((root / "docs").glob("*.md")), *sorted(runbooks.glob("*.md"))]
     yield from pages.name_faults(documents, recorded)

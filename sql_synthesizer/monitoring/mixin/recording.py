@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sql_synthesizer.monitoring import catalog, slo
+from sql_synthesizer.monitoring import slo
 from sql_synthesizer.monitoring.mixin import signals
-from sql_synthesizer.monitoring.mixin.promql import Expr, Scope, ratio
+from sql_synthesizer.monitoring.mixin.promql import Expr, ratio
+from sql_synthesizer.monitoring.mixin.signals import M
 from sql_synthesizer.monitoring.slo import Objective
 
-M = Scope(f'job="{catalog.JOB}"')
 WINDOWS = tuple(dict.fromkeys(window for burn in slo.BURNS for window in (burn.short, burn.long)))
 STEP = "5m"
 """Window of the rates that the whole period is added up from: 30 days of raw series would be too many samples."""

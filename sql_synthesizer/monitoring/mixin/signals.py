@@ -5,9 +5,11 @@ A function takes a scope and, where it looks back, a window.
 
 from __future__ import annotations
 
-from sql_synthesizer.monitoring import slo
+from sql_synthesizer.monitoring import catalog, slo
 from sql_synthesizer.monitoring.mixin.promql import Expr, Scope, Series, ratio
 
+M = Scope(f'job="{catalog.JOB}"')
+"""What rules look at."""
 OPTIONAL = ("cache", "model")
 """Dependencies without which the service goes on."""
 JOB_DEPENDENCY = ("job", "dependency")

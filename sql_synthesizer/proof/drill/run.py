@@ -6,17 +6,18 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from sql_synthesizer.monitoring.slo import seconds
 from sql_synthesizer.proof.drill import ballast, scaling
 from sql_synthesizer.proof.drill.chain import ORDINARY, Chain, chain, workspace
-from sql_synthesizer.proof.drill.scaling import seconds
 from sql_synthesizer.proof.drill.scenario import SWITCH, Impossible, Scenario, Timeline, Watch
 from sql_synthesizer.proof.service import SERVE
 from sql_synthesizer.proof.watchers import shipped, unchanged
@@ -37,6 +38,7 @@ Rule = Mapping[str, Any]
 Say = Callable[[str], None]
 
 
+@cache
 def rules() -> dict[str, list[dict[str, Any]]]:
     """Alert name -> its shipped rules."""
     document = yaml.safe_load(shipped("monitoring/prometheus/alerts.yml").read_text(encoding="utf-8"))
@@ -123,6 +125,7 @@ class Drill:
         known = rules()
         lines: list[Timeline] = []
         watches: list[tuple[Watch, Scenario, Rule]] = []
+        following: list[Future[None]] = []
         with ExitStack() as faults, ThreadPoolExecutor(len(wave)) as followers:
             for scenario in wave:
                 if scenario.prepare is not None:
@@ -132,7 +135,7 @@ class Drill:
                 line = Timeline(scenario.alert, scenario.fault, number, scenario.scaled, instead=scenario.instead)
                 lines.append(line)
                 watch = Watch(made, scenario, rule, line)
-                followers.submit(watch.follow, self.limit or patience(rule, scaled=scenario.scaled))
+                following.append(followers.submit(watch.follow, self.limit or patience(rule, scaled=scenario.scaled)))
                 watches.append((watch, scenario, rule))
                 try:
                     if scenario.make is not None:
@@ -140,7 +143,8 @@ class Drill:
                 except (Impossible, TimeoutError) as error:
                     line.problems.append(str(error))
                     watch.give_up()
-            followers.shutdown()
+            for followed in following:
+                followed.result()  # what broke a follower must not pass for an alert that arrived
         for watch, _, _ in watches:
             watch.mended()
         if self.resolve:

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from sql_synthesizer.monitoring.slo import seconds
 from sql_synthesizer.proof.watchers import shipped
 
 FACTOR = 60
@@ -17,12 +18,6 @@ INTERVAL = "1s"
 """Of scrapes and evaluations, so that the shortest window still holds a few."""
 RATE = 1.5
 """Requests a second of the ordinary load: few, so that a fault can be most of what happens."""
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-
-def seconds(duration: str) -> float:
-    """A duration of one unit in seconds."""
-    return float(duration[:-1]) * UNITS[duration[-1]]
 
 
 def shorter(duration: str) -> str:

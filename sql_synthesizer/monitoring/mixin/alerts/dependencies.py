@@ -5,7 +5,8 @@ from __future__ import annotations
 from sql_synthesizer.monitoring import slo
 from sql_synthesizer.monitoring.mixin import signals
 from sql_synthesizer.monitoring.mixin.alert import Alert
-from sql_synthesizer.monitoring.mixin.alerts.service import NEEDED, M
+from sql_synthesizer.monitoring.mixin.alerts.service import NEEDED
+from sql_synthesizer.monitoring.mixin.signals import M
 
 PANELS = "dependencies"
 OPTIONAL = signals.dependencies(M).where(dependency=signals.OPTIONAL)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sql_synthesizer.monitoring import catalog, slo
 from sql_synthesizer.monitoring.mixin import signals
 from sql_synthesizer.monitoring.mixin.alert import Alert
-from sql_synthesizer.monitoring.mixin.alerts.service import M
 from sql_synthesizer.monitoring.mixin.promql import Expr, Scope, Series, ratio
+from sql_synthesizer.monitoring.mixin.signals import M
 
 PANELS = "monitoring-health"
 PROMETHEUS, ALERTMANAGER = Scope('job="prometheus"'), Scope('job="alertmanager"')

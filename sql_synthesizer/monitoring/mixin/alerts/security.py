@@ -5,7 +5,7 @@ from __future__ import annotations
 from sql_synthesizer.monitoring import slo
 from sql_synthesizer.monitoring.mixin import signals
 from sql_synthesizer.monitoring.mixin.alert import Alert
-from sql_synthesizer.monitoring.mixin.alerts.service import M
+from sql_synthesizer.monitoring.mixin.signals import M
 
 PANELS = "security-monitoring"
 FREE = signals.audit_free(M)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from sql_synthesizer.monitoring import catalog, slo
+from sql_synthesizer.monitoring import slo
 from sql_synthesizer.monitoring.mixin import signals
 from sql_synthesizer.monitoring.mixin.alert import Alert
-from sql_synthesizer.monitoring.mixin.promql import Scope
+from sql_synthesizer.monitoring.mixin.signals import M
 
-M = Scope(f'job="{catalog.JOB}"')
 UP, APP = M.foreign("up"), M("app_up")
 ALL_DOWN = UP.grouped("sum", "job").equals(0).either(APP.grouped("sum", "job").equals(0))
 ONE_DOWN = UP.selector().equals(0).either(APP.selector().equals(0))

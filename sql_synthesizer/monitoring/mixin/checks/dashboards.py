@@ -22,11 +22,10 @@ SCHEMA = 41
 """Least version of Grafana's dashboard schema, of Grafana 11.6."""
 
 
-def page_faults(file: Path, recorded: frozenset[str]) -> Iterator[str]:
-    """The faults of one dashboard file."""
-    page = read(file)
+def page_faults(name: str, page: dict[str, Any], recorded: frozenset[str]) -> Iterator[str]:
+    """The faults of one dashboard; ``name`` is its file's."""
     if "panels" not in page:
-        yield f"{file.name}: it is no dashboard: panels, variables and annotations stand at the top level"
+        yield f"{name}: it is no dashboard: panels, variables and annotations stand at the top level"
         return
     faults = [*_frame(page), *_variables(page), *_places(page["panels"])]
     for panel in shown(page):
@@ -34,13 +33,12 @@ def page_faults(file: Path, recorded: frozenset[str]) -> Iterator[str]:
     for annotation in page.get("annotations", {}).get("list", ()):
         found = Lint(recorded).check(annotation["expr"]) if "expr" in annotation else ()
         faults += [f"annotation {annotation['name']}: {fault}" for fault in found]
-    yield from (f"{file.name}: {fault}" for fault in faults)
+    yield from (f"{name}: {fault}" for fault in faults)
 
 
-def read(file: Path) -> dict[str, Any]:
-    """A dashboard file."""
-    page: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return page
+def read(place: Path) -> dict[str, dict[str, Any]]:
+    """File name -> dashboard, of every one in a directory."""
+    return {file.name: json.loads(file.read_text(encoding="utf-8")) for file in sorted(place.glob("*.json"))}
 
 
 def shown(page: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -57,12 +55,10 @@ def expressions(page: dict[str, Any]) -> list[str]:
     return [target["expr"] for panel in shown(page) for target in panel.get("targets", ()) if "expr" in target]
 
 
-def uid_faults(files: list[Path]) -> Iterator[str]:
+def uid_faults(pages: dict[str, dict[str, Any]]) -> Iterator[str]:
     """Dashboards that would overwrite each other."""
-    uids = [read(file).get("uid") for file in files]
-    yield from (
-        f"{file.name}: another dashboard has its uid" for file, u in zip(files, uids, strict=True) if uids.count(u) > 1
-    )
+    uids = [page.get("uid") for page in pages.values()]
+    yield from (f"{name}: another dashboard has its uid" for name, p in pages.items() if uids.count(p.get("uid")) > 1)
 
 
 def _frame(page: dict[str, Any]) -> Iterator[str]:

@@ -31,9 +31,8 @@ def every_rule(place: Path) -> list[dict[str, Any]]:
     return [rule for group in groups(place) for rule in group.get("rules", ())]
 
 
-def rule_faults(place: Path) -> Iterator[str]:
+def rule_faults(rules: list[dict[str, Any]]) -> Iterator[str]:
     """The faults of every rule, composed or written by hand."""
-    rules = every_rule(place)
     recorded = frozenset(rule["record"] for rule in rules if "record" in rule)
     for rule in rules:
         if "record" in rule:

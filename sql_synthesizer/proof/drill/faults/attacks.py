@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -59,24 +58,6 @@ def failed_verification(chain: Chain) -> Iterator[None]:
     command = [sys.executable, "-m", "sql_synthesizer.proof.drill.verification"]
     subprocess.run(command, env=chain.service.environment, check=True, capture_output=True)  # noqa: S603
     yield
-
-
-def crowd(chain: Chain, clients: int, body: dict[str, str]) -> Iterator[None]:
-    """``clients`` callers who send the same statement again and again until they are told to stop."""
-    stop = threading.Event()
-
-    def press() -> None:
-        with chain.service.client() as client:
-            while not stop.is_set():
-                client.send("POST", "/api/sql", body)
-
-    threads = [threading.Thread(target=press, daemon=True) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    yield
-    stop.set()
-    for thread in threads:
-        thread.join(30)
 
 
 SCENARIOS = (

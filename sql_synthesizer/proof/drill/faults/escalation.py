@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sql_synthesizer.monitoring.slo import seconds
 from sql_synthesizer.proof.drill import scaling
 from sql_synthesizer.proof.drill.chain import Chain, always_open, chain, workspace
 from sql_synthesizer.proof.drill.faults import budget, load
@@ -64,7 +65,7 @@ def checks(say: Say, files: Path | None = None) -> list[Check]:
 def _repeat_soon(config: dict[str, Any]) -> None:
     for route in config["route"]["routes"]:
         if route["receiver"] == "on-call":
-            route["repeat_interval"] = f"{scaling.seconds(route['repeat_interval']) / REPEAT_FACTOR:.0f}s"
+            route["repeat_interval"] = f"{seconds(route['repeat_interval']) / REPEAT_FACTOR:.0f}s"
 
 
 def _on_chain(home: Path, files: Path | None) -> list[Check]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-import psycopg
-from sqlalchemy.engine import make_url
-
 from sql_synthesizer.proof.drill.chain import Chain
-from sql_synthesizer.proof.drill.faults.attacks import crowd
+from sql_synthesizer.proof.drill.faults.locks import COUNT, background, connected
 from sql_synthesizer.proof.drill.scenario import Scenario
 from sql_synthesizer.proof.traffic import ASKED, Kind, Traffic
 
-ON_ORDERS = {"sql": "SELECT count(*) FROM orders"}
+HOLDERS = 8
+"""Callers who want the locked table: more than there are connections."""
 FLOOD = 150.0
 """Questions a second, each a dozen facts, that a queue of a hundred facts cannot hold."""
 SMALL = (("workers", 2), ("telemetry_capacity", 100))
@@ -47,12 +46,16 @@ def model_failing(chain: Chain) -> Iterator[None]:
 @contextmanager
 def connections_held(chain: Chain) -> Iterator[None]:
     """Somebody locks a table in the database, so that every statement on it waits and keeps its connection."""
-    url = make_url(chain.owner)
-    with psycopg.connect(
-        host=url.host, port=url.port, user=url.username, password=url.password, dbname=url.database
-    ) as connection:
+
+    def press(stop: threading.Event) -> None:
+        with chain.service.client() as client:
+            while not stop.is_set():
+                client.send("POST", "/api/sql", {"sql": COUNT + "orders"})
+
+    with connected(chain) as connection:
         connection.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
-        yield from crowd(chain, 8, ON_ORDERS)
+        with background(press, HOLDERS):
+            yield
         connection.rollback()
 
 
