@@ -74,6 +74,8 @@ def post(app: WsgiApp, path: str, body: bytes) -> tuple[str, bytes]:
 def product(mode: dict[str, Any], questions: Callable[[], Iterator[str]]) -> harness.Arm:
     settings = load(state_dir=Path(tempfile.mkdtemp()), rate_limit="", **mode)
     rooms = build(settings)
+    if not settings.telemetry:
+        rooms.telemetry.recorder = None
     app = create_app(rooms=rooms)
     texts = questions()
 

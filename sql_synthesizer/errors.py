@@ -346,6 +346,7 @@ class AuditUnavailable(ServiceFailure):
     """The audit record could not be made durable, so nothing may be answered."""
 
     reason = "audit_unavailable"
+    event = "answer_withheld"
     default_message = "The audit record cannot be written, so no answer may be given."
     default_hint = "Operators: check free space and permissions of the audit directory."
 

@@ -138,7 +138,10 @@ OPERATIONS: dict[str, OperationType] = {
 
 @dataclass(frozen=True, slots=True)
 class EventType:
-    """A fact. ``severity`` follows the type; audited types are security events and leave a record each."""
+    """A fact. ``severity`` follows the type; audited types are security events and leave a record each.
+
+    ``owasp`` is the nearest name of the OWASP Logging Vocabulary, empty where it has none.
+    """
 
     name: str
     severity: str = "info"
@@ -146,10 +149,11 @@ class EventType:
     labels: tuple[Vocabulary, ...] = ()
     help: str = ""
     aliases: tuple[str, ...] = field(default=())
+    owasp: str = ""
 
 
-def _security(name: str, severity: str, help: str, *aliases: str) -> EventType:
-    return EventType(name, severity, audited=True, help=help, aliases=aliases)
+def _security(name: str, severity: str, help: str, *aliases: str, owasp: str = "") -> EventType:
+    return EventType(name, severity, audited=True, help=help, aliases=aliases, owasp=owasp)
 
 
 SECURITY_EVENTS: dict[str, EventType] = {
@@ -162,28 +166,93 @@ SECURITY_EVENTS: dict[str, EventType] = {
             "api_key_auth_failed",
             "auth_failure",
             "login_failed",
+            owasp="authn_login_fail",
         ),
         _security(
-            "authentication_success", "info", "A caller proved who it is.", "api_key_auth_success", "login_success"
+            "authentication_success",
+            "info",
+            "A caller proved who it is.",
+            "api_key_auth_success",
+            "login_success",
+            owasp="authn_login_success",
         ),
-        _security("credential_change", "medium", "An API key was made, replaced or revoked.", "api_key_created"),
-        _security("access_denied", "medium", "A caller asked for what its role does not allow.", "unauthorized_access"),
         _security(
-            "csrf_failure", "medium", "A browser request came from elsewhere or without its token.", "csrf_violation"
+            "credential_change",
+            "medium",
+            "An API key was made, changed, replaced or revoked, or its sessions ended.",
+            "api_key_created",
+            owasp="privilege_permissions_changed",
         ),
-        _security("rate_limit_exceeded", "low", "A caller went over its rate limit.", "rate_limit_hit"),
-        _security("request_too_large", "low", "A body or text was over its size limit."),
-        _security("invalid_request", "low", "A request did not have the documented form.", "input_validation_failed"),
-        _security("sql_injection_attempt", "high", "A question carried an SQL injection.", "sql_injection"),
-        _security("prompt_injection_attempt", "high", "A question tried to steer the model.", "prompt_injection"),
-        _security("suspicious_input", "low", "A question was refused on weaker evidence.", "suspicious_query"),
-        _security("statement_rejected", "medium", "The statement guard refused an SQL statement.", "query_blocked"),
+        _security(
+            "access_denied",
+            "medium",
+            "A caller asked for what its role does not allow.",
+            "unauthorized_access",
+            owasp="authz_fail",
+        ),
+        _security(
+            "csrf_failure",
+            "medium",
+            "A browser request came from elsewhere or without its token.",
+            "csrf_violation",
+            owasp="malicious_cors",
+        ),
+        _security(
+            "rate_limit_exceeded",
+            "low",
+            "A caller went over its rate limit.",
+            "rate_limit_hit",
+            owasp="excess_rate_limit_exceeded",
+        ),
+        _security("request_too_large", "low", "A body or text was over its size limit.", owasp="input_validation_fail"),
+        _security(
+            "invalid_request",
+            "low",
+            "A request did not have the documented form.",
+            "input_validation_failed",
+            owasp="input_validation_fail",
+        ),
+        _security(
+            "sql_injection_attempt",
+            "high",
+            "A question carried an SQL injection.",
+            "sql_injection",
+            owasp="malicious_extraneous",
+        ),
+        _security(
+            "prompt_injection_attempt",
+            "high",
+            "A question tried to steer the model.",
+            "prompt_injection",
+            owasp="malicious_extraneous",
+        ),
+        _security(
+            "suspicious_input",
+            "low",
+            "A question was refused on weaker evidence.",
+            "suspicious_query",
+            owasp="malicious_extraneous",
+        ),
+        _security(
+            "statement_rejected",
+            "medium",
+            "The statement guard refused an SQL statement.",
+            "query_blocked",
+            owasp="input_validation_fail",
+        ),
         _security("query_execution", "info", "A question or statement ended, with its outcome.", "query_executed"),
         _security("schema_access", "info", "A caller read the schema."),
-        _security("sensitive_data_access", "medium", "A statement read columns marked sensitive.", "data_access"),
+        _security(
+            "sensitive_data_access",
+            "medium",
+            "A statement read columns marked sensitive.",
+            "data_access",
+            owasp="sensitive_read",
+        ),
         _security("result_export", "low", "A caller exported a result."),
-        _security("audit_access", "low", "Someone read the audit record."),
+        _security("audit_access", "low", "Someone read the audit record.", owasp="sensitive_read"),
         _security("audit_verification_failed", "critical", "The audit record does not verify."),
+        _security("answer_withheld", "medium", "A reply was held back because its record could not be kept."),
         _security("unexpected_error", "high", "An exception that nobody foresaw.", "system_error"),
         _security(OTHER, "low", "An event of a type that is not listed here; its severity is the reporter's."),
     )
@@ -197,6 +266,9 @@ TELEMETRY_DROPPED = EventType("telemetry_dropped", labels=(SIGNAL,), help="Facts
 TELEMETRY_ERROR = EventType("telemetry_error", labels=(SIGNAL,), help="An observer raised an exception.")
 AUDIT_RECORDED = EventType("audit_recorded", labels=(SINK,), help="Audit records were made durable.")
 AUDIT_FAILURE = EventType("audit_failure", labels=(SINK,), help="A write of the audit record failed.")
+AUDIT_CHECKPOINT = EventType(
+    "audit_checkpoint", help="Where the audit record stands, signed; always a line of the log."
+)
 
 EVENTS: dict[str, EventType] = {
     **SECURITY_EVENTS,
@@ -211,6 +283,7 @@ EVENTS: dict[str, EventType] = {
             TELEMETRY_ERROR,
             AUDIT_RECORDED,
             AUDIT_FAILURE,
+            AUDIT_CHECKPOINT,
         )
     },
 }
@@ -245,6 +318,9 @@ QUESTIONS_RUNNING = ReadingType("questions_running", (), "Questions being worked
 QUESTIONS_LIMIT = ReadingType("questions_limit", (), "Questions that may run at once.")
 DEPENDENCY_UP = ReadingType("dependency_up", (DEPENDENCY,), "1 when the last ping succeeded, else 0.")
 AUDIT_FREE_BYTES = ReadingType("audit_free_bytes", (), "Free space of the audit volume.")
+AUDIT_PENDING = ReadingType("audit_pending", (), "Audit records that are not durable yet.")
+AUDIT_FINGERPRINT = ReadingType("audit_fingerprint", (), "Start of the MAC at the last checkpoint.")
+AUDIT_VERIFIED = ReadingType("audit_verified", (), "When the audit record was last found sound, in Unix time.")
 CACHE_ENTRIES = ReadingType("cache_entries", (CACHE_TYPE,), "Entries held in the memory cache.")
 TELEMETRY_QUEUE = ReadingType("telemetry_queue", (), "Facts that wait to be folded.")
 LAST_FOLD = ReadingType("last_fold", (), "When facts were last folded, in Unix time.")

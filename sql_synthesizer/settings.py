@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -26,8 +27,11 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.model import Role
 
 PREFIX = "SQL_SYNTHESIZER_"
+RATE_LIMIT = r"[1-9][0-9]{0,8}/(second|minute|hour|day)"
+"""How limits are written."""
 EMPTY_MEANS_NONE = {"rate_limit", "failed_login_limit"}
 """Settings whose empty value says something; elsewhere an empty value means that the setting is not given."""
 
@@ -41,8 +45,14 @@ class DatabaseSettings(BaseModel):
     url: SecretStr = Field(description="SQLAlchemy URL, or 'env:NAME' / 'file:PATH' to keep it elsewhere.")
     schemas: tuple[str, ...] = Field((), description="Schemas that may be read; empty means the default one.")
     tables: tuple[str, ...] = Field((), description="Tables that may be read; empty means all in the schemas.")
-    hidden: tuple[str, ...] = Field((), description="Tables that may not be read.")
+    hidden: tuple[str, ...] = Field((), description="Tables and columns that do not exist for who asks.")
     sensitive: tuple[str, ...] = Field((), description="Columns hidden from models; reading them is recorded.")
+    sensitive_access: Literal["record", "mask", "deny"] = Field(
+        "record", description="Sensitive columns are read, come as ***, or are refused; recorded either way."
+    )
+    catalogue_role: Role | None = Field(
+        None, description="Least role that may read system catalogues and version and user functions; default: none."
+    )
     shareable: tuple[str, ...] = Field((), description="Columns whose values a model may see.")
     models: bool = Field(True, description="Whether questions about it may go to a language model.")
     pool_size: int | None = Field(None, ge=1, le=1000, description="Connections; default: the pool_size setting.")
@@ -66,7 +76,9 @@ class Settings(BaseSettings):
     metrics_port: int = _field(8080, "Port of the metrics exporter.", env="METRICS_PORT", ge=1, le=65535)
     workers: int = _field(1, "Web worker processes.", ge=1, le=64)
     threads: int = _field(8, "Threads of each web worker.", ge=3, le=256)
-    trusted_proxies: int = _field(0, "Proxies in front whose X-Forwarded-For is believed.", ge=0, le=10)
+    trusted_proxies: int = _field(
+        0, "Proxies in front whose X-Forwarded-For is believed; with any, keys are required.", ge=0, le=10
+    )
     state_dir: Path = _field(Path(".sql-synthesizer"), "Directory of the service's own state.")
 
     drain_seconds: float = _field(1.0, "How long readiness is off before a stop.", unit="seconds", ge=0, le=60)
@@ -118,18 +130,34 @@ class Settings(BaseSettings):
     # access
     auth: Literal["auto", "required"] = _field("auto", "auto: keys are not needed on a loopback address.")
     rate_limit: str = _field("120/minute", "Requests of one caller, as count/period; empty for none.")
-    failed_login_limit: str = _field("20/minute", "Wrong credentials from one address, as count/period.")
+    failed_login_limit: str = _field("20/minute", "Wrong keys from one address before a lock; empty for no locks.")
+    lock_seconds: int = _field(60, "First lock on guessing; each further one is twice as long.", unit="seconds", ge=1)
+    lock_max_seconds: int = _field(3600, "Longest lock, and how soon locks are forgotten.", unit="seconds", ge=1)
     rate_limit_storage: Literal["memory", "redis"] = _field("memory", "Where rate limits are counted.")
     store_url: SecretStr | None = _field(None, "Database of the service's own state; default: SQLite in state_dir.")
     session_hours: float = _field(8.0, "How long a page's sign-in lasts.", unit="hours", gt=0, le=168)
 
     # audit and telemetry
     audit_dir: Path | None = _field(None, "Directory of the audit record; default: state_dir/audit.")
+    audit_key_file: Path | None = _field(
+        None, "File of the audit keys; default: beside the directory, with .key added."
+    )
     audit_mode: Literal["strict", "batched"] = _field("strict", "batched answers before the record is durable.")
     audit_batch_seconds: float = _field(1.0, "What batched mode may lose.", unit="seconds", gt=0, le=10)
     audit_question_text: Literal["masked", "hashed"] = _field("masked", "How question text is recorded.")
     audit_segment_bytes: int = _field(64_000_000, "Size of an audit segment before the next.", unit="bytes", ge=10_000)
-    telemetry: bool = _field(True, "Whether operations are observed; off only for measurements.")
+    audit_reserve_bytes: int = _field(
+        64_000_000, "Free space below which nothing is answered, only recorded.", unit="bytes", ge=0
+    )
+    audit_verify_minutes: int = _field(
+        60, "How often a running service verifies its record; 0 for never.", unit="minutes", ge=0, le=10_080
+    )
+    audit_retention_days: int | None = _field(
+        None, "After how many days verified segments are removed; default: never.", unit="days", ge=1
+    )
+    telemetry: bool = _field(
+        True, "Whether operations are observed; off only for measurements. The audit record is kept always."
+    )
     telemetry_capacity: int = _field(20_000, "Facts that may wait to be folded.", unit="facts", ge=100)
     log_level: Literal["debug", "info", "warning", "error"] = _field("info", "Least level of log lines.")
     log_text: bool = _field(False, "Whether question text and SQL appear in logs and spans.")
@@ -160,16 +188,37 @@ class Settings(BaseSettings):
     @field_validator("rate_limit", "failed_login_limit")
     @classmethod
     def _period(cls, value: str) -> str:
-        if value:
-            count, _, period = value.partition("/")
-            if not count.isdigit() or not int(count) or period not in {"second", "minute", "hour", "day"}:
-                raise ValueError("write a limit as count/period, for example 120/minute")
+        if value and not re.fullmatch(RATE_LIMIT, value):
+            raise ValueError("write a limit as count/period, for example 120/minute")
+        return value
+
+    @field_validator("lock_max_seconds")
+    @classmethod
+    def _longest_lock(cls, value: int, info: ValidationInfo) -> int:
+        if not info.data.get("lock_seconds", 0) <= value <= 86_400:
+            raise ValueError("the longest lock lasts at least as long as the first, and a day at most")
         return value
 
     @property
     def audit_path(self) -> Path:
         """Directory of the audit record."""
         return self.audit_dir or self.state_dir / "audit"
+
+    @property
+    def audit_key_path(self) -> Path:
+        """File of the audit keys. Raises ConfigurationError when it lies among what it seals."""
+        path = self.audit_key_file or self.audit_path.with_name(self.audit_path.name + ".key")
+        if path.resolve().is_relative_to(self.audit_path.resolve()):
+            raise ConfigurationError(
+                f"The audit key {path} lies in the directory of the record that it seals.",
+                hint="Choose another place with SQL_SYNTHESIZER_AUDIT_KEY_FILE.",
+            )
+        return path
+
+    @property
+    def audit_state_path(self) -> Path:
+        """File that says how far the audit record was verified."""
+        return self.audit_key_path.with_suffix(".verified")
 
     @property
     def metrics_dir(self) -> Path:

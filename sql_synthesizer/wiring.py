@@ -109,8 +109,9 @@ def build(settings: Settings, facade: Telemetry | None = None, *, logging: bool 
     health = _health(settings, facade, databases, cache, store, audit, model)
     history = HistoryObserver(store, facade)
     facade.observers = [history]
+    facade.recorder = audit
     if settings.telemetry:
-        _listen(facade, databases, audit, cache)
+        _listen(facade, databases, cache)
         facade.observers += _exporters(settings, facade, logging=logging)
     return Rooms(settings, facade, databases, schemas, cache, store, history, access, service, health, audit, model)
 
@@ -181,8 +182,7 @@ def _health(
     return health
 
 
-def _listen(facade: Telemetry, databases: DatabaseManager, audit: AuditLog, cache: AnswerCache) -> None:
-    facade.recorder = audit
+def _listen(facade: Telemetry, databases: DatabaseManager, cache: AnswerCache) -> None:
     database_types = sorted({databases.dialect(name) for name in databases.names} | {"unknown"})
     metrics.observer.precreate({"database_type": database_types, "cache_type": [cache.type]})
     facade.observers.append(metrics.observer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -16,9 +17,12 @@ import pytest
 
 from sql_synthesizer import events
 from sql_synthesizer.audit import AuditLog, log, read, redact_sql, search
+from sql_synthesizer.audit.chain import commitment
 from sql_synthesizer.audit.folding import ADDRESSES, BURST, TOTAL, Folding
 from sql_synthesizer.audit.record import DETAILS_LIMIT, TEXT_LIMIT, rfc3339
-from sql_synthesizer.audit.redact import load_key, mask
+from sql_synthesizer.audit.keyring import Keyring
+from sql_synthesizer.audit.redact import mask
+from sql_synthesizer.audit.verify import verify
 from sql_synthesizer.errors import AuditUnavailable, ConfigurationError
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.telemetry import Event, Telemetry, Trace
@@ -57,6 +61,15 @@ class Bench:
     def records(self):
         return list(read(self.directory))
 
+    def asked(self):
+        """Who asked; who got no answer is marked by the record that says so."""
+        withheld = {record["trace_id"] for record in self.records() if record["event_type"] == "answer_withheld"}
+        return [
+            record["actor"] + " (withheld)" * (record["trace_id"] in withheld)
+            for record in read(self.directory, report=lambda *_: None)
+            if record["event_type"] != "answer_withheld"
+        ]
+
     def reported(self, name):
         self.telemetry.fold()
         return self.observer.events(name)
@@ -84,6 +97,10 @@ def test_a_settled_record_is_in_the_file_with_every_field(bench):
         bench.telemetry.settle()
         (path,) = files(bench.directory)
         record = orjson.loads(path.read_bytes())
+    assert re.fullmatch(r"[0-9a-f]{32}", record.pop("mac"))
+    salt, question = record.pop("text")
+    assert question == "how many orders"
+    assert record["details"] == {"question": commitment(salt, question, bench.log.keyring.current.values)}
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", record.pop("time"))
     assert record == {
         "writer": bench.log.writer,
@@ -98,8 +115,9 @@ def test_a_settled_record_is_in_the_file_with_every_field(bench):
         "role": "analyst",
         "address": "192.0.2.1",
         "count": 1,
-        "details": {"question": "how many orders"},
+        "details": record["details"],
     }
+    assert bench.records()[0]["details"] == {"question": "how many orders"}
 
 
 def test_files_are_for_their_owner_only(bench):
@@ -224,10 +242,10 @@ def test_a_statement_that_was_typed_as_the_question_is_treated_as_sql(bench, det
 
 def test_the_key_is_made_once_and_a_damaged_one_is_refused(tmp_path):
     path = tmp_path / "state" / "audit.key"
-    assert load_key(path) == load_key(path)
+    assert Keyring(path).current == Keyring(path).current
     path.write_text("00")
     with pytest.raises(ConfigurationError):
-        load_key(path)
+        Keyring(path)
 
 
 # --- group commit ------------------------------------------------------------------------------
@@ -295,7 +313,7 @@ def test_batched_mode_refuses_once_writes_fail(tmp_path):
     wait_for(lambda: bench.log.pending == 0)
     bench.ask()
     bench.log.close()
-    assert len(bench.records()) == 3
+    assert sorted(bench.asked()) == ["key-1", "key-1", "key-1 (withheld)"]
 
 
 def test_no_more_waits_than_fits(bench, monkeypatch):
@@ -354,7 +372,7 @@ def test_a_directory_that_cannot_be_made_refuses_and_recovers_by_itself(bench):
     bench.directory.unlink()
     bench.ask(actor="second")
     bench.log.ping(1.0)
-    assert [record["actor"] for record in bench.records()] == ["first", "second"]
+    assert bench.asked() == ["first (withheld)", "second"]
 
 
 @pytest.mark.parametrize("fault", ["removed", "moved", "cut", "directory removed"])
@@ -368,12 +386,11 @@ def test_a_segment_changed_by_somebody_else_fails_once_and_the_next_takes_over(b
     else:
         path.unlink()
         if fault == "directory removed":
-            bench.directory.rmdir()
+            shutil.rmtree(bench.directory)
     with pytest.raises(AuditUnavailable):
         bench.ask(actor="during")
     bench.ask(actor="after")
-    actors = [record["actor"] for record in read(bench.directory, report=lambda *_: None)]
-    assert actors == ["during", "after"]
+    assert bench.asked() == ["during (withheld)", "after"]
 
 
 def test_a_failed_sync_is_never_believed_later(bench):
@@ -387,8 +404,9 @@ def test_a_failed_sync_is_never_believed_later(bench):
     bench.ask(actor="after")
     os.close(read_end)
     os.close(write_end)
-    assert [record["actor"] for record in bench.records()] == ["before", "during", "after"]
+    assert bench.asked() == ["before", "during (withheld)", "after"]
     assert files(bench.directory) != [path]
+    assert verify(bench.directory, bench.log.keyring).sound
 
 
 def test_callers_under_failing_syncs_are_told_the_truth_and_none_is_left_waiting(bench):
@@ -414,9 +432,11 @@ def test_callers_under_failing_syncs_are_told_the_truth_and_none_is_left_waiting
     bench.log.close()
     os.close(read_end)
     os.close(write_end)
-    sequences = [record["sequence"] for record in bench.records()]
-    assert sequences == list(range(1, 801))
-    assert len(settled) + len(refused) == 800
+    records = bench.records()
+    assert [record["sequence"] for record in records] == list(range(1, len(records) + 1))
+    assert len(bench.asked()) == len(settled) + len(refused) == 800
+    assert sum(name.endswith("(withheld)") for name in bench.asked()) == len(refused)
+    assert verify(bench.directory, bench.log.keyring).sound
     assert refused
     assert bench.reported("audit_failure")
 
@@ -449,8 +469,10 @@ bench.log.close()
 def test_a_full_disk_refuses_leaves_no_half_line_and_loses_nothing(tmp_path):
     done = subprocess.run([sys.executable, "-c", FULL, tmp_path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    actors = [record["actor"] for record in read(tmp_path / "audit")]
-    assert actors == ["before", "during", "during", "during", "after"]
+    actors = [(record["actor"], record["event_type"]) for record in read(tmp_path / "audit")]
+    withheld = [("during", "query_execution"), ("during", "answer_withheld")] * 3
+    assert actors == [("before", "query_execution"), *withheld, ("after", "query_execution")]
+    assert verify(tmp_path / "audit", Keyring(tmp_path / "audit.key")).sound
     assert len(files(tmp_path / "audit")) == 1
 
 

@@ -13,14 +13,17 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from sql_synthesizer import events
+from sql_synthesizer.audit.anchor import Checkpoints
 from sql_synthesizer.audit.folding import Folding
-from sql_synthesizer.audit.record import Encoder, line
-from sql_synthesizer.audit.redact import load_key
-from sql_synthesizer.audit.segment import Segments
+from sql_synthesizer.audit.keyring import Keyring
+from sql_synthesizer.audit.record import Encoder, placed
+from sql_synthesizer.audit.segment import Body, Segments
+from sql_synthesizer.audit.volume import Volume
 from sql_synthesizer.errors import AuditUnavailable
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.telemetry import Event, Telemetry
@@ -64,24 +67,30 @@ class AuditLog:
 
     def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
         self.directory = settings.audit_path
-        key = load_key(self.directory.with_name(self.directory.name + ".key"))
-        self._encoder = Encoder(key, hashed=settings.audit_question_text == "hashed")
+        self.keyring = Keyring(settings.audit_key_path)
+        self._encoder = Encoder(self.keyring.current.values, hashed=settings.audit_question_text == "hashed")
+        self._volume = Volume(self.directory, settings.audit_reserve_bytes)
         self._segment_bytes = settings.audit_segment_bytes
         self._telemetry = telemetry
+        self._low = False
         self._batched = settings.audit_mode == "batched"
         self._interval = settings.audit_batch_seconds if self._batched else IDLE_COMMIT
         self._closed = False
         self._begin()
         _logs.add(self)
-        telemetry.read(events.AUDIT_FREE_BYTES, self._free_bytes)
+        telemetry.read(events.AUDIT_FREE_BYTES, lambda: _level(self._volume.free()))
+        telemetry.read(events.AUDIT_PENDING, lambda: _level(self.pending))
+        telemetry.read(events.AUDIT_FINGERPRINT, lambda: _level(self._checkpoints.fingerprint))
+        telemetry.read(events.AUDIT_VERIFIED, lambda: _level(_changed(settings.audit_state_path)))
 
     def _begin(self) -> None:
         """Makes what belongs to one process: its name, its files, its locks and what waits to be written."""
-        self._segments = Segments(self.directory, self._segment_bytes)
+        self._segments = Segments(self.directory, self._segment_bytes, self.keyring)
+        self._checkpoints = Checkpoints(self._segments, self.keyring, self._telemetry)
         self._writer = self._segments.writer.encode()
         self._folding = Folding()
         self._mutex = threading.Lock()
-        self._pending: list[bytes] = []
+        self._pending: list[Body] = []
         self._pending_bytes = 0
         self._durable = 0
         self._leading = False
@@ -115,9 +124,13 @@ class AuditLog:
         return max(ticket, event.trace.ticket)
 
     def settle(self, ticket: int) -> None:
-        """Returns when every record up to ``ticket`` is durable. Raises AuditUnavailable."""
+        """Returns when every record up to ``ticket`` is durable. Raises AuditUnavailable.
+
+        Also raises it, though the record is durable, when only the reserve of the volume is left.
+        """
         if ticket > self._durable and not (self._batched and self._may_lag()):
             self._commit(ticket)
+        self._check_volume()
 
     def close(self) -> None:
         """Writes what is left and lets go of the files; what could not be written is logged as lost."""
@@ -132,6 +145,7 @@ class AuditLog:
             _logger.critical("%d audit records are lost: the audit directory could not be written", self.pending)
         with suppress(AuditUnavailable), self._led():
             self._segments.close()
+        self._checkpoints.tell(now=True)
 
     def flush(self) -> None:
         """Writes what nobody waits for, folded refusals too; what cannot be written stays for later."""
@@ -151,6 +165,7 @@ class AuditLog:
 
         ``timeout``, in seconds, bounds the wait for other writers; the write itself cannot be interrupted.
         """
+        self._check_volume()
         if not self._failing and time.monotonic() - self._written_at < PROBE_INTERVAL:
             return
         last = self._last()
@@ -168,15 +183,15 @@ class AuditLog:
     # --- appending ---------------------------------------------------------------------------
 
     def _add(self, event: Event) -> int:
-        body = self._encoder.body(event)
+        body, question = self._encoder.body(event)
         with self._mutex:
             full = len(self._pending) >= PENDING_RECORDS or self._pending_bytes >= PENDING_BYTES
             if full or self._closed:
                 raise AuditUnavailable
             sequence = self._durable + len(self._pending) + 1
-            text = line(self._writer, sequence, body)
-            self._pending.append(text)
-            self._pending_bytes += len(text)
+            record = Body(placed(self._writer, sequence, body), question)
+            self._pending.append(record)
+            self._pending_bytes += _size(record)
             return sequence
 
     def _may_lag(self) -> bool:
@@ -192,8 +207,11 @@ class AuditLog:
         while not self._stop.wait(self._interval):
             try:
                 self.flush()
+                self._checkpoints.tell()
+                if self.keyring.reload():
+                    self._encoder.key = self.keyring.current.values
             except Exception:
-                _logger.exception("the audit log could not be flushed; it is tried again")
+                _logger.exception("the audit log could not be kept up; it is tried again")
 
     def _commit_all(self) -> None:
         with suppress(AuditUnavailable):
@@ -228,7 +246,7 @@ class AuditLog:
             arrived = waiter.turn.acquire(timeout=max(0.0, timeout))
         except BaseException:
             if not self._withdraw(waiter) and waiter.leads:
-                self._hand_over(0, 0, durable=False)
+                self._hand_over((), durable=False)
             raise
         withdrawn = not arrived and self._withdraw(waiter)
         if withdrawn or waiter.failed:
@@ -246,26 +264,26 @@ class AuditLog:
     def _write(self) -> bool:
         """Writes everything pending, as the leader, and passes the lead on."""
         with self._mutex:
-            count, lines = len(self._pending), b"".join(self._pending)
+            batch = self._pending[:]
         durable = False
         try:
-            self._segments.write(lines)
+            self._segments.write(batch)
             durable = True
             self._succeeded()
         except OSError as error:
             self._failed(error)
         finally:
-            self._hand_over(count, len(lines), durable=durable)
+            self._hand_over(batch, durable=durable)
         if durable:
-            self._telemetry.emit(events.AUDIT_RECORDED, count=count, sink="file")
+            self._telemetry.emit(events.AUDIT_RECORDED, count=len(batch), sink="file")
         return durable
 
-    def _hand_over(self, count: int, size: int, *, durable: bool) -> None:
+    def _hand_over(self, batch: Sequence[Body], *, durable: bool) -> None:
         with self._mutex:
-            reached = self._durable + count
+            reached = self._durable + len(batch)
             if durable:
-                del self._pending[:count]
-                self._pending_bytes -= size
+                del self._pending[: len(batch)]
+                self._pending_bytes -= sum(map(_size, batch))
                 self._durable = reached
             covered = [waiter for waiter in self._waiting if waiter.ticket <= reached]
             for waiter in covered:
@@ -290,7 +308,7 @@ class AuditLog:
         try:
             yield
         finally:
-            self._hand_over(0, 0, durable=False)
+            self._hand_over((), durable=False)
 
     # --- how it goes -------------------------------------------------------------------------
 
@@ -307,12 +325,30 @@ class AuditLog:
         self._failing = False
         self._written_at = time.monotonic()
 
-    def _free_bytes(self) -> list[tuple[dict[str, str], float]]:
-        try:
-            volume = os.statvfs(self.directory if self.directory.is_dir() else self.directory.parent)
-        except OSError:
-            return []
-        return [({}, float(volume.f_bavail * volume.f_frsize))]
+    def _check_volume(self) -> None:
+        low = self._volume.low
+        if low != self._low:
+            self._low = low
+            what = "only the reserve is left; requests are refused" if low else "there is space again"
+            _logger.log(logging.ERROR if low else logging.WARNING, "the audit volume: %s", what)
+        if low:
+            self._telemetry.emit(events.AUDIT_FAILURE, sink="file", error="reserve")
+            raise AuditUnavailable("The audit volume has only its reserve left, so no answer may be given.")
+
+
+def _size(record: Body) -> int:
+    return len(record.json) + len(record.text)
+
+
+def _changed(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
+
+
+def _level(value: float | None) -> list[tuple[dict[str, str], float]]:
+    return [] if value is None else [({}, float(value))]
 
 
 def _begin_in_child() -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import heapq
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from sql_synthesizer.audit.segment import SUFFIX
+from sql_synthesizer.audit.chain import read_text
+from sql_synthesizer.audit.manifest import SUFFIX
 
 LINE_LIMIT = 1_000_000
 """Bytes of a line at most; what is longer is damaged."""
@@ -39,19 +40,25 @@ def search(
     actor: str | None = None,
     trace_id: str | None = None,
     question_id: str | None = None,
+    hashes: Sequence[str] = (),
     since: datetime | None = None,
     until: datetime | None = None,
     limit: int = 100,
     report: Report | None = None,
 ) -> list[Record]:
-    """The newest ``limit`` records that match everything given, oldest first; ``since`` <= time < ``until``."""
+    """The newest ``limit`` records that match everything given, oldest first; ``since`` <= time < ``until``.
+
+    Of ``hashes``, one has to stand in the record's details.
+    """
     wanted = {"event_type": event_type, "actor": actor, "trace_id": trace_id, "question_id": question_id}
     fields = {name: value for name, value in wanted.items() if value is not None}
     needles = tuple(orjson.dumps(value) for value in fields.values())
     start, end = _bound(since, ""), _bound(until, "~")
     found: deque[Record] = deque(maxlen=max(0, limit))
     for record in _merged(directory, needles, report or _warn):
-        if start <= record["time"] < end and all(record.get(name) == value for name, value in fields.items()):
+        if not start <= record["time"] < end or any(record.get(name) != value for name, value in fields.items()):
+            continue
+        if not hashes or any(text in str(record["details"]) for text in hashes):
             found.append(record)
     return list(found)
 
@@ -114,9 +121,9 @@ def _record(text: bytes) -> Record | None:
     try:
         record = orjson.loads(text)
         complete = isinstance(record["time"], str) and isinstance(record["sequence"], int)
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return read_text(record) if complete else None
+    except (orjson.JSONDecodeError, KeyError, TypeError, IndexError):
         return None
-    return record if complete else None
 
 
 def _started(writer: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from sql_synthesizer.audit import chain
 from sql_synthesizer.audit.redact import MASK, digest, mask, names_secret, redact_sql
 from sql_synthesizer.telemetry import Event
 
@@ -28,15 +29,18 @@ _COLLECTIONS = (dict, list, tuple, set, frozenset)
 
 
 class Encoder:
-    """Turns events into record bodies; ``hashed`` records question text as a keyed hash instead of masked."""
+    """Turns events into record bodies; ``hashed`` records question text as a keyed hash instead of masked.
+
+    ``key`` hashes what may not stand in clear; it may be replaced by a newer one at any time.
+    """
 
     def __init__(self, key: bytes, *, hashed: bool) -> None:
-        self._key = key
+        self.key = key
         self._hashed = hashed
 
-    def body(self, event: Event) -> bytes:
-        """The record as a JSON object, without what depends on its place in the file."""
-        fields = self._fields(event)
+    def body(self, event: Event) -> tuple[bytes, bytes]:
+        """The record as a JSON object, without its place in the file, and the text that can be erased."""
+        fields, text = self._fields(event)
         try:
             encoded = orjson.dumps(fields)
         except orjson.JSONEncodeError:  # a lone surrogate, which UTF-8 cannot hold
@@ -44,15 +48,16 @@ class Encoder:
             encoded = orjson.dumps(fields)
         if len(encoded) > DETAILS_LIMIT:
             encoded = orjson.dumps(fields | {"details": _fitted(fields["details"])})
-        return encoded
+        return encoded, text
 
-    def _fields(self, event: Event) -> dict[str, Any]:
+    def _fields(self, event: Event) -> tuple[dict[str, Any], bytes]:
         trace, details = event.trace, dict(event.details)
         details.pop("timings_ms", None)  # how long each stage took is no matter of the record
         details.pop("statement", None)  # what was asked for; ``sql`` is what ran
         given = details.pop("given_severity", None)
         question_id = details.pop("question_id", None) or trace.question_id
         count = event.count
+        clean, text = self._details(details)
         fields = {
             "time": rfc3339(event.time_ns),
             "event_type": event.type.name,
@@ -64,21 +69,28 @@ class Encoder:
             "role": trace.role[:NAME_LIMIT],
             "address": trace.address[:NAME_LIMIT],
             "count": int(count) if count == int(count) else count,
-            "details": self._details(details),
+            "details": clean,
         }
+        if event.type.owasp:
+            fields["owasp"] = event.type.owasp
         if given is not None and given != event.type.severity:
             fields["given_severity"] = str(given)[:NAME_LIMIT]
-        return fields
+        return fields, text
 
-    def _details(self, details: dict[str, Any]) -> dict[str, Any]:
+    def _details(self, details: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        """The details as they may stand in the record, and the question's text apart, which can be erased."""
         dialect = str(details.get("database_type", ""))
         question = details.get("question")
-        if isinstance(question, str):
-            if details.get("source") == "analyst" or question == details.get("sql"):
-                details["question"] = redact_sql(question, dialect, self._key)
-            elif self._hashed:
-                details["question"] = f"#{digest(question, self._key)}"
-        return self._mapping(details, dialect, 0)
+        plain = isinstance(question, str)
+        if isinstance(question, str) and (details.get("source") == "analyst" or question == details.get("sql")):
+            details["question"], plain = redact_sql(question, dialect, self.key), False
+        elif isinstance(question, str) and self._hashed:
+            details["question"], plain = f"#{digest(question, self.key)}", False
+        clean = self._mapping(details, dialect, 0)
+        if not plain or "question" not in clean:
+            return clean, b""
+        clean["question"], text = chain.apart(_encodable(clean["question"]), self.key)
+        return clean, text
 
     def _mapping(self, details: dict[Any, Any], dialect: str, depth: int) -> dict[str, Any]:
         clean: dict[str, Any] = {}
@@ -93,7 +105,7 @@ class Encoder:
     def _value(self, name: str, value: Any, dialect: str, depth: int) -> Any:
         if isinstance(value, str):
             if name in _SQL_NAMES:
-                return _cut(redact_sql(str(value), dialect, self._key))
+                return _cut(redact_sql(str(value), dialect, self.key))
             return MASK if names_secret(name) else _cut(mask(value[: 2 * TEXT_LIMIT]), len(value))
         if isinstance(value, _PLAIN):
             return value
@@ -114,9 +126,9 @@ class Encoder:
         return clean
 
 
-def line(writer: bytes, sequence: int, body: bytes) -> bytes:
-    """The line of a file: a body with its place in the record."""
-    return b'{"writer":"%b","sequence":%d,%b\n' % (writer, sequence, body[1:])
+def placed(writer: bytes, sequence: int, body: bytes) -> bytes:
+    """A body with its place in the record, ready to be sealed."""
+    return b'{"writer":"%b","sequence":%d,%b' % (writer, sequence, body[1:])
 
 
 def rfc3339(time_ns: int) -> str:

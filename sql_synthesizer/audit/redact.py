@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import tempfile
-from contextlib import suppress
 from functools import lru_cache
-from pathlib import Path
 
 from sqlglot import Dialect, TokenType
 from sqlglot.errors import SqlglotError
 
-from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.model import SQLGLOT_DIALECT
 
 MASK = "***"
-KEY_BYTES = 32
 SHORT = 64
 """Characters of a text that is likely to come again, such as a label."""
+LITERAL_BYTES = 8
 SQL_LIMIT = 200_000
 """Characters beyond which SQL is recorded as one hash."""
 
@@ -87,6 +82,11 @@ def digest(text: str, key: bytes, size: int = 16) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=key, digest_size=size).hexdigest()
 
 
+def forms(value: str, key: bytes) -> tuple[str, str]:
+    """How a value stands in the record: as a literal of a statement, and as the text of a question that is hashed."""
+    return f"#{digest(value, key, LITERAL_BYTES)}", f"#{digest(value, key)}"
+
+
 @lru_cache(maxsize=256)
 def redact_sql(sql: str, dialect: str, key: bytes) -> str:
     """``sql`` with every literal replaced by a keyed hash, without comments.
@@ -110,36 +110,9 @@ def redact_sql(sql: str, dialect: str, key: bytes) -> str:
         number = token.token_type is TokenType.NUMBER or (number and token.start == position)
         literal = number or token.token_type in hidden
         text = sql[token.start : token.end + 1]
-        parts.append(f"#{digest(token.text if literal else text, key, 8)}" if literal else text)
+        parts.append(f"#{digest(token.text if literal else text, key, LITERAL_BYTES)}" if literal else text)
         position = token.end + 1
     return "".join(parts)
-
-
-def load_key(path: Path) -> bytes:
-    """The key of the file, which is made when there is none. Raises ConfigurationError."""
-    try:
-        if not path.exists():
-            _make_key(path)
-        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"The audit key {path} cannot be read or made: {type(error).__name__}.") from None
-    if len(key) != KEY_BYTES:
-        raise ConfigurationError(f"The audit key {path} is damaged: it has to hold {KEY_BYTES} bytes in hexadecimal.")
-    return key
-
-
-def _make_key(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(os.urandom(KEY_BYTES).hex() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):  # another process was first: its key counts
-            os.link(temporary, path)
-    finally:
-        Path(temporary).unlink()
 
 
 def _masked_card(found: re.Match[str]) -> str:

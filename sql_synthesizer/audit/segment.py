@@ -1,24 +1,51 @@
-"""The files of one writer: segments of whole lines, each durable when ``write`` returns."""
+"""The files of one writer: segments of sealed lines, each durable when ``write`` returns."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import secrets
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
-SUFFIX = ".jsonl"
+from sql_synthesizer.audit import chain
+from sql_synthesizer.audit.keyring import Key, Keyring
+from sql_synthesizer.audit.manifest import Appender, Manifest, segment_name
+from sql_synthesizer.audit.repair import end_of_the_dead
+
+
+class Body(NamedTuple):
+    """A record that is not sealed yet, and the text that stands behind its MAC."""
+
+    json: bytes
+    text: bytes = b""
+
+
+class Position(NamedTuple):
+    """The last durable record of a writer."""
+
+    sequence: int
+    mac: bytes
 
 
 class Segments:
-    """Appends to ``directory/<writer>-<number>.jsonl``; the next number follows after ``limit`` bytes."""
+    """Appends to ``directory/<writer>-<number>.jsonl``; the next number follows after ``limit`` bytes.
 
-    def __init__(self, directory: Path, limit: int) -> None:
+    Every segment is in the manifest, and locked for as long as its writer lives.
+    """
+
+    def __init__(self, directory: Path, limit: int, keyring: Keyring) -> None:
         started = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         self.writer = f"{started}-{os.getpid()}-{secrets.token_hex(4)}"
         self.directory = directory
+        self.position = Position(0, chain.ORIGIN)
+        self.manifest = Manifest(directory)
+        self._keyring = keyring
+        self._key: Key = keyring.current
         self._limit = limit
         self._number = 0
         self._path = directory
@@ -26,16 +53,22 @@ class Segments:
         self._inode = 0
         self._size = 0
 
-    def write(self, lines: bytes) -> None:
-        """Appends ``lines`` and waits until the device has them.
+    def write(self, bodies: Sequence[Body]) -> None:
+        """Appends sealed records and waits until the device has them.
 
         Raises OSError; then none of them counts as written, and the next call starts from the last good line.
         """
-        if self._size >= self._limit:
-            self.close()
+        if self._size >= self._limit or self._key.id != self._keyring.current.id:
+            self._leave()
         descriptor = self._open() if self._descriptor is None else self._checked(self._descriptor)
+        lines: list[bytes] = []
+        own = self.position.mac
+        for body in bodies:
+            text, own = chain.seal(own, body.json, self._key.chain, body.text)
+            lines.append(text)
+        data = b"".join(lines)
         try:
-            _write(descriptor, lines)
+            _write(descriptor, data)
         except OSError:
             self._repair(descriptor)
             raise
@@ -44,9 +77,10 @@ class Segments:
         except OSError:
             # Linux reports a failed write-back once and may drop the pages: a second sync would prove nothing.
             self._repair(descriptor)
-            self.close()
+            self._leave()
             raise
-        self._size += len(lines)
+        self._size += len(data)
+        self.position = Position(self.position.sequence + len(bodies), own)
 
     def probe(self) -> None:
         """Writes and removes a small file. Raises OSError."""
@@ -61,15 +95,12 @@ class Segments:
             path.unlink()
 
     def close(self) -> None:
-        """Lets go of the current segment; the next write starts another."""
-        if self._descriptor is not None:
-            descriptor, self._descriptor = self._descriptor, None
-            with suppress(OSError):
-                if self._size == 0 and self._found() == (self._inode, 0):
-                    self._path.unlink()
-                os.fsync(descriptor)
-            os.close(descriptor)
-        self._size = 0
+        """Lets go of the files, and says in the manifest where this writer has ended."""
+        self._leave()
+        if self._number:
+            with suppress(OSError), self.manifest.locked(self._key) as manifest:
+                sequence, own = self.position
+                manifest.add("ended", writer=self.writer, sequence=sequence, last=own.hex(), how="closed")
 
     def abandon(self) -> None:
         """Leaves the files to the process that this one was forked from."""
@@ -77,25 +108,50 @@ class Segments:
             os.close(self._descriptor)
             self._descriptor = None
 
+    def _leave(self) -> None:
+        """Lets go of the current segment; the next write starts another."""
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            with suppress(OSError):
+                os.fsync(descriptor)
+            os.close(descriptor)
+        self._size = 0
+
     def _open(self) -> int:
         make_directory(self.directory)
-        path = self.directory / f"{self.writer}-{self._number:06d}{SUFFIX}"
+        with self.manifest.locked(self._key) as manifest:
+            if self._number == 0:
+                end_of_the_dead(self.directory, manifest)
+            # A key counts from the first segment that is sealed with it, and the manifest knows it already.
+            self._key = self._keyring.current
+            return self._register(manifest)
+
+    def _register(self, manifest: Appender) -> int:
+        path = self.directory / segment_name(self.writer, self._number)
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            sync_directory(self.directory)
+            sequence, before = self.position
+            about = {"writer": self.writer, "segment": self._number, "after": sequence, "seal": self._key.id}
+            own = manifest.add("segment", **about, follows=before.hex())
+        except OSError:
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+            raise
+        if self._number == 0:
+            self.position = Position(0, own)
         self._number += 1
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW, 0o600)
         self._path, self._descriptor = path, descriptor
         self._inode, self._size = os.fstat(descriptor).st_ino, 0
-        try:
-            sync_directory(self.directory)
-        except OSError:
-            self.close()
-            raise
         return descriptor
 
     def _checked(self, descriptor: int) -> int:
         """``descriptor``, if its file is still the one at its path and ends where the last write ended."""
         if self._found() == (self._inode, self._size):
             return descriptor
-        self.close()
+        self._leave()
         raise OSError(errno.ESTALE, "the audit segment was changed by somebody else")
 
     def _found(self) -> tuple[int, int] | None:
@@ -110,7 +166,7 @@ class Segments:
         try:
             os.ftruncate(descriptor, self._size)
         except OSError:
-            self.close()
+            self._leave()
 
 
 def make_directory(path: Path) -> None:

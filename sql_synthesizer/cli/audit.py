@@ -1,16 +1,33 @@
-"""``sql-synthesizer audit``: who asked what, when, with what result."""
+"""``sql-synthesizer audit``: who asked what, when, with what result; and whether the record still says so."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
 
 from sql_synthesizer import events
+from sql_synthesizer.audit import keeping
 from sql_synthesizer.audit import search as search_records
+from sql_synthesizer.audit.anchor import read_anchors
+from sql_synthesizer.audit.redact import forms
+from sql_synthesizer.audit.verdict import Report, State
+from sql_synthesizer.audit.verify import verify as verify_record
 from sql_synthesizer.cli.session import recorded, session
+from sql_synthesizer.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sql_synthesizer.wiring import Rooms
+
+FULL_EVERY = 86_400.0
+"""Seconds after which a verification that could go on from the last one reads everything again."""
 
 
 class _Moment(click.ParamType[datetime]):
@@ -26,22 +43,157 @@ class _Moment(click.ParamType[datetime]):
 
 @click.group("audit")
 def command() -> None:
-    """Search the audit record; each search leaves a record itself."""
+    """Search, verify, export and keep the audit record; each use of it leaves a record itself."""
+
+
+@contextmanager
+def _used(action: str, **details: Any) -> Iterator[Rooms]:
+    """The rooms, once it is on record that somebody uses the audit record; also when only its reserve is left."""
+    with session(audit_reserve_bytes=0) as rooms, recorded(rooms):
+        rooms.telemetry.emit(events.SECURITY_EVENTS["audit_access"], action=action, **details)
+        rooms.telemetry.settle()
+        yield rooms
+
+
+_WANTED = (
+    click.option("--event", "event_type", type=click.Choice(sorted(events.SECURITY_EVENTS)), metavar="NAME"),
+    click.option("--actor", help="Key id, 'local' or 'cli:USER'."),
+    click.option("--trace", "trace_id", help="Trace id of a reply or a log line."),
+    click.option("--question", "question_id", help="Question id of a reply."),
+    click.option("--value", help="A literal of a statement, or a hashed question; found by its hashes."),
+    click.option("--since", type=_Moment(), help="Not before this moment (ISO 8601; UTC unless it says otherwise)."),
+    click.option("--until", type=_Moment(), help="Before this moment."),
+    click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True),
+)
+
+
+def filtered(function: Any) -> Any:
+    """Adds the options that say which records are wanted."""
+    for option in reversed(_WANTED):
+        function = option(function)
+    return function
 
 
 @command.command()
-@click.option("--event", "event_type", type=click.Choice(sorted(events.SECURITY_EVENTS)), metavar="NAME")
-@click.option("--actor", help="Key id, 'local' or 'cli:USER'.")
-@click.option("--trace", "trace_id", help="Trace id of a reply or a log line.")
-@click.option("--question", "question_id", help="Question id of a reply.")
-@click.option("--since", type=_Moment(), help="Not before this moment (ISO 8601; UTC unless it says otherwise).")
-@click.option("--until", type=_Moment(), help="Before this moment.")
-@click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
+@filtered
 def search(**wanted: Any) -> None:
     """Print the newest matching records, oldest first, as JSON lines."""
-    asked = {name: str(value) for name, value in wanted.items() if value is not None}
-    with session() as rooms:
-        with recorded(rooms):
-            rooms.telemetry.emit(events.SECURITY_EVENTS["audit_access"], search=asked)
-        for record in search_records(rooms.settings.audit_path, **wanted):
+    with _used("search", search=_told(wanted)) as rooms:
+        for record in find(rooms, **wanted):
             click.echo(orjson.dumps(record).decode())
+
+
+@command.command()
+@click.argument("text")
+def value(text: str) -> None:
+    """Print how a value stands in the record: the hash of a literal, and that of a hashed question, for each key."""
+    with _used("value") as rooms:
+        for key in rooms.audit.keyring:
+            literal, question = forms(text, key.values)
+            click.echo(f"key {key.id}  literal {literal}  question {question}")
+
+
+@command.command()
+@click.option("--anchor", "anchors", type=click.Path(path_type=Path), multiple=True, help="File of shipped log lines.")
+@click.option("--fingerprint", "fingerprints", type=float, multiple=True, help="A value of the checkpoint metric.")
+@click.option("--incremental", is_flag=True, help="Go on from the last verification; everything once a day.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
+def verify(anchors: tuple[Path, ...], fingerprints: tuple[float, ...], *, incremental: bool, as_json: bool) -> None:
+    """Check every record against the chain; ends with status 1, naming the first bad record, when one is bad."""
+    checkpoints = [checkpoint for path in anchors for checkpoint in read_anchors(path)]
+    if anchors and not checkpoints:
+        raise ConfigurationError("The anchor files hold no checkpoints.", hint="They are lines of the service's log.")
+    with session(audit_reserve_bytes=0) as rooms:
+        settings = rooms.settings
+        state = State.load(settings.audit_state_path, rooms.audit.keyring)
+        fresh = datetime.now(UTC).timestamp() - state.full_at < FULL_EVERY
+        report = verify_record(
+            settings.audit_path,
+            rooms.audit.keyring,
+            since=state if incremental and fresh and not checkpoints and not fingerprints else None,
+            anchors=checkpoints,
+            fingerprints=[int(number) for number in fingerprints],
+        )
+        if report.sound:
+            report.state.save(settings.audit_state_path, rooms.audit.keyring.current)
+        else:
+            _report_failure(rooms, report)
+    click.echo(orjson.dumps(_json(report)).decode() if as_json else _text(report))
+    sys.exit(0 if report.sound else 1)
+
+
+@command.command()
+@click.option("--days", type=click.IntRange(1), help="Default: the setting audit_retention_days.")
+def retire(days: int | None) -> None:
+    """Remove segments older than so many days that the last verification found sound."""
+    with _used("retire", days=days) as rooms:
+        settings, keyring = rooms.settings, rooms.audit.keyring
+        kept = days or settings.audit_retention_days
+        if kept is None:
+            raise ConfigurationError("Nothing says how long records are kept.", hint="Give --days, or set the setting.")
+        state = State.load(settings.audit_state_path, keyring)
+        removed = keeping.retire(settings.audit_path, keyring, state, kept)
+        rooms.telemetry.emit(events.SECURITY_EVENTS["audit_access"], action="retired", segments=removed)
+    click.echo(f"{len(removed)} segments removed" + "".join(f"\n  {name}" for name in removed))
+
+
+@command.command()
+@click.option("--question", "question_id", help="Question id of a reply.")
+@click.option("--actor", help="Every question of this caller.")
+def erase(question_id: str | None, actor: str | None) -> None:
+    """Take the text of questions out of the record; that they were asked, by whom and with what result stays."""
+    if not question_id and not actor:
+        raise ConfigurationError("Say whose text is to be erased.", hint="Give --question ID or --actor NAME.")
+    asked = {name: given for name, given in (("question_id", question_id), ("actor", actor)) if given}
+    with _used("erase", erase=asked) as rooms:
+        count = keeping.erase(rooms.settings.audit_path, lambda record: asked.items() <= record.items())
+    click.echo(f"The text of {count} records was erased. The history of the store keeps its own copy.")
+
+
+@command.command("rotate-key")
+def rotate_key() -> None:
+    """Make another key for the record; the old ones stay in the key file for verifying."""
+    with _used("rotate-key") as rooms:
+        key = keeping.rotate_key(rooms.settings.audit_path, rooms.audit.keyring)
+    click.echo(f"Key {key.id} seals from now on; running services take it up within seconds.")
+
+
+def find(rooms: Rooms, **wanted: Any) -> list[dict[str, Any]]:
+    """The records that the options ask for."""
+    text = wanted.pop("value", None)
+    hashes = [form for key in rooms.audit.keyring for form in forms(text, key.values)] if text else []
+    return search_records(rooms.settings.audit_path, hashes=hashes, **wanted)
+
+
+def _told(wanted: dict[str, Any]) -> dict[str, str]:
+    """The search as the record keeps it; the value looked for is hashed in the record, and stays so."""
+    return {name: str(value) for name, value in wanted.items() if value is not None and name != "value"}
+
+
+def _report_failure(rooms: Rooms, report: Report) -> None:
+    first = report.faults[0]
+    with recorded(rooms):
+        rooms.telemetry.emit(
+            events.SECURITY_EVENTS["audit_verification_failed"],
+            faults=report.faults_total,
+            kind=first.kind,
+            file=first.file,
+            writer=first.writer,
+            sequence=first.sequence,
+        )
+
+
+def _json(report: Report) -> dict[str, Any]:
+    told = {name: value for name, value in asdict(report).items() if name != "state"}
+    return {"sound": report.sound, **told}
+
+
+def _text(report: Report) -> str:
+    read = f"{report.records:,} records in {report.segments} segments of {report.writers} writers"
+    lines = [f"{read}, {report.anchors} anchors, {report.seconds} s", *(f"note: {note}" for note in report.notes)]
+    if report.sound:
+        return "\n".join(["The audit record is sound: " + lines[0], *lines[1:]])
+    first, *others = report.faults
+    more = report.faults_total - len(report.faults)
+    lines += [f"first bad record: {first}", *(f"then: {fault}" for fault in others)] + [f"and {more} more"] * bool(more)
+    return "\n".join(["The audit record is NOT sound: " + lines[0], *lines[1:]])

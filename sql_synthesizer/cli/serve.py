@@ -19,6 +19,7 @@ from typing import Any, TextIO
 
 import click
 
+from sql_synthesizer.cli.upkeep import Upkeep
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.monitoring import shared
 from sql_synthesizer.settings import Settings, address, child_environment, load, unknown_variables
@@ -120,6 +121,7 @@ def _supervise(settings: Settings, environment: dict[str, str]) -> None:
     web = ["gunicorn", "-c", "python:sql_synthesizer.server", "sql_synthesizer.server:application()"]
     exporter = ["sql_synthesizer.monitoring.exposition"]
     children: list[_Child] = []
+    upkeep = Upkeep(settings, environment)
 
     def running() -> bool:
         return not signals.came and all(child.keep() for child in children)
@@ -131,11 +133,13 @@ def _supervise(settings: Settings, environment: dict[str, str]) -> None:
         if _await_ready(settings, running):
             _announce(settings)
         while running():
+            upkeep.look()
             time.sleep(POLL)
         if signals.came:
             settings.drain_file.touch()
             time.sleep(settings.drain_seconds)
     finally:
+        upkeep.stop()
         for child in children:
             child.stop(settings.deadline + 10)
         settings.drain_file.unlink(missing_ok=True)

@@ -33,6 +33,7 @@ def session(**overrides: Any) -> Iterator[Rooms]:
         yield rooms
     finally:
         rooms.close()
+        telemetry.default.recorder = None
         if shared:
             import_module("sql_synthesizer.monitoring.multiprocess").mark_dead(os.getpid(), settings.metrics_dir)
 

@@ -283,6 +283,25 @@ METRICS: tuple[Metric, ...] = (
         unit="bytes",
         mode="livemin",
     ),
+    _gauge(
+        "audit_pending_records",
+        "Audit records that are not durable yet: what batched mode would lose in a crash",
+        events.AUDIT_PENDING,
+    ),
+    _gauge(
+        "audit_verified_timestamp_seconds",
+        "When the audit record was last found sound, in Unix time",
+        events.AUDIT_VERIFIED,
+        unit="seconds",
+        mode="livemax",
+    ),
+    _gauge(
+        "audit_checkpoint_fingerprint",
+        "Start of the MAC of a record at the last checkpoint, as a number: an anchor outside of the record",
+        events.AUDIT_FINGERPRINT,
+        mode="livemostrecent",
+        unwatched="an anchor: audit verify --fingerprint compares it with the record",
+    ),
     # the monitoring itself
     Metric(
         "telemetry_dropped_total",

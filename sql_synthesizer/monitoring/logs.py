@@ -183,6 +183,8 @@ class LogObserver:
         if isinstance(fact, Operation):
             if fact.type is events.HTTP_REQUEST or fact.type is events.QUESTION:
                 return self._operation(fact)
+        elif fact.type is events.AUDIT_CHECKPOINT:
+            return _checkpoint(fact)
         elif isinstance(fact, Event) and fact.type.audited:
             return self._event(fact)
         return None
@@ -218,6 +220,11 @@ class LogObserver:
         shown = _SHOWN | _TEXT if self._text else _SHOWN
         record["details"] = {name: masked(value) for name, value in event.details.items() if name in shown}
         return record
+
+
+def _checkpoint(event: Event) -> dict[str, Any]:
+    """A line at any level: what left the machine is what a cut record is compared with."""
+    return {"time": datetime.fromtimestamp(event.time_ns / 1e9, UTC), "event": event.type.name, **event.details}
 
 
 def _head(time_ns: int, level: str, type: OperationType | EventType, trace: Trace) -> dict[str, Any]:

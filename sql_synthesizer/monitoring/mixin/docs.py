@@ -66,7 +66,7 @@ def _metrics() -> str:
 
 
 def _events() -> str:
-    security = [(f"`{e.name}`", e.severity, e.help) for e in SECURITY_EVENTS.values()]
+    security = [(f"`{e.name}`", e.severity, e.help, f"`{e.owasp}`" * bool(e.owasp)) for e in SECURITY_EVENTS.values()]
     others = [(f"`{e.name}`", e.help) for e in EVENTS.values() if not e.audited]
     operations = [
         (f"`{o.name}`", ", ".join(f"`{v.name}`" for v in o.labels) or "none", f"`{o.event}`" if o.event else "")
@@ -77,7 +77,7 @@ def _events() -> str:
         "What the service reports. Each security event leaves one audit record and counts once in "
         f"`{PREFIX}security_events_total`.",
         "## Security events\n",
-        table(["event", "severity", "meaning"], security),
+        table(["event", "severity", "meaning", "OWASP name"], security),
         "## Other events\n",
         table(["event", "meaning"], others),
         "## Operations\n",

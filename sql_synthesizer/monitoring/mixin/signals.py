@@ -106,6 +106,11 @@ def audit_failures(m: Scope, window: str) -> Expr:
     return m("audit_write_failures_total").increase(window)
 
 
+def audit_unverified(m: Scope) -> Expr:
+    """Seconds since the audit record was last found sound."""
+    return Expr("time()") - m("audit_verified_timestamp_seconds").selector()
+
+
 def audit_free(m: Scope) -> Expr:
     """Free bytes of the audit volume."""
     return m("audit_free_bytes").selector()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from sql_synthesizer.proof.drill.chain import Chain
 from sql_synthesizer.proof.drill.scenario import Scenario
@@ -53,11 +54,26 @@ def wrong_keys(chain: Chain) -> Iterator[None]:
 
 
 @contextmanager
-def failed_verification(chain: Chain) -> Iterator[None]:
-    """A command beside the service reports that the audit record does not verify."""
-    command = [sys.executable, "-m", "sql_synthesizer.proof.drill.verification"]
-    subprocess.run(command, env=chain.service.environment, check=True, capture_output=True)  # noqa: S603
-    yield
+def changed_record(chain: Chain) -> Iterator[None]:
+    """One byte of the audit record is another, and a verification beside the service finds it."""
+    place = chain.home / "audit" / "record"
+    segment = max(place.glob("*.jsonl"), key=lambda path: path.stat().st_size)
+    at = segment.read_bytes().index(b'"count":1') + len(b'"count":')
+    try:
+        _put(segment, at, b"2")
+        command = [sys.executable, "-m", "sql_synthesizer", "audit", "verify"]
+        done = subprocess.run(command, env=chain.service.environment, check=False, capture_output=True)  # noqa: S603
+        if done.returncode != 1:
+            raise RuntimeError(f"the verification ended with {done.returncode}: {done.stderr.decode()[-500:]}")
+        yield
+    finally:
+        _put(segment, at, b"1")
+
+
+def _put(path: Path, at: int, data: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(data)
 
 
 SCENARIOS = (
@@ -71,9 +87,9 @@ SCENARIOS = (
     Scenario("SqlSynthesizerAuthFailureBurst", "thirty requests with a wrong key", "attacks", wrong_keys),
     Scenario(
         "SqlSynthesizerAuditVerificationFailed",
-        "a command reports that the audit record does not verify",
+        "one byte of the audit record is changed, and a verification finds it",
         "attacks",
-        failed_verification,
+        changed_record,
     ),
     Scenario("SecurityEventSpike", f"{BURST:g} attacks a second", "spike", attack_burst),
 )

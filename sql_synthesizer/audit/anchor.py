@@ -1,0 +1,105 @@
+"""Checkpoints: where the record stands, told outside of its directory, so that what is cut off later is missed."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import orjson
+
+from sql_synthesizer import events
+from sql_synthesizer.audit import chain
+from sql_synthesizer.audit.keyring import Key, Keyring
+from sql_synthesizer.audit.segment import Segments
+from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.telemetry import Telemetry
+
+INTERVAL = 30.0
+"""Seconds between two checkpoints of a writer that writes."""
+FINGERPRINT_DIGITS = 13
+"""Hexadecimal digits of a MAC that a metric can hold exactly: 52 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The last durable record of a writer and the last entry of the manifest, signed with the key ``key``."""
+
+    writer: str
+    sequence: int
+    mac: str
+    manifest: int
+    manifest_mac: str
+    key: str
+    signature: str = ""
+
+    def signed(self, key: Key) -> Checkpoint:
+        """This checkpoint with its signature."""
+        return replace(self, signature=self._signature(key))
+
+    def is_signed(self, key: Key) -> bool:
+        """Whether the signature was made with this key."""
+        return hmac.compare_digest(self.signature, self._signature(key))
+
+    def _signature(self, key: Key) -> str:
+        told = f"{self.writer} {self.sequence} {self.mac} {self.manifest} {self.manifest_mac} {self.key}"
+        return hashlib.blake2b(told.encode(), key=key.chain, digest_size=chain.MAC_BYTES).hexdigest()
+
+
+class Checkpoints:
+    """Tells the facade where one writer stands, every ``INTERVAL`` seconds when there is something new to tell."""
+
+    def __init__(self, segments: Segments, keyring: Keyring, telemetry: Telemetry) -> None:
+        self._segments = segments
+        self._keyring = keyring
+        self._telemetry = telemetry
+        self._told: tuple[int, int] = (0, 0)
+        self._next = time.monotonic() + INTERVAL
+        self.fingerprint: int | None = None
+
+    def tell(self, *, now: bool = False) -> None:
+        """Emits a checkpoint if one is due, or ``now``."""
+        if not now and time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + INTERVAL
+        position = self._segments.position
+        try:
+            number, manifest_mac = self._segments.manifest.tail()
+        except OSError:
+            return
+        if (position.sequence, number) == self._told or not position.sequence:
+            return
+        self._told = position.sequence, number
+        key = self._keyring.current
+        own = position.mac.hex()
+        made = Checkpoint(self._segments.writer, position.sequence, own, number, manifest_mac, key.id).signed(key)
+        self.fingerprint = fingerprint(own)
+        self._telemetry.emit(events.AUDIT_CHECKPOINT, **asdict(made))
+
+
+def fingerprint(mac: str) -> int:
+    """The start of a MAC as the number that the metric ``audit_checkpoint_fingerprint`` shows."""
+    return int(mac[:FINGERPRINT_DIGITS], 16)
+
+
+def read_anchors(path: Path) -> Iterator[Checkpoint]:
+    """The checkpoints in a file of log lines, whatever else stands in it. Raises ConfigurationError."""
+    names = list(Checkpoint.__slots__)
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                if b'"audit_checkpoint"' not in line:
+                    continue
+                try:
+                    told = orjson.loads(line[line.index(b"{") :])
+                    yield Checkpoint(**{name: type_(told[name]) for name, type_ in zip(names, _TYPES, strict=True)})
+                except (ValueError, KeyError, TypeError):
+                    continue
+    except OSError as error:
+        raise ConfigurationError(f"The anchor file {path} cannot be read: {type(error).__name__}.") from None
+
+
+_TYPES = (str, int, str, int, str, str, str)

@@ -1,0 +1,105 @@
+"""The keys of the audit record: they live outside its directory, have ids, and can be rotated."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sql_synthesizer.errors import ConfigurationError
+
+SECRET_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key: ``chain`` seals records, ``values`` hashes what they may not hold in clear, ``id`` tells neither."""
+
+    id: str
+    chain: bytes
+    values: bytes
+
+
+class Keyring:
+    """The keys of a file, one a line in hexadecimal, the newest last; it is made where there is none.
+
+    Old keys are kept: what they sealed is verified with them. Raises ConfigurationError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._keys: dict[str, Key] = {}
+        self._seen = 0
+        self.reload()
+
+    @property
+    def current(self) -> Key:
+        """The key that seals from now on."""
+        return list(self._keys.values())[-1]
+
+    def get(self, key_id: str) -> Key | None:
+        """The key of this id."""
+        return self._keys.get(key_id)
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._keys.values())
+
+    def reload(self) -> bool:
+        """Reads the file again if it has changed since; whether it has. Raises ConfigurationError."""
+        try:
+            if not self.path.exists():
+                _write(self.path, [os.urandom(SECRET_BYTES)], replace=False)
+            changed = self.path.stat().st_mtime_ns
+            if changed == self._seen:
+                return False
+            secrets = self._secrets()
+        except (OSError, ValueError) as error:
+            fault = type(error).__name__
+            raise ConfigurationError(f"The audit key {self.path} cannot be read or made: {fault}.") from None
+        if not secrets or any(len(secret) != SECRET_BYTES for secret in secrets):
+            raise ConfigurationError(
+                f"The audit key {self.path} is damaged: each line has to hold {SECRET_BYTES} bytes in hexadecimal."
+            )
+        self._seen = changed
+        self._keys = {key.id: key for key in map(derive, secrets)}
+        return True
+
+    def add(self, secret: bytes) -> Key:
+        """Makes this the current key, here and in the file. Raises OSError."""
+        _write(self.path, [*self._secrets(), secret], replace=True)
+        self.reload()
+        return self.current
+
+    def _secrets(self) -> list[bytes]:
+        return [bytes.fromhex(line) for line in self.path.read_text(encoding="ascii").split()]
+
+
+def derive(secret: bytes) -> Key:
+    """The key that belongs to a secret of 32 bytes."""
+    return Key(_derived(secret, b"id", 4).hex(), _derived(secret, b"chain"), _derived(secret, b"values"))
+
+
+def _derived(secret: bytes, purpose: bytes, size: int = 32) -> bytes:
+    return hashlib.blake2b(key=secret, person=purpose, digest_size=size).digest()
+
+
+def _write(path: Path, secrets: list[bytes], *, replace: bool) -> None:
+    """Writes a whole file before it gets its name; without ``replace`` the first of several processes wins."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.writelines(secret.hex() + "\n" for secret in secrets)
+            file.flush()
+            os.fsync(file.fileno())
+        if replace:
+            Path(temporary).replace(path)
+        else:
+            with suppress(FileExistsError):
+                os.link(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)

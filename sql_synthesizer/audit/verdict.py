@@ -1,0 +1,127 @@
+"""What a verification says: faults with their place, notes, and how far it has come."""
+
+from __future__ import annotations
+
+import hmac
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+
+from sql_synthesizer.audit import chain
+from sql_synthesizer.audit.keyring import Key, Keyring
+
+FAULTS_LIMIT = 1_000
+"""Faults that are listed; more are counted only."""
+
+FaultKind = Literal[
+    "changed",
+    "missing",
+    "repeated",
+    "foreign",
+    "damaged",
+    "cut",
+    "appended",
+    "removed",
+    "unregistered",
+    "unknown_key",
+    "anchor",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong, and where: a file, and in it the record with this number at this byte."""
+
+    kind: FaultKind
+    file: str
+    told: str
+    writer: str = ""
+    sequence: int = 0
+    byte: int = 0
+
+    def __str__(self) -> str:
+        place = f", record {self.sequence}" if self.sequence else ""
+        return f"{self.kind}: {self.file}{place}, byte {self.byte}: {self.told}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A point between two records of a writer: the record before it, and where the next one begins."""
+
+    segment: int
+    byte: int
+    sequence: int
+    mac: bytes
+
+
+@dataclass(slots=True)
+class State:
+    """How far the record was found sound: a later verification goes on from here.
+
+    ``manifest`` is the number of the last entry; writers that had ended by then and are not in ``places`` were
+    read to their end. ``full_at`` is when all was read at once, in Unix time.
+    """
+
+    manifest: int = 0
+    places: dict[str, Place] = field(default_factory=dict)
+    verified_at: float = 0.0
+    full_at: float = 0.0
+
+    def save(self, path: Path, key: Key) -> None:
+        """Writes a sealed file, at once or not at all. Raises OSError."""
+        places = {name: [p.segment, p.byte, p.sequence, p.mac.hex()] for name, p in self.places.items()}
+        told = {"manifest": self.manifest, "places": places, "verified_at": self.verified_at, "full_at": self.full_at}
+        text, _ = chain.seal(chain.ORIGIN, orjson.dumps(told | {"key": key.id}), key.chain)
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft.write_bytes(text)
+        draft.replace(path)
+
+    @classmethod
+    def load(cls, path: Path, keyring: Keyring) -> State:
+        """The state in the file; the beginning when there is none that one of the keys has sealed."""
+        try:
+            line = chain.parse(path.read_bytes())
+            key = keyring.get(line.fields["key"]) if line else None
+        except (OSError, KeyError, TypeError):
+            return cls()
+        if (
+            line is None
+            or key is None
+            or not hmac.compare_digest(line.mac, chain.mac(chain.ORIGIN, line.sealed, key.chain))
+        ):
+            return cls()
+        told: dict[str, Any] = line.fields
+        places = {name: Place(p[0], p[1], p[2], bytes.fromhex(p[3])) for name, p in told["places"].items()}
+        return cls(told["manifest"], places, told["verified_at"], told["full_at"])
+
+
+@dataclass(slots=True)
+class Report:
+    """The result of a verification; ``state`` is where the next one may go on when this one found nothing."""
+
+    faults: list[Fault] = field(default_factory=list)
+    faults_total: int = 0
+    notes: list[str] = field(default_factory=list)
+    records: int = 0
+    segments: int = 0
+    writers: int = 0
+    entries: int = 0
+    anchors: int = 0
+    seconds: float = 0.0
+    state: State = field(default_factory=State)
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.faults_total
+
+    def add(self, faults: Iterable[Fault]) -> None:
+        """Takes faults in."""
+        for fault in faults:
+            self.faults_total += 1
+            if len(self.faults) < FAULTS_LIMIT:
+                self.faults.append(fault)

@@ -1,0 +1,316 @@
+"""Does the record hold what was written? Every line is checked against the chain, the manifest and the anchors."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sql_synthesizer.audit import chain
+from sql_synthesizer.audit.anchor import Checkpoint, fingerprint
+from sql_synthesizer.audit.keyring import Key, Keyring
+from sql_synthesizer.audit.log import PENDING_RECORDS
+from sql_synthesizer.audit.manifest import NAME, SUFFIX, Manifest, Writer, file_hash, segment_name, writers
+from sql_synthesizer.audit.reading import LINE_LIMIT
+from sql_synthesizer.audit.verdict import Fault, FaultKind, Place, Report, State
+
+
+def verify(
+    directory: Path,
+    keyring: Keyring,
+    *,
+    since: State | None = None,
+    anchors: Sequence[Checkpoint] = (),
+    fingerprints: Sequence[int] = (),
+) -> Report:
+    """Reads the record and says what is wrong with it.
+
+    ``since`` goes on from where an earlier verification ended; without it everything is read. ``anchors`` are
+    checkpoints that left the machine, ``fingerprints`` values of the metric ``audit_checkpoint_fingerprint``.
+    """
+    began = time.monotonic()
+    walk = _Walk(directory, keyring, since or State(), anchors, fingerprints)
+    report = walk.run()
+    report.seconds = round(time.monotonic() - began, 3)
+    report.state.verified_at = time.time()
+    report.state.full_at = report.state.verified_at if since is None else since.full_at
+    return report
+
+
+class _Walk:
+    def __init__(
+        self,
+        directory: Path,
+        keyring: Keyring,
+        since: State,
+        anchors: Sequence[Checkpoint],
+        fingerprints: Sequence[int],
+    ) -> None:
+        self.directory = directory
+        self.keyring = keyring
+        self.since = since
+        self.anchors = anchors
+        self.report = Report(anchors=len(anchors) + len(fingerprints))
+        self.unseen = set(fingerprints)
+        self.wanted: dict[str, dict[int, list[Checkpoint]]] = {}
+        self.met: set[Checkpoint] = set()
+        for anchor in anchors:
+            self.wanted.setdefault(anchor.writer, {}).setdefault(anchor.sequence, []).append(anchor)
+
+    def run(self) -> Report:
+        entries = self._manifest()
+        found = writers(entries)
+        report = self.report
+        report.entries, report.writers = len(entries), len(found)
+        report.state.manifest = len(entries)
+        for name, writer in found.items():
+            if (place := self._writer(name, writer)) is not None:
+                report.state.places[name] = place
+        self._files(entries, found)
+        self._anchors(entries, found)
+        return report
+
+    def fault(self, kind: FaultKind, file: str, told: str, **place: Any) -> None:
+        self.report.add([Fault(kind, file, told, **place)])
+
+    # --- the manifest ------------------------------------------------------------------------
+
+    def _manifest(self) -> list[chain.Line]:
+        """The entries up to the first that is wrong."""
+        entries: list[chain.Line] = []
+        before, byte, known = chain.ORIGIN, 0, set[str]()
+        for text in Manifest(self.directory).lines():
+            entry = chain.parse(text)
+            place: dict[str, Any] = {"sequence": len(entries) + 1, "byte": byte}
+            key = self.keyring.get(str(entry.fields.get("key"))) if entry else None
+            if entry is None:
+                self.fault("damaged", NAME, "this is no entry of a manifest", **place)
+                break
+            if not entries:
+                known.add(str(entry.fields.get("key")))
+            if key is None or key.id not in known:
+                self.fault("unknown_key", NAME, "the entry is sealed with a key that nobody introduced", **place)
+                break
+            if entry.fields.get("number") != len(entries) + 1 or not entry.continues(before, key.chain):
+                self.fault("changed", NAME, "the entry was changed, or does not follow the one before it", **place)
+                break
+            if entry.fields["kind"] == "key":
+                known.add(entry.fields["new"])
+            entries.append(entry)
+            before, byte = entry.mac, byte + len(text)
+        return entries
+
+    # --- one writer --------------------------------------------------------------------------
+
+    def _writer(self, name: str, writer: Writer) -> Place | None:
+        """Reads a writer's segments; where to go on when it has not ended."""
+        ended = writer.ended
+        known = self.since.places.get(name)
+        if known is None and ended is not None and ended.fields["number"] <= self.since.manifest:
+            known = Place(len(writer.segments), 0, ended.fields["sequence"], bytes.fromhex(ended.fields["last"]))
+        reader = _Reader(self, name, known or Place(0, 0, 0, writer.segments[0].mac))
+        for entry in writer.segments:
+            number = entry.fields["segment"]
+            if number in writer.retired:
+                reader.skip(number, writer.retired[number])
+            elif number < reader.place.segment and reader.sound:
+                reader.look(number)
+            else:
+                reader.read(entry, last=number == len(writer.segments) - 1, ended=ended)
+        if ended is None:
+            return reader.place
+        if reader.sound:
+            reader.end(ended)
+        return None
+
+    # --- what is around ----------------------------------------------------------------------
+
+    def _files(self, entries: list[chain.Line], found: dict[str, Writer]) -> None:
+        """Files that nobody registered, and those that were there before the manifest."""
+        known = {segment_name(name, e.fields["segment"]) for name, writer in found.items() for e in writer.segments}
+        for entry in entries:
+            if entry.fields["kind"] == "adopted":
+                name = entry.fields["file"]
+                known.add(name)
+                key = self.keyring.get(entry.fields["key"])
+                path = self.directory / name
+                if not path.exists():
+                    self.fault("removed", name, "the file is gone")
+                elif key is not None and file_hash(path, key) != entry.fields["hash"]:
+                    self.fault("changed", name, "the file was changed since it was adopted")
+        for path in sorted(self.directory.glob(f"*{SUFFIX}")):
+            if path.name not in known and path.stat().st_size:
+                self.fault("unregistered", path.name, "the manifest does not know this file")
+
+    def _anchors(self, entries: list[chain.Line], found: dict[str, Writer]) -> None:
+        for anchor in self.anchors:
+            key = self.keyring.get(anchor.key)
+            place: dict[str, Any] = {"writer": anchor.writer, "sequence": anchor.sequence}
+            if key is None or not anchor.is_signed(key):
+                self.fault("anchor", "anchor", "the checkpoint is not signed with a key of this record", **place)
+                continue
+            if anchor.manifest > len(entries):
+                what = f"entry {anchor.manifest} existed at the checkpoint; only {len(entries)} are there"
+                self.fault("cut", NAME, what, sequence=len(entries) + 1)
+            elif anchor.manifest and entries[anchor.manifest - 1].fields["mac"] != anchor.manifest_mac:
+                self.fault("changed", NAME, "the entry is another than at the checkpoint", sequence=anchor.manifest)
+            if anchor not in self.met and not _retired(found.get(anchor.writer), anchor.sequence):
+                file = segment_name(anchor.writer, 0).rpartition("-")[0]
+                self.fault("cut", file, "a record that existed at a checkpoint is gone or another", **place)
+        for number in sorted(self.unseen):
+            self.fault("anchor", "anchor", f"no record has the fingerprint {number}")
+
+
+class _Reader:
+    """Goes through the segments of one writer; ``place`` is how far it came."""
+
+    def __init__(self, walk: _Walk, name: str, place: Place) -> None:
+        self.place = place
+        self.sound = True
+        self._walk = walk
+        self._name = name
+        self._tail: deque[tuple[int, bytes]] = deque(maxlen=PENDING_RECORDS + 1)
+        self._wanted = walk.wanted.get(name, {})
+
+    def skip(self, number: int, retired: chain.Line) -> None:
+        """Passes over a segment that retention removed."""
+        if number >= self.place.segment:
+            self.place = Place(number + 1, 0, retired.fields["sequence"], bytes.fromhex(retired.fields["last"]))
+
+    def look(self, number: int) -> None:
+        """A segment that was read before: it only has to be there."""
+        if not self._path(number).exists():
+            self._fault("removed", self._path(number), "the segment is gone")
+
+    def read(self, entry: chain.Line, *, last: bool, ended: chain.Line | None) -> None:
+        """Reads one segment on from the present place."""
+        number = entry.fields["segment"]
+        path = self._path(number)
+        key = self._walk.keyring.get(entry.fields["seal"])
+        self._take_up(entry, number)
+        self._walk.report.segments += 1
+        if key is None:
+            self._fault("unknown_key", path, "the segment is sealed with a key that the key file does not have")
+            return
+        try:
+            with path.open("rb") as file:
+                file.seek(self.place.byte)
+                if path.stat().st_size < self.place.byte:
+                    self._fault("cut", path, "the file is shorter than when it was verified")
+                while self.sound and (text := file.readline(LINE_LIMIT)):
+                    if text.endswith(b"\n") or len(text) == LINE_LIMIT:
+                        self._line(path, text, key)
+                        continue
+                    if last and (ended or not _is_held(file.fileno())):
+                        self._unfinished(path, ended)
+                    break
+        except OSError:
+            self._fault("removed", path, "the segment is gone or cannot be read")
+
+    def end(self, ended: chain.Line) -> None:
+        """Compares where the records end with where the writer said that it ended."""
+        sequence = ended.fields["sequence"]
+        path = self._path(self.place.segment)
+        if self.place.sequence < sequence:
+            self._fault("cut", path, f"the writer ended after record {sequence}", at=1)
+        elif self.place.sequence > sequence:
+            self._fault("appended", path, f"the writer ended after record {sequence}")
+        elif self.place.mac.hex() != ended.fields["last"]:
+            self._fault("changed", path, "the last record is another than the one the writer ended with")
+
+    # --- one segment -------------------------------------------------------------------------
+
+    def _take_up(self, entry: chain.Line, number: int) -> None:
+        """Where the segment begins, as its manifest entry says; it has to be where the one before it ended."""
+        place = self.place
+        if place.segment == number and place.byte:
+            return
+        after = entry.fields["after"]
+        before = bytes.fromhex(entry.fields["follows"]) if number else entry.mac
+        self.place = Place(number, 0, after, before)
+        if self.sound and number:
+            path = self._path(number - 1)
+            if after > place.sequence:
+                self._walk.fault(
+                    "cut",
+                    path.name,
+                    f"records {place.sequence + 1} to {after} are gone from its end",
+                    writer=self._name,
+                    sequence=place.sequence + 1,
+                    byte=place.byte,
+                )
+            elif (after, before) != (place.sequence, place.mac) and (after, before) not in self._tail:
+                self._walk.fault(
+                    "changed", path.name, "the next segment follows another record", writer=self._name, sequence=after
+                )
+            elif after < place.sequence:
+                left = place.sequence - after
+                self._walk.report.notes.append(
+                    f"{path.name}: {left} records of a write that failed come again in the next segment"
+                )
+                self._walk.report.records -= left
+        self.sound = True
+        self._tail.clear()
+        self._tail.append((after, before))
+
+    def _line(self, path: Path, text: bytes, key: Key) -> None:
+        place, line = self.place, chain.parse(text)
+        if line is None:
+            self._fault("damaged", path, "this is no record", at=1)
+            return
+        told = line.fields.get("sequence")
+        if line.fields.get("writer") != self._name:
+            self._fault("foreign", path, "the record belongs to another writer", at=1)
+        elif not isinstance(told, int) or told > place.sequence + 1:
+            self._fault("missing", path, f"the next record in the file is {told}", at=1)
+        elif told <= place.sequence:
+            self._fault("repeated", path, f"record {told} comes again, or out of order", at=1)
+        elif not line.continues(place.mac, key.chain):
+            self._fault("changed", path, "the record, or its place, is not the one that was sealed", at=1)
+        elif not any(line.text_fits(known.values) for known in (key, *self._walk.keyring)):
+            self._fault("changed", path, "the question's text is not the one that was recorded", at=1)
+        else:
+            self.place = Place(place.segment, place.byte + len(text), told, line.mac)
+            self._tail.append((told, line.mac))
+            self._walk.report.records += 1
+            self._compare(told, line.fields["mac"])
+
+    def _compare(self, sequence: int, mac: str) -> None:
+        for anchor in self._wanted.get(sequence, ()):
+            if anchor.mac == mac:
+                self._walk.met.add(anchor)
+        if self._walk.unseen:
+            self._walk.unseen.discard(fingerprint(mac))
+
+    def _unfinished(self, path: Path, ended: chain.Line | None) -> None:
+        if ended is None:
+            what = "a crash left an unfinished record; the next writer takes it off"
+            self._walk.report.notes.append(f"{path.name}: {what}")
+        elif self.place.sequence >= ended.fields["sequence"]:
+            self._fault("appended", path, "an unfinished line follows the last record", at=1)
+
+    def _path(self, number: int) -> Path:
+        return self._walk.directory / segment_name(self._name, number)
+
+    def _fault(self, kind: FaultKind, path: Path, told: str, *, at: int = 0) -> None:
+        self.sound = False
+        sequence = self.place.sequence + at
+        self._walk.fault(kind, path.name, told, writer=self._name, sequence=sequence, byte=self.place.byte)
+
+
+def _is_held(descriptor: int) -> bool:
+    """Whether the writer of a segment lives."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return False
+
+
+def _retired(writer: Writer | None, sequence: int) -> bool:
+    """Whether retention removed the record."""
+    return writer is not None and any(entry.fields["sequence"] >= sequence for entry in writer.retired.values())
