@@ -19,8 +19,9 @@ from pathlib import Path
 
 from benchmarks import harness
 from sql_synthesizer import events
-from sql_synthesizer.audit import AuditLog
-from sql_synthesizer.audit.record import Encoder, line
+from sql_synthesizer.audit import AuditLog, chain
+from sql_synthesizer.audit.keyring import derive
+from sql_synthesizer.audit.record import Encoder, placed
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.telemetry import Event, Telemetry, Trace
 
@@ -61,9 +62,9 @@ def sync_each(directory: Path) -> Sink:
     encoder, lock = Encoder(bytes(32), hashed=False), threading.Lock()
 
     def put() -> None:
-        text = line(b"writer", 1, encoder.body(event()))
+        body, _ = encoder.body(event())
         with lock:
-            os.write(descriptor, text)
+            os.write(descriptor, placed(b"writer", 1, body) + b"\n")
             os.fsync(descriptor)
 
     return put, lambda: os.close(descriptor)
@@ -117,11 +118,17 @@ def run(sink: Callable[[Path], Sink], directory: Path, threads: int, seconds: fl
 
 def arms() -> dict[str, harness.Arm]:
     """What one record costs without the disk: for instruction counts."""
-    encoder = Encoder(bytes(32), hashed=False)
+    encoder, key = Encoder(bytes(32), hashed=False), derive(bytes(32)).chain
 
     def encode(n: int) -> None:
         for number in range(n):
-            line(b"writer", number, encoder.body(event(number)))
+            placed(b"writer", number, encoder.body(event(number))[0])
+
+    def sealed(n: int) -> None:
+        own = chain.ORIGIN
+        for number in range(n):
+            body, text = encoder.body(event(number))
+            _, own = chain.seal(own, placed(b"writer", number, body), key, text)
 
     def make(n: int) -> None:
         for number in range(n):
@@ -131,7 +138,7 @@ def arms() -> dict[str, harness.Arm]:
         for number in range(n):
             json.dumps(event(number).details)
 
-    return {"event alone": make, "json.dumps of its details": dump, "audit line": encode}
+    return {"event alone": make, "json.dumps of its details": dump, "audit line": encode, "audit line, sealed": sealed}
 
 
 def main() -> None:

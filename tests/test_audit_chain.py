@@ -352,6 +352,16 @@ def test_a_later_verification_goes_on_and_still_finds_what_changed(kept, tmp_pat
     assert [fault.kind for fault in kept.verify(since=state).faults] == ["removed", "cut"]
 
 
+def test_a_record_that_was_put_in_the_place_of_another_is_found_by_the_next_verification(kept):
+    state = kept.verify().state
+    shutil.rmtree(kept.directory)
+    bench = Bench(kept.directory.parent)
+    bench.ask()
+    bench.log.close()
+    assert kept.verify().sound, "by itself it is a record"
+    assert [(fault.kind, fault.file) for fault in kept.verify(since=state).faults] == [("cut", NAME)]
+
+
 def test_a_state_that_was_changed_counts_for_nothing(kept, tmp_path):
     path = tmp_path / "audit.verified"
     kept.verify().state.save(path, kept.keyring.current)

@@ -44,7 +44,7 @@ class Fault:
     byte: int = 0
 
     def __str__(self) -> str:
-        place = f", record {self.sequence}" if self.sequence else ""
+        place = f", {'record' if self.writer else 'entry'} {self.sequence}" if self.sequence else ""
         return f"{self.kind}: {self.file}{place}, byte {self.byte}: {self.told}"
 
 
@@ -62,11 +62,12 @@ class Place:
 class State:
     """How far the record was found sound: a later verification goes on from here.
 
-    ``manifest`` is the number of the last entry; writers that had ended by then and are not in ``places`` were
+    ``manifest`` and ``manifest_mac`` are of the manifest's last entry; writers that had ended by then and are not in ``places`` were
     read to their end. ``full_at`` is when all was read at once, in Unix time.
     """
 
     manifest: int = 0
+    manifest_mac: str = ""
     places: dict[str, Place] = field(default_factory=dict)
     verified_at: float = 0.0
     full_at: float = 0.0
@@ -74,7 +75,8 @@ class State:
     def save(self, path: Path, key: Key) -> None:
         """Writes a sealed file, at once or not at all. Raises OSError."""
         places = {name: [p.segment, p.byte, p.sequence, p.mac.hex()] for name, p in self.places.items()}
-        told = {"manifest": self.manifest, "places": places, "verified_at": self.verified_at, "full_at": self.full_at}
+        told = {"manifest": self.manifest, "manifest_mac": self.manifest_mac, "places": places}
+        told |= {"verified_at": self.verified_at, "full_at": self.full_at}
         text, _ = chain.seal(chain.ORIGIN, orjson.dumps(told | {"key": key.id}), key.chain)
         draft = path.with_name(f".{path.name}.{os.getpid()}")
         draft.write_bytes(text)
@@ -96,7 +98,7 @@ class State:
             return cls()
         told: dict[str, Any] = line.fields
         places = {name: Place(p[0], p[1], p[2], bytes.fromhex(p[3])) for name, p in told["places"].items()}
-        return cls(told["manifest"], places, told["verified_at"], told["full_at"])
+        return cls(told["manifest"], told["manifest_mac"], places, told["verified_at"], told["full_at"])
 
 
 @dataclass(slots=True)

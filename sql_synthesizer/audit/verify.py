@@ -65,7 +65,9 @@ class _Walk:
         found = writers(entries)
         report = self.report
         report.entries, report.writers = len(entries), len(found)
-        report.state.manifest = len(entries)
+        if entries:
+            report.state.manifest, report.state.manifest_mac = len(entries), entries[-1].fields["mac"]
+        self._compare_manifest(entries, self.since.manifest, self.since.manifest_mac, "the last verification")
         for name, writer in found.items():
             if (place := self._writer(name, writer)) is not None:
                 report.state.places[name] = place
@@ -117,7 +119,7 @@ class _Walk:
             if number in writer.retired:
                 reader.skip(number, writer.retired[number])
             elif number < reader.place.segment and reader.sound:
-                reader.look(number)
+                reader.look(entry)
             else:
                 reader.read(entry, last=number == len(writer.segments) - 1, ended=ended)
         if ended is None:
@@ -152,16 +154,19 @@ class _Walk:
             if key is None or not anchor.is_signed(key):
                 self.fault("anchor", "anchor", "the checkpoint is not signed with a key of this record", **place)
                 continue
-            if anchor.manifest > len(entries):
-                what = f"entry {anchor.manifest} existed at the checkpoint; only {len(entries)} are there"
-                self.fault("cut", NAME, what, sequence=len(entries) + 1)
-            elif anchor.manifest and entries[anchor.manifest - 1].fields["mac"] != anchor.manifest_mac:
-                self.fault("changed", NAME, "the entry is another than at the checkpoint", sequence=anchor.manifest)
+            self._compare_manifest(entries, anchor.manifest, anchor.manifest_mac, "a checkpoint")
             if anchor not in self.met and not _retired(found.get(anchor.writer), anchor.sequence):
                 file = segment_name(anchor.writer, 0).rpartition("-")[0]
                 self.fault("cut", file, "a record that existed at a checkpoint is gone or another", **place)
         for number in sorted(self.unseen):
             self.fault("anchor", "anchor", f"no record has the fingerprint {number}")
+
+    def _compare_manifest(self, entries: list[chain.Line], number: int, mac: str, when: str) -> None:
+        if number > len(entries):
+            what = f"entry {number} existed at {when}; only {len(entries)} are there"
+            self.fault("cut", NAME, what, sequence=len(entries) + 1)
+        elif number and entries[number - 1].fields["mac"] != mac:
+            self.fault("changed", NAME, f"the entry is another than at {when}", sequence=number)
 
 
 class _Reader:
@@ -180,10 +185,13 @@ class _Reader:
         if number >= self.place.segment:
             self.place = Place(number + 1, 0, retired.fields["sequence"], bytes.fromhex(retired.fields["last"]))
 
-    def look(self, number: int) -> None:
+    def look(self, entry: chain.Line) -> None:
         """A segment that was read before: it only has to be there."""
-        if not self._path(number).exists():
-            self._fault("removed", self._path(number), "the segment is gone")
+        path = self._path(entry.fields["segment"])
+        if not path.exists():
+            self.sound = False
+            first = entry.fields["after"] + 1
+            self._walk.fault("removed", path.name, "the segment is gone", writer=self._name, sequence=first)
 
     def read(self, entry: chain.Line, *, last: bool, ended: chain.Line | None) -> None:
         """Reads one segment on from the present place."""
@@ -208,7 +216,7 @@ class _Reader:
                         self._unfinished(path, ended)
                     break
         except OSError:
-            self._fault("removed", path, "the segment is gone or cannot be read")
+            self._fault("removed", path, "the segment is gone or cannot be read", at=1)
 
     def end(self, ended: chain.Line) -> None:
         """Compares where the records end with where the writer said that it ended."""

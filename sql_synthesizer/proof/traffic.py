@@ -142,9 +142,10 @@ class Traffic:
 
 
 class Client:
-    """A caller with a kept connection; never raises."""
+    """A caller with a kept connection; never raises. ``trace`` is the trace id of the last reply, empty without one."""
 
     def __init__(self, url: str, key: str, limit: float = 40.0) -> None:
+        self.trace = ""
         parts = urlsplit(url)
         self._connection = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=limit)
         self._headers = {"Content-Type": "application/json"}
@@ -159,6 +160,7 @@ class Client:
 
     def send(self, method: str, path: str, body: Any = None) -> str:
         """``ok``, or status and reason of a refusal such as ``422 declined``, or ``unreachable``."""
+        self.trace = ""
         try:
             self._connection.request(method, path, None if body is None else json.dumps(body), self._headers)
             reply = self._connection.getresponse()
@@ -166,6 +168,7 @@ class Client:
         except (OSError, http.client.HTTPException):
             self._connection.close()
             return "unreachable"
+        self.trace = reply.getheader("X-Trace-Id", "")
         if reply.status < http.HTTPStatus.BAD_REQUEST:
             return "ok"
         return f"{reply.status} {_reason(text)}"

@@ -1,0 +1,146 @@
+"""The audit verbs, as the security officer uses them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import orjson
+import pytest
+from click.testing import CliRunner, Result
+
+from sql_synthesizer.audit import read
+from sql_synthesizer.cli import group
+from sql_synthesizer.errors import SqlSynthesizerError
+from tests.test_audit import files
+
+ASKED = ("how many customers are there", "how many orders per status", "how many customers are in Berlin")
+
+
+class Officer:
+    def __init__(self, state: Path) -> None:
+        self.directory = state / "audit"
+
+    def __call__(self, *arguments: str) -> Result:
+        return CliRunner().invoke(group, list(arguments))
+
+    def told(self, event_type: str) -> list[dict[str, object]]:
+        return [record["details"] for record in read(self.directory) if record["event_type"] == event_type]
+
+
+@pytest.fixture
+def officer(tmp_path: Path, demo_path: Path, monkeypatch: pytest.MonkeyPatch) -> Officer:
+    """Somebody at a terminal, after three questions."""
+    monkeypatch.setenv("SQL_SYNTHESIZER_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{demo_path}")
+    made = Officer(tmp_path / "state")
+    for asked in ASKED:
+        assert made("ask", asked).exit_code == 0, asked
+    return made
+
+
+def test_a_sound_record_is_told_and_no_record_is_made_of_it(officer: Officer) -> None:
+    before = len(list(read(officer.directory)))
+    done = officer("audit", "verify")
+    assert done.exit_code == 0
+    assert done.stdout.startswith(f"The audit record is sound: {before:,} records in 3 segments of 3 writers")
+    assert len(list(read(officer.directory))) == before
+    report = json.loads(officer("audit", "verify", "--incremental", "--json").stdout)
+    assert (report["sound"], report["records"], report["writers"]) == (True, 0, 3)
+
+
+def test_a_changed_record_is_named_recorded_and_ends_with_status_1(officer: Officer) -> None:
+    (path, *_) = files(officer.directory)
+    path.write_bytes(path.read_bytes().replace(b'"count":1', b'"count":2', 1))
+    done = officer("audit", "verify")
+    assert done.exit_code == 1
+    assert f"first bad record: changed: {path.name}, record 1" in done.stdout
+    (fault,) = officer.told("audit_verification_failed")
+    assert (fault["kind"], fault["file"], fault["sequence"], fault["faults"]) == ("changed", path.name, 1, 1)
+    assert officer("audit", "verify", "--incremental", "--json").exit_code == 1
+
+
+def test_a_failed_verification_leaves_the_last_good_state(officer: Officer) -> None:
+    assert officer("audit", "verify").exit_code == 0
+    assert officer("ask", "average price of products").exit_code == 0
+    path = files(officer.directory)[-1]
+    good = path.read_bytes()
+    path.write_bytes(good.replace(b'"count":1', b'"count":2', 1))
+    assert officer("audit", "verify", "--incremental").exit_code == 1
+    path.write_bytes(good)
+    assert officer("audit", "verify", "--incremental").exit_code == 0
+
+
+def test_an_anchor_file_without_checkpoints_is_refused(officer: Officer, tmp_path: Path) -> None:
+    (tmp_path / "empty.log").write_text("nothing here\n")
+    done = officer("audit", "verify", "--anchor", str(tmp_path / "empty.log"))
+    assert isinstance(done.exception, SqlSynthesizerError)
+
+
+def test_a_value_is_found_by_its_hash(officer: Officer) -> None:
+    (line,) = officer("audit", "value", "Berlin").stdout.splitlines()
+    literal = line.split("literal ")[1].split()[0]
+    (found,) = map(orjson.loads, officer("audit", "search", "--value", "Berlin").stdout.splitlines())
+    assert literal in found["details"]["sql"]
+    assert "Berlin" not in found["details"]["sql"]
+    assert not officer("audit", "search", "--value", "Munich").stdout
+    assert all("Berlin" not in str(details) for details in officer.told("audit_access"))
+
+
+def test_texts_are_erased_and_the_record_verifies(officer: Officer) -> None:
+    question_id = next(
+        record["question_id"] for record in read(officer.directory) if "customers" in record["details"]["question"]
+    )
+    assert "1 records" in officer("audit", "erase", "--question", question_id).stdout
+    texts = [record["details"].get("question") for record in read(officer.directory)]
+    assert "[erased]" in texts
+    assert "how many orders per status" in texts
+    assert officer("audit", "verify").exit_code == 0
+    assert isinstance(officer("audit", "erase").exception, SqlSynthesizerError)
+
+
+def test_retention_waits_for_a_verification_and_for_age(officer: Officer) -> None:
+    assert officer("audit", "retire", "--days", "1").stdout.startswith("0 segments")
+    officer("audit", "verify")
+    assert officer("audit", "retire", "--days", "1").stdout.startswith("0 segments")
+    assert isinstance(officer("audit", "retire").exception, SqlSynthesizerError)
+
+
+def test_another_key_seals_from_then_on(officer: Officer) -> None:
+    key = officer("audit", "rotate-key").stdout.split()[1]
+    assert officer("ask", "average price of products").exit_code == 0
+    assert officer("audit", "verify").exit_code == 0
+    seals = [orjson.loads(line).get("seal") for line in (officer.directory / "manifest.chain").read_bytes().splitlines()]
+    assert [seal for seal in seals if seal][-1] == key
+    assert len(officer("audit", "value", "x").stdout.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "action"),
+    [
+        (("search",), "search"),
+        (("value", "x"), "value"),
+        (("erase", "--actor", "nobody"), "erase"),
+        (("rotate-key",), "rotate-key"),
+        (("retire", "--days", "9"), "retire"),
+    ],
+)
+def test_each_use_is_recorded_before_it_happens(officer: Officer, arguments: tuple[str, ...], action: str) -> None:
+    assert officer("audit", *arguments).exit_code == 0
+    assert officer.told("audit_access")[0]["action"] == action
+
+
+def test_the_record_is_used_although_only_its_reserve_is_left(officer: Officer, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = os.statvfs(officer.directory)
+    monkeypatch.setenv("SQL_SYNTHESIZER_AUDIT_RESERVE_BYTES", str(free.f_blocks * free.f_frsize))
+    refused = officer("ask", "how many customers are there")
+    assert refused.exit_code != 0
+    assert "reserve" in str(refused.exception)
+    assert officer("audit", "search").exit_code == 0
+    assert [record["event_type"] for record in read(officer.directory)][3:5] == ["query_execution", "answer_withheld"]
+
+
+def test_the_key_may_not_lie_among_what_it_seals(officer: Officer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SQL_SYNTHESIZER_AUDIT_KEY_FILE", str(officer.directory / "key"))
+    assert isinstance(officer("audit", "search").exception, SqlSynthesizerError)

@@ -1,0 +1,79 @@
+"""What the supervisor has done to the audit record from time to time."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from sql_synthesizer.audit import read
+from sql_synthesizer.cli import upkeep
+from sql_synthesizer.cli.upkeep import Upkeep
+from sql_synthesizer.settings import child_environment, load
+from tests.support.serving import until
+from tests.test_audit import Bench, files
+
+
+@pytest.fixture
+def kept(tmp_path: Path, demo_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A record of three questions, and the settings of the service that it belongs to."""
+    monkeypatch.setattr(upkeep, "FIRST_AFTER", 0.0)
+    state = tmp_path / "state"
+    bench = Bench(state)
+    for number in range(3):
+        bench.ask(str(number))
+    bench.log.close()
+
+    def make(**settings) -> Upkeep:
+        given = {"state_dir": state, "database_url": f"sqlite:///{demo_path}", **settings}
+        return Upkeep(load(**given), child_environment(given))
+
+    return state, make
+
+
+def run(kept: Upkeep) -> None:
+    kept.look()
+    until(lambda: kept.look() or (kept._process is None and not kept._left))
+
+
+def test_the_record_is_verified(kept) -> None:
+    state, make = kept
+    run(make())
+    assert (state / "audit.verified").exists()
+
+
+def test_a_changed_record_is_reported(kept, capsys) -> None:
+    state, make = kept
+    (path,) = files(state / "audit")
+    path.write_bytes(path.read_bytes().replace(b"key-1", b"key-2", 1))
+    run(make())
+    assert "NOT sound" in capsys.readouterr().err
+    assert [r["event_type"] for r in read(state / "audit")][-1] == "audit_verification_failed"
+    assert not (state / "audit.verified").exists()
+
+
+def test_what_retention_does_not_keep_is_removed_after_it_was_verified(kept) -> None:
+    state, make = kept
+    run(make(audit_retention_days=1))
+    told = [r["details"].get("action") for r in read(state / "audit") if r["event_type"] == "audit_access"]
+    assert told == ["retire", "retired"]
+
+
+def test_nothing_is_done_where_it_is_turned_off(kept) -> None:
+    state, make = kept
+    kept = make(audit_verify_minutes=0)
+    kept.look()
+    time.sleep(0.05)
+    kept.look()
+    assert kept._process is None
+
+
+def test_a_stop_does_not_wait_for_a_verification(kept) -> None:
+    _, make = kept
+    kept = make()
+    kept.look()
+    kept.look()
+    assert kept._process is not None
+    kept.stop()
+    assert kept._process.returncode is not None
