@@ -11,6 +11,8 @@ from typing import Any, Protocol
 Scalar = str | int | float | bool | None
 """What a result cell is after conversion: JSON's own scalar types (decimals and dates become text)."""
 
+MASK = "***"
+"""What comes in the place of a masked value."""
 
 SQLGLOT_DIALECT = {
     "sqlite": "sqlite",
@@ -38,17 +40,22 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: an API key's id, or ``local`` where the service is open on loopback."""
+    """Who asks: an API key's id, or ``local`` where the service is open on loopback; ``rate_limit`` is the key's."""
 
     identity: str
     role: Role = Role.ANALYST
     address: str = ""
     method: str = "open"
+    rate_limit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """What the service keeps of an API key: not the secret, but its salted digest. Times are Unix times."""
+    """What the service keeps of an API key: not the secret, but its salted digest. Times are Unix times.
+
+    ``rate_limit`` is ``count/period``, ``none``, or empty for the service's own. Page sessions carry the
+    ``session_version`` at their sign-in and end when it is raised.
+    """
 
     id: str
     label: str
@@ -59,6 +66,8 @@ class ApiKey:
     expires_at: float | None = None
     revoked_at: float | None = None
     last_used_at: float | None = None
+    rate_limit: str = ""
+    session_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +123,17 @@ class ForeignKey:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table or view that may be read. ``name`` is what a statement calls it, without its schema."""
+    """A table or view that may be read. ``name`` is what a statement calls it, without its schema.
+
+    ``hidden`` are columns that do not exist for who asks.
+    """
 
     name: str
     columns: tuple[Column, ...]
     foreign_keys: tuple[ForeignKey, ...] = ()
     schema: str | None = None
     comment: str = ""
+    hidden: tuple[str, ...] = ()
 
     def column(self, name: str) -> Column | None:
         """The column of this name, compared without case."""

@@ -10,8 +10,9 @@ from flask_wtf.csrf import CSRFProtect
 from werkzeug.wrappers import Response as BaseResponse
 
 from sql_synthesizer import __version__
-from sql_synthesizer.access import Credentials
+from sql_synthesizer.access import Credentials, Session
 from sql_synthesizer.errors import (
+    AccessDenied,
     AuthenticationFailed,
     AuthenticationRequired,
     NotFound,
@@ -26,8 +27,18 @@ FORWARDING_HEADERS = frozenset(
     f"HTTP_{name}"
     for name in ("FORWARDED", "X_FORWARDED_FOR", "X_FORWARDED_HOST", "X_FORWARDED_PROTO", "X_REAL_IP", "VIA")
 )
-PUBLIC = {"static", "health", "health_ready", "health_live", "login", "login_submit", "metrics"}
-"""Endpoints that decide for themselves, or need no caller."""
+PUBLIC = frozenset(("static", "health", "health_ready", "health_live", "login", "login_submit", "metrics"))
+"""Endpoints that need no caller; ``metrics`` decides for itself."""
+SIGN_IN = frozenset(("index", "logout", "audit", "audit_record"))
+"""Endpoints that lead a stranger to sign in."""
+ROLES = {
+    **dict.fromkeys(("index", "logout", "query", "schema", "result", "history", "feedback", "me"), Role.VIEWER),
+    **dict.fromkeys(("openapi.openapi", "openapi.doc_url", "openapi.static"), Role.VIEWER),
+    **dict.fromkeys(("swagger.swagger", "swagger.static", "swagger.oauth2-redirect"), Role.VIEWER),
+    **dict.fromkeys(("sql", "export"), Role.ANALYST),
+    **dict.fromkeys(("audit", "audit_record"), Role.OPERATOR),
+}
+"""The role that every other endpoint needs; one that is missing here needs an operator."""
 
 
 def rooms() -> Rooms:
@@ -45,7 +56,7 @@ def admit(rooms: Rooms) -> None:
     try:
         caller = rooms.access.authenticate(credentials)
     except AuthenticationRequired as error:
-        if request.endpoint != "index":
+        if request.endpoint not in SIGN_IN:
             raise
         if isinstance(error, AuthenticationFailed):
             g.operation.fail(error)
@@ -54,19 +65,20 @@ def admit(rooms: Rooms) -> None:
         _csrf().protect()
     _remember(caller)
     rooms.access.limit(caller)
+    rooms.access.require(caller, ROLES.get(request.endpoint or "", Role.OPERATOR))
 
 
 def wants_page(error: SqlSynthesizerError) -> bool:
     """Whether a person's browser asked for a page, not a program for data."""
     return (
-        isinstance(error, NotFound)
+        isinstance(error, NotFound | AccessDenied)
         and request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
     )
 
 
 def error_page(error: SqlSynthesizerError) -> Response:
     """The error as a page."""
-    return Response(render_template("error.html", error=error, **_context()), status=error.status)
+    return Response(render_template("error.html", error=error, **context()), status=error.status)
 
 
 def register(app: OpenAPI, rooms: Rooms) -> None:
@@ -76,11 +88,11 @@ def register(app: OpenAPI, rooms: Rooms) -> None:
     def index() -> BaseResponse | str:
         if g.caller is None and rooms.access.keys_required:
             return redirect(url_for("login"))
-        return render_template("index.html", **_context())
+        return render_template("index.html", **context())
 
     @app.route("/login")
     def login() -> str:
-        return render_template("login.html", error=None, **_context())
+        return render_template("login.html", error=None, **context())
 
     @app.route("/login", methods=["POST"])
     def login_submit() -> BaseResponse | tuple[str, int]:
@@ -89,15 +101,17 @@ def register(app: OpenAPI, rooms: Rooms) -> None:
             caller = rooms.access.authenticate(_credentials(key=request.form.get("api_key", "").strip() or "none"))
         except (AuthenticationRequired, RateLimited) as error:
             g.operation.fail(error)
-            return render_template("login.html", error=error, **_context()), error.status
+            return render_template("login.html", error=error, **context()), error.status
         session.clear()
         session.permanent = True
-        session["key"] = caller.identity
+        session["signed_in"] = rooms.access.begin_session(caller)
         return redirect(url_for("index"))
 
     @app.route("/logout", methods=["POST"])
     def logout() -> BaseResponse:
         _csrf().protect()
+        if g.caller is not None and (signed_in := _signed_in()):
+            rooms.access.end_sessions(signed_in)
         session.clear()
         return redirect(url_for("login"))
 
@@ -147,7 +161,7 @@ def _credentials(key: str | None = None) -> Credentials:
         key = token.strip() if scheme.lower() == "bearer" else environ.get("HTTP_X_API_KEY")
     return Credentials(
         key=key,
-        session=session.get("key") if key is None and "HTTP_COOKIE" in environ else None,
+        session=_signed_in() if key is None else None,
         address=environ.get("REMOTE_ADDR", ""),
         host=environ.get("HTTP_HOST", ""),
         origin=environ.get("HTTP_ORIGIN"),
@@ -157,11 +171,17 @@ def _credentials(key: str | None = None) -> Credentials:
     )
 
 
+def _signed_in() -> Session | None:
+    value = session.get("signed_in") if "HTTP_COOKIE" in request.environ else None
+    return Session(*value) if value else None
+
+
 def _csrf() -> CSRFProtect:
     found: CSRFProtect = current_app.extensions["csrf"]
     return found
 
 
-def _context() -> dict[str, Any]:
+def context() -> dict[str, Any]:
+    """What every page is rendered with."""
     caller = g.get("caller")
     return {"caller": caller, "open": caller is not None and caller.method == "open", "version": __version__}

@@ -33,6 +33,7 @@ limit_request_line = 4094
 limit_request_fields = 64
 limit_request_field_size = 8190
 control_socket_disable = True
+forwarded_allow_ips = ""
 
 
 class JsonLogger(Logger):

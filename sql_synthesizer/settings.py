@@ -30,9 +30,9 @@ from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.model import Role
 
 PREFIX = "SQL_SYNTHESIZER_"
-RATE_LIMIT = r"[1-9][0-9]{0,8}/(second|minute|hour|day)"
+RATE_LIMIT = r"[1-9][0-9]{0,8}/([1-9][0-9]{0,2})?(second|minute|hour|day)s?"
 """How limits are written."""
-EMPTY_MEANS_NONE = {"rate_limit", "failed_login_limit"}
+EMPTY_MEANS_NONE = {"rate_limit", "failed_login_limit", "suspicion_limit"}
 """Settings whose empty value says something; elsewhere an empty value means that the setting is not given."""
 
 
@@ -133,6 +133,9 @@ class Settings(BaseSettings):
     failed_login_limit: str = _field("20/minute", "Wrong keys from one address before a lock; empty for no locks.")
     lock_seconds: int = _field(60, "First lock on guessing; each further one is twice as long.", unit="seconds", ge=1)
     lock_max_seconds: int = _field(3600, "Longest lock, and how soon locks are forgotten.", unit="seconds", ge=1)
+    suspicion_limit: str = _field(
+        "5/10minutes", "Suspicious questions of a caller that make an attack; empty for none."
+    )
     rate_limit_storage: Literal["memory", "redis"] = _field("memory", "Where rate limits are counted.")
     store_url: SecretStr | None = _field(None, "Database of the service's own state; default: SQLite in state_dir.")
     session_hours: float = _field(8.0, "How long a page's sign-in lasts.", unit="hours", gt=0, le=168)
@@ -185,7 +188,7 @@ class Settings(BaseSettings):
             raise ValueError("the metrics exporter and the application need different ports")
         return value
 
-    @field_validator("rate_limit", "failed_login_limit")
+    @field_validator("rate_limit", "failed_login_limit", "suspicion_limit")
     @classmethod
     def _period(cls, value: str) -> str:
         if value and not re.fullmatch(RATE_LIMIT, value):

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from sql_synthesizer import events
-from sql_synthesizer.access import BELIEVED, Access, Credentials
+from sql_synthesizer.access import BELIEVED, Access, Credentials, Session
 from sql_synthesizer.access._limits import WINDOWS, Memory
+from sql_synthesizer.access._lockout import USED
 from sql_synthesizer.errors import (
     AccessDenied,
     AuditUnavailable,
@@ -33,7 +35,7 @@ from sql_synthesizer.errors import (
 )
 from sql_synthesizer.events import OperationType
 from sql_synthesizer.model import ApiKey, Caller, Role
-from sql_synthesizer.settings import Settings
+from sql_synthesizer.settings import Settings, load
 from sql_synthesizer.store import Store
 from sql_synthesizer.telemetry import Event, Telemetry
 from sql_synthesizer.testing import MemoryRecorder
@@ -80,6 +82,10 @@ def with_key(key: str | None, credentials: Credentials = REMOTE) -> Credentials:
 
 def id_of(key: str) -> str:
     return key.split("_")[1]
+
+
+def wrong(key: str) -> str:
+    return key[:-2] + ("AA" if not key.endswith("AA") else "BB")
 
 
 # --- open on loopback ------------------------------------------------------------------------
@@ -152,7 +158,16 @@ def test_another_page_changes_nothing(make: Callable[..., Access], changes: dict
         make().authenticate(replace(LOCAL, method=method, **changes))
 
 
-@pytest.mark.parametrize("settings", [{"auth": "required"}, {"host": "0.0.0.0"}, {"host": "192.0.2.1"}, {"host": "::"}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"auth": "required"},
+        {"host": "0.0.0.0"},
+        {"host": "192.0.2.1"},
+        {"host": "::"},
+        {"trusted_proxies": 1},
+    ],
+)
 def test_keys_are_required_elsewhere(make: Callable[..., Access], settings: dict[str, Any]) -> None:
     access = make(**settings)
     assert access.keys_required
@@ -229,7 +244,7 @@ def test_a_revoked_key_is_refused(access: Access) -> None:
     key = access.create_key("laptop", Role.VIEWER)
     access.authenticate(with_key(key))
     access.revoke_key(id_of(key))
-    for credentials in (with_key(key), replace(REMOTE, session=id_of(key))):
+    for credentials in (with_key(key), replace(REMOTE, session=Session(id_of(key), 0, time.time() + 60))):
         with pytest.raises(AuthenticationFailed) as raised:
             access.authenticate(credentials)
         assert raised.value.details["cause"] == "revoked"
@@ -251,9 +266,10 @@ def test_a_key_in_use_is_read_again_when_its_time_is_over(access: Access, store:
 
 
 def test_a_key_is_rotated(access: Access, store: Store) -> None:
-    old = access.create_key("laptop", Role.ANALYST, days=30)
+    old = access.create_key("laptop", Role.ANALYST, days=30, limit="7/hour")
     new = access.rotate_key(id_of(old))
-    assert access.authenticate(with_key(new)).role is Role.ANALYST
+    caller = access.authenticate(with_key(new))
+    assert (caller.role, caller.rate_limit) == (Role.ANALYST, "7/hour")
     with pytest.raises(AuthenticationFailed):
         access.authenticate(with_key(old))
     one, two = store.list_keys()
@@ -287,24 +303,88 @@ def test_the_store_is_not_asked_for_each_request(access: Access, store: Store) -
 # --- sessions --------------------------------------------------------------------------------
 
 
+def sign_in(access: Access, key: str) -> Credentials:
+    session = access.begin_session(access.authenticate(with_key(key)))
+    return replace(REMOTE, session=session, origin="https://sql.example.org", method="POST")
+
+
+def cause(access: Access, credentials: Credentials) -> str:
+    """Why these credentials are refused; empty when they are not."""
+    try:
+        access.authenticate(credentials)
+    except AuthenticationFailed as error:
+        return str(error.details["cause"])
+    return ""
+
+
 def test_a_session_is_its_key(access: Access) -> None:
-    key = access.create_key("laptop", Role.ANALYST)
-    credentials = replace(REMOTE, session=id_of(key), origin="https://sql.example.org", method="POST")
-    assert access.authenticate(credentials) == Caller(id_of(key), Role.ANALYST, "192.0.2.7", "session")
+    key = access.create_key("laptop", Role.ANALYST, limit="7/hour")
+    credentials = sign_in(access, key)
+    assert access.authenticate(credentials) == Caller(id_of(key), Role.ANALYST, "192.0.2.7", "session", "7/hour")
     with pytest.raises(CsrfFailed):
         access.authenticate(replace(credentials, origin="https://evil.example.org"))
     with pytest.raises(CsrfFailed):
         access.authenticate(replace(credentials, fetch_site="cross-site"))
     assert access.authenticate(replace(credentials, fetch_site="cross-site", method="GET")).method == "session"
-    with pytest.raises(AuthenticationFailed):
-        access.authenticate(replace(credentials, session="gone"))
+    assert cause(access, replace(credentials, session=Session("gone", 0, time.time() + 60))) == "unknown"
+
+
+def test_signing_out_ends_every_session_of_the_key(access: Access, recorder: MemoryRecorder) -> None:
+    key, other = (access.create_key(name, Role.VIEWER) for name in ("laptop", "other"))
+    one, two, apart = sign_in(access, key), sign_in(access, key), sign_in(access, other)
+    assert one.session is not None
+    access.end_sessions(one.session)
+    assert cause(access, one) == cause(access, two) == "signed out"
+    assert access.authenticate(apart).identity == id_of(other)
+    assert access.authenticate(with_key(key)).identity == id_of(key), "the key itself goes on"
+    assert access.authenticate(sign_in(access, key)).method == "session"
+    ended = [e.details for e in events_named(recorder, "credential_change") if e.details["change"] == "signed_out"]
+    assert [details["key"] for details in ended] == [id_of(key)]
+
+
+@pytest.mark.parametrize("stale", ["version", "until", "key"])
+def test_a_session_that_has_ended_ends_no_other(access: Access, stale: str) -> None:
+    key = access.create_key("laptop", Role.VIEWER)
+    credentials = sign_in(access, key)
+    assert credentials.session is not None
+    values = {"version": -1, "until": time.time() - 1, "key": "gone"}
+    access.end_sessions(credentials.session._replace(**{stale: values[stale]}))
+    assert cause(access, credentials) == ""
+
+
+def test_a_session_lasts_as_long_as_it_is_set_to(make: Callable[..., Access]) -> None:
+    access = make(auth="required", session_hours=2)
+    credentials = sign_in(access, access.create_key("laptop", Role.VIEWER))
+    assert credentials.session is not None
+    assert credentials.session.until == pytest.approx(time.time() + 7200, abs=60)
+    over = replace(credentials, session=credentials.session._replace(until=time.time() - 1))
+    assert cause(access, over) == "session expired"
+
+
+def test_a_rotated_key_takes_its_sessions_with_it(access: Access) -> None:
+    key = access.create_key("laptop", Role.VIEWER)
+    credentials = sign_in(access, key)
+    access.rotate_key(id_of(key))
+    assert cause(access, credentials) == "revoked"
+
+
+def test_another_process_knows_a_newer_session_at_once_and_an_ended_one_soon(make: Callable[..., Access]) -> None:
+    one, other = make(auth="required"), make(auth="required")
+    key = one.create_key("laptop", Role.VIEWER)
+    old = sign_in(one, key)
+    other.authenticate(old)
+    assert old.session is not None
+    one.end_sessions(old.session)
+    assert cause(other, old) == "", "believed for a while"
+    assert other.authenticate(sign_in(one, key)).method == "session"
+    assert cause(other, old) == "signed out"
 
 
 def test_a_session_that_ended_is_no_guess(make: Callable[..., Access]) -> None:
     access = make(auth="required", failed_login_limit="2/minute")
+    gone = replace(REMOTE, session=Session("gone", 0, time.time() + 60))
     for _ in range(5):
-        with pytest.raises(AuthenticationFailed):
-            access.authenticate(replace(REMOTE, session="gone"))
+        assert refused(lambda: access.authenticate(gone)) is AuthenticationFailed
 
 
 # --- roles -----------------------------------------------------------------------------------
@@ -349,6 +429,7 @@ def test_no_key_changes_unless_the_record_is_durable(
     for change in (
         lambda: access.create_key("other", Role.VIEWER),
         lambda: access.rotate_key(key_id),
+        lambda: access.limit_key(key_id, "9/minute"),
         lambda: access.revoke_key(key_id),
     ):
         with (
@@ -372,7 +453,7 @@ def test_the_first_key_is_not_left_unless_the_record_is_durable(
 def test_what_cannot_be_revoked_leaves_no_record_of_a_change(access: Access, recorder: MemoryRecorder) -> None:
     key_id = id_of(access.create_key("laptop", Role.VIEWER))
     access.revoke_key(key_id)
-    for change in (access.revoke_key, access.rotate_key):
+    for change in (access.revoke_key, access.rotate_key, partial(access.limit_key, limit="9/minute")):
         for name in (key_id, "nobody"):
             with pytest.raises(NotFound):
                 change(name)
@@ -434,6 +515,56 @@ def test_requests_are_limited_for_each_caller(make: Callable[..., Access], limit
     assert raised.value.details == {"limit": "requests", "caller": "k1", "address": "192.0.2.7"}
 
 
+def test_a_key_may_have_a_limit_of_its_own(make: Callable[..., Access], limits: dict[str, Any]) -> None:
+    access = make(auth="required", rate_limit="3/minute", **limits)
+    given = {"default": 3, "5/minute": 5, "2/10minutes": 2, "none": 9}
+    for limit, allowed in given.items():
+        key = access.create_key("laptop", Role.OPERATOR, limit=limit)
+        caller = access.authenticate(with_key(key))
+        assert [refused(partial(access.limit, caller)) for _ in range(9)].count(None) == allowed
+
+
+def test_a_limit_is_changed_on_record(access: Access, store: Store, recorder: MemoryRecorder) -> None:
+    key = access.create_key("laptop", Role.OPERATOR, limit="2/minute")
+    limits = []
+    for limit in ("9/minute", "none", "default"):
+        access.limit_key(id_of(key), limit)
+        limits.append(access.authenticate(with_key(key)).rate_limit)
+    assert limits == ["9/minute", "none", ""]
+    changes = [e.details for e in events_named(recorder, "credential_change")]
+    assert [(c["change"], c["key"]) for c in changes] == [("created", id_of(key))] + [("limited", id_of(key))] * 3
+    assert [c["limit"] for c in changes] == ["2/minute", "9/minute", "none", "default"]
+    assert [c.get("before") for c in changes] == [None, "2/minute", "9/minute", "none"]
+
+
+BAD_LIMITS = [
+    "",
+    "5",
+    "5/",
+    "0/minute",
+    "-1/minute",
+    "5/fortnight",
+    "5/0minutes",
+    "5/1000minutes",
+    "5 per minute",
+    "5/minute\n",
+    "٥/minute",
+    "1" * 5000,
+]
+
+
+@pytest.mark.parametrize("limit", [*BAD_LIMITS, "none"])
+def test_limits_that_no_key_gets(access: Access, store: Store, limit: str) -> None:
+    key_id = id_of(access.create_key("laptop", Role.ANALYST))
+    for change in (
+        lambda: access.create_key("other", Role.ANALYST, limit=limit),
+        lambda: access.limit_key(key_id, limit),
+    ):
+        with pytest.raises(InvalidRequest):
+            change()
+    assert [key.rate_limit for key in store.list_keys()] == [""]
+
+
 def test_a_window_ends(make: Callable[..., Access], limits: dict[str, Any]) -> None:
     access, caller = make(rate_limit="2/second", **limits), Caller("k1")
     refusals = [refused(lambda: access.limit(caller)) for _ in range(20)]
@@ -461,8 +592,8 @@ def test_no_limit_when_none_is_set(make: Callable[..., Access]) -> None:
 def test_guessing_is_limited_for_each_address(make: Callable[..., Access], limits: dict[str, Any]) -> None:
     access = make(auth="required", failed_login_limit="3/minute", **limits)
     key = access.create_key("laptop", Role.VIEWER)
-    wrong = key[:-2] + ("AA" if not key.endswith("AA") else "BB")
-    assert [refused(lambda: access.authenticate(with_key(wrong))) for _ in range(5)] == [AuthenticationFailed] * 3 + [
+    guess = with_key(wrong(key))
+    assert [refused(lambda: access.authenticate(guess)) for _ in range(5)] == [AuthenticationFailed] * 3 + [
         RateLimited
     ] * 2
     assert refused(lambda: access.authenticate(with_key("malformed"))) is RateLimited
@@ -496,6 +627,162 @@ def test_guesses_are_counted_by_network(make: Callable[..., Access], one: str, o
     assert refused(lambda: access.authenticate(Credentials(key="x", address=one))) is AuthenticationFailed
     second = refused(lambda: access.authenticate(Credentials(key="x", address=other)))
     assert second is (RateLimited if together else AuthenticationFailed)
+
+
+# --- locks -----------------------------------------------------------------------------------
+
+
+def later(access: Access, seconds: float) -> None:
+    """Makes everything that is counted so much older."""
+    memory = access._counter._memory.storage
+    for name, (count, end) in list(memory._windows.items()):
+        memory._windows[name] = (count, end - seconds)
+    if access._counter.shared:
+        server: redis.Redis = access._counter.shared.storage.get_connection()
+        for key in server.scan_iter():
+            server.pexpire(key, server.pttl(key) - int(seconds * 1000))
+
+
+def guess_until_locked(access: Access, credentials: Credentials, attempts: int) -> RateLimited:
+    """The refusal that started a lock, after so many wrong keys that did not."""
+    for _ in range(attempts):
+        assert refused(lambda: access.authenticate(credentials)) is AuthenticationFailed
+    with pytest.raises(RateLimited) as raised:
+        access.authenticate(credentials)
+    return raised.value
+
+
+LOCKING = {"auth": "required", "failed_login_limit": "3/minute", "lock_seconds": 60, "lock_max_seconds": 400}
+
+
+def test_each_lock_is_twice_as_long_until_it_is_forgotten(
+    make: Callable[..., Access], limits: dict[str, Any], recorder: MemoryRecorder
+) -> None:
+    access, seen = make(**LOCKING, **limits), []
+    credentials = with_key(wrong(access.create_key("laptop", Role.VIEWER)))
+    for _ in range(5):
+        lock = guess_until_locked(access, credentials, 3)
+        seen.append((lock.details["locks"], lock.retry_after))
+        assert lock.retry_after == lock.details["locked_seconds"]
+        later(access, lock.details["locked_seconds"] - 30)
+        with pytest.raises(RateLimited) as again:
+            access.authenticate(credentials)
+        assert again.value.retry_after == pytest.approx(30, abs=2)
+        assert again.value.details["locks"] == lock.details["locks"]
+        later(access, 32)
+    assert seen == [(1, 60), (2, 120), (3, 240), (4, 400), (5, 400)]
+    later(access, 401)
+    assert guess_until_locked(access, credentials, 3).details["locks"] == 1
+    assert len(events_named(recorder, "authentication_failure")) == 6, "what starts a lock was a wrong key, too"
+
+
+def test_a_lock_names_whom_it_locks(make: Callable[..., Access]) -> None:
+    access = make(**LOCKING)
+    lock = guess_until_locked(access, with_key("malformed"), 3)
+    assert lock.details == {
+        "limit": "failures",
+        "caller": "192.0.2.7",
+        "address": "192.0.2.7",
+        "locked_seconds": 60,
+        "locks": 1,
+    }
+
+
+def strangers(key: str, count: int) -> Iterator[Credentials]:
+    return (replace(with_key(wrong(key)), address=f"198.51.100.{n}") for n in range(count))
+
+
+def test_guesses_from_many_addresses_lock_the_key_but_not_its_holder(
+    make: Callable[..., Access], limits: dict[str, Any]
+) -> None:
+    access = make(**LOCKING, **limits)
+    key, other = (access.create_key(name, Role.VIEWER) for name in ("laptop", "other"))
+    access.authenticate(with_key(key))
+    refusals = [refused(lambda c=c: access.authenticate(c)) for c in strangers(key, 9)]
+    assert refusals == [AuthenticationFailed] * 6 + [RateLimited] * 3
+    elsewhere = replace(with_key(key), address="203.0.113.9")
+    with pytest.raises(RateLimited) as raised:
+        access.authenticate(elsewhere)
+    assert raised.value.details["caller"] == f"key:{id_of(key)}"
+    assert access.authenticate(replace(elsewhere, key=other)).identity == id_of(other)
+    assert access.authenticate(with_key(key)).identity == id_of(key)
+    later(access, 62)
+    assert access.authenticate(elsewhere).identity == id_of(key)
+
+
+def test_an_unknown_key_is_locked_as_a_known_one(make: Callable[..., Access]) -> None:
+    access = make(**LOCKING)
+    unknown = "sqs_0123456789ab_" + "x" * 43
+    refusals = [refused(lambda c=c: access.authenticate(c)) for c in strangers(unknown, 9)]
+    assert refusals == [AuthenticationFailed] * 6 + [RateLimited] * 3
+
+
+def test_one_network_alone_never_locks_a_key(make: Callable[..., Access]) -> None:
+    access = make(**LOCKING)
+    key = access.create_key("laptop", Role.VIEWER)
+    for _ in range(6):
+        guess_until_locked(access, with_key(wrong(key)), 3)
+        later(access, 401)
+        assert refused(lambda: access.authenticate(replace(with_key(key), address="203.0.113.9"))) is None
+        with access._lock:
+            access._seen.clear()
+        access._lockout._used.clear()
+
+
+def test_who_used_a_key_long_ago_is_not_locked_out(make: Callable[..., Access]) -> None:
+    access = make(**LOCKING)
+    key = access.create_key("laptop", Role.VIEWER)
+    access.authenticate(with_key(key))
+    with access._lock:
+        access._seen.clear()
+    for credentials in (*strangers(key, 9), *[with_key("malformed")] * 5):
+        refused(lambda c=credentials: access.authenticate(c))
+    assert access.authenticate(with_key(key)).identity == id_of(key)
+    with access._lock:
+        access._seen.clear()
+    access._lockout._used.expire(time.monotonic() + USED + 1)
+    assert refused(lambda: access.authenticate(with_key(key))) is RateLimited
+
+
+@pytest.mark.server
+def test_processes_share_locks_and_who_used_a_key(make: Callable[..., Access], own_redis: Server) -> None:
+    shared = {"rate_limit_storage": "redis", "redis_url": own_redis.url, "cache_timeout": 2}
+    one, other = (make(**LOCKING, **shared) for _ in range(2))
+    key = one.create_key("laptop", Role.VIEWER)
+    one.authenticate(with_key(key))
+    for credentials in strangers(key, 9):
+        refused(lambda c=credentials: one.authenticate(c))
+    assert refused(lambda: other.authenticate(replace(with_key(key), address="203.0.113.9"))) is RateLimited
+    assert other.authenticate(with_key(key)).identity == id_of(key)
+
+
+@pytest.mark.parametrize("ended", ["revoked", "expired"])
+def test_the_right_secret_of_an_ended_key_is_no_guess(make: Callable[..., Access], store: Store, ended: str) -> None:
+    access = make(**LOCKING)
+    key = access.create_key("old job", Role.VIEWER, days=1)
+    kept = store.get_key(id_of(key))
+    assert kept is not None
+    with access._lock:
+        access._known[id_of(key)] = replace(kept, **{f"{ended}_at": 1.0} if ended == "revoked" else {"expires_at": 1.0})
+    for _ in range(9):
+        assert refused(lambda: access.authenticate(with_key(key))) is AuthenticationFailed
+    assert refused(lambda: access.authenticate(with_key(access.create_key("new", Role.VIEWER)))) is None
+
+
+def test_threads_start_one_lock(make: Callable[..., Access], limits: dict[str, Any]) -> None:
+    access = make(**LOCKING, **limits)
+    with ThreadPoolExecutor(8) as pool:
+        refusals = list(pool.map(lambda _: refused(lambda: access.authenticate(with_key("x"))), range(100)))
+    assert refusals.count(AuthenticationFailed) == 3
+    with pytest.raises(RateLimited) as raised:
+        access.authenticate(with_key("x"))
+    assert raised.value.details["locks"] == 1
+
+
+@pytest.mark.parametrize("settings", [{"lock_seconds": 61, "lock_max_seconds": 60}, {"lock_max_seconds": 86_401}])
+def test_locks_of_no_use(settings: dict[str, int]) -> None:
+    with pytest.raises(ConfigurationError, match="longest lock"):
+        load(**settings)
 
 
 def test_counters_in_memory_are_bounded() -> None:
@@ -588,6 +875,7 @@ def test_a_file_in_the_way_is_left_alone(
 def test_no_file_without_its_key(make: Callable[..., Access], store: Store, tmp_path: Path) -> None:
     class Broken:
         list_keys, get_key, revoke_key, rotate = store.list_keys, store.get_key, store.revoke_key, store.rotate
+        limit_key, end_sessions = store.limit_key, store.end_sessions
 
         def add_key(self, key: ApiKey) -> None:
             raise StoreUnavailable

@@ -100,7 +100,7 @@ def test_keys(cli) -> None:  # type: ignore[no-untyped-def]
     assert key.startswith("sqs_")
     (listed,) = cli("keys", "list").stdout.splitlines()
     ends = (datetime.now(UTC) + timedelta(days=7)).date()
-    assert listed == f"{key_id}  analyst   active   {ends}  laptop"
+    assert listed == f"{key_id}  analyst   active   {ends}  default     laptop"
     replaced = cli("keys", "rotate", key_id).stdout.strip()
     assert replaced.startswith("sqs_")
     assert cli("keys", "revoke", replaced.split("_")[1]).exit_code == 0

@@ -117,6 +117,19 @@ def test_a_key_is_rotated_whole_or_not_at_all(store: Store) -> None:
     assert [(k.id, k.revoked_at is None) for k in store.list_keys()] == [("old", False), ("new", True)]
 
 
+def test_a_key_in_force_is_given_a_limit_and_loses_its_sessions(store: Store) -> None:
+    store.add_key(key("k1", rate_limit="5/minute"))
+    assert store.get_key("k1") == key("k1", rate_limit="5/minute")
+    assert store.limit_key("k1", "7/hour")
+    store.end_sessions("k1")
+    store.end_sessions("k1")
+    assert store.get_key("k1") == key("k1", rate_limit="7/hour", session_version=2)
+    assert not store.limit_key("nobody", "7/hour")
+    store.end_sessions("nobody")
+    store.revoke_key("k1")
+    assert not store.limit_key("k1", "9/hour")
+
+
 def test_the_digest_is_not_shown() -> None:
     assert "d1" not in repr(key())
     assert "5a" not in repr(key())
@@ -333,6 +346,28 @@ def test_migrations_run_once_each(url: str | None, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="knows only"):
         migrate(engine)
     engine.dispose()
+
+
+FIRST_KEY = "INSERT INTO api_keys VALUES ('k1', 'laptop', 'analyst', '5a', 'd1', 1.0, NULL, NULL, NULL)"
+
+
+def test_keys_of_the_first_release_are_kept(url: str | None, tmp_path: Path, open_store: Callable[..., Store]) -> None:
+    engine = open_engine(url, tmp_path)
+    assert migrate(engine, MIGRATIONS[:1]) == 1
+    with engine.begin() as connection:
+        connection.exec_driver_sql(FIRST_KEY)
+    engine.dispose()
+    assert open_store(url).list_keys() == [key()]
+
+
+def test_a_backup_of_the_first_release_is_restored(tmp_path: Path, open_store: Callable[..., Store]) -> None:
+    engine = open_engine(None, tmp_path / "old")
+    migrate(engine, MIGRATIONS[:1])
+    with engine.begin() as connection:
+        connection.exec_driver_sql(FIRST_KEY)
+    engine.dispose()
+    assert Store.restore(tmp_path / "old" / "store.sqlite", None, tmp_path / "new") is None
+    assert open_store(directory=tmp_path / "new").list_keys() == [key()]
 
 
 def test_a_migration_that_fails_leaves_the_version_before_it(url: str | None, tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ import logging
 import math
 import threading
 import time
+from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 from cachetools import LRUCache
 from limits import RateLimitItem
@@ -25,6 +26,7 @@ WINDOWS = 10_000
 """Callers counted in memory at once; beyond that the one counted longest ago is forgotten."""
 
 log = logging.getLogger(__name__)
+R = TypeVar("R")
 
 
 class Memory(Storage):
@@ -75,39 +77,36 @@ class Counter:
 
     def __init__(self, settings: Settings) -> None:
         self._memory = FixedWindowRateLimiter(Memory())
-        self._shared = FixedWindowRateLimiter(_redis(settings)) if settings.rate_limit_storage == "redis" else None
+        self.shared = FixedWindowRateLimiter(_redis(settings)) if settings.rate_limit_storage == "redis" else None
         self._down_until = 0.0
         self._failed = 0
         self._log_after = 0.0
 
     def hit(self, item: RateLimitItem, what: str, who: str) -> bool:
         """Counts; False when it is over the limit."""
-        return bool(self._ask("hit", item, what, who))
-
-    def over(self, item: RateLimitItem, what: str, who: str) -> bool:
-        """Whether the next hit will be over the limit."""
-        return not self._ask("test", item, what, who)
+        return self.ask(lambda limiter: bool(limiter.hit(item, what, who)))
 
     def seconds_left(self, item: RateLimitItem, what: str, who: str) -> int:
         """Whole seconds until the window ends, at least 1."""
-        left = float(self._ask("get_window_stats", item, what, who).reset_time) - time.time()
+        left = self.ask(lambda limiter: limiter.get_window_stats(item, what, who)).reset_time - time.time()
         return max(1, min(math.ceil(left), item.get_expiry()))
 
-    def _ask(self, method: str, item: RateLimitItem, what: str, who: str) -> Any:
+    def ask(self, question: Callable[[FixedWindowRateLimiter], R]) -> R:
+        """Puts a question to Redis, or to memory when that is not used or does not answer."""
         now = time.monotonic()
-        if self._shared is not None and now >= self._down_until:
+        if self.shared is not None and now >= self._down_until:
             if self._down_until:
                 # One caller tries Redis; the others keep away until it is known to answer.
                 self._down_until = now + BACK_OFF
             try:
-                result = getattr(self._shared, method)(item, what, who)
+                result = question(self.shared)
             except Exception as error:  # noqa: BLE001 - requests are counted here when they cannot be there
                 self._down_until = time.monotonic() + BACK_OFF
                 self._note(error)
             else:
                 self._down_until = 0.0
                 return result
-        return getattr(self._memory, method)(item, what, who)
+        return question(self._memory)
 
     def _note(self, error: Exception) -> None:
         self._failed += 1

@@ -13,26 +13,28 @@ from sql_synthesizer.model import ApiKey, Role
 
 @click.group("keys")
 def command() -> None:
-    """Create, list and revoke API keys."""
+    """Create, list, limit, rotate and revoke API keys."""
 
 
 @command.command()
 @click.argument("label")
 @click.option("--role", type=click.Choice([role.value for role in Role]), default="viewer", show_default=True)
 @click.option("--days", type=click.IntRange(1), help="Days until it expires.")
-def create(label: str, role: str, days: int | None) -> None:
+@click.option("--limit", default="default", help="Its requests, such as 600/minute; 'none' is for operators only.")
+def create(label: str, role: str, days: int | None, limit: str) -> None:
     """Make a key for LABEL and print it; it is shown this once only."""
     with session() as rooms, recorded(rooms):
-        click.echo(rooms.access.create_key(label, Role(role), days=days))
+        click.echo(rooms.access.create_key(label, Role(role), days=days, limit=limit))
 
 
 @command.command(name="list")
 def list_() -> None:
-    """List the keys without their secrets: id, role, state, day (UTC) of expiry, label."""
+    """List the keys without their secrets: id, role, state, day (UTC) of expiry, limit, label."""
     with session() as rooms, recorded(rooms):
         for key in rooms.store.list_keys():
             ends = datetime.fromtimestamp(key.expires_at, UTC).date().isoformat() if key.expires_at else "never"
-            click.echo(f"{key.id}  {key.role:<8}  {_state(key):<7}  {ends:<10}  {key.label}")
+            limit = key.rate_limit or "default"
+            click.echo(f"{key.id}  {key.role:<8}  {_state(key):<7}  {ends:<10}  {limit:<10}  {key.label}")
 
 
 def _state(key: ApiKey) -> str:
@@ -43,8 +45,21 @@ def _state(key: ApiKey) -> str:
 
 @command.command()
 @click.argument("key_id")
+@click.argument("limit")
+def limit(key_id: str, limit: str) -> None:
+    """Allow the key with this id LIMIT requests: COUNT/PERIOD, 'default' for the service's limit, or 'none'.
+
+    A period is a second, minute, hour or day; 'none' is for operators only. Running services follow within 30 seconds.
+    """
+    with session() as rooms, recorded(rooms):
+        rooms.access.limit_key(key_id, limit)
+        click.echo(f"{key_id} limited to {limit}")
+
+
+@command.command()
+@click.argument("key_id")
 def rotate(key_id: str) -> None:
-    """Replace a key by a new one with the same label, role and lifetime, and print that."""
+    """Replace a key by a new one with the same label, role, limit and lifetime, and print that."""
     with session() as rooms, recorded(rooms):
         click.echo(rooms.access.rotate_key(key_id))
 

@@ -52,8 +52,9 @@ def _table(name: str, primary: Sequence[str], /, **columns: Any) -> Table:
 _KEYS = _table(
     "api_keys",
     ["id"],
-    **dict.fromkeys(("id", "label", "role", "salt", "digest"), Text),
+    **dict.fromkeys(("id", "label", "role", "salt", "digest", "rate_limit"), Text),
     **dict.fromkeys(("created_at", "expires_at", "revoked_at", "last_used_at"), Double),
+    session_version=Integer,
 )
 _HISTORY = _table(
     "history",
@@ -135,6 +136,17 @@ class Store:
             if revoked:
                 connection.execute(_KEYS.insert().values(_row(_KEYS, replacement)))
             return revoked
+
+    def limit_key(self, key_id: str, rate_limit: str) -> bool:
+        """Gives a key another limit; False when there is no such key or it had been revoked."""
+        with transaction(self._engine, write=True) as connection:
+            return connection.execute(_open_key(key_id).values(rate_limit=_text(rate_limit))).rowcount == 1
+
+    def end_sessions(self, key_id: str) -> None:
+        """Raises the key's ``session_version``, which ends the page sessions begun with it."""
+        version = _KEYS.c.session_version + 1
+        with transaction(self._engine, write=True) as connection:
+            connection.execute(_open_key(key_id).values(session_version=version))
 
     # --- history and feedback ---------------------------------------------------------------
 
@@ -338,9 +350,12 @@ def _api_key(row: Row[Any]) -> ApiKey:
     return ApiKey(**{f.name: values[f.name] for f in fields(ApiKey)} | {"role": Role(values["role"])})
 
 
+def _open_key(key_id: str) -> Any:
+    return update(_KEYS).where((_KEYS.c.id == _text(key_id)) & _KEYS.c.revoked_at.is_(None))
+
+
 def _revocation(key_id: str) -> Any:
-    open_key = (_KEYS.c.id == _text(key_id)) & _KEYS.c.revoked_at.is_(None)
-    return update(_KEYS).where(open_key).values(revoked_at=time.time())
+    return _open_key(key_id).values(revoked_at=time.time())
 
 
 def _row(table: Table, item: object) -> dict[str, Any]:

@@ -56,6 +56,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
     ),
+    (
+        "ALTER TABLE api_keys ADD COLUMN rate_limit TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE api_keys ADD COLUMN session_version INTEGER NOT NULL DEFAULT 0",
+    ),
 )
 """The statements that lead from each version of the tables to the next; released ones are never changed."""
 

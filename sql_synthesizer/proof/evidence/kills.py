@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import signal
 import threading
 import time
 from collections import Counter
@@ -88,8 +87,10 @@ def kills(home: Path, count: int) -> tuple[list[Claim], Service]:
             until(lambda before=before: len(load.replies) > before + CALLERS, 30, "the service answers")  # type: ignore[misc]
             time.sleep(choose.uniform(*KILL_EVERY))
             writing = until(lambda: _writing(service), 30, "a worker writes")
-            choose.choice(writing).send_signal(signal.SIGKILL)
-        until(lambda: len(workers(service)) == WORKERS, 30, "the workers are back")
+            victim = choose.choice(writing)
+            victim.kill()
+            victim.wait(10)
+        until(lambda: len(_writing(service)) == WORKERS, 30, "the workers are back")
     return _judged(service, load, count), service
 
 

@@ -1,0 +1,214 @@
+"""API keys: made, found, changed and ended, each change on record first."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import secrets
+import threading
+import time
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from cachetools import TTLCache
+
+from sql_synthesizer import events
+from sql_synthesizer.errors import ConfigurationError, InvalidRequest, NotFound
+from sql_synthesizer.model import ApiKey, Role
+from sql_synthesizer.settings import RATE_LIMIT
+from sql_synthesizer.telemetry import Telemetry
+
+BELIEVED = 30.0
+"""Seconds that a key once read is believed unchanged: how long a change may take to reach every process."""
+UNLIMITED = "none"
+"""The limit of a key that has none."""
+
+log = logging.getLogger(__name__)
+
+
+class KeyStore(Protocol):
+    """Where API keys are kept."""
+
+    def add_key(self, key: ApiKey) -> None:
+        """Keeps a new key."""
+        ...
+
+    def get_key(self, key_id: str) -> ApiKey | None:
+        """The key of this id."""
+        ...
+
+    def list_keys(self) -> list[ApiKey]:
+        """Every key, revoked and expired ones too."""
+        ...
+
+    def revoke_key(self, key_id: str) -> bool:
+        """Ends a key; False when it cannot be revoked."""
+        ...
+
+    def rotate(self, key_id: str, replacement: ApiKey) -> bool:
+        """Ends a key and keeps its replacement, both or neither."""
+        ...
+
+    def limit_key(self, key_id: str, rate_limit: str) -> bool:
+        """Gives a key another limit; False when it is not in force."""
+        ...
+
+    def end_sessions(self, key_id: str) -> None:
+        """Raises the key's ``session_version``."""
+        ...
+
+
+class Keys:
+    """The API keys; every change is on durable record before it is made, and one that then fails leaves one too."""
+
+    def __init__(self, keys: KeyStore, telemetry: Telemetry) -> None:
+        self._keys = keys
+        self._telemetry = telemetry
+        self._lock = threading.Lock()
+        self._known: TTLCache[str, ApiKey] = TTLCache(1024, BELIEVED)
+
+    def create_key(self, label: str, role: Role, *, days: int | None = None, limit: str = "default") -> str:
+        """Makes an API key and returns it, which nobody can do again.
+
+        ``limit`` is ``count/period``, ``default`` for the service's, or ``none``, which only operators may have.
+        Raises InvalidRequest, AuditUnavailable, StoreUnavailable.
+        """
+        text, key = _new_key(label, role, days, _rate_limit(limit, role))
+        self._changing("created", key)
+        self._keys.add_key(key)
+        return text
+
+    def rotate_key(self, key_id: str) -> str:
+        """Replaces a key by another of the same label, role, limit and lifetime.
+
+        Raises NotFound, AuditUnavailable, StoreUnavailable.
+        """
+        old = self._in_force(key_id)
+        text, key = _new_key(old.label, old.role, None, old.rate_limit)
+        if old.expires_at is not None:
+            key = replace(key, expires_at=key.created_at + old.expires_at - old.created_at)
+        self._changing("rotated", key, replaces=key_id)
+        if not self._keys.rotate(key_id, key):
+            raise _no_such_key()
+        self.forget(key_id)
+        return text
+
+    def revoke_key(self, key_id: str) -> None:
+        """Ends a key: here now, in other processes within ``BELIEVED`` seconds.
+
+        Raises NotFound, AuditUnavailable, StoreUnavailable.
+        """
+        self.forget(key_id)
+        self._changing("revoked", self._in_force(key_id))
+        revoked = self._keys.revoke_key(key_id)
+        self.forget(key_id)
+        if not revoked:
+            raise _no_such_key()
+
+    def limit_key(self, key_id: str, limit: str) -> None:
+        """Gives a key another limit, written as in ``create_key``; it is in force as soon as a revocation would be.
+
+        Raises NotFound, InvalidRequest, AuditUnavailable, StoreUnavailable.
+        """
+        old = self._in_force(key_id)
+        key = replace(old, rate_limit=_rate_limit(limit, old.role))
+        self._changing("limited", key, before=old.rate_limit or "default")
+        changed = self._keys.limit_key(key_id, key.rate_limit)
+        self.forget(key_id)
+        if not changed:
+            raise _no_such_key()
+
+    def forget(self, key_id: str) -> None:
+        """Reads this key from the store again at its next use."""
+        with self._lock:
+            self._known.pop(key_id, None)
+
+    def make_first_key(self, path: Path) -> bool:
+        """Leaves an operator's key in a new private file when no key was ever made; True if so.
+
+        Raises ConfigurationError when the file cannot be written, AuditUnavailable, StoreUnavailable.
+        """
+        if self._keys.list_keys():
+            return False
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            log.warning("keys are required and there is none, but %s exists: remove it to have another made", path)
+            return False
+        except OSError as error:
+            raise ConfigurationError(f"The first API key cannot be left in {path}: {type(error).__name__}.") from None
+        try:
+            text, key = _new_key("first operator", Role.OPERATOR, None, "")
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(text + "\n")
+            self._changing("created", key, path=str(path))
+            self._keys.add_key(key)
+        except BaseException:
+            path.unlink()
+            raise
+        return True
+
+    def _find(self, key_id: str) -> ApiKey | None:
+        with self._lock:
+            key = self._known.get(key_id)
+        if key is None:
+            key = self._keys.get_key(key_id)
+            if key is not None:
+                with self._lock:
+                    self._known[key_id] = key
+        return key
+
+    def _in_force(self, key_id: str) -> ApiKey:
+        key = self._keys.get_key(key_id)
+        if key is None or key.revoked_at is not None:
+            raise _no_such_key()
+        return key
+
+    def _changing(self, change: str, key: ApiKey, **details: Any) -> None:
+        """Records a change that is about to be made. Raises AuditUnavailable."""
+        details |= {"key": key.id, "key_role": key.role, "limit": key.rate_limit or "default"}
+        above = self._telemetry.current()
+        with nullcontext() if above is not None else self._telemetry.operation(events.COMMAND) as own:
+            if own is not None:
+                own.trace.actor = "service"
+            self._telemetry.emit(events.SECURITY_EVENTS["credential_change"], change=change, **details)
+            self._telemetry.settle()
+
+
+def digest(salt: str, secret: str) -> str:
+    """What is kept of a secret. One round is enough: it is 256 random bits, so there is nothing to guess."""
+    return hashlib.sha256((salt + secret).encode()).hexdigest()
+
+
+def _new_key(label: str, role: Role, days: int | None, rate_limit: str) -> tuple[str, ApiKey]:
+    if not 1 <= len(label) <= 64 or not label.isprintable():
+        raise InvalidRequest(
+            "A key's label has 1 to 64 printable characters.", hint="Say who or what will use the key."
+        )
+    if days is not None and not 1 <= days <= 36_500:
+        raise InvalidRequest("A key lasts 1 to 36500 days.", hint="Leave the days out for a key without an end.")
+    key_id, secret, salt, now = secrets.token_hex(6), secrets.token_urlsafe(32), secrets.token_hex(16), time.time()
+    expires = None if days is None else now + days * 86_400
+    key = ApiKey(key_id, label, role, salt, digest(salt, secret), now, expires, rate_limit=rate_limit)
+    return f"sqs_{key_id}_{secret}", key
+
+
+def _rate_limit(text: str, role: Role) -> str:
+    if text == "default":
+        return ""
+    if text == UNLIMITED and role is not Role.OPERATOR:
+        raise InvalidRequest("Only an operator's key may be without a limit.", hint="Give it a high one: 6000/minute.")
+    if text != UNLIMITED and not re.fullmatch(RATE_LIMIT, text):
+        raise InvalidRequest(
+            "A key's limit is count/period, 'default' or 'none'.",
+            hint="For example 600/minute or 50/10minutes; the periods are second, minute, hour and day.",
+        )
+    return text
+
+
+def _no_such_key() -> NotFound:
+    return NotFound("No key of this id is in force.", hint="sql-synthesizer keys list shows them.")

@@ -1,0 +1,25 @@
+"""The proof of the audit record, in small; ``sql-synthesizer prove audit`` is the whole."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sql_synthesizer.proof.evidence.disk import disk
+from sql_synthesizer.proof.evidence.edits import EDITS, edits
+from sql_synthesizer.proof.evidence.kills import kills
+
+
+def test_whatever_was_answered_is_on_record_after_kills_and_edits_are_found(tmp_path: Path) -> None:
+    claims, ended = kills(tmp_path / "kills", 6)
+    assert [str(claim) for claim in claims if not claim.kept] == []
+    found = edits(ended.state / "audit", ended.child.log, tmp_path)
+    assert [str(claim) for claim in found if not claim.kept] == []
+    assert len(found) == len(EDITS)
+
+
+def test_nothing_is_answered_unrecorded_while_the_disk_fails(tmp_path: Path) -> None:
+    claims = disk(tmp_path)
+    assert [str(claim) for claim in claims if claim.kept is False] == []
+    if os.geteuid() == 0:
+        assert len(claims) == 4
