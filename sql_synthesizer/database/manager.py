@@ -243,14 +243,18 @@ class DatabaseManager:
         if not isinstance(cause, pool.driver.errors):
             return error
         fault = pool.driver.fault(cause).error()
-        # What an analyst mistyped is the analyst's business; the driver would quote it.
-        self._log(pool, cause, logging.DEBUG if isinstance(fault, StatementInvalid) else logging.WARNING)
+        if isinstance(fault, StatementInvalid):
+            # What an analyst mistyped is the analyst's business; the driver quotes it, and values of rows.
+            self._log(pool, cause, logging.DEBUG, text=self._settings.log_text)
+        else:
+            self._log(pool, cause)
         return fault
 
     @staticmethod
-    def _log(pool: _Pool, error: BaseException, level: int = logging.WARNING) -> None:
-        text = " ".join(pool.redact(str(error)).split())[:LOG_CHARACTERS]
-        logger.log(level, "database %s: %s: %s", pool.config.name, type(error).__name__, text)
+    def _log(pool: _Pool, error: BaseException, level: int = logging.WARNING, *, text: bool = True) -> None:
+        told = pool.redact(str(error)).partition("\nLINE ")[0] if text else "(log_text is off)"
+        told = " ".join(told.split())[:LOG_CHARACTERS]
+        logger.log(level, "database %s: %s: %s", pool.config.name, type(error).__name__, told)
 
 
 class _StaleError(Exception):

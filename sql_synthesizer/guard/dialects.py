@@ -27,6 +27,9 @@ from sqlglot.tokenizer_core import Token
 
 from sql_synthesizer.errors import StatementRefused
 
+_PLAIN_CALLS = {"CEIL", "FLOOR", "INITCAP"}
+"""Functions that sqlglot reads by a syntax of their own, which none of our dialects has."""
+
 
 class _Faithful(Parser):
     """Keeps the names of functions, and bounds the work of a parse.
@@ -37,6 +40,10 @@ class _Faithful(Parser):
 
     FUNCTIONS: ClassVar[dict[str, Any]] = {}
     _gone_back = 0
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.FUNCTION_PARSERS = {k: v for k, v in cls.FUNCTION_PARSERS.items() if k not in _PLAIN_CALLS}
 
     def _retreat(self, index: int) -> None:
         self._gone_back += max(0, self._index - index)

@@ -67,7 +67,7 @@ _POSTGRES = _names(
     "websearch_to_tsquery ts_rank ts_rank_cd ts_headline setweight strip numnode querytree tsvector_to_array",
     "int4range int8range numrange tsrange tstzrange daterange isempty lower_inc lower_inf upper_inc upper_inf",
     "range_merge range_agg range_intersect_agg multirange host netmask network broadcast masklen family text",
-    "abbrev set_masklen area center diameter point box circle polygon lseg path line bit_count get_byte get_bit",
+    "array abbrev set_masklen area center diameter point box circle polygon lseg path line bit_count get_byte get_bit",
 )
 
 _MYSQL = _names(
@@ -108,7 +108,7 @@ _TRINO = _names(
 
 _CLICKHOUSE = _names(
     "plus minus multiply divide intdiv intdivorzero modulo negate equals notequals less greater lessorequals",
-    "greaterorequals and or not xor in notin cbrt exp2 exp10 erf tgamma lgamma roundbankers rounddown tobool",
+    "greaterorequals and or not xor cbrt exp2 exp10 erf tgamma lgamma roundbankers rounddown tobool",
     "multiif ifnull nullif assumenotnull tonullable isnull isnotnull coalesce iszeroornull empty notempty",
     "lowerutf8 upperutf8 lengthutf8 reverseutf8 substringutf8 leftpad rightpad leftpadutf8 rightpadutf8",
     "appendtrailingcharifabsent startswith endswith positioncaseinsensitive positionutf8 multisearchany match",
@@ -145,6 +145,15 @@ ALLOWED: dict[str, frozenset[str]] = {
     "clickhouse": _COMMON | _CLICKHOUSE,
 }
 """sqlglot's name of a dialect -> the functions that may be called there."""
+
+SESSION: dict[str, frozenset[str]] = {
+    "sqlite": _names("sqlite_version sqlite_source_id"),
+    "postgres": _names("version current_database current_schema current_catalog current_user session_user"),
+    "mysql": _names("version database schema user current_user session_user system_user current_role"),
+    "trino": _names("version current_user current_catalog current_schema"),
+    "clickhouse": _names("version currentuser currentdatabase"),
+}
+"""Functions that tell who is connected to what, for the roles that may read system catalogues."""
 
 SIZED: dict[str, int] = {
     "repeat": 1,

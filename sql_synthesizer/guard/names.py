@@ -1,20 +1,49 @@
-"""Which tables a statement reads, and which of their sensitive columns it touches."""
+"""Which tables a statement reads, and what each name in a FROM clause stands for."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
+from string import ascii_lowercase, ascii_uppercase
 
 from sqlglot import exp
 
+from sql_synthesizer.guard.catalogues import CATALOGUES
 from sql_synthesizer.guard.nodes import refuse
+from sql_synthesizer.guard.recursion import check_recursion
 from sql_synthesizer.model import Schema, Table
 
 SYSTEM_SCHEMAS = frozenset(
     {"information_schema", "pg_catalog", "pg_toast", "mysql", "performance_schema", "sys", "system", "metadata"}
 )
 _SYSTEM_PREFIX = {"sqlite": "sqlite_", "postgres": "pg_"}
+_ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 _TABLE_FUNCTIONS = (exp.Anonymous, exp.AnonymousAggFunc)
+_ROW_IDS = {"sqlite": ("rowid", "oid", "_rowid_"), "mysql": ("_rowid",)}
+"""Names that stand for the value of an integer primary key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A column that is not for everyone: ``name`` is ``table.column``; a hidden one does not exist for a statement."""
+
+    name: str
+    hidden: bool
+
+
+def folded(name: str) -> str:
+    """A name without regard to case and accents, so that no server takes two names for one that differ here."""
+    if name.isascii():
+        return name.lower()
+    plain = unicodedata.normalize("NFKD", name.casefold()).replace("\u0131", "i")
+    return "".join(letter for letter in plain if not unicodedata.combining(letter))
+
+
+def _lower(name: str) -> str:
+    """A name without regard to case where every server disregards it: names that differ here may be one."""
+    return name.lower() if name.isascii() else name.translate(_ASCII_LOWER)
 
 
 class TableIndex:
@@ -26,26 +55,51 @@ class TableIndex:
         self._by_name: dict[str, list[Table]] = defaultdict(list)
         for table in schema.tables:
             self._by_name[self._fold(table.name)].append(table)
-        self._sensitive = {
-            id(t): {c.name.casefold(): f"{t.name}.{c.name}" for c in t.columns if c.sensitive} for t in schema.tables
-        }
-        self._columns = {id(t): frozenset(c.name.casefold() for c in t.columns) for t in schema.tables}
+        self._marks = {id(t): self._marked(t) for t in schema.tables}
+        self._columns = {id(t): frozenset(folded(c.name) for c in t.columns) for t in schema.tables}
+        self._catalogue: dict[str, Table] = {}
+        for table in CATALOGUES.get(dialect, ()):
+            self._catalogue[f"{table.schema}.{table.name}" if table.schema else table.name] = table
+            if table.schema == "pg_catalog":
+                self._catalogue[table.name] = table
+
+    def _marked(self, table: Table) -> dict[str, Mark]:
+        marks = {folded(c.name): Mark(f"{table.name}.{c.name}", hidden=False) for c in table.columns if c.sensitive}
+        key = next((marks[folded(c.name)] for c in table.columns if c.sensitive and c.primary_key), None)
+        if table.hidden:
+            key = Mark(f"{table.name}.rowid", hidden=True)
+        if key is not None:
+            names = {folded(c.name) for c in table.columns}
+            marks |= {name: key for name in _ROW_IDS.get(self.dialect, ()) if name not in names}
+        return marks | {folded(name): Mark(f"{table.name}.{name}", hidden=True) for name in table.hidden}
 
     def _fold(self, name: str) -> str:
-        return name.casefold() if self.dialect in {"sqlite", "trino"} else name
+        return _lower(name) if self.dialect in {"sqlite", "trino"} else name
 
     def spelled(self, identifier: exp.Identifier) -> str:
-        """The name that the server looks up."""
+        """The name of a table that the server looks up."""
         if self.dialect == "postgres" and not identifier.args.get("quoted"):
-            return identifier.name.lower()
+            return _lower(identifier.name)
         return self._fold(identifier.name)
 
-    def find(self, node: exp.Table) -> Table:
+    def column_name(self, identifier: exp.Expr) -> str:
+        """The name of a column as the server compares it."""
+        if self.dialect == "postgres":
+            return identifier.name if identifier.args.get("quoted") else _lower(identifier.name)
+        return identifier.name if self.dialect == "clickhouse" else _lower(identifier.name)
+
+    def column_names(self, table: Table) -> frozenset[str]:
+        """The names of a table's columns as the server compares them."""
+        exact = self.dialect in {"postgres", "clickhouse"}
+        return frozenset(c.name if exact else _lower(c.name) for c in table.columns)
+
+    def find(self, node: exp.Table, *, catalogues: bool) -> Table:
         """The table that a reference means. Raises StatementRefused."""
-        identifier, qualifier = node.this, node.args.get("db")
-        name = self.spelled(identifier)
-        schema = qualifier.name.casefold() if qualifier is not None else None
+        name, schema = self.spelled(node.this), node.db.casefold() or None
         if schema in SYSTEM_SCHEMAS or name.casefold().startswith(_SYSTEM_PREFIX.get(self.dialect, "\0")):
+            listed = self._catalogue.get(f"{schema}.{name.casefold()}" if schema else name.casefold())
+            if catalogues and listed is not None:
+                return listed
             refuse("system_catalog", "System tables are not allowed; GET /api/schema describes the data.", table=name)
         found = [t for t in self._by_name.get(name, ()) if schema is None or self._schema_of(t) == schema]
         if not found:
@@ -59,169 +113,102 @@ class TableIndex:
     def _schema_of(self, table: Table) -> str:
         return (table.schema or ("main" if self.dialect == "sqlite" else self.schema.database)).casefold()
 
-    def sensitive(self, table: Table) -> dict[str, str]:
-        """Folded name of each sensitive column -> ``table.column``."""
-        return self._sensitive[id(table)]
+    def marks(self, table: Table) -> dict[str, Mark]:
+        """Folded name of each sensitive or hidden column -> what it is."""
+        return self._marks.get(id(table), {})
 
     def columns(self, table: Table) -> frozenset[str]:
         """The folded names of the table's columns."""
-        return self._columns[id(table)]
+        known = self._columns.get(id(table))
+        return known if known is not None else frozenset(folded(c.name) for c in table.columns)
 
 
 class Names:
     """The real tables of one tree and the names under which each is referred to."""
 
-    def __init__(self, nodes: Iterable[exp.Expr], index: TableIndex) -> None:
-        self._index = index
-        self._nodes = list(nodes)
-        self._aliases: dict[str, list[Table]] = defaultdict(list)
-        self._derived: set[str] = set()
-        self._renamed: list[Table] = []
+    def __init__(self, nodes: Iterable[exp.Expr], index: TableIndex, *, catalogues: bool = False) -> None:
+        self.index = index
+        self.nodes = list(nodes)
         self.tables: dict[str, Table] = {}
-        for node in self._nodes:
+        self.meanings: dict[int, Table | exp.CTE] = {}
+        """id of a node in a FROM clause -> the table or common table expression that it names."""
+        self.aliases: dict[str, list[Table]] = defaultdict(list)
+        self.derived: set[str] = set()
+        self.renamed: dict[int, tuple[exp.Expr, Table]] = {}
+        """id of a table whose columns the statement names anew -> where, and the table."""
+        self._catalogues = catalogues
+        for node in self.nodes:
             if isinstance(node, exp.Table):
                 self._add(node)
             elif (alias := node.args.get("alias")) is not None and isinstance(alias, exp.TableAlias):
-                if isinstance(node, exp.Subquery) and not _is_query(node.this):
+                if isinstance(node, exp.Subquery) and not is_query(node.this):
                     refuse("table", "Tables in parentheses have no common name; name each table inside them.")
-                self._derived.add(alias.name.casefold())
+                self.derived.add(folded(alias.name))
 
     def _add(self, node: exp.Table) -> None:
-        alias = node.alias_or_name.casefold()
+        alias = folded(node.alias_or_name)
         if isinstance(node.this, _TABLE_FUNCTIONS):
             if node.args.get("db") is not None:
                 refuse("function", "A function is not called by its schema's name.")
-            self._derived.add(alias or node.this.name.casefold())
+            self.derived.add(alias or folded(node.this.name))
         elif not isinstance(node.this, exp.Identifier):
             refuse("table", "A table is not written as a plain name.")
-        elif node.args.get("db") is None and self._is_cte(node):
-            self._derived.add(alias)
+        elif node.args.get("db") is None and (cte := self._cte(node)) is not None:
+            self.meanings[id(node)] = cte
+            self.derived.add(alias)
         else:
-            table = self._index.find(node)
-            self.tables[table.name] = table
-            self._aliases[alias].append(table)
-            if (given := node.args.get("alias")) is not None and given.columns:
-                self._renamed.append(table)
-            if table.schema is not None and node.args.get("db") is None and self._index.dialect != "sqlite":
-                node.set("db", exp.to_identifier(table.schema))
+            self._add_table(node, alias)
 
-    def _is_cte(self, node: exp.Table) -> bool:
-        """Whether a common table expression of this name is visible here."""
-        name = self._index.spelled(node.this)
+    def _add_table(self, node: exp.Table, alias: str) -> None:
+        table = self.index.find(node, catalogues=self._catalogues)
+        self.tables[table.name] = table
+        self.meanings[id(node)] = table
+        self.aliases[alias].append(table)
+        if (given := node.args.get("alias")) is not None and given.columns:
+            self.renamed[id(table)] = (node, table)
+        if table.schema is not None and node.args.get("db") is None and self.index.dialect != "sqlite":
+            node.set("db", exp.to_identifier(table.schema))
+
+    def _cte(self, node: exp.Table) -> exp.CTE | None:
+        """The common table expression of this name that is visible here."""
+        name = self.index.spelled(node.this)
         below: exp.Expr = node
         above = node.parent
         while above is not None:
             if isinstance(above, exp.With):
-                visible = _before(above.expressions, below)
-                if self._index.dialect == "sqlite" and self._index.spelled(below.args["alias"].this) == name:
-                    refuse("recursion", "A common table expression refers to itself; recursion is not allowed.")
+                visible = self._visible(above, below, node, name)
             elif isinstance(below, exp.With):
-                visible = iter(())
+                visible = []
             else:
                 clause = above.args.get("with_")
-                visible = iter(clause.expressions) if clause is not None else iter(())
-            if any(self._index.spelled(cte.args["alias"].this) == name for cte in visible):
-                return True
+                visible = clause.expressions if clause is not None else []
+            for cte in visible:
+                if self._named(cte) == name:
+                    return cte
             below, above = above, above.parent
-        return False
+        return None
 
-    # --- columns --------------------------------------------------------------------------------
+    def _visible(self, clause: exp.With, inside: exp.Expr, node: exp.Table, name: str) -> list[exp.CTE]:
+        """What a reference to ``name`` inside of one of the clause's expressions may mean."""
+        ctes: list[exp.CTE] = clause.expressions
+        place = next(n for n, cte in enumerate(ctes) if cte is inside)
+        recursive = bool(clause.args.get("recursive"))
+        if self._named(inside) == name:
+            if recursive:
+                check_recursion(node, inside)
+                return [ctes[place]]
+            if self.index.dialect == "sqlite":
+                refuse("recursion", "A common table expression that refers to itself needs WITH RECURSIVE.")
+        if recursive and any(self._named(cte) == name for cte in ctes[place + 1 :]):
+            refuse("recursion", "A common table expression is used before it is defined; put it first.")
+        return ctes[:place]
 
-    def sensitive(self) -> tuple[str, ...]:
-        """Each sensitive column that is touched, as ``table.column``, sorted; rather too many than too few."""
-        self._check_qualified()
-        if not any(self._index.sensitive(t) for t in self.tables.values()):
-            return ()
-        found: set[str] = set()
-        for table in self._renamed:
-            found.update(self._index.sensitive(table).values())
-        for node in self._nodes:
-            if isinstance(node, exp.Column):
-                found.update(self._touched_by(node))
-            elif isinstance(node, exp.Star) and not _is_counted(node):
-                if not isinstance(node.parent, exp.Column):
-                    found.update(self._all_of(_direct_tables(node)))
-            elif isinstance(node, exp.Join):
-                found.update(self._touched_by_join(node))
-        return tuple(sorted(found))
-
-    def _check_qualified(self) -> None:
-        # PostgreSQL reads table.name as the call name(table) when there is no such column.
-        if self._index.dialect != "postgres":
-            return
-        for node in self._nodes:
-            if isinstance(node, exp.Column) and isinstance(node.this, exp.Identifier) and node.table:
-                alias = node.table.casefold()
-                tables = self._aliases.get(alias)
-                known = not tables or alias in self._derived or tables[0] in self._renamed
-                if not known and not any(node.name.casefold() in self._index.columns(t) for t in tables or ()):
-                    refuse("column", "The statement names a column that its table does not have.", column=node.name)
-
-    def _touched_by(self, node: exp.Column) -> Iterator[str]:
-        name = node.name.casefold()
-        if node.table:
-            tables = self._aliases.get(node.table.casefold())
-            if tables is None:
-                tables = [] if node.table.casefold() in self._derived else list(self.tables.values())
-        else:
-            tables = list(self.tables.values())
-            if self._index.dialect == "postgres":
-                for table in self._aliases.get(name, ()):
-                    yield from self._index.sensitive(table).values()
-        for table in tables:
-            sensitive = self._index.sensitive(table)
-            if isinstance(node.this, exp.Star):
-                yield from sensitive.values()
-            elif name in sensitive:
-                yield sensitive[name]
-
-    def _touched_by_join(self, node: exp.Join) -> Iterator[str]:
-        using = {i.name.casefold() for i in node.args.get("using") or ()}
-        natural = node.args.get("method") == "NATURAL"
-        for table in self.tables.values():
-            for name, full in self._index.sensitive(table).items():
-                if natural or name in using:
-                    yield full
-
-    def _all_of(self, nodes: list[exp.Table] | None) -> Iterator[str]:
-        """The sensitive columns of these tables; of all tables when it is not known which."""
-        if nodes is None:
-            tables = list(self.tables.values())
-        else:
-            tables = [t for n in nodes for t in self._aliases.get(n.alias_or_name.casefold(), ())]
-        for table in tables:
-            yield from self._index.sensitive(table).values()
+    def _named(self, cte: exp.Expr) -> str:
+        return self.index.spelled(cte.args["alias"].this)
 
 
-def _before(ctes: list[exp.Expr], cte: exp.Expr) -> Iterator[exp.Expr]:
-    for other in ctes:
-        if other is cte:
-            return
-        yield other
-
-
-def _is_query(node: exp.Expr) -> bool:
+def is_query(node: exp.Expr) -> bool:
     """Whether parentheses hold a query, in any number of further ones, and not tables."""
     while isinstance(node, exp.Subquery) and not node.args.get("joins"):
         node = node.this
     return isinstance(node, exp.Query) and not isinstance(node, exp.Subquery)
-
-
-def _is_counted(star: exp.Star) -> bool:
-    parent = star.parent
-    return isinstance(parent, exp.Anonymous | exp.AnonymousAggFunc) and parent.name.lower() == "count"
-
-
-def _direct_tables(star: exp.Star) -> list[exp.Table] | None:
-    """The tables in the FROM clause that a ``*`` stands for."""
-    select = star.find_ancestor(exp.Select)
-    if select is None:
-        return None
-    clause = select.args.get("from_")
-    roots = [clause.this] if clause is not None else []
-    roots += [join.this for join in select.args.get("joins") or ()]
-    for root in roots:  # grows by the joins inside of joins
-        roots += [join.this for join in root.args.get("joins") or ()]
-        if isinstance(root, exp.Subquery) and not _is_query(root.this):
-            return None
-    return [root for root in roots if isinstance(root, exp.Table)]

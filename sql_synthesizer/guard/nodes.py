@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import date
 from typing import Any, NoReturn
 
 from sqlglot import exp
 
 from sql_synthesizer.errors import StatementRefused
 from sql_synthesizer.guard import functions
+from sql_synthesizer.guard.series import series_length
 
 MAX_NODES = 5_000
 MAX_JOINS = 20
@@ -36,9 +36,10 @@ _NODE_NAMES = """
     JSONBDeleteAtPath JSONArrayContains ArrayContainsAll ArrayContainedBy ArrayOverlaps ArrayConcat Adjacent
     Distance ExtendsLeft ExtendsRight GroupConcat ArrayAgg ArgMax ArgMin Quantile Explode StringAgg CurrentDate
     CurrentTime CurrentTimestamp CurrentDatetime Localtime Localtimestamp UtcDate UtcTime UtcTimestamp Anonymous
-    AnonymousAggFunc CombinedAggFunc ParameterizedAgg CombinedParameterizedAgg
+    AnonymousAggFunc CombinedAggFunc ParameterizedAgg CombinedParameterizedAgg JSONBPathExists Soundex
 """
 NODES = frozenset(getattr(exp, name) for name in _NODE_NAMES.split() if hasattr(exp, name))
+_SESSION_NODES = frozenset({exp.CurrentUser, exp.SessionUser, exp.CurrentRole, exp.CurrentCatalog, exp.CurrentSchema})
 
 _ARGUMENTS: dict[type[exp.Expr], frozenset[str]] = {
     exp.Select: frozenset(
@@ -47,12 +48,15 @@ _ARGUMENTS: dict[type[exp.Expr], frozenset[str]] = {
     exp.Table: frozenset("this db alias joins sample ordinality final".split()),
     exp.Subquery: frozenset("this alias with_ order limit offset joins sample".split()),
     exp.Join: frozenset("this on using side kind method".split()),
-    exp.With: frozenset({"expressions"}),
+    exp.With: frozenset({"expressions", "recursive"}),
     exp.CTE: frozenset("this alias materialized".split()),
     exp.Column: frozenset("this table db join_mark".split()),
     exp.Limit: frozenset({"expression"}),
 }
-_JOIN_WORDS = {"", "LEFT", "RIGHT", "FULL", "INNER", "OUTER", "CROSS", "NATURAL"}
+_JOIN_WORDS = frozenset({"", *"LEFT RIGHT FULL INNER OUTER CROSS NATURAL ANY ASOF SEMI ANTI".split()})
+_SESSION_WORDS = frozenset().union(*functions.VALUES_WITHOUT_PARENTHESES.values())
+_SAMPLES = {"SYSTEM", "BERNOULLI", "SYSTEM_ROWS", "SYSTEM_TIME"}
+_EXCLUDED_FRAMES = {"CURRENT ROW", "NO OTHERS"}
 _TYPES = frozenset(
     getattr(exp.DType, name)
     for name in """
@@ -93,8 +97,6 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _WIDE_PATTERN = re.compile(r"\d{4}|\*")
 _GROWING_PATTERN = re.compile(r"\d\d|[${]")
 """A width that counts, or arguments taken by their number, so as often as one likes."""
-_STEP = re.compile(r"(\d{1,4}) (hour|day|week|month|quarter|year)s?\Z", re.IGNORECASE)
-_STEP_DAYS = {"hour": 1 / 24, "day": 1, "week": 7, "month": 28, "quarter": 89, "year": 365}
 
 
 def refuse(rule: str, message: str, *, hint: str | None = None, **details: Any) -> NoReturn:
@@ -102,15 +104,18 @@ def refuse(rule: str, message: str, *, hint: str | None = None, **details: Any) 
     raise StatementRefused(message, hint=hint, details={"rule": rule, **{k: str(v)[:100] for k, v in details.items()}})
 
 
-def check_nodes(tree: exp.Expr, dialect: str) -> list[exp.Expr]:
-    """Every node of the tree, each of them allowed. Raises StatementRefused. ``dialect`` is sqlglot's name."""
+def check_nodes(tree: exp.Expr, dialect: str, *, session: bool = False) -> list[exp.Expr]:
+    """Every node of the tree, each of them allowed; ``session`` allows what tells about the session.
+
+    ``dialect`` is sqlglot's name. Raises StatementRefused.
+    """
     nodes: list[exp.Expr] = []
     joins = set_operations = 0
     waiting = [tree]
     while waiting:
         node = waiting.pop()
         kind = type(node)
-        if kind not in NODES:
+        if kind not in NODES and not (session and kind in _SESSION_NODES):
             refuse("node_type", f"{_words(kind)} is not allowed in a statement.", node=kind.__name__)
         nodes.append(node)
         if len(nodes) > MAX_NODES:
@@ -128,9 +133,11 @@ def check_nodes(tree: exp.Expr, dialect: str) -> list[exp.Expr]:
         if (check := _CHECKS.get(kind)) is not None:
             check(node)
         elif kind is exp.Column:
-            _check_column(node, dialect)
+            _check_column(node, dialect, session=session)
+        elif kind is exp.In:
+            _check_in(node, dialect)
         elif kind in _CALLS:
-            _check_function(node, dialect)
+            _check_function(node, dialect, session=session)
         joins += kind is exp.Join
         set_operations += kind in _SET_OPERATIONS
     if joins > MAX_JOINS or set_operations > MAX_SET_OPERATIONS:
@@ -147,11 +154,16 @@ def _clause(key: str) -> str:
 
 
 def _check_select(node: exp.Expr) -> None:
-    joins = node.args.get("joins") or ()
-    unrelated = [j for j in joins if isinstance(j.this, exp.Table) and not j.args.get("on") and not j.args.get("using")]
-    unrelated = [j for j in unrelated if j.args.get("method") != "NATURAL"]
-    if len(unrelated) >= MAX_UNRELATED_TABLES and not node.args.get("where"):
+    joins, where = node.args.get("joins") or (), node.args.get("where")
+    unrelated = [j for j in joins if isinstance(j.this, exp.Table) and not _relates(j)]
+    if len(unrelated) >= MAX_UNRELATED_TABLES and (where is None or where.find(exp.Column) is None):
         refuse("cartesian", "Several tables are combined without any condition; join them ON their keys.")
+
+
+def _relates(join: exp.Expr) -> bool:
+    condition = join.args.get("on")
+    on_columns = condition is not None and condition.find(exp.Column) is not None
+    return on_columns or bool(join.args.get("using")) or join.args.get("method") == "NATURAL"
 
 
 def _check_join(node: exp.Expr) -> None:
@@ -176,8 +188,21 @@ def _check_literal(node: exp.Expr) -> None:
         refuse("number", "A number is not written in a known way; write digits, a point and an exponent only.")
 
 
+def _check_sample(node: exp.Expr) -> None:
+    method = node.args.get("method")
+    if method is not None and method.name.upper() not in _SAMPLES:
+        refuse("clause", "This way of sampling a table is not known; use SYSTEM or BERNOULLI.", clause="TABLESAMPLE")
+
+
+def _check_table_alias(node: exp.Expr) -> None:
+    # A call whose name sqlglot takes for a table's, and its arguments for names of columns.
+    if node.args.get("columns") and not node.this:
+        refuse("table", "Names for columns stand behind a name for the table.")
+
+
 def _check_var(node: exp.Expr) -> None:
-    if not _WORD.match(node.name):
+    excluded = node.arg_key == "exclude" and node.name in _EXCLUDED_FRAMES
+    if not excluded and not _WORD.match(node.name):
         refuse("identifier", "A word contains characters that are not allowed there.")
 
 
@@ -195,17 +220,20 @@ def _check_type(node: exp.Expr) -> None:
     if node.this not in _TYPES:
         refuse("type", "A cast to this type is not allowed; use a standard type.", type=getattr(node.this, "name", ""))
     for size in node.find_all(exp.DataTypeParam):
-        if not isinstance(size.this, exp.Literal | exp.Var) or (size.this.is_int and int(size.name) > MAX_TYPE_SIZE):
+        if not isinstance(size.this, exp.Var) and not (size.this.is_int and int(size.name) <= MAX_TYPE_SIZE):
             refuse("type", f"A type's size must be a number of at most {MAX_TYPE_SIZE:,}.")
 
 
-def _check_column(node: exp.Expr, dialect: str) -> None:
+def _check_column(node: exp.Expr, dialect: str, *, session: bool) -> None:
     name = node.args.get("this")
     if not isinstance(name, exp.Identifier | exp.Star):
         refuse("column", "A column is not written as a plain name.")
     if isinstance(name, exp.Identifier) and not name.args.get("quoted") and not node.args.get("table"):
-        session = functions.VALUES_WITHOUT_PARENTHESES.get(dialect, frozenset())
-        if name.name.lower() in session:
+        # Where nothing is read, no column can have such a name.
+        word = not session and name.name.lower() in _SESSION_WORDS
+        select = node.find_ancestor(exp.Select) if word else None
+        alone = select is not None and select.args.get("from_") is None
+        if word and (alone or name.name.lower() in functions.VALUES_WITHOUT_PARENTHESES.get(dialect, ())):
             refuse("session_value", f"{name.name} tells about the session and is not allowed.", name=name.name)
 
 
@@ -234,9 +262,18 @@ def _check_match(node: exp.Expr) -> None:
         refuse("operator", "The operator @@ needs a value on both sides.")
 
 
-def _check_function(node: exp.Expr, dialect: str) -> None:
+def _check_in(node: exp.Expr, dialect: str) -> None:
+    # Some servers take a bare name after IN for a table.
+    _check_predicate(node)
+    field, listed = node.args.get("field"), node.expressions
+    named = dialect == "clickhouse" and len(listed) == 1 and isinstance(listed[0].unnest(), exp.Column | exp.Dot)
+    if named or (field is not None and not isinstance(field, exp.Array | exp.Tuple)):
+        refuse("in_table", "After IN stands a list of values, or a SELECT, in parentheses.")
+
+
+def _check_function(node: exp.Expr, dialect: str, *, session: bool) -> None:
     name = node.name.lower()
-    if name not in functions.ALLOWED[dialect]:
+    if name not in functions.ALLOWED[dialect] and not (session and name in functions.SESSION[dialect]):
         shown = node.name[:64] if _WORD.match(node.name) else "of that name"
         refuse("function", f"The function {shown} is not on the list of allowed functions.", function=name)
     arguments = node.expressions
@@ -272,44 +309,10 @@ def _check_size(size: exp.Expr, name: str) -> None:
 
 
 def _check_series(arguments: list[exp.Expr], name: str) -> None:
-    rows = _series_length([_constant(a) for a in arguments])
+    rows = series_length(arguments)
     if rows is None or rows > MAX_SERIES:
-        limit = f"{MAX_SERIES:,}"
-        refuse("result_size", f"The bounds of {name} must be constants that make at most {limit} rows.", function=name)
-
-
-def _constant(node: exp.Expr) -> str | None:
-    while isinstance(node, exp.Cast | exp.Paren | exp.Interval):
-        unit = node.args.get("unit") if isinstance(node, exp.Interval) else None
-        node = node.this
-        if unit is not None and isinstance(node, exp.Literal):
-            return f"{node.name} {unit.name}"
-    if isinstance(node, exp.Neg) and isinstance(node.this, exp.Literal):
-        return f"-{node.this.name}"
-    return node.name if isinstance(node, exp.Literal) else None
-
-
-def _series_length(bounds: list[str | None]) -> float | None:
-    if not 1 <= len(bounds) <= 3 or any(b is None for b in bounds):
-        return None
-    texts = [b for b in bounds if b is not None]
-    texts = ["0", *texts] if len(texts) == 1 else texts
-    try:
-        step = int(texts[2]) if len(texts) == 3 else 1
-        return abs(int(texts[1]) - int(texts[0])) / (abs(step) or 1e-9) + 1
-    except ValueError:
-        return _dates_length(texts)
-
-
-def _dates_length(texts: list[str]) -> float | None:
-    match = _STEP.match(texts[2]) if len(texts) == 3 else _STEP.match("1 day")
-    if match is None or not int(match[1]):
-        return None
-    try:
-        days = abs((date.fromisoformat(texts[1][:10]) - date.fromisoformat(texts[0][:10])).days)
-    except ValueError:
-        return None
-    return days / (int(match[1]) * _STEP_DAYS[match[2].lower()]) + 1
+        message = f"The bounds of {name} must be constants or days around today, and make at most {MAX_SERIES:,} rows."
+        refuse("result_size", message, function=name)
 
 
 _CHECKS: dict[type[exp.Expr], Callable[[exp.Expr], None]] = {
@@ -318,6 +321,8 @@ _CHECKS: dict[type[exp.Expr], Callable[[exp.Expr], None]] = {
     exp.Identifier: _check_identifier,
     exp.Literal: _check_literal,
     exp.Var: _check_var,
+    exp.TableSample: _check_sample,
+    exp.TableAlias: _check_table_alias,
     exp.HexString: _check_digits,
     exp.BitString: _check_digits,
     exp.ByteString: _check_escaped,
@@ -325,5 +330,5 @@ _CHECKS: dict[type[exp.Expr], Callable[[exp.Expr], None]] = {
     exp.DataType: _check_type,
     exp.MatchAgainst: _check_match,
     exp.Not: _check_not,
-    **dict.fromkeys(_PREDICATES, _check_predicate),
+    **{kind: _check_predicate for kind in _PREDICATES if kind is not exp.In},
 }

@@ -86,20 +86,18 @@ def _tables(inspector: Inspector, schema: str | None, config: DatabaseSettings) 
             key = (schema, name)
             if key in columns:
                 owned = frozenset(primary[key]["constrained_columns"] if primary.get(key) else ())
-                yield Table(
-                    name,
-                    _columns(name, columns[key], owned, config),
-                    tuple(_foreign_key(found) for found in foreign.get(key, ())),
-                    schema,
-                    _comment(comments[key]["text"] if comments.get(key) else None),
-                )
+                shown = _columns(name, columns[key], owned, config)
+                keys = tuple(_foreign_key(found) for found in foreign.get(key, ()))
+                comment = _comment(comments[key]["text"] if comments.get(key) else None)
+                yield Table(name, shown, keys, schema, comment, _hidden(name, shown, config))
     for name in _allowed(inspector.get_view_names(schema), config):
         try:
             found = inspector.get_columns(name, schema)
         except SQLAlchemyError:
             logger.warning("database %s: the view %s cannot be read", config.name, name)
             continue
-        yield Table(name, _columns(name, found, frozenset(), config), (), schema)
+        shown = _columns(name, found, frozenset(), config)
+        yield Table(name, shown, (), schema, hidden=_hidden(name, shown, config))
 
 
 def _optional(read: Any) -> Mapping[Any, Any]:
@@ -128,10 +126,13 @@ def _columns(
 ) -> tuple[Column, ...]:
     sensitive = {name.casefold() for name in config.sensitive}
     shareable = {name.casefold() for name in config.shareable}
+    hidden = {name.casefold() for name in config.hidden}
     columns = []
     for column in list(found)[:MAX_COLUMNS]:
         name = str(column["name"])
         path = f"{table}.{name}".casefold()
+        if path in hidden:
+            continue
         columns.append(
             Column(
                 name=name,
@@ -145,6 +146,14 @@ def _columns(
             )
         )
     return tuple(columns)
+
+
+def _hidden(table: str, shown: Iterable[Column], config: DatabaseSettings) -> tuple[str, ...]:
+    """The columns that the settings hide, and those they call sensitive that are not among the columns shown."""
+    named = {name.casefold() for name in config.hidden}
+    named |= {name.casefold() for name in config.sensitive} - {f"{table}.{c.name}".casefold() for c in shown}
+    start = f"{table}.".casefold()
+    return tuple(sorted(name.removeprefix(start) for name in named if name.startswith(start)))
 
 
 def _type_name(type: types.TypeEngine[Any]) -> str:
@@ -163,7 +172,15 @@ def _foreign_key(found: ReflectedForeignKeyConstraint) -> ForeignKey:
 
 
 def _with_visible_keys(table: Table, tables: Mapping[str, Table]) -> Table:
-    """The table without foreign keys to what may not be read, the rest in a fixed order."""
-    keys = {key for key in table.foreign_keys if key.target.casefold() in tables}
+    """The table without foreign keys of and to what may not be read, the rest in a fixed order."""
+
+    def shown(owner: Table | None, columns: tuple[str, ...]) -> bool:
+        return owner is not None and not any(name.casefold() in owner.hidden for name in columns)
+
+    keys = {
+        key
+        for key in table.foreign_keys
+        if shown(table, key.columns) and shown(tables.get(key.target.casefold()), key.target_columns)
+    }
     ordered = sorted(keys, key=lambda key: (key.columns, key.target))
     return replace(table, foreign_keys=tuple(ordered))

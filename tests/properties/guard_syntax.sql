@@ -23,6 +23,19 @@ SELECT a FROM t INTERSECT SELECT a FROM u
 SELECT a FROM t ORDER BY a OFFSET 1 FETCH FIRST 2 ROWS ONLY
 SELECT coalesce(b, 'none') || '!', greatest(1, 2), nullif(a, 1), bool_or(a > 1) OVER () FROM t ORDER BY a, b
 SELECT width_bucket(5, 0, 10, 5), round(2.567, 2), trunc(2.567, 1), power(2, 3), mod(7, 3), 7 % 3, -7 / 2, 5 - -3, 5 - -3
+SELECT ceil(c), floor(c), ceiling(c), initcap(b) FROM t ORDER BY a, b
+SELECT ARRAY(SELECT a FROM u WHERE a IS NOT NULL ORDER BY a), array_to_string(ARRAY[[1, 2], [3, 4]], ',')
+SELECT sum(a) OVER (ORDER BY a GROUPS BETWEEN 1 PRECEDING AND 1 FOLLOWING EXCLUDE CURRENT ROW) FROM t ORDER BY 1
+SELECT '{"x": 1}'::jsonb @? '$.x', '{"x": 1}'::jsonb - 'x', '{"x": {"y": 1}}'::jsonb #- '{x,y}'
+WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 5) SELECT sum(i) FROM n
+WITH RECURSIVE r(a, path) AS (SELECT a, ARRAY[a] FROM u WHERE a = 1 UNION ALL SELECT t.a, path || t.a FROM t JOIN r ON t.a = r.a + 1 WHERE NOT t.a = ANY (path)) SELECT * FROM r ORDER BY a
+SELECT a, b, count(*) FROM t GROUP BY GROUPING SETS ((a, b), (a), ()) ORDER BY 1 NULLS FIRST, 2 NULLS FIRST
+SELECT a, grouping(a), count(*) FROM t GROUP BY CUBE (a) ORDER BY 1 NULLS FIRST
+SELECT avg(a) OVER w, first_value(b) OVER w FROM t WINDOW w AS (PARTITION BY a ORDER BY c NULLS LAST) ORDER BY 1, 2
+SELECT b FROM t WHERE b LIKE ANY (ARRAY['x%', 'i%']) ORDER BY b
+SELECT (date '2020-01-01', date '2020-02-01') OVERLAPS (date '2020-01-15', date '2020-03-01')
+SELECT k, v FROM jsonb_each_text('{"x": 1}'::jsonb) AS e(k, v)
+SELECT json_agg(q ORDER BY a) FROM (SELECT a FROM u WHERE a IS NOT NULL) q
 -- mariadb
 SELECT a / 2, a DIV 2, a % 2, a MOD 2, MOD(a, 2), POW(a, 2), LOG10(100), LOG(2, 8), TRUNCATE(2.567, 1) FROM t
 SELECT 'a\'b', 'a\\b', "x""y", 'c''d', 'a\nb', 'a\%b', 'x' 'y', 0x41, X'41', b'01', N'z'
@@ -44,3 +57,9 @@ SELECT FIELD('b', 'a', 'b'), ELT(2, 'a', 'b'), FIND_IN_SET('b', 'a,b'), FORMAT(1
 SELECT a FROM t EXCEPT SELECT a FROM u
 SELECT TRIM(BOTH 'x' FROM b), TRIM(b), MID(b, 1, 1), UCASE(b), POSITION('s' IN b) FROM t ORDER BY a, b
 SELECT 7 & 2, 7 | 8, 5 ^ 3, ~1, 1 << 3, -7 DIV 2, 1e3, .5, 1.0
+SELECT CEIL(c), FLOOR(c), CEILING(c) FROM t ORDER BY a, c
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5) SELECT SUM(i) FROM n
+WITH RECURSIVE r AS (SELECT a FROM u WHERE a = 1 UNION SELECT t.a FROM t JOIN r ON t.a = r.a + 1) SELECT a FROM r ORDER BY a
+SELECT a, SUM(a > 1), COUNT(IF(a > 1, 1, NULL)) FROM t GROUP BY a ORDER BY a IS NULL, a DESC
+SELECT ADDDATE('2020-01-01', 5), SUBDATE('2020-01-01', INTERVAL 1 WEEK), TIMESTAMPADD(MONTH, 1, '2020-01-31'), YEARWEEK('2020-01-01', 1)
+SELECT b FROM t WHERE b SOUNDS LIKE 'x' ORDER BY b
