@@ -87,6 +87,8 @@ SIGNAL = Vocabulary("signal", ("metrics", "traces", "logs", "history", "all"))
 SEVERITY = Vocabulary("severity", ("info", "low", "medium", "high", "critical"))
 SINK = Vocabulary("sink", ("file",))
 VERSION = Vocabulary("version", declared=True)
+LAYER = Vocabulary("layer", ("fragment", "decoding", "intent"))
+GRADE = Vocabulary("grade", ("suspicious", "attack"))
 
 
 def declare_route(route: str, *methods: str) -> None:
@@ -261,6 +263,7 @@ SECURITY_EVENTS: dict[str, EventType] = {
 FEEDBACK = EventType("feedback", labels=(RATING,), help="An analyst rated an answer.")
 FALLBACK = EventType("fallback", labels=(REASON,), help="The rules engine answered because the model did not.")
 COALESCED = EventType("coalesced", help="A question waited for an equal one instead of being worked on twice.")
+QUESTION_VERDICT = EventType("question_verdict", labels=(LAYER, GRADE), help="A layer of the question guard spoke.")
 LABEL_REFUSED = EventType("label_refused", help="A label value outside its vocabulary became 'other'.")
 TELEMETRY_DROPPED = EventType("telemetry_dropped", labels=(SIGNAL,), help="Facts were dropped at a full queue.")
 TELEMETRY_ERROR = EventType("telemetry_error", labels=(SIGNAL,), help="An observer raised an exception.")
@@ -278,6 +281,7 @@ EVENTS: dict[str, EventType] = {
             FEEDBACK,
             FALLBACK,
             COALESCED,
+            QUESTION_VERDICT,
             LABEL_REFUSED,
             TELEMETRY_DROPPED,
             TELEMETRY_ERROR,

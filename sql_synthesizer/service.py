@@ -28,7 +28,8 @@ from sql_synthesizer.errors import (
     StatementInvalid,
     StatementRefused,
 )
-from sql_synthesizer.guard.question import QuestionGuard
+from sql_synthesizer.guard.policy import policy_of
+from sql_synthesizer.guard.question import Screening
 from sql_synthesizer.guard.statement import StatementGuard
 from sql_synthesizer.model import Answer, Caller, Question, Rows, Schema, Statement
 from sql_synthesizer.schema import SchemaCache
@@ -96,7 +97,7 @@ class Service:
         telemetry: Telemetry,
         databases: DatabaseManager,
         schemas: SchemaCache,
-        question_guard: QuestionGuard,
+        question_guard: Screening,
         statement_guard: StatementGuard,
         synthesizers: Sequence[Synthesizer],
         cache: AnswerCache,
@@ -134,7 +135,7 @@ class Service:
         """
         with self._admitted(question) as work:
             with self._stage(work, "guard_question"):
-                text = self._question_guard.check(question.text)
+                text = self._question_guard.check(question.text, question.caller)
             work.question = question = replace(question, text=text)
             work.operation.details["question"] = text
             work.schema = self._schema(work)
@@ -248,7 +249,7 @@ class Service:
             entry = self._cache.get(key)
         if entry is not None:
             with self._stage(work, "guard_statement"):
-                self._statement_guard.check(_statement_of(entry), work.schema, max_rows=work.question.max_rows)
+                self._checked(work, _statement_of(entry))
             entry["source"] = "cache"
         return entry
 
@@ -318,7 +319,7 @@ class Service:
         work.operation.labels["source"] = statement.source
         work.operation.details |= {"sql": statement.sql, "statement": statement.sql}
         with self._stage(work, "guard_statement"):
-            statement = self._statement_guard.check(statement, work.schema, max_rows=question.max_rows)
+            statement = self._checked(work, statement)
         work.operation.labels["query_type"] = statement.query_type
         work.operation.details |= {"sql": statement.sql, "tables": list(statement.tables)}
         if statement.sensitive:
@@ -331,6 +332,10 @@ class Service:
                 question.database, statement.sql, max_rows=question.max_rows, deadline=deadline
             )
         return statement, rows
+
+    def _checked(self, work: _Work, statement: Statement) -> Statement:
+        policy = policy_of(self.databases.config(work.question.database), work.question.caller.role)
+        return self._statement_guard.check(statement, work.schema, max_rows=work.question.max_rows, policy=policy)
 
     def _answer(self, work: _Work, entry: dict[str, Any]) -> Answer:
         operation, rows = work.operation, _rows_of(entry)

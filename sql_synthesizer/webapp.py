@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -12,11 +13,12 @@ from flask.json.provider import JSONProvider
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_openapi3 import Info, OpenAPI
 from flask_wtf.csrf import CSRFError, CSRFProtect
+from gunicorn.http.errors import ParseException
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from sql_synthesizer import __version__, api, events, pages
+from sql_synthesizer import __version__, api, events, officer, pages
 from sql_synthesizer.errors import (
     AuditUnavailable,
     CsrfFailed,
@@ -30,6 +32,7 @@ from sql_synthesizer.errors import (
     UnexpectedError,
 )
 from sql_synthesizer.settings import Settings, load
+from sql_synthesizer.telemetry import Operation
 from sql_synthesizer.traceparent import parse_traceparent
 from sql_synthesizer.wiring import Rooms, build, first_key_path
 
@@ -100,10 +103,11 @@ def create_app(settings: Settings | None = None, rooms: Rooms | None = None) -> 
         WTF_CSRF_CHECK_DEFAULT=False,
         WTF_CSRF_TIME_LIMIT=None,
         WTF_CSRF_SSL_STRICT=False,
-        SESSION_COOKIE_NAME="sql_synthesizer",
+        SESSION_COOKIE_NAME="__Host-sql_synthesizer" if settings.trusted_proxies else "sql_synthesizer",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Strict",
         SESSION_COOKIE_SECURE=settings.trusted_proxies > 0,
+        SESSION_REFRESH_EACH_REQUEST=False,
         PERMANENT_SESSION_LIFETIME=int(settings.session_hours * 3600),
     )
     app.extensions["rooms"] = rooms
@@ -117,6 +121,7 @@ def create_app(settings: Settings | None = None, rooms: Rooms | None = None) -> 
     app.register_error_handler(Exception, _error)
     api.register(app, rooms)
     pages.register(app, rooms)
+    officer.register(app, rooms)
     events.declare_route(UNMATCHED, "GET", "HEAD", "POST")
     for rule in app.url_map.iter_rules():
         events.declare_route(rule.rule, *sorted((rule.methods or set()) - {"OPTIONS"}))
@@ -167,14 +172,8 @@ def _release(response: Response) -> Response:
     operation = g.pop("operation", None)
     if operation is None:
         return response
-    try:
-        pages.rooms().telemetry.settle()
-    except AuditUnavailable as error:
-        operation.fail(error)
-        response.close()
-        session.clear()
-        session.modified = False  # a sign-in that left no record is none
-        response = _body(error)
+    if operation.reason != AuditUnavailable.reason:  # else it is withheld already, and on record as that
+        response = _settled(operation, response)
     operation.labels["status"] = f"{response.status_code // 100}xx"
     operation.details["status"] = response.status_code
     operation.close()
@@ -182,6 +181,25 @@ def _release(response: Response) -> Response:
     if request.endpoint != "static":
         response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _settled(operation: Operation, response: Response) -> Response:
+    """The response once its records are durable, or the one that says that they cannot be."""
+    try:
+        pages.rooms().telemetry.settle()
+    except AuditUnavailable as error:
+        _note(operation, error)
+        response.close()
+        session.clear()
+        session.modified = False  # a sign-in that left no record is none
+        return _body(error)
+    return response
+
+
+def _note(operation: Operation, error: AuditUnavailable) -> None:
+    """Sets the outcome, also when the record of the error itself is not taken in."""
+    with suppress(AuditUnavailable):
+        operation.fail(error)
 
 
 def _abandon(error: BaseException | None) -> None:
@@ -202,7 +220,7 @@ def _error(error: Exception) -> Response:
             operation.fail(known)
         except AuditUnavailable as unavailable:
             known = unavailable
-            operation.fail(known)
+            _note(operation, known)
     if pages.wants_page(known):
         return pages.error_page(known)
     return _body(known)
@@ -224,6 +242,10 @@ def _translate(error: Exception) -> SqlSynthesizerError:
         return error
     if isinstance(error, CSRFError):
         return CsrfFailed()
+    if isinstance(error, ParseException):
+        return InvalidRequest(
+            "The request body is not framed as HTTP demands.", hint="Send chunks as RFC 9112 has them."
+        )
     if isinstance(error, HTTPException):
         by_status = {404: NotFound, 405: MethodNotAllowed, 413: RequestTooLarge}
         if error.code in by_status:

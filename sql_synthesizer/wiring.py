@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sql_synthesizer import __version__, events, telemetry
 from sql_synthesizer.access import Access
+from sql_synthesizer.access._suspicion import Suspicions
 from sql_synthesizer.audit import AuditLog
 from sql_synthesizer.cache import AnswerCache
 from sql_synthesizer.database import DatabaseManager
 from sql_synthesizer.demo import demo_settings, ensure_demo
 from sql_synthesizer.errors import ConfigurationError
-from sql_synthesizer.guard.question import QuestionGuard
+from sql_synthesizer.guard.question import QuestionGuard, Screening
 from sql_synthesizer.guard.statement import StatementGuard
 from sql_synthesizer.monitoring import logs, metrics
 from sql_synthesizer.monitoring.health import Health
@@ -94,11 +95,12 @@ def build(settings: Settings, facade: Telemetry | None = None, *, logging: bool 
     access = Access(settings, store, facade)
     model = _model(settings, facade)
     synthesizers: tuple[Synthesizer, ...] = (RulesSynthesizer(),) if model is None else (model, RulesSynthesizer())
+    questions = QuestionGuard(max_chars=settings.max_question_chars)
     service = Service(
         telemetry=facade,
         databases=databases,
         schemas=schemas,
-        question_guard=QuestionGuard(max_chars=settings.max_question_chars),
+        question_guard=Screening(questions, facade, Suspicions(settings).repeated),
         statement_guard=StatementGuard(),
         synthesizers=synthesizers,
         cache=cache,

@@ -19,8 +19,8 @@ from sql_synthesizer import events
 from sql_synthesizer.audit import AuditLog, log, read, redact_sql, search
 from sql_synthesizer.audit.chain import commitment
 from sql_synthesizer.audit.folding import ADDRESSES, BURST, TOTAL, Folding
-from sql_synthesizer.audit.record import DETAILS_LIMIT, TEXT_LIMIT, rfc3339
 from sql_synthesizer.audit.keyring import Keyring
+from sql_synthesizer.audit.record import DETAILS_LIMIT, TEXT_LIMIT, rfc3339
 from sql_synthesizer.audit.redact import mask
 from sql_synthesizer.audit.verify import verify
 from sql_synthesizer.errors import AuditUnavailable, ConfigurationError

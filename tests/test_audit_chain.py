@@ -89,11 +89,16 @@ def swap(lines):
     lines[3], lines[4] = lines[4], lines[3]
 
 
+def put(old: bytes, new: bytes):
+    """Replaces something in the fourth line."""
+    return lambda lines: lines.__setitem__(3, lines[3].replace(old, new))
+
+
 EDITS = {
-    "change a value": (lambda lines: lines.__setitem__(3, lines[3].replace(b"key-", b"key_")), "changed", 4),
-    "change the question": (lambda lines: lines.__setitem__(3, lines[3].replace(b"question 3", b"question 4")), "changed", 4),
-    "change the hash": (lambda lines: lines.__setitem__(3, lines[3].replace(b'"mac":"', b'"mac":"0')), "damaged", 4),
-    "change the number": (lambda lines: lines.__setitem__(3, lines[3].replace(b'"sequence":4', b'"sequence":9')), "missing", 4),
+    "change a value": (put(b"key-", b"key_"), "changed", 4),
+    "change the question": (put(b"question 3", b"question 4"), "changed", 4),
+    "change the hash": (put(b'"mac":"', b'"mac":"0'), "damaged", 4),
+    "change the number": (put(b'"sequence":4', b'"sequence":9'), "missing", 4),
     "delete": (lambda lines: lines.pop(3), "missing", 4),
     "swap": (swap, "missing", 4),
     "repeat": (lambda lines: lines.insert(3, lines[2]), "repeated", 4),
@@ -240,7 +245,9 @@ def test_any_changed_byte_of_a_sealed_segment_is_found(kept, data):
 def test_anchors_are_found_among_other_log_lines(kept, tmp_path):
     log = tmp_path / "service.log"
     lines = [orjson.dumps({"event": "audit_checkpoint", **asdict(anchor)}) for anchor in kept.anchors]
-    log.write_bytes(b"\n".join([b"starting", b'{"event":"http_request"}', b"app | " + lines[0], *lines[1:], b'{"audit']))
+    log.write_bytes(
+        b"\n".join([b"starting", b'{"event":"http_request"}', b"app | " + lines[0], *lines[1:], b'{"audit'])
+    )
     assert list(read_anchors(log)) == kept.anchors
     with pytest.raises(ConfigurationError):
         list(read_anchors(tmp_path / "none.log"))
@@ -323,7 +330,14 @@ def test_a_torn_entry_of_the_manifest_is_taken_off(kept):
 def test_files_from_before_the_chain_are_adopted_and_guarded_from_then_on(tmp_path):
     old = tmp_path / "audit" / "20250101T000000Z-1-00000000-000000.jsonl"
     old.parent.mkdir()
-    old.write_bytes(b'{"time":"2025-01-01T00:00:00.000000Z","sequence":1,"writer":"w","actor":"old","event_type":"other"}\n')
+    record = {
+        "time": "2025-01-01T00:00:00.000000Z",
+        "sequence": 1,
+        "writer": "w",
+        "actor": "old",
+        "event_type": "other",
+    }
+    old.write_bytes(orjson.dumps(record) + b"\n")
     bench = Bench(tmp_path)
     bench.ask(actor="new")
     assert [record["actor"] for record in bench.records()] == ["old", "new"]
@@ -388,18 +402,35 @@ def test_retention_removes_only_what_is_old_and_verified_and_the_rest_verifies(k
 
 def test_an_erased_text_is_gone_and_the_chain_holds(kept):
     size = kept.path(2).stat().st_size
-    count = keeping.erase(kept.directory, lambda record: record["actor"] == "key-2" and record["sequence"] > 6)
+
+    def mine(record):
+        return record["actor"] == "key-2" and record["sequence"] > 6
+
+    count = keeping.erase(kept.directory, kept.keyring, mine)
     assert count == RECORDS - 6
     text = kept.path(2).read_bytes()
     assert b"question 7" not in text
     assert b"question 5" in text
     assert len(text) == size
     assert kept.verify(anchored=True).sound
-    mine = [record["details"]["question"] for record in read(kept.directory) if record["actor"] == "key-2"]
-    assert mine == [*(f"question {number}" for number in range(6)), *["[erased]"] * 6]
+    texts = [record["details"]["question"] for record in read(kept.directory) if record["actor"] == "key-2"]
+    assert texts == [*(f"question {number}" for number in range(6)), *["[erased]"] * 6]
     kept.benches[2].ask("goes on")
     assert kept.verify().sound
-    assert keeping.erase(kept.directory, lambda record: record["actor"] == "key-2" and record["sequence"] == 7) == 0
+    assert keeping.erase(kept.directory, kept.keyring, mine) == 0
+
+
+def test_a_text_that_somebody_erases_beside_the_verb_is_found(kept):
+    kept.edit(kept.path(0), lambda lines: lines.__setitem__(3, chain.erased(lines[3])))
+    (fault,) = kept.verify().faults
+    assert (fault.kind, fault.sequence) == ("changed", 4)
+    assert "manifest" in fault.told
+
+
+def test_many_texts_are_erased_at_once(kept, monkeypatch):
+    monkeypatch.setattr(keeping, "ERASED_TOGETHER", 5)
+    assert keeping.erase(kept.directory, kept.keyring, lambda record: record["actor"] == "key-1") == 3 * RECORDS
+    assert kept.verify(anchored=True).sound
 
 
 def test_a_rotated_key_is_taken_up_and_old_records_still_verify(kept):

@@ -63,8 +63,9 @@ def test_a_changed_record_is_named_recorded_and_ends_with_status_1(officer: Offi
 
 def test_a_failed_verification_leaves_the_last_good_state(officer: Officer) -> None:
     assert officer("audit", "verify").exit_code == 0
+    before = files(officer.directory)
     assert officer("ask", "average price of products").exit_code == 0
-    path = files(officer.directory)[-1]
+    (path,) = set(files(officer.directory)) - set(before)
     good = path.read_bytes()
     path.write_bytes(good.replace(b'"count":1', b'"count":2', 1))
     assert officer("audit", "verify", "--incremental").exit_code == 1
@@ -111,8 +112,8 @@ def test_another_key_seals_from_then_on(officer: Officer) -> None:
     key = officer("audit", "rotate-key").stdout.split()[1]
     assert officer("ask", "average price of products").exit_code == 0
     assert officer("audit", "verify").exit_code == 0
-    seals = [orjson.loads(line).get("seal") for line in (officer.directory / "manifest.chain").read_bytes().splitlines()]
-    assert [seal for seal in seals if seal][-1] == key
+    entries = map(orjson.loads, (officer.directory / "manifest.chain").read_bytes().splitlines())
+    assert [entry["seal"] for entry in entries if "seal" in entry][-1] == key
     assert len(officer("audit", "value", "x").stdout.splitlines()) == 2
 
 
@@ -131,7 +132,9 @@ def test_each_use_is_recorded_before_it_happens(officer: Officer, arguments: tup
     assert officer.told("audit_access")[0]["action"] == action
 
 
-def test_the_record_is_used_although_only_its_reserve_is_left(officer: Officer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_record_is_used_although_only_its_reserve_is_left(
+    officer: Officer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     free = os.statvfs(officer.directory)
     monkeypatch.setenv("SQL_SYNTHESIZER_AUDIT_RESERVE_BYTES", str(free.f_blocks * free.f_frsize))
     refused = officer("ask", "how many customers are there")

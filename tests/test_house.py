@@ -17,11 +17,11 @@ PACKAGE = ROOT / "sql_synthesizer"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = {
-    0: ("settings", "errors", "model", "events"),
+    0: ("settings", "errors", "model", "events", "spreadsheet"),
     1: ("facts", "telemetry", "traceparent", "testing"),
     2: ("guard", "schema", "synthesizer", "database", "cache", "store", "access", "demo"),
     3: ("service", "jobs"),
-    4: ("wiring", "api", "pages", "webapp", "server"),
+    4: ("wiring", "api", "pages", "officer", "webapp", "server"),
     5: ("proof", "cli", "__main__"),
 }
 WING = ("monitoring", "audit", "security_audit")
@@ -139,8 +139,8 @@ def test_size() -> None:
     """The whole stays small enough to be read; a higher number here is a decision."""
     lines = {path: path.read_text(encoding="utf-8").count("\n") for path in FILES}
     apart = [path for path in FILES if room(path) in ("synthesizer", "proof") or "mixin" in path.parts]
-    assert sum(lines.values()) <= 25_000
-    assert sum(lines[path] for path in FILES if path not in apart) <= 12_700
+    assert sum(lines.values()) <= 31_500
+    assert sum(lines[path] for path in FILES if path not in apart) <= 17_500
 
 
 def test_project_speaks_of_the_product_only() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -43,12 +44,16 @@ def test_the_record_is_verified(kept) -> None:
     assert (state / "audit.verified").exists()
 
 
-def test_a_changed_record_is_reported(kept, capsys) -> None:
+def test_a_changed_record_is_reported(kept, capfd) -> None:
     state, make = kept
     (path,) = files(state / "audit")
     path.write_bytes(path.read_bytes().replace(b"key-1", b"key-2", 1))
     run(make())
-    assert "NOT sound" in capsys.readouterr().err
+    out, err = capfd.readouterr()
+    assert "NOT sound" in err
+    told = [json.loads(line) for line in out.splitlines()]
+    (event,) = [line for line in told if line["event"] == "audit_verification_failed"]
+    assert event["level"] == "critical"
     assert [r["event_type"] for r in read(state / "audit")][-1] == "audit_verification_failed"
     assert not (state / "audit.verified").exists()
 
@@ -61,7 +66,7 @@ def test_what_retention_does_not_keep_is_removed_after_it_was_verified(kept) -> 
 
 
 def test_nothing_is_done_where_it_is_turned_off(kept) -> None:
-    state, make = kept
+    _, make = kept
     kept = make(audit_verify_minutes=0)
     kept.look()
     time.sleep(0.05)

@@ -22,6 +22,7 @@ ERASED = "[erased]"
 
 _MARK = b',"mac":"'
 _TEXT = b',"text":'
+_TAIL = len(_MARK) + 2 * MAC_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Line:
         """Whether the text beside the MAC, if it was not erased, is the one that the line was sealed with."""
         text = self.fields.get("text")
         if text is None:
-            return True
+            return True  # there never was one, or it was erased, which the manifest tells
         try:
             salt, question = text
             told = commitment(salt, question, key)
@@ -70,7 +71,9 @@ def parse(line: bytes) -> Line | None:
         own = bytes.fromhex(fields["mac"])
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         return None
-    return Line(line[:at], own, fields) if at > 0 and len(own) == MAC_BYTES else None
+    if at < 0 or len(own) != MAC_BYTES or ("text" not in fields and line[at + _TAIL :] != b'"}\n'):
+        return None
+    return Line(line[:at], own, fields)
 
 
 def apart(question: str, key: bytes) -> tuple[str, bytes]:
@@ -87,7 +90,7 @@ def commitment(salt: str, question: str, key: bytes) -> str:
 
 def erased(line: bytes) -> bytes:
     """The line, as long as before, without the text behind its MAC."""
-    end = line.rfind(_MARK) + len(_MARK) + 2 * MAC_BYTES + 1
+    end = line.rfind(_MARK) + _TAIL + 1
     gap = len(line) - end - len(_TEXT) - len(b"null}\n")
     return line[:end] + _TEXT + b"null" + b" " * gap + b"}\n" if gap >= 0 else line
 

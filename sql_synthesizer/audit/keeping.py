@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 from sql_synthesizer.audit import chain
 from sql_synthesizer.audit.keyring import SECRET_BYTES, Key, Keyring, derive
@@ -14,6 +15,8 @@ from sql_synthesizer.audit.reading import LINE_LIMIT
 from sql_synthesizer.audit.verdict import State
 
 Record = dict[str, object]
+ERASED_TOGETHER = 100
+"""Records that one entry of the manifest names."""
 
 
 def retire(directory: Path, keyring: Keyring, state: State, days: int) -> list[str]:
@@ -40,23 +43,37 @@ def retire(directory: Path, keyring: Keyring, state: State, days: int) -> list[s
     return removed
 
 
-def erase(directory: Path, wanted: Callable[[Record], bool]) -> int:
+def erase(directory: Path, keyring: Keyring, wanted: Callable[[Record], bool]) -> int:
     """Takes the questions' texts out of the records for which ``wanted`` is true; returns how many.
 
-    The records stay, with a hash that no longer tells anything, and so does the chain. Raises OSError.
+    The records stay, with a hash that no longer tells anything, and so does the chain. Which texts were erased is in
+    the manifest before it is done. Raises OSError.
     """
     count = 0
     for path in sorted(directory.glob(f"*{SUFFIX}")):
         with path.open("r+b") as file:
-            position = 0
-            while text := file.readline(LINE_LIMIT):
-                line = chain.parse(text)
-                if line is not None and line.fields.get("text") is not None and wanted(line.fields):
-                    os.pwrite(file.fileno(), chain.erased(text), position)
-                    count += 1
-                position += len(text)
+            found = list(_texts(file, wanted))
+            if not found:
+                continue
+            with Manifest(directory).locked(keyring.current) as manifest:
+                for start in range(0, len(found), ERASED_TOGETHER):
+                    records = [line.fields["sequence"] for _, _, line in found[start : start + ERASED_TOGETHER]]
+                    manifest.add("erased", writer=found[0][2].fields["writer"], records=records)
+            for position, text, _ in found:
+                os.pwrite(file.fileno(), chain.erased(text), position)
             os.fsync(file.fileno())
+            count += len(found)
     return count
+
+
+def _texts(file: BinaryIO, wanted: Callable[[Record], bool]) -> Iterator[tuple[int, bytes, chain.Line]]:
+    """Position, line and record of each text that is wanted and still there."""
+    position = 0
+    while text := file.readline(LINE_LIMIT):
+        line = chain.parse(text)
+        if line is not None and line.fields.get("text") is not None and wanted(line.fields):
+            yield position, text, line
+        position += len(text)
 
 
 def rotate_key(directory: Path, keyring: Keyring) -> Key:

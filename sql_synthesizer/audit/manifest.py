@@ -27,10 +27,14 @@ TAIL_BYTES = 4096
 
 @dataclass(slots=True)
 class Writer:
-    """What the manifest says of one writer: its segments in order, those removed by retention, and its end."""
+    """What the manifest says of one writer: its segments in order, those removed by retention, and its end.
+
+    ``erased`` are the numbers of records whose text was erased.
+    """
 
     segments: list[chain.Line] = field(default_factory=list)
     retired: dict[int, chain.Line] = field(default_factory=dict)
+    erased: set[int] = field(default_factory=set)
     ended: chain.Line | None = None
 
 
@@ -38,8 +42,8 @@ class Manifest:
     """Appends entries under a lock that all processes of the directory share; an entry is durable when it returns.
 
     Kinds of entries: ``key`` (a key that may seal from now on), ``segment`` (a file of a writer, and the record it
-    follows), ``ended`` (a writer, and its last record), ``retired`` (a segment that retention removed), ``adopted`` (a
-    file that was there before the manifest).
+    follows), ``ended`` (a writer, and its last record), ``retired`` (a segment that retention removed), ``erased``
+    (records whose text was erased), ``adopted`` (a file that was there before the manifest).
     """
 
     def __init__(self, directory: Path) -> None:
@@ -131,6 +135,8 @@ def writers(entries: list[chain.Line]) -> dict[str, Writer]:
             found.setdefault(name, Writer()).segments.append(entry)
         elif kind == "retired" and name in found:
             found[name].retired[entry.fields["segment"]] = entry
+        elif kind == "erased" and name in found:
+            found[name].erased.update(entry.fields["records"])
         elif kind == "ended" and name in found:
             found[name].ended = entry
     return found

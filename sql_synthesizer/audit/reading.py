@@ -6,6 +6,7 @@ import heapq
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from sql_synthesizer.audit.manifest import SUFFIX
 LINE_LIMIT = 1_000_000
 """Bytes of a line at most; what is longer is damaged."""
 
+NESTING = 200
+"""Brackets of a line that cannot be nested too deeply."""
+
 Record = dict[str, Any]
 Report = Callable[[Path, int, str], None]
 """Told the file, the byte where it happens and what is wrong: ``torn`` at a file's end, else ``damaged``."""
@@ -25,42 +29,57 @@ Report = Callable[[Path, int, str], None]
 _logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which records are looked for: those that match everything given, and ``since`` <= time < ``until``.
+
+    Of ``hashes``, one has to stand in the record's details.
+    """
+
+    event_type: str | None = None
+    severity: str | None = None
+    actor: str | None = None
+    trace_id: str | None = None
+    question_id: str | None = None
+    hashes: Sequence[str] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """Name -> value of the fields that have to be equal."""
+        names = ("event_type", "severity", "actor", "trace_id", "question_id")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+    @property
+    def needles(self) -> tuple[bytes, ...]:
+        """What every line that matches contains."""
+        return tuple(orjson.dumps(value) for value in self.fields.values())
+
+    def test(self) -> Callable[[Record], bool]:
+        """Tells of a record whether it is wanted."""
+        fields, hashes = self.fields, self.hashes
+        start, end = _bound(self.since, ""), _bound(self.until, "~")
+
+        def fits(record: Record) -> bool:
+            if not start <= record["time"] < end or any(record.get(name) != value for name, value in fields.items()):
+                return False
+            return not hashes or any(text in str(record.get("details")) for text in hashes)
+
+        return fits
+
+
 def read(directory: Path, *, report: Report | None = None) -> Iterator[Record]:
     """Every record of the directory, oldest first; those of one writer in their sequence.
 
     A line that a crash left unfinished and lines that are no records are skipped and reported, by default to the log.
     """
-    return _merged(directory, (), report or _warn)
+    return matching(directory, Wanted(), report=report)
 
 
-def search(
-    directory: Path,
-    *,
-    event_type: str | None = None,
-    actor: str | None = None,
-    trace_id: str | None = None,
-    question_id: str | None = None,
-    hashes: Sequence[str] = (),
-    since: datetime | None = None,
-    until: datetime | None = None,
-    limit: int = 100,
-    report: Report | None = None,
-) -> list[Record]:
-    """The newest ``limit`` records that match everything given, oldest first; ``since`` <= time < ``until``.
-
-    Of ``hashes``, one has to stand in the record's details.
-    """
-    wanted = {"event_type": event_type, "actor": actor, "trace_id": trace_id, "question_id": question_id}
-    fields = {name: value for name, value in wanted.items() if value is not None}
-    needles = tuple(orjson.dumps(value) for value in fields.values())
-    start, end = _bound(since, ""), _bound(until, "~")
-    found: deque[Record] = deque(maxlen=max(0, limit))
-    for record in _merged(directory, needles, report or _warn):
-        if not start <= record["time"] < end or any(record.get(name) != value for name, value in fields.items()):
-            continue
-        if not hashes or any(text in str(record["details"]) for text in hashes):
-            found.append(record)
-    return list(found)
+def matching(directory: Path, wanted: Wanted, *, report: Report | None = None) -> Iterator[Record]:
+    """The wanted records, in the order of ``read``; however many there are, few are held at a time."""
+    return filter(wanted.test(), _merged(directory, wanted.needles, report or warn))
 
 
 def writers(directory: Path) -> dict[str, list[Path]]:
@@ -73,7 +92,7 @@ def writers(directory: Path) -> dict[str, list[Path]]:
 
 def _merged(directory: Path, needles: tuple[bytes, ...], report: Report) -> Iterator[Record]:
     """Merges writers by time; a writer's first file is opened when the merge has come to its start."""
-    waiting = deque((_started(writer), paths) for writer, paths in writers(directory).items())
+    waiting = deque((started(writer), paths) for writer, paths in writers(directory).items())
     heap: list[tuple[str, int, Record, Iterator[Record]]] = []
     opened = 0
     while heap or waiting:
@@ -109,7 +128,7 @@ def _lines(path: Path, needles: tuple[bytes, ...], report: Report) -> Iterator[R
             if not text.endswith(b"\n"):
                 report(path, position, "torn" if len(text) < LINE_LIMIT else "damaged")
             elif all(needle in text for needle in needles):
-                record = _record(text)
+                record = parsed(text)
                 if record is None:
                     report(path, position, "damaged")
                 else:
@@ -117,16 +136,19 @@ def _lines(path: Path, needles: tuple[bytes, ...], report: Report) -> Iterator[R
             position += len(text)
 
 
-def _record(text: bytes) -> Record | None:
+def parsed(text: bytes) -> Record | None:
+    """The record of a line, with its question put back; None when it is none."""
     try:
         record = orjson.loads(text)
+        if text.count(b"[") + text.count(b"{") > NESTING:
+            orjson.dumps(record)  # raises where it is nested deeper than can be written again
         complete = isinstance(record["time"], str) and isinstance(record["sequence"], int)
         return read_text(record) if complete else None
     except (orjson.JSONDecodeError, KeyError, TypeError, IndexError):
         return None
 
 
-def _started(writer: str) -> str:
+def started(writer: str) -> str:
     """A writer's start as records write times, from its name; an unknown name counts as oldest."""
     try:
         started = datetime.strptime(writer.partition("-")[0], "%Y%m%dT%H%M%SZ")  # noqa: DTZ007 - the name says UTC
@@ -141,5 +163,6 @@ def _bound(moment: datetime | None, default: str) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _warn(path: Path, position: int, fault: str) -> None:
+def warn(path: Path, position: int, fault: str) -> None:
+    """Reports to the log."""
     _logger.warning("audit file %s has a %s line at byte %d; it was skipped", path, fault, position)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -62,8 +61,8 @@ class Place:
 class State:
     """How far the record was found sound: a later verification goes on from here.
 
-    ``manifest`` and ``manifest_mac`` are of the manifest's last entry; writers that had ended by then and are not in ``places`` were
-    read to their end. ``full_at`` is when all was read at once, in Unix time.
+    ``manifest`` and ``manifest_mac`` are of the manifest's last entry; writers that had ended by then and are not in
+    ``places`` were read to their end. ``full_at`` is when all was read at once, in Unix time.
     """
 
     manifest: int = 0
@@ -90,11 +89,7 @@ class State:
             key = keyring.get(line.fields["key"]) if line else None
         except (OSError, KeyError, TypeError):
             return cls()
-        if (
-            line is None
-            or key is None
-            or not hmac.compare_digest(line.mac, chain.mac(chain.ORIGIN, line.sealed, key.chain))
-        ):
+        if line is None or key is None or not line.continues(chain.ORIGIN, key.chain):
             return cls()
         told: dict[str, Any] = line.fields
         places = {name: Place(p[0], p[1], p[2], bytes.fromhex(p[3])) for name, p in told["places"].items()}

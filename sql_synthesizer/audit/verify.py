@@ -113,7 +113,7 @@ class _Walk:
         known = self.since.places.get(name)
         if known is None and ended is not None and ended.fields["number"] <= self.since.manifest:
             known = Place(len(writer.segments), 0, ended.fields["sequence"], bytes.fromhex(ended.fields["last"]))
-        reader = _Reader(self, name, known or Place(0, 0, 0, writer.segments[0].mac))
+        reader = _Reader(self, name, writer.erased, known or Place(0, 0, 0, writer.segments[0].mac))
         for entry in writer.segments:
             number = entry.fields["segment"]
             if number in writer.retired:
@@ -172,11 +172,12 @@ class _Walk:
 class _Reader:
     """Goes through the segments of one writer; ``place`` is how far it came."""
 
-    def __init__(self, walk: _Walk, name: str, place: Place) -> None:
+    def __init__(self, walk: _Walk, name: str, erased: set[int], place: Place) -> None:
         self.place = place
         self.sound = True
         self._walk = walk
         self._name = name
+        self._erased = erased
         self._tail: deque[tuple[int, bytes]] = deque(maxlen=PENDING_RECORDS + 1)
         self._wanted = walk.wanted.get(name, {})
 
@@ -280,6 +281,8 @@ class _Reader:
             self._fault("changed", path, "the record, or its place, is not the one that was sealed", at=1)
         elif not any(line.text_fits(known.values) for known in (key, *self._walk.keyring)):
             self._fault("changed", path, "the question's text is not the one that was recorded", at=1)
+        elif "text" in line.fields and line.fields["text"] is None and told not in self._erased:
+            self._fault("changed", path, "the question's text was erased, and the manifest does not know of it", at=1)
         else:
             self.place = Place(place.segment, place.byte + len(text), told, line.mac)
             self._tail.append((told, line.mac))

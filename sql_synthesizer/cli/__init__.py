@@ -22,7 +22,9 @@ VERBS = {
     "mixin": ("mixin", "Build and check alert rules, dashboards and reference pages."),
     "drill": ("drill", "Fire every alert for real, and time its notification."),
     "silence": ("silence", "Run ordinary traffic and see that no alert fires."),
+    "eval": ("eval", "Score the guards on labelled texts."),
     "inbox": ("inbox", "Catch notifications on this machine and show them on a page."),
+    "prove": ("prove", "Show what the record promises, by measurements."),
     "traffic": ("traffic", "Send ordinary load to a running service."),
     "demo": ("demo", "Make the demo database, also in a database of yours."),
 }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ from sql_synthesizer import events
 from sql_synthesizer.audit import keeping
 from sql_synthesizer.audit import search as search_records
 from sql_synthesizer.audit.anchor import read_anchors
+from sql_synthesizer.audit.export import FORMATS
+from sql_synthesizer.audit.reading import Wanted, matching
 from sql_synthesizer.audit.redact import forms
 from sql_synthesizer.audit.verdict import Report, State
 from sql_synthesizer.audit.verify import verify as verify_record
@@ -57,13 +60,13 @@ def _used(action: str, **details: Any) -> Iterator[Rooms]:
 
 _WANTED = (
     click.option("--event", "event_type", type=click.Choice(sorted(events.SECURITY_EVENTS)), metavar="NAME"),
+    click.option("--severity", type=click.Choice(events.SEVERITY.values)),
     click.option("--actor", help="Key id, 'local' or 'cli:USER'."),
     click.option("--trace", "trace_id", help="Trace id of a reply or a log line."),
     click.option("--question", "question_id", help="Question id of a reply."),
     click.option("--value", help="A literal of a statement, or a hashed question; found by its hashes."),
     click.option("--since", type=_Moment(), help="Not before this moment (ISO 8601; UTC unless it says otherwise)."),
     click.option("--until", type=_Moment(), help="Before this moment."),
-    click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True),
 )
 
 
@@ -76,11 +79,27 @@ def filtered(function: Any) -> Any:
 
 @command.command()
 @filtered
-def search(**wanted: Any) -> None:
+@click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
+def search(limit: int, **wanted: Any) -> None:
     """Print the newest matching records, oldest first, as JSON lines."""
-    with _used("search", search=_told(wanted)) as rooms:
-        for record in find(rooms, **wanted):
+    with _used("search", search=_told({**wanted, "limit": limit})) as rooms:
+        for record in search_records(rooms.settings.audit_path, limit=limit, **_hashed(rooms, wanted)):
             click.echo(orjson.dumps(record).decode())
+
+
+@command.command()
+@filtered
+@click.option("--format", "name", type=click.Choice(sorted(FORMATS)), default="jsonl", show_default=True)
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="File, made for its owner only.")
+def export(name: str, output: Path | None, **wanted: Any) -> None:
+    """Write every matching record, oldest first, as JSON lines, as CSV, or as OCSF 1.6 events for a SIEM."""
+    with _used("export", format=name, output=str(output or "-"), search=_told(wanted)) as rooms:
+        sought = Wanted(**_hashed(rooms, wanted))
+        lines = FORMATS[name](matching(rooms.settings.audit_path, sought))
+        if output is None:
+            sys.stdout.buffer.writelines(lines)
+        else:
+            _write(output, lines)
 
 
 @command.command()
@@ -98,12 +117,15 @@ def value(text: str) -> None:
 @click.option("--fingerprint", "fingerprints", type=float, multiple=True, help="A value of the checkpoint metric.")
 @click.option("--incremental", is_flag=True, help="Go on from the last verification; everything once a day.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
-def verify(anchors: tuple[Path, ...], fingerprints: tuple[float, ...], *, incremental: bool, as_json: bool) -> None:
+@click.option("--log", is_flag=True, help="Print only what the service would log: an event when it is not sound.")
+def verify(
+    anchors: tuple[Path, ...], fingerprints: tuple[float, ...], *, incremental: bool, as_json: bool, log: bool
+) -> None:
     """Check every record against the chain; ends with status 1, naming the first bad record, when one is bad."""
     checkpoints = [checkpoint for path in anchors for checkpoint in read_anchors(path)]
     if anchors and not checkpoints:
         raise ConfigurationError("The anchor files hold no checkpoints.", hint="They are lines of the service's log.")
-    with session(audit_reserve_bytes=0) as rooms:
+    with session(log=log, audit_reserve_bytes=0) as rooms:
         settings = rooms.settings
         state = State.load(settings.audit_state_path, rooms.audit.keyring)
         fresh = datetime.now(UTC).timestamp() - state.full_at < FULL_EVERY
@@ -118,7 +140,8 @@ def verify(anchors: tuple[Path, ...], fingerprints: tuple[float, ...], *, increm
             report.state.save(settings.audit_state_path, rooms.audit.keyring.current)
         else:
             _report_failure(rooms, report)
-    click.echo(orjson.dumps(_json(report)).decode() if as_json else _text(report))
+    if not log:
+        click.echo(orjson.dumps(_json(report)).decode() if as_json else _text(report))
     sys.exit(0 if report.sound else 1)
 
 
@@ -146,7 +169,8 @@ def erase(question_id: str | None, actor: str | None) -> None:
         raise ConfigurationError("Say whose text is to be erased.", hint="Give --question ID or --actor NAME.")
     asked = {name: given for name, given in (("question_id", question_id), ("actor", actor)) if given}
     with _used("erase", erase=asked) as rooms:
-        count = keeping.erase(rooms.settings.audit_path, lambda record: asked.items() <= record.items())
+        settings = rooms.settings
+        count = keeping.erase(settings.audit_path, rooms.audit.keyring, lambda told: asked.items() <= told.items())
     click.echo(f"The text of {count} records was erased. The history of the store keeps its own copy.")
 
 
@@ -158,11 +182,23 @@ def rotate_key() -> None:
     click.echo(f"Key {key.id} seals from now on; running services take it up within seconds.")
 
 
-def find(rooms: Rooms, **wanted: Any) -> list[dict[str, Any]]:
-    """The records that the options ask for."""
-    text = wanted.pop("value", None)
+def _hashed(rooms: Rooms, wanted: dict[str, Any]) -> dict[str, Any]:
+    """The options as fields of ``Wanted``: a value is looked for by its hashes."""
+    text = wanted.pop("value")
     hashes = [form for key in rooms.audit.keyring for form in forms(text, key.values)] if text else []
-    return search_records(rooms.settings.audit_path, hashes=hashes, **wanted)
+    return {**wanted, "hashes": hashes}
+
+
+def _write(output: Path, lines: Iterable[bytes]) -> None:
+    """Writes a whole file before it gets its name. Raises ConfigurationError."""
+    draft = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.writelines(lines)
+        draft.replace(output)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise ConfigurationError(f"The file {output} cannot be written: {error.strerror}.") from None
 
 
 def _told(wanted: dict[str, Any]) -> dict[str, str]:

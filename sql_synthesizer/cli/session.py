@@ -20,15 +20,18 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def session(**overrides: Any) -> Iterator[Rooms]:
-    """The rooms, closed at the end. Beside a running service the command's events join its metrics."""
+def session(*, log: bool = False, **overrides: Any) -> Iterator[Rooms]:
+    """The rooms, closed at the end. Beside a running service the command's events join its metrics.
+
+    With ``log`` they are lines on standard output too, as the service's own are.
+    """
     settings = load(**overrides)
     shared = _serving(settings.state_dir / "serve.lock") and settings.metrics_enabled
     if shared:
         # the client library reads this once, when it is first imported
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(settings.metrics_dir.resolve())
     telemetry.default.levels = False
-    rooms: Rooms = import_module("sql_synthesizer.wiring").build(settings, logging=False)
+    rooms: Rooms = import_module("sql_synthesizer.wiring").build(settings, logging=log)
     try:
         yield rooms
     finally:

@@ -26,7 +26,7 @@ class Upkeep:
         self._interval = settings.audit_verify_minutes * 60.0
         self._environment = environment
         self._next = time.monotonic() + min(FIRST_AFTER, self._interval)
-        self._steps = [["audit", "verify", "--incremental"]]
+        self._steps = [["audit", "verify", "--incremental", "--log"]]
         if settings.audit_retention_days is not None:
             self._steps.append(["audit", "retire"])
         self._left: list[list[str]] = []
@@ -52,7 +52,7 @@ class Upkeep:
 
     def _start(self, step: list[str]) -> None:
         command = [sys.executable, "-m", "sql_synthesizer", *step]
-        self._process = subprocess.Popen(command, env=self._environment, stdout=subprocess.DEVNULL)  # noqa: S603 - our own module
+        self._process = subprocess.Popen(command, env=self._environment)  # noqa: S603 - our own module
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
 

@@ -137,6 +137,13 @@ METRICS: tuple[Metric, ...] = (
         (Feed(events.COALESCED),),
     ),
     Metric(
+        "question_verdicts_total",
+        "counter",
+        "Times that a layer of the question guard spoke",
+        (Feed(events.QUESTION_VERDICT),),
+        labels=(_label(events.LAYER), _label(events.GRADE)),
+    ),
+    Metric(
         "feedback_total",
         "counter",
         "Ratings given by analysts",

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from sql_synthesizer.audit import read
 from sql_synthesizer.audit.keyring import Keyring
 from sql_synthesizer.audit.verify import verify
@@ -135,7 +133,7 @@ def _record(place: Path, key: Path, answered: list[str]) -> Claim:
 
 
 def _failures(service: Service) -> float:
+    name = "sql_synthesizer_audit_write_failures_total{"
     with direct.open(f"http://{service.metrics_address}/metrics", timeout=10) as reply:
-        families = text_string_to_metric_families(reply.read().decode())
-    name = "sql_synthesizer_audit_write_failures_total"
-    return sum(sample.value for family in families for sample in family.samples if sample.name == name)
+        lines = reply.read().decode().splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))

@@ -107,6 +107,12 @@ ACCESS = Row(
             "sql_injection_attempt",
             "prompt_injection_attempt",
         ),
+        Panel(
+            "Verdicts on questions",
+            "Verdicts of the question guard per second, by the layer that spoke and the grade it gave.",
+            show(P("question_verdicts_total").rate(W, keep=("layer", "grade")), "{{layer}} {{grade}}"),
+            "eps",
+        ),
         _of(
             "Data seen",
             "Questions, reads of the schema, reads of sensitive columns, and exports.",

@@ -1,0 +1,190 @@
+"""Audit records as events of the Open Cybersecurity Schema Framework, version 1.6 (schema.ocsf.io)."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from sql_synthesizer import __version__, events
+
+VERSION = "1.6.0"
+ACCOUNT_CHANGE, AUTHENTICATION, DETECTION_FINDING, API_ACTIVITY = 3001, 3002, 2004, 6003
+"""Class uids; the thousands are the category."""
+SUCCESS, FAILURE, OTHER = 1, 2, 99
+NEW = 1
+"""What ``status_id`` says of a finding that nobody has looked at."""
+SEVERITY_ID = {"info": 1, "low": 2, "medium": 3, "high": 4, "critical": 5}
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """The class and activity of an event type; ``activities`` are by what a detail of the record says."""
+
+    class_uid: int
+    activity_id: int = OTHER
+    status_id: int = SUCCESS
+    detail: str = ""
+    activities: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+
+
+_FINDING = Mapped(DETECTION_FINDING, activity_id=1, status_id=NEW)
+_READ = Mapped(API_ACTIVITY, activity_id=2)
+_FAILED = Mapped(API_ACTIVITY, status_id=FAILURE)
+
+MAPPING: dict[str, Mapped] = {
+    "authentication_failure": Mapped(AUTHENTICATION, activity_id=1, status_id=FAILURE),
+    "authentication_success": Mapped(AUTHENTICATION, activity_id=1),
+    "credential_change": Mapped(ACCOUNT_CHANGE, detail="change", activities={"created": 1, "rotated": 3, "revoked": 5}),
+    "access_denied": _FINDING,
+    "csrf_failure": _FINDING,
+    "rate_limit_exceeded": _FINDING,
+    "request_too_large": _FAILED,
+    "invalid_request": _FAILED,
+    "sql_injection_attempt": _FINDING,
+    "prompt_injection_attempt": _FINDING,
+    "suspicious_input": _FINDING,
+    "statement_rejected": _FINDING,
+    "query_execution": _READ,
+    "schema_access": _READ,
+    "sensitive_data_access": _READ,
+    "result_export": _READ,
+    "audit_access": Mapped(
+        API_ACTIVITY, 2, detail="action", activities={"erase": 3, "rotate-key": 1, "retire": 4, "retired": 4}
+    ),
+    "audit_verification_failed": _FINDING,
+    "answer_withheld": _FAILED,
+    "unexpected_error": _FAILED,
+    events.OTHER: Mapped(API_ACTIVITY, status_id=0),
+}
+"""Event type -> what it is in the schema: attacks and refusals are findings, what callers did is API activity."""
+
+_PRODUCT = {"name": "sql_synthesizer", "vendor_name": "sql_synthesizer", "version": __version__}
+_MAPPED_FIELDS = frozenset(
+    ("time", "event_type", "severity", "trace_id", "actor", "address", "count", "writer", "sequence")
+)
+_TEXTS = ("event_type", "severity", "trace_id", "actor", "address", "writer", "time")
+
+
+def event(record: Record) -> dict[str, Any]:
+    """The event of a record; what the class has no attribute for stands under ``unmapped``."""
+    record = _complete(record)
+    name, details = record["event_type"], record["details"]
+    mapped = MAPPING.get(name, MAPPING[events.OTHER])
+    activity = mapped.activities.get(str(details.get(mapped.detail)), mapped.activity_id)
+    moment = _milliseconds(record["time"])
+    made = {
+        "activity_id": activity,
+        "category_uid": mapped.class_uid // 1000,
+        "class_uid": mapped.class_uid,
+        "type_uid": mapped.class_uid * 100 + activity,
+        "time": moment,
+        "severity_id": SEVERITY_ID.get(record["severity"], 0),
+        "status_id": _status(mapped, details),
+        "message": _title(name),
+        "count": record["count"],
+        "metadata": {
+            "version": VERSION,
+            "product": _PRODUCT,
+            "uid": _uid(record),
+            "correlation_uid": record["trace_id"],
+            "event_code": name,
+            "log_name": "audit",
+            "sequence": record["sequence"],
+            "original_time": record["time"],
+        },
+        "unmapped": {field: value for field, value in record.items() if field not in _MAPPED_FIELDS},
+    }
+    if activity == OTHER:
+        made["activity_name"] = str(details.get(mapped.detail, name))
+    return made | _OF_CLASS[mapped.class_uid](record, moment)
+
+
+def _complete(record: Record) -> Record:
+    """The record with all that every sound one has; an unsound one may lack it."""
+    count, details = record.get("count"), record.get("details")
+    return {
+        **record,
+        **{name: str(record.get(name, "")) for name in _TEXTS},
+        "count": max(1, int(count)) if isinstance(count, int | float) else 1,
+        "details": details if isinstance(details, dict) else {},
+    }
+
+
+def _milliseconds(moment: str) -> int:
+    try:
+        return int(datetime.fromisoformat(moment).timestamp() * 1000)
+    except ValueError:
+        return 0
+
+
+def _finding(record: Record, moment: int) -> dict[str, Any]:
+    evidence = {"actor": _actor(record), "src_endpoint": _source(record)}
+    about = {"uid": _uid(record), "title": _title(record["event_type"]), "created_time": moment}
+    alarming = record["severity"] in ("high", "critical")
+    return {"finding_info": about, "evidences": [evidence], "is_alert": alarming}
+
+
+def _api(record: Record, _moment: int) -> dict[str, Any]:
+    action = record["details"].get("action", "")
+    operation = f"{record['event_type']} {action}".rstrip() if isinstance(action, str) else record["event_type"]
+    api = {"operation": operation, "service": {"name": _PRODUCT["name"]}, "request": {"uid": record["trace_id"]}}
+    return {"api": api, "actor": _actor(record), "src_endpoint": _source(record)}
+
+
+def _authentication(record: Record, _moment: int) -> dict[str, Any]:
+    details = record["details"]
+    who = details.get("identity") or details.get("key") or record["actor"]
+    made = {"user": _user(who), "service": {"name": _PRODUCT["name"]}, "src_endpoint": _source(record)}
+    return made | ({"status_detail": str(details["cause"])} if "cause" in details else {})
+
+
+def _account(record: Record, _moment: int) -> dict[str, Any]:
+    return {
+        "user": _user(record["details"].get("key")),
+        "actor": _actor(record),
+        "src_endpoint": _source(record),
+    }
+
+
+_OF_CLASS = {
+    DETECTION_FINDING: _finding,
+    API_ACTIVITY: _api,
+    AUTHENTICATION: _authentication,
+    ACCOUNT_CHANGE: _account,
+}
+
+
+def _status(mapped: Mapped, details: dict[str, Any]) -> int:
+    failed = mapped.class_uid == API_ACTIVITY and details.get("outcome", "answered") != "answered"
+    return FAILURE if failed else mapped.status_id
+
+
+def _uid(record: Record) -> str:
+    return f"{record['writer']}:{record['sequence']}"
+
+
+def _title(name: str) -> str:
+    return events.SECURITY_EVENTS.get(name, events.SECURITY_EVENTS[events.OTHER]).help
+
+
+def _actor(record: Record) -> dict[str, Any]:
+    return {"user": _user(record["actor"])}
+
+
+def _user(identity: object) -> dict[str, Any]:
+    """A user; type 0 where nobody has proved who it is."""
+    return {"uid": str(identity)} if identity else {"name": "unknown", "type_id": 0}
+
+
+def _source(record: Record) -> dict[str, Any]:
+    """Where it came from: an address, or this host where a command was typed."""
+    try:
+        return {"ip": str(ipaddress.ip_address(record["address"]))}
+    except ValueError:
+        return {"name": record["address"] or "local"}

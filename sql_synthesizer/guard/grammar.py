@@ -1,0 +1,232 @@
+"""The grammar of ``intent.toml``: word classes, and signs as patterns over lines of classes."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from sql_synthesizer.guard.verdict import Kind
+
+_PUNCTUATION = '.,:"'
+_UNKNOWN, _NUMBER, _FIRST, _ORDER = 0xE000, 0xE001, 0xE002, 0x800
+_MACRO = re.compile(r"<(!?)([^<>!]+)>|\.")
+_OPTIONAL = re.compile(r"\(\?[!=].*?\)|<[^<>]+>(?:[?*]|\{0)")
+_SPACE = re.compile(r"\s")
+_MARKS = {
+    **dict.fromkeys(".!?;|", "."),
+    **dict.fromkeys('"\u201c\u201d[]', '"'),
+    **dict.fromkeys((",", "\u2014", "-", "--"), ","),
+    ":": ":",
+}
+_LONGEST = 24
+_LEET = str.maketrans("013457@$", "oieastas")
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """What speaks for a reason.
+
+    ``weight``: 1 a hint, 2 enough to refuse, 3 strong, 4 unmistakable; 0 withdraws the reason. ``marks``: characters of
+    which a text must have one.
+    """
+
+    reason: str
+    kind: Kind
+    weight: int
+    pattern: re.Pattern[str]
+    marks: frozenset[str]
+
+
+class Grammar:
+    """Reads texts by the word classes and signs of a file.
+
+    Each set of classes that a word may have is one letter; the letter of a word that stands where an order begins is
+    shifted, so that a pattern asks for such a place at no cost. Raises ValueError or KeyError when the file is wrong.
+    """
+
+    def __init__(self, path: Path) -> None:
+        source = tomllib.loads(path.read_text(encoding="utf-8"))
+        for row in source["signs"]:
+            row["patterns"] = [_SPACE.sub("", pattern) for pattern in row["patterns"]]
+        classes = _classes(source)
+        sets = sorted({frozenset(names) for names in classes.values()}, key=sorted)
+        letters = {names: chr(_FIRST + number) for number, names in enumerate(sets)}
+        self._letters = {word: letters[frozenset(names)] for word, names in classes.items()} | _MARKS
+        self._members = {name: {letters[names] for names in sets if name in names} for name in set().union(*sets)}
+        self._members |= {mark: {mark} for mark in _PUNCTUATION} | {"NUM": {chr(_NUMBER)}}
+        self._names = {letter: names for names, letter in letters.items()}
+        self._leads = self._members["lead"] | set(".,:")
+        common = set(source["common"].split())
+        self.texts = tuple(_sign(row, row["pattern"]) for row in source["texts"])
+        signs = [
+            (_sign(row, self._expand(p)), self._key(p, common)) for row in source["signs"] for p in row["patterns"]
+        ]
+        signs.sort(key=lambda pair: -pair[0].weight)
+        index: dict[str, list[int]] = defaultdict(list)
+        for number, (_, key) in enumerate(signs):
+            for letter in key:
+                index[letter].append(number)
+                index[chr(ord(letter) + _ORDER)].append(number)
+        self._signs = tuple(sign for sign, _ in signs)
+        self._index = dict(index)
+        self.reasons = frozenset(sign.reason for sign in (*self._signs, *self.texts))
+
+    def line(self, words: Iterable[str]) -> str:
+        """One letter for each token."""
+        unto, wish, want, we = (self._members[name] for name in ("unto", "wish", "want", "i"))
+        out = ["."]
+        last = before = ""
+        previous = "."
+        for word in words:
+            letter = self._letters.get(word) or self._guess(word)
+            if previous in self._leads or (previous in unto and (last in wish or (last in want and before in we))):
+                out.append(letter if letter in _PUNCTUATION else chr(ord(letter) + _ORDER))
+            else:
+                out.append(letter)
+            before, last, previous = last, previous, letter
+        out.append(".")
+        return "".join(out)
+
+    def _guess(self, word: str) -> str:
+        letters, unknown = self._letters, chr(_UNKNOWN)
+        if word.isdigit():
+            return chr(_NUMBER)
+        if "-" in word:
+            return letters.get(word.replace("-", "")) or letters.get(word.rpartition("-")[2], unknown)
+        if "_" in word:
+            return letters.get(word.replace("_", "")) or letters.get(word.rpartition("_")[2], unknown)
+        if "'" in word or "\u2019" in word:
+            first, _, rest = word.replace("\u2019", "'").partition("'")
+            return letters.get(f"{first}'{rest}") or letters.get(first) or letters.get(rest) or unknown
+        return letters.get(word.translate(_LEET), unknown)
+
+    def features(self, words: Sequence[str], line: str) -> set[str]:
+        """What a linear model sees.
+
+        Words, four letters in a row of long words (``~``), classes, and both where an order begins (``>``).
+        """
+        found: set[str] = set()
+        for word, letter in zip(words, line[1:-1], strict=True):
+            if letter not in _PUNCTUATION and not word.isdigit():
+                found.add(word)
+                if ord(letter) >= _UNKNOWN + _ORDER:
+                    found.add(f">{word}")
+                found.update(_pieces(word))
+        for letter in set(line):
+            order = ord(letter) >= _UNKNOWN + _ORDER
+            names = self._names.get(chr(ord(letter) - _ORDER) if order else letter, ())
+            found.update([f"<{name}>" for name in names])
+            if order:
+                found.update([f"><{name}>" for name in names])
+        return found
+
+    def search(self, line: str) -> dict[str, int]:
+        """The reasons whose signs occur in ``line``, with the weight of the heaviest.
+
+        A reason is withdrawn for the sentence that says why, not for what stands in another.
+        """
+        found, withdrawn = self._search(line)
+        if withdrawn:
+            for sentence in line.split("."):
+                inside, _ = self._search(f".{sentence}.")
+                for reason in withdrawn & inside.keys():
+                    found[reason] = max(found.get(reason, 0), inside[reason])
+        return found
+
+    def _search(self, line: str) -> tuple[dict[str, int], set[str]]:
+        found: dict[str, int] = {}
+        withdrawn: set[str] = set()
+        numbers: set[int] = set()
+        for letter in set(line):
+            numbers.update(self._index.get(letter, ()))
+        for number in sorted(numbers):
+            sign = self._signs[number]
+            weight = found.get(sign.reason, 0)
+            if sign.weight == 0:
+                if weight and sign.pattern.search(line):
+                    del found[sign.reason]
+                    withdrawn.add(sign.reason)
+            elif weight < sign.weight and sign.pattern.search(line):
+                found[sign.reason] = sign.weight
+        return found, withdrawn
+
+    def _any(self, names: str) -> set[str]:
+        return set().union(*(self._members[name] for name in names.split("|") if name not in ("WORD", "END")))
+
+    def _key(self, pattern: str, common: set[str]) -> set[str]:
+        """The letters of which one occurs wherever the pattern does: those of its rarest part."""
+        parts = [names for no, names in _MACRO.findall(_OPTIONAL.sub("", pattern)) if names and not no]
+        open_ = {"WORD", "END", "ANY", "GO"}
+        parts = [
+            names for names in parts if open_.isdisjoint(names.split("|")) and self._any(names) - set(_PUNCTUATION)
+        ]
+        if not parts:
+            raise ValueError(f"nothing certain in {pattern}")
+        best = min(parts, key=lambda names: (not common.isdisjoint(names.split("|")), len(self._any(names))))
+        return self._any(best)
+
+    def _expand(self, pattern: str) -> str:
+        everything = f"{chr(_UNKNOWN)}-{chr(_UNKNOWN + 2 * _ORDER - 1)}"
+        special = {
+            "ANY": "[^.]",
+            "GO": f"(?=[{chr(_UNKNOWN + _ORDER)}-{chr(_UNKNOWN + 2 * _ORDER - 1)}])",
+            "END": f"(?=[{_PUNCTUATION}{_both(self._members['and'])}])",
+        }
+
+        def macro(match: re.Match[str]) -> str:
+            no, names = match.groups()
+            if names is None:
+                return r"\."
+            if names in special:
+                return special[names]
+            inside = _both(self._any(names)) + (everything if "WORD" in names.split("|") else "")
+            inside += _PUNCTUATION if "END" in names.split("|") or no else ""
+            return f"[{'^' * bool(no)}{inside}]"
+
+        return _MACRO.sub(macro, pattern)
+
+
+@lru_cache(maxsize=4096)
+def _pieces(word: str) -> tuple[str, ...]:
+    if not 4 < len(word) <= _LONGEST or not word.isalpha():
+        return ()
+    padded = f" {word} "
+    return tuple(f"~{padded[start : start + 4]}" for start in range(len(padded) - 3))
+
+
+def _both(letters: set[str]) -> str:
+    return "".join(
+        letter if letter in _PUNCTUATION else letter + chr(ord(letter) + _ORDER) for letter in sorted(letters)
+    )
+
+
+def _classes(source: dict[str, Any]) -> dict[str, set[str]]:
+    """The classes of each word; a word that a pattern names is a class of its own."""
+    classes: dict[str, set[str]] = defaultdict(set)
+    for name, words in source["words"].items():
+        for word in (word for entry in words.split() for word in _spellings(entry)):
+            classes[word].add(name)
+    macros = [found[1] for row in source["signs"] for pattern in row["patterns"] for found in _MACRO.findall(pattern)]
+    for name in {name for names in macros for name in names.split("|")}:
+        if name.islower() and name not in source["words"]:
+            classes[name].add(name)
+    return classes
+
+
+def _sign(row: dict[str, Any], pattern: str) -> Sign:
+    kind: Kind = "write_request" if row["reason"] == "destructive" else "prompt_injection"
+    return Sign(row["reason"], kind, row["weight"], re.compile(pattern), frozenset(row.get("marks", "")))
+
+
+def _spellings(entry: str) -> Iterator[str]:
+    base, *endings = entry.split("/")
+    for word in (base, *(base + ending for ending in endings)):
+        yield word
+        yield "".join(mark for mark in unicodedata.normalize("NFKD", word) if not unicodedata.combining(mark))

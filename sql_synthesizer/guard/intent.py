@@ -1,0 +1,108 @@
+"""Finds questions that try to steer the model, pry out secrets, or have something changed.
+
+A text is read as a line of word classes, one character each, and the signs of ``intent.toml`` are searched in that
+line: a sign costs little, and holds for every synonym and language that the classes know.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+from sql_synthesizer.guard.grammar import Grammar
+from sql_synthesizer.guard.linear import Linear
+from sql_synthesizer.guard.verdict import Kind, Verdict
+
+_GRAMMAR = Grammar(Path(__file__).with_name("intent.toml"))
+_MODEL = Linear(Path(__file__).with_name("intent.json"))
+REASONS = tuple(sorted({*_GRAMMAR.reasons, "likeness", "spelled_out", "turned_round"}))
+_TOKEN = re.compile(r"\w+(?:['\u2019-]\w+)*|[.!?;:,\"\u201c\u201d\u2014|\[\]]|(?<=\s)--?(?=\s)")
+_SQL = re.compile(
+    r"\b(?:(?:drop|truncate|alter|create)\s+(?:table|database|schema|user|view|index|function|trigger)\b|delete\s+from\b"
+    r"|insert\s+into\b|update\s+\w+\s+set\b|grant\s+\w+(?:\s+\w+)?\s+on\b|union\s+(?:all\s+)?select\b"
+    r"|select\s+(?=\w+\s*\(|@@|\*|[\w.]+\s*,|[\w.]+\s+from\s+[\w.]+\s*(?:$|;|where\b|limit\b|--))|delete\s+where\b"
+    r"|merge\s+into\b|exec(?:ute)?\s+(?:xp_|sp_|immediate\b))"
+)
+_SPACED = re.compile(r"(?:\b[^\W_][ .\-*|]{1,3}){7,}[^\W_]\b")
+_NAMED = re.compile(
+    r"\b(?:title|name|call|tag|label|subject|phrase|word|text|note|comment|contain|mention|read|wrote|type|talk|book|song|film"
+    r"|movie|album|course|product|brand|track|persona|message|line|review|hashtag|error)(?:d|ed|s|ing|led)?"
+    r"(?: (?:is|are|has|with|say|says|said|like|of|the|words?|that|start|starts|whose))*\s?[:=]?\s?"
+    r"(?:\"[^\"]{1,200}\"|\u201c[^\u201d]{1,200}\u201d)"
+)
+_GAP = re.compile(r"[\W_]+")
+_STEMS = re.compile(
+    r"ignor|instruct|disregard|prompt|droptable|delete|truncat|reveal|password|bypass|override|jailbreak|forget|pretend"
+)
+_TURNED = frozenset(
+    "erongi dragersid tegrof snoitcurtsni noitcurtsni tpmorp laever elbat eteled etacnurt drowssap stpmorp".split()
+)
+
+
+def judge(form: str) -> Verdict | None:
+    """The verdict on a normalised lower-case text; None when it shows no sign of an attack on the model.
+
+    Hints of different reasons add up: two refuse the text. An attack takes one unmistakable sign, or a strong one
+    beside another that would refuse the text by itself. The linear model is one more voice, which can refuse but not
+    accuse. Suspicion does not rest on a quoted name alone.
+    """
+    verdict = _judge(form)
+    if verdict and verdict.grade == "suspicious" and (unquoted := _NAMED.sub(" something ", form)) != form:
+        return _judge(unquoted)
+    return verdict
+
+
+def _judge(form: str) -> Verdict | None:
+    found, likeness = signs(form)
+    if likeness > _MODEL.hint:
+        found["likeness"] = 2 if likeness > _MODEL.refuse else 1
+    return _verdict(found)
+
+
+def signs(form: str) -> tuple[dict[str, int], float]:
+    """Reason and weight of the signs in a text, and the score of the linear model in log odds."""
+    words, line = read(form)
+    found = _GRAMMAR.search(line)
+    seen, ascii_only = set(form), form.isascii()
+    for sign in _GRAMMAR.texts:
+        tried = not sign.marks.isdisjoint(seen) if sign.marks else not ascii_only
+        if tried and found.get(sign.reason, 0) < sign.weight and sign.pattern.search(form):
+            found[sign.reason] = sign.weight
+    if any(_STEMS.search(_GAP.sub("", match[0])) for match in _SPACED.finditer(form)):
+        found["spelled_out"] = 2
+    if not _TURNED.isdisjoint(words):
+        found["turned_round"] = 2
+    return found, max(_MODEL.score(_GRAMMAR.features(*part)) for part in _parts(words, line))
+
+
+def _parts(words: list[str], line: str) -> Iterator[tuple[list[str], str]]:
+    """The whole, and each of its sentences: an attack is not diluted by what stands around it."""
+    yield words, line
+    ends = [place for place, letter in enumerate(line) if letter == "."]
+    sentences = [(start, end) for start, end in pairwise(ends) if end - start > 3]
+    if len(sentences) > 1:
+        for start, end in sentences:
+            yield words[start : end - 1], line[start : end + 1]
+
+
+def read(form: str) -> tuple[list[str], str]:
+    """The words of a text, SQL statements in it folded into one word, and their line of letters."""
+    words = _TOKEN.findall(_SQL.sub("sqlstatement ", form))
+    return words, _GRAMMAR.line(words)
+
+
+def features(form: str) -> set[str]:
+    """What the linear model is trained on."""
+    return _GRAMMAR.features(*read(form))
+
+
+def _verdict(found: dict[str, int]) -> Verdict | None:
+    if sum(found.values()) < 2:
+        return None
+    reason = max(found, key=lambda name: (found[name], name != "likeness", name))
+    heaviest = sorted(weight for name, weight in found.items() if name != "likeness")[-2:]
+    kind: Kind = "write_request" if reason == "destructive" else "prompt_injection"
+    unmistakable = found[reason] >= 4 or sum(heaviest) >= 5
+    return Verdict("intent", kind, "attack" if unmistakable and kind == "prompt_injection" else "suspicious", reason)

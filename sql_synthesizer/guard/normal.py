@@ -1,0 +1,125 @@
+"""Readings of a typed text: as it looks, and as decoders and comment strippers on the way would hand it on."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import re
+import unicodedata
+from urllib.parse import unquote
+
+ROUNDS = 3
+"""Encodings inside encodings that are undone."""
+MAX_CHARS = 20_000
+"""Characters of a reading that are looked at; decoding and compatibility forms can make a text longer."""
+
+_INVISIBLE = re.compile(r"[\u00ad\u034f\u061c\u115f\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
+_LINE = re.compile(r"\r\n?|[\u2028\u2029\x85]")
+_BLANK = re.compile(r"[^\S\n]+|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd]+")
+_SPACE = re.compile(r"\s+")
+_WORD = re.compile(r"\w+")
+_ENCODED = re.compile(
+    r"%(?:u[0-9a-f]{4}|[0-9a-f]{2})|&#?\w{2,8};|&#x?[0-9a-f]+|\\(?:u[0-9a-f]{4}|x[0-9a-f]{2}|[01][0-7]{2})",
+    re.IGNORECASE,
+)
+_CODE_POINT = re.compile(r"(?:%u|\\u)([0-9a-f]{4})|\\x([0-9a-f]{2})|\\([01][0-7]{2})", re.IGNORECASE)
+_OVERLONG = re.compile(r"%(?:c0|e0%80)%([ab][0-9a-f])", re.IGNORECASE)
+_HEX = re.compile(r"(?:0x|x')?((?:[0-9a-f]{2}[\s:]?){6,})'?", re.IGNORECASE)
+_BASE64 = re.compile(r"[\w+/-]{12,}={0,2}", re.ASCII)
+_EXECUTED = re.compile(r"/\*m?!\d{0,6}", re.IGNORECASE)
+_COMMENT = re.compile(r"/\*[^*]*(?:\*(?!/)[^*]*)*(?:\*/|$)")
+_GLUED = re.compile(r"(?<=\w)/\*[^*]{0,100}\*/(?=\w)")
+_LINE_COMMENT = re.compile(r"(?:--|#)[^\n]*\n")
+_PUNCTUATION = str.maketrans(
+    {
+        **dict.fromkeys("‘’‚‛′´ʹʻʼʽˈ՚׳", "'"),
+        **dict.fromkeys("“”„‟″ʺ״", '"'),
+        **dict.fromkeys("‐‑‒–—―−", "-"),
+        **dict.fromkeys("∕⁄", "/"),
+        **dict.fromkeys("∗⁎", "*"),
+    }
+)
+_LETTERS = str.maketrans("аеорсухіјѕԁһмтквοαειυνρτκıſƒɡ", "aeopcyxijsdhmtkboaeiuvptkisfg")
+
+
+def readings(text: str) -> tuple[str, ...]:
+    """The lower-case text in every distinct reading, the plain one first; lines stay lines, other blanks are one space.
+
+    A reading is at most ``MAX_CHARS`` long, and there are at most eight.
+    """
+    plain = _plain(text)
+    found = [plain]
+    case_kept = text
+    for _ in range(ROUNDS):
+        decoded = _decoded(case_kept)
+        if decoded == case_kept:
+            break
+        case_kept = decoded
+        found.append(_plain(decoded))
+    for reading in {found[0]: None, found[-1]: None}:
+        if "/*" in reading:
+            opened = _EXECUTED.sub(" ", reading)
+            found.append(_BLANK.sub(" ", _COMMENT.sub(" ", opened).replace("*/", " ")))
+            found.append(_BLANK.sub(" ", _GLUED.sub("", reading).replace("*/", " ")))
+        if "\n" in reading and _LINE_COMMENT.search(reading):
+            found.append(_LINE_COMMENT.sub(" ", _COMMENT.sub(" ", reading)))
+    return tuple(dict.fromkeys(found))
+
+
+def line(reading: str) -> str:
+    """The reading on one line, as prose is read."""
+    return _SPACE.sub(" ", reading).strip()
+
+
+def _plain(text: str) -> str:
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text.translate(_PUNCTUATION))[:MAX_CHARS]).lower()
+        text = _WORD.sub(_folded, text)
+    return _BLANK.sub(" ", _LINE.sub("\n", text[:MAX_CHARS])).strip().lower()
+
+
+def _folded(word: re.Match[str]) -> str:
+    """A word of Latin letters with lookalikes among them in Latin letters alone."""
+    text = word[0]
+    mixed = not text.isascii() and any("a" <= letter <= "z" for letter in text)
+    return text.translate(_LETTERS) if mixed else text
+
+
+def _decoded(text: str) -> str:
+    """The text with one layer of encoding undone."""
+    whole = text.strip()
+    if (packed := _HEX.fullmatch(whole)) and (read := _printable(_bytes_of_hex(packed[1]))):
+        return read
+    if len(whole) % 4 != 1 and _BASE64.fullmatch(whole) and (read := _printable(_bytes_of_base64(whole))):
+        return read
+    if "+" in text and " " not in text:
+        text = text.replace("+", " ")
+    if _ENCODED.search(text):
+        text = _CODE_POINT.sub(_character, text)
+        text = unquote(_OVERLONG.sub(lambda code: f"%{int(code[1], 16) - 128:02x}", text))
+        return html.unescape(text)[:MAX_CHARS]
+    return text
+
+
+def _character(code: re.Match[str]) -> str:
+    return chr(int(code[3], 8) if code[3] else int(code[1] or code[2], 16))
+
+
+def _bytes_of_hex(text: str) -> bytes:
+    digits = re.sub(r"[\s:]", "", text)
+    return bytes.fromhex(digits) if len(digits) % 2 == 0 else b""
+
+
+def _bytes_of_base64(text: str) -> bytes:
+    body = text.rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        return base64.b64decode(body + "=" * (-len(body) % 4), validate=True)
+    except binascii.Error:
+        return b""
+
+
+def _printable(raw: bytes) -> str:
+    """The bytes as text when they are nothing but printable ASCII, else nothing."""
+    read = raw.decode("ascii", "ignore")
+    return read if len(read) == len(raw) and read.replace("\n", "").replace("\t", "").isprintable() else ""

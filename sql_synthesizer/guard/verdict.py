@@ -1,0 +1,21 @@
+"""What a layer of the question guard says about a text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["sql_injection", "prompt_injection", "write_request"]
+"""What an attack aims at: the database through SQL in the text, the model through its instructions, or a change."""
+Grade = Literal["suspicious", "attack"]
+"""``suspicious`` refuses the question; ``attack`` also counts towards the alerts, so nothing benign may reach it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``layer`` is who says it, ``reason`` a stable word for why; both come from closed lists."""
+
+    layer: str
+    kind: Kind
+    grade: Grade
+    reason: str

@@ -1,0 +1,1 @@
+"""Evidence for what the record promises: measured on the real service, on this machine."""

@@ -1,0 +1,30 @@
+"""Rows as a CSV file that a spreadsheet can open without running what is in it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+
+from sql_synthesizer.model import Scalar
+
+
+def csv_lines(rows: Iterable[Sequence[Scalar]]) -> Iterator[str]:
+    """The lines of a CSV file (RFC 4180); a cell that would run as a formula is preceded by an apostrophe."""
+    line = _Line()
+    writer = csv.writer(line)
+    for row in rows:
+        writer.writerow([_harmless(cell) for cell in row])
+        yield line.text
+
+
+class _Line:
+    """Keeps what a writer wrote last."""
+
+    text = ""
+
+    def write(self, text: str) -> None:
+        self.text = text
+
+
+def _harmless(cell: Scalar) -> Scalar:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell

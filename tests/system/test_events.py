@@ -1,0 +1,19 @@
+"""Every type of security event on the real service: on record, counted and logged under one trace id."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from sql_synthesizer.events import SECURITY_EVENTS
+
+
+def test_every_type_of_security_event_is_seen(tmp_path: Path) -> None:
+    report = tmp_path / "events.json"
+    command = [sys.executable, "-m", "sql_synthesizer", "prove", "events", "--json", report]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == f"{len(SECURITY_EVENTS)} of {len(SECURITY_EVENTS)} types"
+    assert set(json.loads(report.read_text())["kept"]) == set(SECURITY_EVENTS)

@@ -1,0 +1,145 @@
+"""Reading the record from its end gives what reading it from its start gives, the other way round."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sql_synthesizer.audit import backwards
+from sql_synthesizer.audit.backwards import Reach, find, newest_first, search
+from sql_synthesizer.audit.manifest import segment_name
+from sql_synthesizer.audit.reading import Wanted, matching, read
+from sql_synthesizer.audit.record import rfc3339
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+WRITERS = ("20260101T000000Z-1-aa", "20260101T000010Z-2-bb", "20260101T000100Z-3-cc")
+
+
+@pytest.fixture(autouse=True)
+def _small_blocks(monkeypatch):
+    monkeypatch.setattr(backwards, "BLOCK", 700)
+    monkeypatch.setattr(backwards, "PROBE", 900)
+
+
+def at(seconds):
+    return START + timedelta(seconds=seconds)
+
+
+def line(writer, sequence, seconds, **fields):
+    time = rfc3339(int(at(seconds).timestamp() * 1_000_000) * 1000)
+    record = {"writer": writer, "sequence": sequence, "time": time, "actor": "a", "details": {}, "mac": "0" * 32}
+    return orjson.dumps({**record, **fields}, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def write(directory, writer, number, *lines):
+    (directory / segment_name(writer, number)).write_bytes(b"".join(lines))
+
+
+def places(records):
+    return [(record["writer"], record["sequence"]) for record in records]
+
+
+def in_order(records):
+    """By time, and where times are equal by writer and number."""
+    return sorted(records, key=lambda record: (record["time"], record["writer"], record["sequence"]))
+
+
+DISTURBANCES = st.sampled_from([b"", b"", b"not json\n", b"[]\n", b"x" * 2000 + b"\n", b'{"a":\r1}\n', b"\n"])
+
+
+@st.composite
+def directories(draw):
+    """Segments of several writers: times a little out of order, lines that are none, repeats after a failed write."""
+    segments = {}
+    for writer, begun in zip(WRITERS, (0, 10, 60), strict=True):
+        lines, number, seconds = [], 0, float(begun)
+        for sequence in range(1, draw(st.integers(1, 26))):
+            seconds += draw(st.sampled_from([0.0, 0.001, 1.0, 30.0]))
+            told = max(float(begun), seconds - draw(st.sampled_from([0.0, 0.0, 0.5, 4.0])))
+            actor = draw(st.sampled_from(["a", "b", "x" * 300]))
+            lines += [draw(DISTURBANCES), line(writer, sequence, told, actor=actor)]
+            if draw(st.integers(0, 7)) == 0:
+                segments[writer, number] = lines
+                number, lines = number + 1, lines[-1:] if draw(st.booleans()) else []
+        segments[writer, number] = [*lines, draw(st.sampled_from([b"", b'{"writer":"x","seq']))]
+    return segments
+
+
+MOMENTS = st.none() | st.sampled_from([at(0), at(5), at(61), at(200), at(10_000)])
+
+
+@settings(max_examples=150, deadline=None)
+@given(directories(), st.sampled_from([None, "a", "b", "nobody"]), MOMENTS, MOMENTS, st.integers(0, 30))
+def test_both_directions_give_the_same(segments, actor, since, until, limit):
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        for (writer, number), lines in segments.items():
+            write(directory, writer, number, *lines)
+        wanted = Wanted(actor=actor, since=since, until=until)
+        forwards = list(matching(directory, wanted, report=lambda *_: None))
+        found = list(newest_first(directory, wanted, report=lambda *_: None))
+        assert in_order(found) == in_order(forwards)
+        assert [record["time"] for record in found] == sorted((r["time"] for r in forwards), reverse=True)
+        newest = search(directory, limit=limit, actor=actor, since=since, until=until, report=lambda *_: None)
+        assert newest == found[:limit][::-1]
+        for record in found:
+            assert find(directory, record["writer"], record["sequence"]) == record
+
+
+def test_faults_are_reported_once_at_their_place(tmp_path):
+    first, second = line(WRITERS[0], 1, 0), line(WRITERS[0], 2, 1)
+    write(tmp_path, WRITERS[0], 0, first, b"not json\n[]\n", second, b'{"writer":"x"')
+    found = {True: [], False: []}
+    list(read(tmp_path, report=lambda *fault: found[True].append(fault)))
+    list(newest_first(tmp_path, Wanted(), report=lambda *fault: found[False].append(fault)))
+    assert found[True] == found[False][::-1]
+    assert len(found[True]) == 3
+
+
+def test_a_page_reads_a_small_part(tmp_path):
+    lines = [line(WRITERS[0], n, n) for n in range(1, 2001)]
+    write(tmp_path, WRITERS[0], 0, *lines[:1000])
+    write(tmp_path, WRITERS[0], 1, *lines[1000:])
+    for until in (None, at(1500), at(300)):
+        reach = Reach(bytes=sum(map(len, lines)) / 10)
+        page = list(islice(newest_first(tmp_path, Wanted(until=until), reach=reach), 20))
+        last = 2000 if until is None else (until - START).seconds - 1
+        assert places(page) == [(WRITERS[0], n) for n in range(last, last - 20, -1)]
+        assert reach.stopped is None
+
+
+def test_a_search_that_may_not_read_on_says_how_far_it_came_and_goes_on_from_there(tmp_path):
+    for number, writer in enumerate(WRITERS):
+        lines = [line(writer, n, 60 + 10 * n + number, actor="b" if n % 50 == 0 else "a") for n in range(1, 301)]
+        write(tmp_path, writer, 0, *lines)
+    everything = list(newest_first(tmp_path, Wanted(actor="b")))
+    found, until, steps = [], None, 0
+    while steps == 0 or until is not None:
+        reach = Reach(bytes=30_000)
+        found += newest_first(tmp_path, Wanted(actor="b", until=until), reach=reach)
+        assert until is None or reach.stopped is None or reach.stopped < until
+        until, steps = reach.stopped, steps + 1
+    assert found == everything
+    assert steps > 3
+    assert list(newest_first(tmp_path, Wanted(), reach=Reach(seconds=0))) == []
+
+
+def test_one_record_with_a_wrong_time_hides_none(tmp_path):
+    lines = [line(WRITERS[0], n, 100 + n) for n in range(1, 20)]
+    write(tmp_path, WRITERS[0], 0, *lines, line(WRITERS[0], 20, 0), line(WRITERS[0], 21, 0, time="never"))
+    assert set(places(search(tmp_path, since=at(101)))) >= {(WRITERS[0], n) for n in range(1, 20)}
+    assert len(search(tmp_path)) == 21
+
+
+@pytest.mark.parametrize(("writer", "sequence"), [("nobody", 1), (WRITERS[0], 0), (WRITERS[0], 9), ("../x", 1)])
+def test_what_is_not_there_is_not_found(tmp_path, writer, sequence):
+    write(tmp_path, WRITERS[0], 0, line(WRITERS[0], 1, 0))
+    assert find(tmp_path, writer, sequence) is None
+    assert find(tmp_path / "absent", writer, sequence) is None

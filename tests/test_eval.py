@@ -1,0 +1,140 @@
+"""``sql-synthesizer eval security``: labelled texts are judged as the service judges them."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from sql_synthesizer.cli.eval import command
+from sql_synthesizer.errors import InvalidRequest
+from sql_synthesizer.proof.security import Judge, converse, evaluate, read, wilson
+from sql_synthesizer.settings import Settings, load
+
+LINES = [
+    {"id": "1", "text": "1' or '1'='1", "kind": "question", "label": "attack", "class": "tautology", "source": "a"},
+    {"id": "2", "text": "orders of O'Brien", "kind": "question", "label": "benign", "class": "plain", "source": "b"},
+    {"id": "3", "text": "SELECT a FROM t", "kind": "sql", "label": "benign", "class": "plain", "source": "b"},
+    {"id": "4", "text": "DROP TABLE t", "kind": "sql", "label": "attack", "class": "ddl", "source": "a"},
+]
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return load(state_dir=tmp_path_factory.mktemp("state"), max_question_chars=100, max_sql_chars=200)
+
+
+@pytest.fixture(scope="module")
+def judge(settings: Settings) -> Judge:
+    return Judge(settings)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    for number, line in enumerate(LINES):
+        (tmp_path / f"{number}.jsonl").write_text(json.dumps(line) + "\n\n", encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "grade", "reason"),
+    [
+        ("how many customers", "none", ""),
+        ("1 union select 1,2 --", "attack", "union_select"),
+        ("a" * 101, "suspicious", "too_long"),
+        ("a\x00b", "suspicious", "control_character"),
+        (" ", "suspicious", "question_empty"),
+    ],
+)
+def test_questions(judge: Judge, text: str, grade: str, reason: str) -> None:
+    judged = judge.question(text)
+    assert (judged.grade, judged.reason) == (grade, reason)
+
+
+@pytest.mark.parametrize(
+    ("text", "dialect", "grade"),
+    [
+        ("SELECT a, count(*) FROM t GROUP BY a", None, "none"),
+        ("SELECT `a` FROM t", None, "none"),
+        ("SELECT a FROM t WHERE b ILIKE 'x%'", "postgres", "none"),
+        ("SELECT a FROM t; DELETE FROM t", None, "attack"),
+        ("SELECT pg_sleep(5)", "postgresql", "attack"),
+        ("SELECT * FROM pg_catalog.pg_user", None, "attack"),
+        ("SELECT FROM WHERE", None, "suspicious"),
+        ("SELECT 1 -- " + "x" * 200, None, "suspicious"),
+        ("SELECT a FROM t", "tsql", "none"),
+    ],
+)
+def test_statements(judge: Judge, text: str, dialect: str | None, grade: str) -> None:
+    assert judge.sql(text, dialect).grade == grade
+
+
+def test_figures(judge: Judge, corpus: Path) -> None:
+    told = evaluate(judge, read(corpus), "class")
+    rows = {(row["kind"], row["label"], row["class"]): row for row in told["groups"]}
+    assert rows["question", "attack", "tautology"] | {"low": 0, "high": 0} == {
+        "kind": "question",
+        "label": "attack",
+        "class": "tautology",
+        "n": 1,
+        "flagged": 1,
+        "rate": 1.0,
+        "low": 0,
+        "high": 0,
+        "attack_grade": 1,
+        "layers": {"fragment": 1},
+    }
+    assert rows["question", "benign", "all"]["flagged"] == 0
+    assert rows["sql", "attack", "all"]["layers"] == {"statement": 1}
+    assert told["benign_attack_grade"] == {"n": 1, "attack_grade": 0, "bound": 3.0}
+    assert {(row["kind"], row["label"]) for row in told["cpu"]} == {(line["kind"], line["label"]) for line in LINES}
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "low", "high"), [(0, 0, 0, 1), (0, 10, 0, 0.2775), (10, 10, 0.7225, 1), (5, 10, 0.2366, 0.7634)]
+)
+def test_wilson(hits: int, n: int, low: float, high: float) -> None:
+    assert wilson(hits, n) == pytest.approx((low, high), abs=1e-4)
+
+
+@pytest.mark.parametrize("bad", ["{", "[]", '{"text": "a"}'])
+def test_a_bad_file_is_named(tmp_path: Path, bad: str) -> None:
+    (tmp_path / "x.jsonl").write_text(json.dumps(LINES[0]) + "\n" + bad, encoding="utf-8")
+    with pytest.raises(InvalidRequest, match=r"x\.jsonl, line 2"):
+        list(read(tmp_path))
+
+
+def test_conversation_goes_on_after_bad_lines(judge: Judge) -> None:
+    given = [
+        *map(json.dumps, LINES),
+        "{",
+        "[1]",
+        '{"id": 5, "text": "a", "kind": "image"}',
+        '{"id": 6, "text": 1, "kind": "sql"}',
+    ]
+    out = io.StringIO()
+    converse(judge, [*given, json.dumps(LINES[0])], out)
+    answers: list[dict[str, Any]] = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [answer["id"] for answer in answers] == ["1", "2", "3", "4", None, None, 5, 6, "1"]
+    assert [answer.get("flagged") for answer in answers] == [True, False, False, True, None, None, None, None, True]
+    assert answers[1] == {"id": "2", "flagged": False, "grade": "none", "reason": ""}
+    assert "unknown kind" in answers[6]["error"]
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["--by", "source"]])
+def test_command(corpus: Path, options: list[str]) -> None:
+    result = CliRunner().invoke(command, ["security", str(corpus), *options])
+    assert result.exit_code == 0, result.output
+    assert "tautology" in result.output or "--by" in options
+    if "--json" in options:
+        assert json.loads(result.output)["by"] == "class"
+
+
+def test_command_speaks_on_standard_output() -> None:
+    result = CliRunner().invoke(command, ["security", "--stdio"], input=json.dumps(LINES[0]) + "\n")
+    assert json.loads(result.output)["flagged"] is True
+    assert CliRunner().invoke(command, ["security"]).exit_code == 2
