@@ -324,7 +324,9 @@ DEPENDENCY_UP = ReadingType("dependency_up", (DEPENDENCY,), "1 when the last pin
 AUDIT_FREE_BYTES = ReadingType("audit_free_bytes", (), "Free space of the audit volume.")
 AUDIT_PENDING = ReadingType("audit_pending", (), "Audit records that are not durable yet.")
 AUDIT_FINGERPRINT = ReadingType("audit_fingerprint", (), "Start of the MAC at the last checkpoint.")
-AUDIT_VERIFIED = ReadingType("audit_verified", (), "When the audit record was last found sound, in Unix time.")
+AUDIT_VERIFIED = ReadingType(
+    "audit_verified", (), "When the audit record was last found sound, else when this process started, in Unix time."
+)
 CACHE_ENTRIES = ReadingType("cache_entries", (CACHE_TYPE,), "Entries held in the memory cache.")
 TELEMETRY_QUEUE = ReadingType("telemetry_queue", (), "Facts that wait to be folded.")
 LAST_FOLD = ReadingType("last_fold", (), "When facts were last folded, in Unix time.")

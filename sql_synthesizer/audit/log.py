@@ -81,7 +81,8 @@ class AuditLog:
         telemetry.read(events.AUDIT_FREE_BYTES, lambda: _level(self._volume.free()))
         telemetry.read(events.AUDIT_PENDING, lambda: _level(self.pending))
         telemetry.read(events.AUDIT_FINGERPRINT, lambda: _level(self._checkpoints.fingerprint))
-        telemetry.read(events.AUDIT_VERIFIED, lambda: _level(_changed(settings.audit_state_path)))
+        born = time.time()
+        telemetry.read(events.AUDIT_VERIFIED, lambda: _level(_changed(settings.audit_state_path) or born))
 
     def _begin(self) -> None:
         """Makes what belongs to one process: its name, its files, its locks and what waits to be written."""

@@ -297,7 +297,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     _gauge(
         "audit_verified_timestamp_seconds",
-        "When the audit record was last found sound, in Unix time",
+        "When the audit record was last found sound, or the service started without that, in Unix time",
         events.AUDIT_VERIFIED,
         unit="seconds",
         mode="livemax",

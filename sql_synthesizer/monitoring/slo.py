@@ -107,6 +107,9 @@ AUDIT_LEAST_BYTES = 1024**3
 AUDIT_LOW_BYTES = 10 * 1024**3
 """Free space below which the trend of the audit volume is looked at."""
 
+AUDIT_UNVERIFIED_SECONDS = 93_600.0
+"""Without a sound verification of the audit record: a day, and two hours to spare."""
+
 FOLD_AGE_SECONDS = 30.0
 """Age of the last fold at which the metrics no longer tell what happens; a fold is due every 0.2 s."""
 REFUSED_LABELS = 100.0

@@ -213,4 +213,26 @@ VOLUME = [
     ),
 ]
 
-CASES = (*ATTACKS, *SPIKE, *BURST, *AUDIT_FAILURES, *VOLUME)
+sound = partial(own, "audit_verified_timestamp_seconds")
+unseen = partial(Case, "SqlSynthesizerAuditNotVerified", alerts=(HERE,), step=60)
+BEFORE = -93_000
+"""When the record was found sound: 600 seconds later the clock of the tests is past the limit."""
+
+UNVERIFIED = [
+    unseen(
+        "one of two instances",
+        {sound("a"): gauge((1800, BEFORE), step=60), sound("b"): gauge((1800, 0), step=60)},
+        firing=(1320,),
+        quiet=(1140,),
+        text=Text(
+            "warning",
+            "The audit record has not been verified",
+            "The audit record of a was last found sound 1d 2h 12m 0s ago. A change since then would be unseen.",
+            "security-monitoring",
+            "security",
+        ),
+    ),
+    unseen("found sound meanwhile", {sound(): gauge((900, BEFORE), (1800, 900), step=60)}, quiet=(900, 1320, 2400)),
+]
+
+CASES = (*ATTACKS, *SPIKE, *BURST, *AUDIT_FAILURES, *VOLUME, *UNVERIFIED)

@@ -77,6 +77,17 @@ ALERTS = (
         fault="a verification finds a bad record",
     ),
     Alert(
+        "SqlSynthesizerAuditNotVerified",
+        "warning",
+        signals.audit_unverified(M).above(slo.AUDIT_UNVERIFIED_SECONDS),
+        "The audit record has not been verified",
+        "The audit record of {{ $labels.instance }} was last found sound {{ $value | humanizeDuration }} ago. A change "
+        "since then would be unseen.",
+        (PANELS, "Since the last verification"),
+        hold="10m",
+        team="security",
+    ),
+    Alert(
         "SqlSynthesizerAuditVolumeFilling",
         "warning",
         FREE.below(slo.AUDIT_LEAST_BYTES).either(FREE.below(slo.AUDIT_LOW_BYTES).both((FREE + TREND).below(0))),

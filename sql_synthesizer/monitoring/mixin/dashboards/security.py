@@ -186,12 +186,12 @@ RECORD = Row(
         ),
         Panel(
             "Since the last verification",
-            "How long ago the record was last read and found sound.",
+            "How long ago the record was last read and found sound; where it never was, since the service started.",
             show(signals.audit_unverified(P), "{{instance}}"),
             "s",
             "stat",
             width=6,
-            empty="Not verified yet",
+            bounds=(slo.AUDIT_UNVERIFIED_SECONDS,),
         ),
         Panel(
             "Records not durable yet",

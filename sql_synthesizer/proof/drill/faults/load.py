@@ -143,6 +143,18 @@ def audit_volume_filling(chain: Chain) -> Iterator[None]:
 
 
 @contextmanager
+def verification_missing(chain: Chain) -> Iterator[None]:
+    """The last verification of the audit record is two days old, by the time of the file that it leaves."""
+    state = chain.home / "audit" / "record.verified"
+    command = [sys.executable, "-m", "sql_synthesizer", "audit", "verify"]
+    subprocess.run(command, env=chain.service.environment, check=True, capture_output=True)  # noqa: S603
+    now = state.stat().st_mtime
+    os.utime(state, (now - 2 * 86_400, now - 2 * 86_400))
+    yield
+    subprocess.run(command, env=chain.service.environment, check=True, capture_output=True)  # noqa: S603
+
+
+@contextmanager
 def unknown_values(chain: Chain) -> Iterator[None]:
     """A program that joins the service's metrics reports event types that nobody knows."""
     command = [sys.executable, "-m", foreign.__name__]
@@ -199,6 +211,7 @@ SCENARIOS = (
     ),
     _scenario("SqlSynthesizerCacheErrors", "Redis has no memory left and takes nothing new", redis_full),
     _scenario("SqlSynthesizerAuditVolumeFilling", "a neighbour takes most of the audit volume", audit_volume_filling),
+    _scenario("SqlSynthesizerAuditNotVerified", "no verification for two days", verification_missing),
     _scenario("SqlSynthesizerScrapeSlow", f"a connection for a scrape takes {SCRAPE_DELAY:g} seconds", scrapes_slow),
     _scenario("SqlSynthesizerMetricsAbsent", "another program answers at a target", WRONG_TARGET),
     _scenario("SqlSynthesizerSeriesExplosion", f"a target exports {SAMPLES} series", WRONG_TARGET),
