@@ -23,6 +23,8 @@ from sql_synthesizer.proof.service import Service
 WORKERS = 2
 CALLERS = 8
 SETTINGS: dict[str, object] = {"workers": WORKERS, "rate_limit": "", "cache": "off", "audit_segment_bytes": 200_000}
+NEW_CONNECTION = 0.1
+"""Share of requests after which a caller connects anew, so that a new worker gets callers too."""
 KILL_EVERY = (0.1, 0.5)
 """Seconds between a worker's first answers and its end."""
 COUNTED = "SELECT count(*) FROM orders WHERE id > {}"
@@ -75,6 +77,8 @@ class Load:
                         self.replies[client.trace] = ENDS[path]
                 if answer == "unreachable":
                     time.sleep(0.05)
+                elif choose.random() < NEW_CONNECTION:
+                    client.close()
 
 
 def kills(home: Path, count: int) -> tuple[list[Claim], Service]:
