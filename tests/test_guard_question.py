@@ -71,6 +71,20 @@ def refused(guard: QuestionGuard, text: str) -> QuestionRefused:
         "transaction 0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
         "1 or 2 bedrooms",
         "(1) and (2)",
+        "those who order by 10 -- how many get next-day delivery?",
+        "ticket text: \"syntax error at or near 'or'\". Which customer wrote it?",
+        "Declare @home as workplace? Number of remote staff",
+        "src/**/*.py and tests/**/*.sql: number of files",
+        'cron "*/5 * * * *" jobs: how many?',
+        "create index of prices by month",
+        "top 10; desc; by revenue",
+        "customers having orders > 5",
+        "teachers' union select committee members",
+        '"Jaws" and "Alien" -- which earned more?',
+        "show events in May",
+        "visits for /product?id=7&sort=price",
+        '{"status": "open", "note": "a or b"}',
+        "vacuum cleaners sold with values (gross)",
     ],
 )
 def test_questions_about_data_pass(guard: QuestionGuard, text: str) -> None:
@@ -102,6 +116,15 @@ def test_questions_about_data_pass(guard: QuestionGuard, text: str) -> None:
         ("1 or char(97,98,99) = x", "character_codes"),
         ("if(case when 1=1 then 1 else 2 end)", "case_probe"),
         ("x from information_schema.tables", "catalogue"),
+        ("x' or 1 is not distinct from 1 --", "tautology"),
+        ("teachers' union select login, hash from staff", "union_select"),
+        ("'; refresh materialized view mv; cluster staff; --", "statement"),
+        ("'; cluster staff; --", "stacked"),
+        ("') partition by 1 order by 2) from cards --", "row_probe"),
+        ("/report?id=-3+union+all+select+null,login+from+staff HTTP/1.1", "union_select"),
+        ("{\"name\": \"1' or '1'='1\"}", "tautology"),
+        ("1 and `sleep`(5)", "probe"),
+        ("select glob('s3cr*', token) from api_keys", "probe"),
     ],
 )
 def test_payloads_are_attacks(guard: QuestionGuard, text: str, rule: str) -> None:
@@ -109,6 +132,40 @@ def test_payloads_are_attacks(guard: QuestionGuard, text: str, rule: str) -> Non
     assert error.event == SQL
     assert error.details["grade"] == "attack"
     assert rule in {verdict.reason for verdict in judge(text)} | {error.details["rule"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("\\! id", "statement"),
+        ("\\d+ users", "statement"),
+        (".schema accounts", "statement"),
+        ("psql -c 'select'", "statement"),
+        ("alter sequence inv_no restart with 1", "statement"),
+        ("deny select on payroll to auditors", "statement"),
+        ("undrop table cards", "statement"),
+        ("SHOW FULL COLUMNS FROM members FROM shop", "statement"),
+        ("values (current server, 1)", "statement"),
+        ("with x as (delete from users returning *) select 1", "statement"),
+        ("what does dba_tab_columns hold for cards?", "catalogue"),
+        ("v$session of scott", "catalogue"),
+        ("rows in sys.sql_logins", "catalogue"),
+        ("desc; -- ", "comment_break"),
+        ("' for update --", "comment_break"),
+        ("name desc; --", "comment_break"),
+        ("find client '7' -- and tenant_id = 3", "comment_as_blank"),
+        ("abc%00", "null_byte"),
+        ("1 and 1/0", "number_break"),
+        ("1 on duplicate key update password='x'", "clause_break"),
+        ("1 selselectect 2", "doubled_keyword"),
+        ("8310=8310", "tautology"),
+        ('tickets titled "\' or 1=1"', "tautology"),
+    ],
+)
+def test_single_signs_are_suspicious(guard: QuestionGuard, text: str, rule: str) -> None:
+    error = refused(guard, text)
+    assert (error.event, error.details["grade"]) == (WEAK, "suspicious")
+    assert rule in {verdict.reason for verdict in judge(text)}
 
 
 @pytest.mark.parametrize(
@@ -146,6 +203,13 @@ def test_a_statement_is_shown_the_way(guard: QuestionGuard) -> None:
         lambda text: text.replace(" ", "+"),
         lambda text: base64.b64encode(text.encode()).decode(),
         lambda text: "0x" + text.encode().hex(),
+        lambda text: f"id={quote(text)}&sort=asc",
+        lambda text: f"name = {'0x' + text.encode().hex()} please",
+        lambda text: f"decode {base64.b64encode(text.encode()).decode()} first",
+        lambda text: f"=?utf-8?q?{quote(text, safe='').replace('%', '=')}?=",
+        lambda text: text.replace("'", "+ACc-"),
+        lambda text: text.replace("'", "\\'"),
+        lambda text: text.replace("UNION SELECT", "%U%N%I%O%N %S%E%L%E%C%T"),
     ],
 )
 def test_encoded_attacks_are_refused(guard: QuestionGuard, encode: Callable[[str], str]) -> None:
@@ -256,7 +320,7 @@ def test_the_text_comes_back_in_normal_form(guard: QuestionGuard) -> None:
             "+ +1",
             "f(x,",
         ),
-        *("))", "-", "x=1 and ", "' or (", "case when ", ".a", '"x" '),
+        *("))", "-", "x=1 and ", "' or (", "case when ", ".a", '"x" ', '{"a":"', "a=&", "create a "),
     ],
 )
 def test_no_text_makes_the_guard_slow(piece: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from sql_synthesizer.guard import shapes
+from sql_synthesizer.guard import commands, shapes
 from sql_synthesizer.guard.lexer import QUOTATION, fingerprint, prose
 from sql_synthesizer.guard.verdict import Verdict
 
@@ -21,25 +21,38 @@ ESSAY = 15
 
 _OPERATORS = (
     r"(?:[=<>!+\-*/%^|&~#;,:]|/\*|@|\{|(?:or|and|xor|not|is|in|like|rlike|regexp|glob|union|intersect|except|minus"
-    r"|having|order\s+by|group\s+by|limit|offset|into|div|mod|between|collate|escape|sounds|similar|ilike|isnull|notnull"
-    r"|match|overlaps|where|procedure|if|as)\b|(?:or|and|like|rlike|regexp|union|in)(?=['\"(@\d!~+-]))"
+    r"|having|order\s+by|group\s+by|limit|offset|into|div|mod|between|collate|escape|sounds|similar|ilike"
+    r"|isnull|notnull"
+    r"|match|overlaps|where|procedure|if|as|for|over|partition|qualify|lock|with|option|from|order"
+    r"|group)\b|(?:or|and|like|rlike|regexp|union|in)(?=['\"(@\d!~+-]))"
 )
-_BREAKS = re.compile(rf"[\s)\]}}]*(?:$|{_OPERATORS}|[\"'])")
+_BREAKS = re.compile(rf"[\s)\]}}.]*(?:$|{_OPERATORS}|[\"'])")
 _ENDS = frozenset("';\"`)")
+_SAID = re.compile(r"(?<=\s)(?:\"[^\"]{1,300}\"|'[^']{1,300}')(?=$|[\s,.;:?!)])")
+_PROSE = re.compile(r"\W*[^\W\d]+(?:\s+[^\W\d]+)+")
+_WORD_QUOTED = re.compile(r"\s'\w{1,20}'")
 _QUOTE = re.compile(r"['\"`]")
 _SIGNS = re.compile(
-    r"[;=@#<>|^\\~]|--|/\*|&&|[\w)]\(|\(\s*select|^\W*(?:and|or|xor|not|like|between|in)\b"
-    r"|\b(?:union|select|having|sleep|waitfor|benchmark|infile|outfile|dumpfile|procedure|exec|execute|declare|xor|case"
-    r"|like)\b|_schema|_master|sysobjects|pg_|all_tables|user_tables|mysql\.|sys\.|xp_|current_user"
-    r"|\b(?:order|group)\s+by\W*(?:\d|\w+\W)|\b(?:drop|truncate|alter|create|insert|update|delete|grant|revoke|shutdown"
-    r"|copy|merge|call|kill|bulk|attach|pragma|handler|backup|load|rename|comment|show|explain|vacuum|flush|lock)\s+\w|^shutdown"
+    r"[;=@#<>|^\\~{]|--|/\*|&&|%00|%16|1/0|[\w)]\(|\(\s*select|^\W*(?:and|or|xor|not|like|between|in)\b"
+    r"|\b(?:union|select|having|sleep|waitfor|benchmark|infile|outfile|dumpfile|procedure|exec|execute"
+    r"|declare|xor|case"
+    r"|like|isnull|notnull|partition)\b|rollup|conflict|duplicate|tablesample|_schema|_master|\bsys[\w.]|pg_|sqlite_|\b(?:all|user|dba|cdb)_"
+    r"|mysql\.|system\.|[spx]+_\w|current_user"
+    r"|[vx]\$|mon\$|rdb\$|\bmsys|session_|role_|innodb_|account_usage|__tables__|pragma_|::"
+    r"|^\W*\d+\W{0,2}\s?(?:is|where|asc|desc|limit|for|window|returning|lock|fetch|with|on|div|mod)\b|^\W*\d+\W(?:true|false)"
+    r"|\n\s*go\b|^\W+$|^\W*(?:asc|desc|where)\b|union|selselect|oorr|anandd|from\s+dual"
+    r"|\d\s*(?:and|or|xor)\b"
+    r"|\b(?:order|group)\s+by\W*(?:\d|\w+\W)|\b(?:drop|truncate|alter|create|insert|update|delete|grant"
+    r"|revoke|shutdown"
+    r"|copy|merge|upsert|refresh|deny|undrop|disable|flashback|export|replace|call|kill|bulk|attach|pragma"
+    r"|handler|backup|load|rename|comment|show|explain|vacuum|flush|lock)\s+\w|^shutdown"
     rf"|[\d)]\W{{0,8}}(?:and|or)\b|\b(?:or|and)\s?[\d'(!~+-]|['\"`][\s)\]}}]*(?:$|{_OPERATORS})"
 )
 
 
 def judge(reading: str) -> Verdict | None:
     """What the SQL signs of a reading (see ``normal.readings``) amount to; None when it has none."""
-    if not _SIGNS.search(reading):
+    if not _SIGNS.search(reading) and not commands.BARE.match(reading):
         return None
     signs: dict[str, int] = {}
     whole = fingerprint(prose(reading))
@@ -49,9 +62,15 @@ def judge(reading: str) -> Verdict | None:
             break
     if not signs:
         return None
-    certain = sum(signs.values()) >= 2 and whole.count("e") < ESSAY
+    certain = sum(signs.values()) >= 2 and whole.count("e") < ESSAY and not _only_said(reading)
     reason = max(signs, key=lambda name: signs[name])
     return Verdict("fragment", "sql_injection", "attack" if certain else "suspicious", reason)
+
+
+def _only_said(reading: str) -> bool:
+    """Whether a text without what stands in its quotation marks is prose without a sign."""
+    bare = _SAID.sub(" ", reading)
+    return bare != reading and _PROSE.match(bare) is not None and judge(bare) is None
 
 
 def _signs(reading: str, whole: str) -> Iterator[tuple[str, int]]:
@@ -59,9 +78,11 @@ def _signs(reading: str, whole: str) -> Iterator[tuple[str, int]]:
         if shape.pattern.search(reading):
             yield shape.reason, shape.weight
     unquoted = QUOTATION.sub(_emptied, reading)
-    if match := shapes.STATEMENT.search(unquoted):
+    if match := commands.STATEMENT.search(unquoted):
         yield "statement", 2 if unquoted[: match.start()].rstrip()[-1:] in _ENDS else 1
-    if ";" in reading and shapes.STACKED.search(unquoted):
+    if commands.BARE.match(reading):
+        yield "statement", 1
+    if ";" in reading and commands.STACKED.search(unquoted):
         yield "stacked", 2
     yield from _matching(shapes.ANYWHERE, whole)
     yield from _matching(shapes.WHOLE, whole)
@@ -73,7 +94,7 @@ def _signs(reading: str, whole: str) -> Iterator[tuple[str, int]]:
             yield from _matching(shapes.ANYWHERE, tail)
             if breaks:
                 yield from _matching(shapes.TAIL, tail)
-                if shapes.STACKED_TAIL.match(reading, start):
+                if commands.STACKED_TAIL.match(reading, start):
                     yield "stacked", 2
 
 
@@ -91,7 +112,11 @@ def _matching(table: tuple[shapes.Shape, ...], kinds: str) -> Iterator[tuple[str
 
 def _quotes(text: str) -> Iterator[int]:
     """Where a text goes on behind a quote that is not one of a pair of quotation marks."""
-    edges = {edge for match in QUOTATION.finditer(text) for edge in (match.start(), match.end() - 1)}
+    edges: set[int] = set()
+    for match in QUOTATION.finditer(text):
+        edges |= {match.start(), match.end() - 1}
+        for inner in _WORD_QUOTED.finditer(text, match.start() + 1, match.end() - 1):
+            edges |= {inner.start() + 1, inner.end() - 1}
     found = 0
     for match in _QUOTE.finditer(text):
         if match.start() not in edges:

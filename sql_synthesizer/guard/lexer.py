@@ -6,7 +6,7 @@
 | ``s`` | closed string | ``U`` | UNION, INTERSECT, EXCEPT, MINUS |
 | ``q`` | string without an end (``r``: of other quotes) | ``V`` | the same with ALL or DISTINCT |
 | ``w`` | identifier or unknown word | ``B`` | clause: FROM, WHERE, LIMIT, INTO, ... |
-| ``e`` | word that English has and SQL has not | ``O`` | ORDER BY, GROUP BY |
+| ``e`` | word that English has and SQL has not | ``O`` | ORDER BY, GROUP BY, PARTITION BY |
 | ``v`` | variable: @x | ``H`` | HAVING |
 | ``Y`` | server variable: @@x | ``K`` | CASE, WHEN, THEN, ELSE, AS |
 | ``Z`` | who or where am I: version(), current_user | ``k`` | END, ASC, NOTNULL |
@@ -33,25 +33,28 @@ MAX_TOKENS = 2_000
 
 QUOTATION = re.compile(
     r"""(?:(?:^|(?<=[\s(:=,]))(?:'(?=[^\W_])[^'"`]{1,200}(?<=[\w.!?%);])'"""
-    r"""|"(?=[^\W_])(?:[^'"`]|(?<=\w)'(?=\w)){1,200}(?<=[\w.!?%);])")"""
-    r"""|(?<=\s)(?P<sign>['"])[$#&@.%]?[\w.>*&+%-]{1,30}(?P=sign))(?=$|[\s,.;:?!)=|<>+])"""
+    r"""|"(?=[^\W_])(?:[^'"`]|(?<=\w)'(?=\w)|(?<=\s)'\w{1,20}'(?=["\s.,?])){1,200}(?<=[\w.!?%);'])")"""
+    r"""|(?<=\s)(?P<sign>['"])(?:[$#&@.%]?[\w.>*&+%-]{1,30}|[\d*/, -]{2,40})(?P=sign))(?=$|[\s,.;:?!)=|<>+])"""
 )
 """Words in quotation marks, as opposed to a quote that opens or ends a string of the statement around the text."""
 _APOSTROPHE = re.compile(
     rf"{QUOTATION.pattern}|(?<=[^\W\d])'(?=[^\W\d]|[\s,.?!:]|$)|(?<![^\s(])'(?=\d\ds?\b)",
 )
-_GLUED = r"union|and\b|or\b|xor\b|select|from\b|having|order\b|limit|where"
+_GLUED = (
+    r"union|intersect\b|except\b|minus\b|asc\b|desc\b|group\s+by\b|into\b|is\b|like\b|and\b|or\b|xor\b"
+    r"|select|from\b|having|order\b|limit|where"
+)
 _TOKEN = re.compile(
     rf"""
     (?P<space>\s+|/\*[^*]*(?:\*(?!/)[^*]*)*\*/)
     |(?P<number>(?:0x[0-9a-f]*(?![g-tv-z_])|\d+(?:\.(?!\d+\.\d)\d*)?(?:e[+-]?\d+|\.?e(?=[a-z(\s.]))?
-        |\.\d+(?:e[+-]?\d+)?|\\n\b)(?:[df]?(?={_GLUED})|(?!\w)))
+        |\.\d+(?:e[+-]?\d+)?|\\n(?!\w(?<!u)))(?:[df]?(?={_GLUED})|(?!\w)))
     |(?P<comment>--|\#(?![->])|/\*|;?%00)
     |(?P<string>(?:\b(?:[nxbe]|u&|_[a-z]\w*)\s?(?='))?
         (?:'(?:[^'\\]|\\.|'')*(?P<single>'|)|"(?:[^"\\]|\\.|"")*(?P<double>"|)|`[^`]*(?P<back>`|)))
     |(?P<variable>@@?(?:[\w.$]+|`\w*`|'\w*'|"\w*")?)
-    |(?P<pair>(?:order|group)\s+by\b|union\s*\(*\s*(?:all|distinct(?:row)?)\b
-        |sounds\s+like\b|similar\s+to\b|is\s+distinct\s+from\b)
+    |(?P<pair>(?:order|group|partition)\s+by\b|union\s*\(*\s*(?:all|distinct(?:row)?)\b
+        |sounds\s+like\b|similar\s+to\b|is\s+(?:not\s+)?distinct\s+from\b)
     |(?P<word>[^\W\d][\w$]*(?:\s*\.\s?\.?\s*[`"\[]?[^\W\d][\w$*]*[`"\]]?)*(?:\[\w*\])?|\d\w*|\[\w+\](?:\.\[\w+\])*)
     |(?P<operator><=>|!==|===|->>|\#>>|\#>|\#-|->|<@|@>|!~\*?|~\*|~~|::|:=|&&|\|\||<<|>>|<=|>=|<>|!=|==|\^=|!<|!>
         |[=<>+\-*/%^|&!~])
@@ -61,7 +64,7 @@ _TOKEN = re.compile(
 )
 _CALL = re.compile(r"(\s*)\((\s*\))?")
 _BEFORE_CALL = frozenset("&=~aiu,(;EBpfFgK")
-_PAIRS = {"o": "O", "g": "O", "u": "V", "s": "~", "i": "~"}
+_PAIRS = {"o": "O", "g": "O", "p": "O", "u": "V", "s": "~", "i": "~"}
 _FIXED = {"number": "1", "comment": "#"}
 
 
@@ -99,9 +102,11 @@ def _kind(match: re.Match[str], text: str, before: str) -> tuple[str, int]:
         return _PAIRS[written[0]], end
     if group == "string":
         closed = match["single"] or match["double"] or match["back"]
+        if written[0] == "`" and closed and text[end : end + 1] == "(":
+            return _word(written[1:-1], text, end, before)
         return ("w" if written[0] == "`" else "s") if closed else "q", end
     if group == "variable":
-        return "Y" if written.startswith("@@") else "v", end
+        return "Y" if written.startswith("@@") and len(written) > 2 else "v", end
     if written == "*" and before and before in "Eu(,pfFg":
         return "S" if before in "Eu" else "w", end
     if written == "?" and before and before in "&=~ua":

@@ -7,12 +7,17 @@ import binascii
 import html
 import re
 import unicodedata
-from urllib.parse import unquote
+from collections.abc import Iterator
+from itertools import islice
+from urllib.parse import unquote, unquote_plus
 
 ROUNDS = 3
 """Encodings inside encodings that are undone."""
 MAX_CHARS = 20_000
 """Characters of a reading that are looked at; decoding and compatibility forms can make a text longer."""
+
+MAX_VALUES = 8
+"""Parameters of a URL, form or JSON object that are read each on its own."""
 
 _INVISIBLE = re.compile(r"[\u00ad\u034f\u061c\u115f\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
 _LINE = re.compile(r"\r\n?|[\u2028\u2029\x85]")
@@ -26,7 +31,23 @@ _ENCODED = re.compile(
 _CODE_POINT = re.compile(r"(?:%u|\\u)([0-9a-f]{4})|\\x([0-9a-f]{2})|\\([01][0-7]{2})", re.IGNORECASE)
 _OVERLONG = re.compile(r"%(?:c0|e0%80)%([ab][0-9a-f])", re.IGNORECASE)
 _HEX = re.compile(r"(?:0x|x')?((?:[0-9a-f]{2}[\s:]?){6,})'?", re.IGNORECASE)
-_BASE64 = re.compile(r"[\w+/-]{12,}={0,2}", re.ASCII)
+_BASE64 = re.compile(r"[\w+/-]{8,}={0,2}", re.ASCII)
+_PERCENTED = re.compile(r"(?:%[a-z]){4}", re.IGNORECASE)
+_DOUBLED = re.compile(r"''(?=\w)")
+_MIME = re.compile(r"=\?[\w-]{1,20}\?([bq])\?([^?\s]*)\?=", re.IGNORECASE)
+_QUOTED_PRINTABLE = re.compile(r"=([0-9a-f]{2})", re.IGNORECASE)
+_UTF7 = re.compile(r"\+A[A-Za-z0-9/]{2,200}-")
+_PLUS = re.compile(r"\b(?:union|select|order|group|by|and|or|all|from|where|having)\+", re.IGNORECASE)
+_ESCAPED_QUOTE = re.compile(r"\\+(?=['\"])")
+_PACKED = re.compile(
+    r"\b0x((?:[0-9a-f]{2}){4,})\b|\bunhex\s*\(\s*['\"]?((?:[0-9a-f]{2}){4,})"
+    r"|\b(?=\w{0,40}\d)(?=\w{0,40}[A-Z])([A-Za-z0-9+/]{16,}={0,2})(?![\w=])"
+)
+_QUERY = re.compile(r"[?&][\w.\[\]%-]{1,40}=|^\s*[A-Za-z_][\w.\[\]-]{0,40}=(?!=)|[{,]\s*\"[\w.-]{1,40}\"\s*:\s*\"")
+_PROTOCOL = re.compile(r"\s+HTTP/\d(?:\.\d)?\s*$", re.IGNORECASE)
+_VALUE = re.compile(
+    r"(?:^\s*|[?&]\s*)[\w.\[\]%-]{1,40}=([^&]+)|[{,]\s*\"[\w.-]{1,40}\"\s*:\s*\"((?:[^\"\\]|\\.){1,2000})"
+)
 _EXECUTED = re.compile(r"/\*m?!\d{0,6}", re.IGNORECASE)
 _COMMENT = re.compile(r"/\*[^*]*(?:\*(?!/)[^*]*)*(?:\*/|$)")
 _GLUED = re.compile(r"(?<=\w)/\*[^*]{0,100}\*/(?=\w)")
@@ -40,13 +61,14 @@ _PUNCTUATION = str.maketrans(
         **dict.fromkeys("∗⁎", "*"),
     }
 )
+_CAPITALS = str.maketrans("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧАВЕКМНОРСТУХІЈЅ", "ABEZHIKMNOPTYXABEKMHOPCTYXIJS")
 _LETTERS = str.maketrans("аеорсухіјѕԁһмтквοαειυνρτκıſƒɡ", "aeopcyxijsdhmtkboaeiuvptkisfg")
 
 
 def readings(text: str) -> tuple[str, ...]:
     """The lower-case text in every distinct reading, the plain one first; lines stay lines, other blanks are one space.
 
-    A reading is at most ``MAX_CHARS`` long, and there are at most eight.
+    A reading is at most ``MAX_CHARS`` long, and there are fewer than twenty.
     """
     plain = _plain(text)
     found = [plain]
@@ -64,7 +86,17 @@ def readings(text: str) -> tuple[str, ...]:
             found.append(_BLANK.sub(" ", _GLUED.sub("", reading).replace("*/", " ")))
         if "\n" in reading and _LINE_COMMENT.search(reading):
             found.append(_LINE_COMMENT.sub(" ", _COMMENT.sub(" ", reading)))
+    if _DOUBLED.search(found[-1]):
+        found.append(found[-1].replace("''", "'"))
+    if _QUERY.search(text):
+        found += [_plain(value) for value in _values(text)]
     return tuple(dict.fromkeys(found))
+
+
+def _values(text: str) -> Iterator[str]:
+    """The values of the parameters of a URL or form, or of a JSON object, decoded, at most ``MAX_VALUES``."""
+    for value in islice(_VALUE.finditer(_PROTOCOL.sub("", text)), MAX_VALUES):
+        yield _decoded(unquote_plus(value[1] or value[2]))
 
 
 def line(reading: str) -> str:
@@ -74,7 +106,7 @@ def line(reading: str) -> str:
 
 def _plain(text: str) -> str:
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text.translate(_PUNCTUATION))[:MAX_CHARS]).lower()
+        text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text.translate(_PUNCTUATION))[:MAX_CHARS])
         text = _WORD.sub(_folded, text)
     return _BLANK.sub(" ", _LINE.sub("\n", text[:MAX_CHARS])).strip().lower()
 
@@ -82,8 +114,8 @@ def _plain(text: str) -> str:
 def _folded(word: re.Match[str]) -> str:
     """A word of Latin letters with lookalikes among them in Latin letters alone."""
     text = word[0]
-    mixed = not text.isascii() and any("a" <= letter <= "z" for letter in text)
-    return text.translate(_LETTERS) if mixed else text
+    mixed = not text.isascii() and any("a" <= letter <= "z" for letter in text.lower())
+    return text.translate(_CAPITALS).lower().translate(_LETTERS) if mixed else text
 
 
 def _decoded(text: str) -> str:
@@ -93,13 +125,39 @@ def _decoded(text: str) -> str:
         return read
     if len(whole) % 4 != 1 and _BASE64.fullmatch(whole) and (read := _printable(_bytes_of_base64(whole))):
         return read
-    if "+" in text and " " not in text:
-        text = text.replace("+", " ")
+    if _PERCENTED.search(text):
+        return text.replace("%", "")
+    if "=?" in text:
+        text = _MIME.sub(_mime_word, text)
+    if "+" in text:
+        text = _UTF7.sub(lambda code: code[0].encode().decode("utf-7", "replace"), text)
+        if " " not in text or _PLUS.search(text):
+            text = text.replace("+", " ")
+    if _ESCAPED_QUOTE.search(text):
+        text = _ESCAPED_QUOTE.sub("", text)
+    text = _PACKED.sub(_unpacked, text)
     if _ENCODED.search(text):
         text = _CODE_POINT.sub(_character, text)
         text = unquote(_OVERLONG.sub(lambda code: f"%{int(code[1], 16) - 128:02x}", text))
         return html.unescape(text)[:MAX_CHARS]
     return text
+
+
+def _unpacked(packed: re.Match[str]) -> str:
+    """Text in place of hex or base64 inside a text, if it is text with a sign or a blank in it."""
+    if packed[3]:
+        raw = _bytes_of_base64(packed[3]) if len(packed[3].rstrip("=")) % 4 != 1 else b""
+    else:
+        raw = _bytes_of_hex(packed[1] or packed[2])
+    read = _printable(raw)
+    return packed[0] if not read or read.isalnum() else f" {read} "
+
+
+def _mime_word(word: re.Match[str]) -> str:
+    """An encoded word of RFC 2047 as its text."""
+    if word[1] in "bB":
+        return _bytes_of_base64(word[2]).decode("utf-8", "replace") if len(word[2].rstrip("=")) % 4 != 1 else word[0]
+    return _QUOTED_PRINTABLE.sub(lambda code: chr(int(code[1], 16)), word[2].replace("_", " "))
 
 
 def _character(code: re.Match[str]) -> str:

@@ -30,12 +30,13 @@ KINDS: dict[str, str] = {
     **_kind("Z", "current_user session_user system_user current_database current_schema current_role"),
     **_kind(
         "C",
-        "information_schema sysobjects syscolumns sysusers sysdatabases sysprocesses sysibm syscat sqlite_master "
-        "sqlite_schema sqlite_temp_master pg_catalog pg_shadow pg_user pg_authid pg_roles pg_database pg_tables "
-        "pg_class pg_proc pg_namespace pg_attribute pg_stat_activity all_tables user_tables dba_tables "
-        "all_tab_columns user_tab_columns all_tab_cols all_users dba_users user_catalog user_objects all_objects "
-        "session_privs role_tab_privs v$version v$instance v$database v$session gv$version rdb$database "
-        "rdb$relations msysobjects msysaccessobjects innodb_table_stats",
+        "information_schema sysobjects syscolumns sysusers sysdatabases sysprocesses syslogins syscomments "
+        "sysindexes "
+        "systables systabauth sysxlogins sysmaster sysadtables sysibm syscat sysibmadm sysstat sqlite_master "
+        "sqlite_schema "
+        "sqlite_temp_master sqlite_temp_schema sqlite_sequence sqlite_stat1 pg_catalog innodb_table_stats "
+        "innodb_index_stats session_privs session_roles role_tab_privs role_sys_privs role_role_privs __tables__ "
+        "msysobjects msysaccessobjects msysaccessxml msysaccessstorage msysqueries msysaces msysrelationships",
     ),
     **_kind(
         "e",
@@ -51,7 +52,8 @@ CALLS: dict[str, str] = {
     **_kind(
         "F",
         "sleep pg_sleep pg_sleep_for pg_sleep_until benchmark get_lock release_lock master_pos_wait randomblob "
-        "zeroblob extractvalue updatexml xmltype xmlquery xmlagg xmlelement json_keys name_const gtid_subset "
+        "zeroblob extractvalue updatexml xmltype xmlquery xmltable xmlagg xmlelement json_keys name_const "
+        "gtid_subset "
         "gtid_subtract st_latfromgeohash st_longfromgeohash st_pointfromgeohash geometrycollection multipoint "
         "multilinestring multipolygon linestring query_to_xml database_to_xml table_to_xml load_file "
         "load_extension readfile writefile fts3_tokenizer bfilename pg_read_file pg_ls_dir pg_read_binary_file "
@@ -60,20 +62,22 @@ CALLS: dict[str, str] = {
         "sys_context userenv pg_terminate_backend getpgusername inet_server_addr is_srvrolemember is_member "
         "has_dbaccess serverproperty object_id col_name object_name sqlite_compileoption_get "
         "sqlite_compileoption_used procedure analyse delay exec execute make_set find_in_set compress uncompress "
-        "coercibility charset from_base64 to_base64 regexp_like regexp_substr",
+        "coercibility charset glob sleepeachrow from_base64 to_base64 regexp_like regexp_substr",
     ),
     **_kind(
         "p",
         "ascii ord char chr nchar unichar hex unhex substr substring mid conv md5 sha1 sha2 lpad rpad bin oct "
         "strcmp instr locate ifnull isnull elt soundex ucase lcase group_concat concat concat_ws quote unistr "
-        "rawtohex to_char aes_decrypt string_agg listagg json_extract json_valid json_arrayagg iif if nvl decode "
-        "char_length len row likelihood likely unlikely convert cast",
+        "rawtohex to_char aes_decrypt hamming string_agg listagg json_extract json_valid json_arrayagg iif "
+        "if nvl decode "
+        "char_length len row position lcase likelihood likely unlikely convert cast",
     ),
     **_kind(
         "Z",
         "user version database schema db_name user_name suser_name suser_sname host_name connection_id "
         "system_user session_user current_user last_insert_id row_count current_database current_schema "
-        "schema_name sqlite_version pg_backend_pid app_name original_login user_id",
+        "schema_name sqlite_version pg_backend_pid pg_postmaster_start_time suser_id pg_current_logfile "
+        "app_name original_login user_id",
     ),
     **_kind(
         "f",
@@ -88,11 +92,36 @@ CALLS: dict[str, str] = {
 SPACED = frozenset("extractvalue updatexml substr substring ascii concat unhex xmltype group_concat".split())
 """Functions that are no English words, so that a blank may stand before their parenthesis."""
 
-DANGEROUS = re.compile(r"(?:\w+\.{1,2})*(?:xp|sp|fn|dbms|utl|ctxsys|ordsys|master|lo|sys)[_.]\w")
+DANGEROUS = re.compile(r"(?:\w+\.{1,2})*(?:xp|sp|fn|dbms|utl|ctxsys|ordsys|master|lo|sys|pragma)[_.]\w|system\$\w")
 """Functions that are known by how their name begins."""
 
-TELLING = re.compile(r"pg_sleep|xp_cmdshell|xp_dirtree|load_file$|(?:utl|dbms)_\w+\.")
+TELLING = re.compile(
+    r"pg_sleep|load_file$|(?:utl|dbms)_\w+\.|xp_(?:cmdshell|dirtree|reg\w+|fileexist|subdirs"
+    r"|availablemedia|servicecontrol)"
+    r"|sp_(?:executesql|oa\w+|configure|addlogin|password|addsrvrolemember|addrolemember|makewebtask"
+    r"|helptext|helpdb|who2"
+    r"|start_job|execute_external_script|adduser|droplogin)$"
+)
 """Names that are suspicious without being called, unless they stand in prose."""
 
-CATALOGUES = re.compile(r"(?:mysql|sys|performance_schema|syscat|sysibm)\.\w|pragma_\w")
-"""Catalogues that are known by how their name begins."""
+CATALOGUES = re.compile(
+    r"(?:mysql|sys|performance_schema|syscat|sysibm(?:adm)?|sysmaster|account_usage)\."
+    r"(?!(?:com|org|path|argv|exit|modules|std\w+)\b)(?:\w+\.)?(?:\w*\$)?\w"
+    r"|system\.(?:tables|columns|users|databases|processes|query_log|settings|functions|parts|clusters"
+    r"|grants|roles|one|numbers)$"
+    r"|(?:\w+\.)*(?:pragma_\w|(?:sys\.)?(?:g?v|x|mon|rdb)\$\w|information_schema\b|account_usage\.)"
+    r"|(?:\w+\.)*(?:dba|cdb|all)_(?:source$|errors$)|(?:\w+\.)*(?:dba|cdb)_(?:\w+s|source|\w*cols)$"
+    r"|(?:\w+\.)*(?:all|user)_(?:tables|tab_\w+|tab_cols|users|objects|constraints|cons_columns|ind_columns|triggers"
+    r"|catalog|sys_privs|role_privs|db_links|procedures|col_comments|mviews|synonyms|arguments|ts_quotas)$"
+    r"|(?:\w+\.)*pg_(?:shadow|user(?:_mappings?)?|authid|roles|group|database|tables|class|procs?"
+    r"|namespace|attribute|settings"
+    r"|type|index(?:es)?|views|constraint|description|language|extension|trigger|hba_file_rules"
+    r"|file_settings|stats?"
+    r"|stat_\w+|stats_\w+|auth_members|largeobject\w*|locks|policies|sequences|matviews|tablespace"
+    r"|inherits|enum|depend|"
+    r"statio_\w+|db_role_setting|available_extensions|config|cursors|rewrite|seclabels?|subscription|publication\w*)$"
+    r"|(?:master|msdb|model|tempdb|\w+)\.\.?(?:dbo\.|sys\.)?sys(?:objects|databases|columns|users|logins"
+    r"|processes|tables)$"
+    r"|\w+\.sys\.\w+"
+)
+"""Catalogues that are known by their name's form, of servers that have too many to list."""
