@@ -18,6 +18,8 @@ MAX_BREAKS = 24
 """Quotes from behind which a text is read."""
 ESSAY = 15
 """Words of plain English from which on a text rather writes about SQL: it is never more than ``suspicious``."""
+TALK = 5
+"""As many, and a call or a statement is no more than ``suspicious``: people write both where they mean words."""
 
 _OPERATORS = (
     r"(?:[=<>!+\-*/%^|&~#;,:]|/\*|@|\{|(?:or|and|xor|not|is|in|like|rlike|regexp|glob|union|intersect|except|minus"
@@ -27,6 +29,7 @@ _OPERATORS = (
     r"|group)\b|(?:or|and|like|rlike|regexp|union|in)(?=['\"(@\d!~+-]))"
 )
 _BREAKS = re.compile(rf"[\s)\]}}.]*(?:$|{_OPERATORS}|[\"'])")
+_WORDY = {"probe", "statement"}
 _ENDS = frozenset("';\"`)")
 _SAID = re.compile(r"(?<=\s)(?:\"[^\"]{1,300}\"|'[^']{1,300}')(?=$|[\s,.;:?!)])")
 _PROSE = re.compile(r"\W*[^\W\d]+(?:\s+[^\W\d]+)+")
@@ -62,7 +65,9 @@ def judge(reading: str) -> Verdict | None:
             break
     if not signs:
         return None
-    certain = sum(signs.values()) >= 2 and whole.count("e") < ESSAY and not _only_said(reading)
+    words = whole.count("e")
+    certain = sum(signs.values()) >= 2 and words < (TALK if signs.keys() <= _WORDY else ESSAY)
+    certain = certain and not _only_said(reading)
     reason = max(signs, key=lambda name: signs[name])
     return Verdict("fragment", "sql_injection", "attack" if certain else "suspicious", reason)
 
