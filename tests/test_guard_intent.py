@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.train_intent import Line, Recipe, score, train
+from benchmarks.train_intent import GRAMMAR, MODEL, TRAINING, Line, Recipe, differences, score, train
 from sql_synthesizer.guard import intent
 from sql_synthesizer.guard.grammar import Grammar
 from sql_synthesizer.guard.intent import judge
-
-TRAINING = Path(__file__).parent / "data" / "security" / "training-intent.jsonl"
 
 
 def form(text: str) -> str:
@@ -155,7 +155,7 @@ def test_what_stands_before_does_not_hide_an_attack(text: str) -> None:
     assert verdict.grade == "attack"
 
 
-GRAMMAR = """
+SMALL = """
 common = "the"
 [words]
 lead = "please"
@@ -181,7 +181,7 @@ pattern = '<x>'
 
 def grammar(directory: Path, pattern: str) -> Grammar:
     path = directory / "grammar.toml"
-    path.write_text(GRAMMAR.format(pattern=pattern), encoding="utf-8")
+    path.write_text(SMALL.format(pattern=pattern), encoding="utf-8")
     return Grammar(path)
 
 
@@ -205,18 +205,41 @@ def test_a_sign_needs_something_certain(tmp_path: Path) -> None:
         grammar(tmp_path, "<GO> <WORD> <the>?")
 
 
-def test_features_mark_where_an_order_begins(tmp_path: Path) -> None:
+def test_features_of_words_pairs_and_classes(tmp_path: Path) -> None:
     read = grammar(tmp_path, "<steer>")
-    words = ["ignore", "rules", "7"]
+    words = ["ignore", "weekly", "rules", "7"]
     features = read.features(words, read.line(words))
-    assert {"ignore", ">ignore", "<steer>", "><steer>", "~ign", "rules", "<law>"} - features == {"~ign"}
-    assert not {"7", ">rules", "><law>"} & features
+    assert {"ignore", ">ignore", "<steer>", "><steer>", "~weekl", "rules", "<law>", "len2"} <= features
+    assert {"^ ignore", "ignore weekly", "rules #", "# $", "ignore _ rules", "steer|weekly", "law|#"} <= features
+    assert not {"7", ">rules", "><law>", "~rules"} & features
 
 
 def test_training_tells_two_kinds_apart() -> None:
     lines = [
-        Line(frozenset({word, "the"}), 0, word == "obey", "", "own") for word in ("obey", "sales", "obey", "orders") * 5
+        Line((frozenset({word, "the"}),), 0, "attack" if word == "obey" else "benign", "", "own")
+        for word in ("obey", "sales", "obey", "orders") * 5
     ]
     model = train(lines, Recipe())
     assert model == train(lines, Recipe())
     assert score(model, frozenset({"obey", "the"})) > 0 > score(model, frozenset({"sales", "the"}))
+
+
+def test_only_telling_features_are_kept() -> None:
+    lines = [
+        Line((frozenset({word, "the"}),), 0, "attack" if word == "obey" else "benign", "", "own")
+        for word in ("obey", "sales") * 5
+    ]
+    weights, _ = train(lines, Recipe(keep=2))
+    assert set(weights) == {"obey", "sales"}
+
+
+def test_the_shipped_model_comes_from_the_shipped_files() -> None:
+    shipped = json.loads(MODEL.read_text(encoding="utf-8"))
+    assert shipped["files"] == {path.name: sha256(path.read_bytes()).hexdigest() for path in (TRAINING, GRAMMAR)}
+    assert shipped["recipe"] == json.loads(json.dumps(asdict(Recipe())))
+
+
+def test_differences_name_the_feature() -> None:
+    old = {"weights": {"a": 1.0, "b": 0.0}, "files": 1, "refuse": 1}
+    assert differences(old, {"weights": {"a": 1.01}, "files": 1, "refuse": 1}) == []
+    assert differences(old, {"weights": {"a": 1.2}, "files": 2, "refuse": 1}) == ["a", "files"]

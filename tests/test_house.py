@@ -140,7 +140,7 @@ def test_size() -> None:
     lines = {path: path.read_text(encoding="utf-8").count("\n") for path in FILES}
     apart = [path for path in FILES if room(path) in ("synthesizer", "proof") or "mixin" in path.parts]
     assert sum(lines.values()) <= 31_500
-    assert sum(lines[path] for path in FILES if path not in apart) <= 17_500
+    assert sum(lines[path] for path in FILES if path not in apart) <= 18_000
 
 
 def test_project_speaks_of_the_product_only() -> None:

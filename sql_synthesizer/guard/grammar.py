@@ -8,11 +8,9 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
-
-from sql_synthesizer.guard.verdict import Kind
 
 _PUNCTUATION = '.,:"'
 _UNKNOWN, _NUMBER, _FIRST, _ORDER = 0xE000, 0xE001, 0xE002, 0x800
@@ -26,6 +24,7 @@ _MARKS = {
     ":": ":",
 }
 _LONGEST = 24
+_SHIFTED = chr(_UNKNOWN + _ORDER)
 _LEET = str.maketrans("013457@$", "oieastas")
 
 
@@ -33,12 +32,10 @@ _LEET = str.maketrans("013457@$", "oieastas")
 class Sign:
     """What speaks for a reason.
 
-    ``weight``: 1 a hint, 2 enough to refuse, 3 strong, 4 unmistakable; 0 withdraws the reason. ``marks``: characters of
-    which a text must have one.
+    ``weight``: 1 (a hint) to 4 (unmistakable); 0 withdraws the reason. ``marks``: characters of which one must occur.
     """
 
     reason: str
-    kind: Kind
     weight: int
     pattern: re.Pattern[str]
     marks: frozenset[str]
@@ -61,7 +58,7 @@ class Grammar:
         self._letters = {word: letters[frozenset(names)] for word, names in classes.items()} | _MARKS
         self._members = {name: {letters[names] for names in sets if name in names} for name in set().union(*sets)}
         self._members |= {mark: {mark} for mark in _PUNCTUATION} | {"NUM": {chr(_NUMBER)}}
-        self._names = {letter: names for names, letter in letters.items()}
+        self._seen = _seen(letters)
         self._leads = self._members["lead"] | set(".,:")
         common = set(source["common"].split())
         self.texts = tuple(_sign(row, row["pattern"]) for row in source["texts"])
@@ -98,33 +95,38 @@ class Grammar:
         letters, unknown = self._letters, chr(_UNKNOWN)
         if word.isdigit():
             return chr(_NUMBER)
-        if "-" in word:
-            return letters.get(word.replace("-", "")) or letters.get(word.rpartition("-")[2], unknown)
-        if "_" in word:
-            return letters.get(word.replace("_", "")) or letters.get(word.rpartition("_")[2], unknown)
+        for mark in "-_":
+            if mark in word:
+                return letters.get(word.replace(mark, "")) or letters.get(word.rpartition(mark)[2], unknown)
         if "'" in word or "\u2019" in word:
             first, _, rest = word.replace("\u2019", "'").partition("'")
             return letters.get(f"{first}'{rest}") or letters.get(first) or letters.get(rest) or unknown
         return letters.get(word.translate(_LEET), unknown)
 
     def features(self, words: Sequence[str], line: str) -> set[str]:
-        """What a linear model sees.
+        """What a linear model sees: the words of a text and their classes, alone, in pairs, and with one between.
 
-        Words, four letters in a row of long words (``~``), classes, and both where an order begins (``>``).
+        ``>`` marks where an order begins, ``~`` the first letters of a long word, ``^`` and ``$`` the ends, ``#`` a
+        number, ``|`` neighbouring classes; ``len4`` is a text of 15 to 30 words.
         """
-        found: set[str] = set()
+        found = {f"len{min(6, (len(words) + 1).bit_length() - 1)}"}
+        texts, kinds = ["^"], ["^"]
         for word, letter in zip(words, line[1:-1], strict=True):
+            features, kind = self._seen[letter]
+            found.update(features)
             if letter not in _PUNCTUATION and not word.isdigit():
                 found.add(word)
-                if ord(letter) >= _UNKNOWN + _ORDER:
+                if letter >= _SHIFTED:
                     found.add(f">{word}")
-                found.update(_pieces(word))
-        for letter in set(line):
-            order = ord(letter) >= _UNKNOWN + _ORDER
-            names = self._names.get(chr(ord(letter) - _ORDER) if order else letter, ())
-            found.update([f"<{name}>" for name in names])
-            if order:
-                found.update([f"><{name}>" for name in names])
+                if 5 < len(word) <= _LONGEST and word.isalpha():
+                    found.add(f"~{word[:5]}")
+            texts.append("#" if word.isdigit() else word)
+            kinds.append(kind or texts[-1])
+        texts.append("$")
+        kinds.append("$")
+        found.update(map(" ".join, pairwise(texts)))
+        found.update(map("|".join, pairwise(kinds)))
+        found.update(map(" _ ".join, zip(texts, texts[2:], strict=False)))
         return found
 
     def search(self, line: str) -> dict[str, int]:
@@ -143,9 +145,7 @@ class Grammar:
     def _search(self, line: str) -> tuple[dict[str, int], set[str]]:
         found: dict[str, int] = {}
         withdrawn: set[str] = set()
-        numbers: set[int] = set()
-        for letter in set(line):
-            numbers.update(self._index.get(letter, ()))
+        numbers = {number for letter in set(line) for number in self._index.get(letter, ())}
         for number in sorted(numbers):
             sign = self._signs[number]
             weight = found.get(sign.reason, 0)
@@ -193,12 +193,14 @@ class Grammar:
         return _MACRO.sub(macro, pattern)
 
 
-@lru_cache(maxsize=4096)
-def _pieces(word: str) -> tuple[str, ...]:
-    if not 4 < len(word) <= _LONGEST or not word.isalpha():
-        return ()
-    padded = f" {word} "
-    return tuple(f"~{padded[start : start + 4]}" for start in range(len(padded) - 3))
+def _seen(letters: dict[frozenset[str], str]) -> dict[str, tuple[list[str], str]]:
+    """For each letter the features of its classes, and its name in pairs: empty for a word without class."""
+    found: dict[str, tuple[list[str], str]] = {mark: ([], mark) for mark in _PUNCTUATION}
+    for names, letter in [*letters.items(), (frozenset(), chr(_UNKNOWN)), (frozenset(), chr(_NUMBER))]:
+        features = [f"<{name}>" for name in names]
+        found[letter] = features, "+".join(sorted(names))
+        found[chr(ord(letter) + _ORDER)] = [*features, *(f">{feature}" for feature in features)], found[letter][1]
+    return found
 
 
 def _both(letters: set[str]) -> str:
@@ -221,8 +223,7 @@ def _classes(source: dict[str, Any]) -> dict[str, set[str]]:
 
 
 def _sign(row: dict[str, Any], pattern: str) -> Sign:
-    kind: Kind = "write_request" if row["reason"] == "destructive" else "prompt_injection"
-    return Sign(row["reason"], kind, row["weight"], re.compile(pattern), frozenset(row.get("marks", "")))
+    return Sign(row["reason"], row["weight"], re.compile(pattern), frozenset(row.get("marks", "")))
 
 
 def _spellings(entry: str) -> Iterator[str]:

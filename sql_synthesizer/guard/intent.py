@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sql_synthesizer.guard.grammar import Grammar
 from sql_synthesizer.guard.linear import Linear
-from sql_synthesizer.guard.verdict import Kind, Verdict
+from sql_synthesizer.guard.verdict import Grade, Verdict
 
 _GRAMMAR = Grammar(Path(__file__).with_name("intent.toml"))
 _MODEL = Linear(Path(__file__).with_name("intent.json"))
@@ -37,16 +37,15 @@ _STEMS = re.compile(
     r"ignor|instruct|disregard|prompt|droptable|delete|truncat|reveal|password|bypass|override|jailbreak|forget|pretend"
 )
 _TURNED = frozenset(
-    "erongi dragersid tegrof snoitcurtsni noitcurtsni tpmorp laever elbat eteled etacnurt drowssap stpmorp".split()
+    "erongi dragersid tegrof snoitcurtsni noitcurtsni tpmorp laever elbat eteled etacnurt drowssap selur".split()
 )
 
 
 def judge(form: str) -> Verdict | None:
     """The verdict on a normalised lower-case text; None when it shows no sign of an attack on the model.
 
-    Hints of different reasons add up: two refuse the text. An attack takes one unmistakable sign, or a strong one
-    beside another that would refuse the text by itself. The linear model is one more voice, which can refuse but not
-    accuse. Suspicion does not rest on a quoted name alone.
+    The linear model has heard the signs and decides; the heavier they are, the less it must be convinced. An attack
+    takes a sign of weight 4, or two that weigh 5. Suspicion does not rest on a quoted name alone.
     """
     verdict = _judge(form)
     if verdict and verdict.grade == "suspicious" and (unquoted := _NAMED.sub(" something ", form)) != form:
@@ -55,26 +54,47 @@ def judge(form: str) -> Verdict | None:
 
 
 def _judge(form: str) -> Verdict | None:
-    found, likeness = signs(form)
-    if likeness > _MODEL.hint:
-        found["likeness"] = 2 if likeness > _MODEL.refuse else 1
-    return _verdict(found)
+    found, parts = seen(form)
+    score = max(map(_MODEL.score, parts))
+    if not _MODEL.refuses(score, sum(found.values())):
+        return None
+    reason = max(found, key=lambda name: (found[name], name), default="likeness")
+    if reason == "destructive":
+        return Verdict("intent", "write_request", "suspicious", reason)
+    unmistakable = found.get(reason, 0) >= 4 or sum(sorted(found.values())[-2:]) >= 5
+    grade: Grade = "attack" if unmistakable and _MODEL.refuses(score, 3) else "suspicious"
+    return Verdict("intent", "prompt_injection", grade, reason)
 
 
-def signs(form: str) -> tuple[dict[str, int], float]:
-    """Reason and weight of the signs in a text, and the score of the linear model in log odds."""
-    words, line = read(form)
+def seen(form: str) -> tuple[dict[str, int], list[set[str]]]:
+    """Reason and weight of the signs in a text, and what the linear model sees of the whole and of each sentence."""
+    words = _TOKEN.findall(_SQL.sub("sqlstatement ", form))
+    line = _GRAMMAR.line(words)
+    found = _signs(form, words, line)
+    return found, list(_features(words, line, found))
+
+
+def _signs(form: str, words: list[str], line: str) -> dict[str, int]:
     found = _GRAMMAR.search(line)
-    seen, ascii_only = set(form), form.isascii()
+    letters, ascii_only = set(form), form.isascii()
     for sign in _GRAMMAR.texts:
-        tried = not sign.marks.isdisjoint(seen) if sign.marks else not ascii_only
+        tried = not sign.marks.isdisjoint(letters) if sign.marks else not ascii_only
         if tried and found.get(sign.reason, 0) < sign.weight and sign.pattern.search(form):
             found[sign.reason] = sign.weight
     if any(_STEMS.search(_GAP.sub("", match[0])) for match in _SPACED.finditer(form)):
         found["spelled_out"] = 2
     if not _TURNED.isdisjoint(words):
         found["turned_round"] = 2
-    return found, max(_MODEL.score(_GRAMMAR.features(*part)) for part in _parts(words, line))
+    return found
+
+
+def _features(words: list[str], line: str, found: dict[str, int]) -> Iterator[set[str]]:
+    marks = {f"!{reason}" for reason in found} | {f"!{reason}{weight}" for reason, weight in found.items()}
+    if found:
+        marks.add(f"!{min(5, sum(found.values()))}")
+    for part in _parts(words, line):
+        yield _GRAMMAR.features(*part) | marks
+        marks = set()
 
 
 def _parts(words: list[str], line: str) -> Iterator[tuple[list[str], str]]:
@@ -85,24 +105,3 @@ def _parts(words: list[str], line: str) -> Iterator[tuple[list[str], str]]:
     if len(sentences) > 1:
         for start, end in sentences:
             yield words[start : end - 1], line[start : end + 1]
-
-
-def read(form: str) -> tuple[list[str], str]:
-    """The words of a text, SQL statements in it folded into one word, and their line of letters."""
-    words = _TOKEN.findall(_SQL.sub("sqlstatement ", form))
-    return words, _GRAMMAR.line(words)
-
-
-def features(form: str) -> set[str]:
-    """What the linear model is trained on."""
-    return _GRAMMAR.features(*read(form))
-
-
-def _verdict(found: dict[str, int]) -> Verdict | None:
-    if sum(found.values()) < 2:
-        return None
-    reason = max(found, key=lambda name: (found[name], name != "likeness", name))
-    heaviest = sorted(weight for name, weight in found.items() if name != "likeness")[-2:]
-    kind: Kind = "write_request" if reason == "destructive" else "prompt_injection"
-    unmistakable = found[reason] >= 4 or sum(heaviest) >= 5
-    return Verdict("intent", kind, "attack" if unmistakable and kind == "prompt_injection" else "suspicious", reason)

@@ -7,8 +7,7 @@ import math
 from collections.abc import Collection
 from pathlib import Path
 
-_CALM = 8
-"""Keeps a text of one or two telling words from being judged by them alone."""
+_CALM = 8  # keeps a text of one or two telling words from being judged by them alone
 
 
 class Linear:
@@ -22,10 +21,13 @@ class Linear:
         model = json.loads(path.read_text(encoding="utf-8"))
         self._weights: dict[str, float] = model["weights"]
         self._bias = float(model["bias"])
-        self.refuse = float(model["refuse"])
-        self.hint = float(model["hint"])
+        self._refuse: list[float] = model["refuse"]
 
     def score(self, features: Collection[str]) -> float:
         """Log odds that the text is an attack."""
         known = [weight for feature in features if (weight := self._weights.get(feature)) is not None]
         return self._bias + sum(known) / math.sqrt(len(known) + _CALM)
+
+    def refuses(self, score: float, hints: int = 0) -> bool:
+        """Whether ``score`` is enough beside evidence of weight ``hints``; the more there is, the less it takes."""
+        return score > self._refuse[min(hints, len(self._refuse) - 1)]

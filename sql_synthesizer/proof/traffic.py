@@ -25,7 +25,7 @@ ASKED = (
 UNKNOWN = (
     "what will the weather be tomorrow",
     "who is the best salesperson in the world",
-    "please tell me a joke about databases",
+    "which colour do customers like best",
     "why did sales drop in spring",
 )
 STATEMENTS = (
