@@ -234,7 +234,9 @@ IN_CODE: dict[str, tuple[Callable[[Path], None], str]] = {
         "metrics.md is stale",
     ),
     "an event type renamed in the code": (
-        replaced("sql_synthesizer/events.py", '            "prompt_injection_attempt",\n', '            "prompt_attack",\n'),
+        replaced(
+            "sql_synthesizer/events.py", '            "prompt_injection_attempt",\n', '            "prompt_attack",\n'
+        ),
         "is no value of label event_type",
     ),
     "a metric that nobody watches": (
