@@ -14,13 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sql_synthesizer.audit import chain, keeping, read
+from sql_synthesizer.audit import chain, keeping, manifest, read
 from sql_synthesizer.audit.anchor import Checkpoint, fingerprint, read_anchors
 from sql_synthesizer.audit.keyring import Keyring
 from sql_synthesizer.audit.manifest import NAME, Manifest
 from sql_synthesizer.audit.verdict import State
 from sql_synthesizer.audit.verify import verify
-from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.errors import AuditUnavailable, ConfigurationError
 from sql_synthesizer.testing import MemoryObserver
 from tests.test_audit import Bench, files
 
@@ -213,6 +213,96 @@ def test_a_file_that_nobody_registered_is_found(kept):
     assert [fault.kind for fault in kept.verify().faults] == ["unregistered"]
 
 
+TAILS = {
+    "another actor": b',"actor":"alice"}\n',
+    "another time": b',"time":"2001-01-01T00:00:00.000000Z"}\n',
+    "a second text": b',"text":null}\n',
+    "a text of another kind": b"",
+}
+
+
+@pytest.mark.parametrize("tail", TAILS)
+@pytest.mark.parametrize("place", [0, None])
+def test_nothing_may_follow_the_mac_but_the_text(kept, tail, place):
+    path = kept.directory / NAME if place is None else kept.path(place)
+
+    def change(lines):
+        line = lines[2]
+        if tail == "a text of another kind":
+            at = line.rfind(b'"mac"') + 40
+            lines[2] = line[:at] + b',"text":{"0123456789abcdef":1,"question":1}}\n'
+        elif place is None:
+            lines[2] = line.removesuffix(b"}\n") + b',"text":0' + TAILS[tail]
+        else:
+            lines[2] = line.removesuffix(b"}\n") + TAILS[tail]
+
+    kept.edit(path, change)
+    report = kept.verify()
+    assert (report.faults[0].kind, report.faults[0].sequence) == ("damaged", 3)
+    assert "alice" not in {record["actor"] for record in read(kept.directory, report=lambda *_: None)}
+
+
+def test_the_border_between_salt_and_question_cannot_be_moved(kept):
+    def change(lines):
+        salt, question = orjson.loads(lines[3])["text"]
+        moved = orjson.dumps([salt + question[:4], question[4:]])
+        lines[3] = lines[3].replace(orjson.dumps([salt, question]), moved)
+
+    kept.edit(kept.path(0), change)
+    assert [(fault.kind, fault.sequence) for fault in kept.verify().faults] == [("damaged", 4)]
+
+
+def test_a_record_whose_manifest_was_removed_is_not_adopted(kept):
+    state = kept.verify().state
+    (kept.directory / NAME).unlink()
+    kept.edit(kept.path(0), lambda lines: lines.__setitem__(3, lines[3].replace(b"key-", b"key_")))
+    other = Bench(kept.directory.parent)
+    other.ask()
+    other.log.close()
+    kinds = {fault.kind for fault in kept.verify().faults}
+    assert kinds == {"unregistered"}
+    assert kept.verify(known=state).faults[0].kind in ("cut", "changed")
+
+
+@pytest.mark.parametrize("there", ["link", "directory", "pipe", "dangling"])
+def test_what_is_no_file_hangs_nobody_and_is_found(kept, there, tmp_path):
+    path = kept.path(0)
+    path.rename(tmp_path / "moved")
+    if there == "link":
+        path.symlink_to(tmp_path / "moved")
+    elif there == "directory":
+        path.mkdir()
+    elif there == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(tmp_path / "nowhere")
+    assert {fault.kind for fault in kept.verify().faults} == {"removed", "damaged"}
+    assert {record["actor"] for record in read(kept.directory)} == {"key-1", "key-2"}
+    assert keeping.erase(kept.directory, kept.keyring, lambda record: record["actor"] == "key-0") == 0
+
+
+@pytest.mark.parametrize("fields", [{}, {"kind": "ended"}, {"kind": "segment", "segment": "x", "writer": 3}])
+def test_an_entry_without_its_fields_is_found_and_the_records_are_still_read(kept, fields):
+    last = chain.parse(Manifest(kept.directory).lines()[-1])
+    line, _ = chain.seal(last.mac, orjson.dumps({"number": 99, **fields}), b"k" * 32)
+    with (kept.directory / NAME).open("ab") as file:
+        file.write(line)
+    report = kept.verify()
+    assert [(fault.kind, fault.file) for fault in report.faults] == [("damaged", NAME)]
+    assert report.records == 5 * RECORDS
+
+
+def test_a_line_that_no_writer_wrote_does_not_stop_the_next_writer(tmp_path):
+    crash(tmp_path)
+    (path,) = files(tmp_path / "audit")
+    with path.open("ab") as file:
+        file.write(b'\n{"a":1,"mac":"' + b"0" * 32 + b'"}\n')
+    bench = Bench(tmp_path)
+    bench.ask()
+    bench.log.close()
+    assert {fault.kind for fault in verify(tmp_path / "audit", Keyring(tmp_path / "audit.key")).faults} == {"damaged"}
+
+
 def test_an_anchor_that_nobody_signed_proves_nothing_and_is_told(kept):
     kept.anchors = [Checkpoint(**{**asdict(kept.anchors[0]), "sequence": 1_000})]
     assert [fault.kind for fault in kept.verify(anchored=True).faults] == ["anchor"]
@@ -373,7 +463,10 @@ def test_a_record_that_was_put_in_the_place_of_another_is_found_by_the_next_veri
     bench.ask()
     bench.log.close()
     assert kept.verify().sound, "by itself it is a record"
-    assert [(fault.kind, fault.file) for fault in kept.verify(since=state).faults] == [("cut", NAME)]
+    for found in (kept.verify(since=state), kept.verify(known=state)):
+        assert (found.faults[0].kind, found.faults[0].file) == ("cut", NAME)
+    shutil.rmtree(kept.directory)
+    assert not kept.verify(known=state).sound
 
 
 def test_a_state_that_was_changed_counts_for_nothing(kept, tmp_path):
@@ -398,6 +491,86 @@ def test_retention_removes_only_what_is_old_and_verified_and_the_rest_verifies(k
     assert report.records == RECORDS
     assert kept.verify(since=state).sound
     assert keeping.retire(kept.directory, kept.keyring, state, -1) == []
+
+
+def test_a_file_in_the_place_of_a_retired_segment_is_found(kept):
+    text = kept.path(0).read_bytes()
+    keeping.retire(kept.directory, kept.keyring, kept.verify().state, -1)
+    kept.path(0).write_bytes(text)
+    assert kept.verify().sound, "a crash may leave it behind"
+    kept.path(0).write_bytes(text.replace(b"key-0", b"key-9", 1))
+    assert [fault.kind for fault in kept.verify().faults] == ["changed"]
+    keeping.retire(kept.directory, kept.keyring, kept.verify().state, -1)
+
+
+def test_retention_believes_no_record_that_was_changed(kept):
+    state = kept.verify().state
+    kept.edit(kept.path(0), lambda lines: lines.__setitem__(-1, lines[-1].replace(b'"time":"2', b'"time":"1')))
+    assert kept.path(0).name not in keeping.retire(kept.directory, kept.keyring, state, -1)
+
+
+def test_a_writer_that_was_taken_for_dead_goes_on(kept):
+    bench = kept.benches[2]
+    bench.log._segments._leave()
+    Bench(kept.directory.parent).ask()
+    bench.ask("still here")
+    assert kept.verify().sound
+
+
+def test_a_child_that_is_forked_while_the_manifest_is_locked_does_not_keep_it(kept):
+    with Manifest(kept.directory).locked(kept.keyring):
+        child = os.fork()
+        if not child:
+            os.kill(os.getpid(), 19)
+    try:
+        with Manifest(kept.directory).locked(kept.keyring):
+            pass
+    finally:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+
+
+def test_a_manifest_that_somebody_keeps_locked_is_not_waited_for(kept, monkeypatch):
+    monkeypatch.setattr(manifest, "LOCK_WAIT", 0.05)
+    with Manifest(kept.directory).locked(kept.keyring):
+        other = Bench(kept.directory.parent)
+        with pytest.raises(AuditUnavailable):
+            other.ask()
+    other.ask()
+    other.log.close()
+    assert kept.verify().sound
+
+
+def test_a_key_file_that_vanishes_is_not_replaced(kept, caplog):
+    text = kept.keyring.path.read_text()
+    kept.keyring.path.unlink()
+    kept.benches[2].log._reload_key()
+    kept.benches[2].ask("with the key that is held")
+    assert "cannot be read" in caplog.text
+    stranger = Bench(kept.directory.parent)
+    with pytest.raises(AuditUnavailable):
+        stranger.ask()
+    with pytest.raises(AuditUnavailable):
+        stranger.log.ping(1.0)
+    kept.keyring.path.write_text(text)
+    kept.benches[2].log._reload_key()
+    kept.benches[2].ask("again")
+    kept.keyring.reload()
+    assert kept.verify().sound
+
+
+def test_a_key_that_was_rotated_out_seals_nothing_more(kept, tmp_path, monkeypatch):
+    old = tmp_path / "old" / "audit.key"
+    old.parent.mkdir()
+    old.write_text(kept.keyring.path.read_text())
+    keeping.rotate_key(kept.directory, kept.keyring)
+    thief = Bench(kept.directory.parent, audit_key_file=old)
+    with pytest.raises(AuditUnavailable):
+        thief.ask()
+    monkeypatch.setattr(manifest, "_held", lambda _keyring, _id: thief.log.keyring.current)
+    thief.ask("forged")
+    thief.log.close()
+    assert kept.verify().faults[0].kind == "unknown_key"
 
 
 def test_an_erased_text_is_gone_and_the_chain_holds(kept):
@@ -449,13 +622,14 @@ def test_a_rotated_key_is_taken_up_and_old_records_still_verify(kept):
     assert verify(kept.directory, alone).faults[0].kind == "unknown_key"
 
 
-def test_a_key_that_nobody_introduced_is_found(kept):
-    secret = bytes(range(32))
-    kept.keyring.add(secret)
+def test_a_key_that_a_crash_kept_out_of_the_manifest_is_told_to_it_by_the_next_writer(kept):
+    new = kept.keyring.add(bytes(range(32)))
     bench = Bench(kept.directory.parent)
     bench.ask()
     bench.log.close()
-    assert kept.verify().faults[0].kind == "unknown_key"
+    report = kept.verify()
+    assert report.sound, report.faults
+    assert any(f'"new":"{new.id}"'.encode() in line for line in Manifest(kept.directory).lines())
 
 
 def test_memory_observer_sees_no_text_in_checkpoints(kept):

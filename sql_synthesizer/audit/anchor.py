@@ -42,7 +42,7 @@ class Checkpoint:
 
     def is_signed(self, key: Key) -> bool:
         """Whether the signature was made with this key."""
-        return hmac.compare_digest(self.signature, self._signature(key))
+        return hmac.compare_digest(self.signature.encode("utf-8", "replace"), self._signature(key).encode())
 
     def _signature(self, key: Key) -> str:
         told = f"{self.writer} {self.sequence} {self.mac} {self.manifest} {self.manifest_mac} {self.key}"
@@ -86,20 +86,31 @@ def fingerprint(mac: str) -> int:
 
 
 def read_anchors(path: Path) -> Iterator[Checkpoint]:
-    """The checkpoints in a file of log lines, whatever else stands in it. Raises ConfigurationError."""
-    names = list(Checkpoint.__slots__)
+    """The checkpoints in a file of log lines, whatever else stands in it, also inside of JSON that wraps each line.
+
+    Raises ConfigurationError when the file, or a checkpoint in it, cannot be read.
+    """
     try:
         with path.open("rb") as file:
-            for line in file:
-                if b'"audit_checkpoint"' not in line:
+            for number, line in enumerate(file, 1):
+                if b'"audit_checkpoint"' not in (plain := line.replace(b'\\"', b'"')):
                     continue
                 try:
-                    told = orjson.loads(line[line.index(b"{") :])
-                    yield Checkpoint(**{name: type_(told[name]) for name, type_ in zip(names, _TYPES, strict=True)})
+                    yield _checkpoint(plain)
                 except (ValueError, KeyError, TypeError):
-                    continue
+                    raise ConfigurationError(
+                        f"Line {number} of the anchor file {path} names a checkpoint that cannot be read.",
+                        hint="A log that was cut in the middle of a line proves less: repair or remove that line.",
+                    ) from None
     except OSError as error:
         raise ConfigurationError(f"The anchor file {path} cannot be read: {type(error).__name__}.") from None
+
+
+def _checkpoint(line: bytes) -> Checkpoint:
+    """Raises ValueError, KeyError, TypeError when the line holds none."""
+    begin = line.rindex(b"{", 0, line.index(b'"audit_checkpoint"'))
+    told = orjson.loads(line[begin : line.index(b"}", begin) + 1])
+    return Checkpoint(**{name: type_(told[name]) for name, type_ in zip(Checkpoint.__slots__, _TYPES, strict=True)})
 
 
 _TYPES = (str, int, str, int, str, str, str)

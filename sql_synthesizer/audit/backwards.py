@@ -12,6 +12,7 @@ from itertools import accumulate, count, islice
 from pathlib import Path
 from typing import Any
 
+from sql_synthesizer.audit.files import open_regular
 from sql_synthesizer.audit.reading import LINE_LIMIT, Record, Report, Wanted, parsed, started, warn, writers
 from sql_synthesizer.audit.record import rfc3339
 
@@ -194,13 +195,10 @@ def _part(path: Path, start: int, end: int, reach: Reach) -> bytes:
     """Bytes of a file, which is not kept open: writers may be many. Empty when retention has removed it."""
     reach.bytes -= end - start
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with open_regular(path) as file:
+            return os.pread(file.fileno(), end - start, start)
     except FileNotFoundError:
         return b""
-    try:
-        return os.pread(descriptor, end - start, start)
-    finally:
-        os.close(descriptor)
 
 
 def _key(record: Record) -> int | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,8 @@ ERASED = "[erased]"
 _MARK = b',"mac":"'
 _TEXT = b',"text":'
 _TAIL = len(_MARK) + 2 * MAC_BYTES
+_SALT = re.compile(r"[0-9a-f]{16}")
+_SPOKEN_FOR = frozenset(("mac", "text"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +42,10 @@ class Line:
 
     def text_fits(self, key: bytes) -> bool:
         """Whether the text beside the MAC, if it was not erased, is the one that the line was sealed with."""
-        text = self.fields.get("text")
+        text, details = self.fields.get("text"), self.fields.get("details")
         if text is None:
             return True  # there never was one, or it was erased, which the manifest tells
-        try:
-            salt, question = text
-            told = commitment(salt, question, key)
-        except (TypeError, ValueError):
-            return False
-        return bool(self.fields.get("details", {}).get("question") == told)
+        return isinstance(details, dict) and details.get("question") == commitment(text[0], text[1], key)
 
 
 def mac(before: bytes, sealed: bytes, key: bytes) -> bytes:
@@ -63,17 +61,35 @@ def seal(before: bytes, body: bytes, key: bytes, text: bytes = b"") -> tuple[byt
 
 
 def parse(line: bytes) -> Line | None:
-    """The parts of a line; None when it is no line of a chain."""
+    """The parts of a line; None when it is no line of a chain.
+
+    Only a text may follow the MAC, in the one form that ``apart`` and ``erased`` write: nothing there is sealed.
+    """
     # Quotes inside of strings are escaped, so the last mark is the real one.
     at = line.rfind(_MARK)
     try:
-        fields = orjson.loads(line)
-        own = bytes.fromhex(fields["mac"])
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        fields = orjson.loads(line[:at] + b"}")
+        own = bytes.fromhex(line[at + len(_MARK) : at + _TAIL].decode())
+        text = _text_of(line[at + _TAIL :])
+    except (orjson.JSONDecodeError, UnicodeDecodeError, TypeError, ValueError):
         return None
-    if at < 0 or len(own) != MAC_BYTES or ("text" not in fields and line[at + _TAIL :] != b'"}\n'):
+    if at < 0 or len(own) != MAC_BYTES or not isinstance(fields, dict) or not _SPOKEN_FOR.isdisjoint(fields):
         return None
-    return Line(line[:at], own, fields)
+    return Line(line[:at], own, fields | {"mac": own.hex()} | text)
+
+
+def _text_of(rest: bytes) -> dict[str, Any]:
+    """What follows the MAC. Raises ValueError when it is neither nothing, nor a text, nor an erased one."""
+    if rest == b'"}\n':
+        return {}
+    if not rest.startswith(b'"' + _TEXT) or not rest.endswith(b"}\n"):
+        raise ValueError(rest)
+    text = orjson.loads(rest[len(_TEXT) + 1 : -2])
+    if text is not None:
+        salt, question = text
+        if not (isinstance(text, list) and isinstance(question, str) and _SALT.fullmatch(salt)):
+            raise ValueError(text)
+    return {"text": text}
 
 
 def apart(question: str, key: bytes) -> tuple[str, bytes]:

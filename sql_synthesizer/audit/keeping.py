@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from sql_synthesizer.audit import chain
-from sql_synthesizer.audit.keyring import SECRET_BYTES, Key, Keyring, derive
-from sql_synthesizer.audit.manifest import SUFFIX, Manifest, Writer, parsed, segment_name, writers
+from sql_synthesizer.audit.files import open_regular, segments
+from sql_synthesizer.audit.keyring import SECRET_BYTES, Key, Keyring
+from sql_synthesizer.audit.manifest import Manifest, Writer, parsed, segment_name, writers
 from sql_synthesizer.audit.reading import LINE_LIMIT
+from sql_synthesizer.audit.record import rfc3339
+from sql_synthesizer.audit.segment import Position
 from sql_synthesizer.audit.verdict import State
 
 Record = dict[str, object]
@@ -22,25 +26,46 @@ ERASED_TOGETHER = 100
 def retire(directory: Path, keyring: Keyring, state: State, days: int) -> list[str]:
     """Removes the segments whose records are all older than ``days``; returns their names.
 
-    Only what ``state`` says was verified is removed, from the front of each writer, and the manifest keeps where the
-    rest goes on. Raises OSError.
+    Only what ``state`` says was verified is removed, from the front of each writer, and it is read once more before.
+    The manifest keeps where the rest goes on. Raises OSError.
     """
-    limit = (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    limit = rfc3339(time.time_ns() - days * 86_400_000_000_000)
     removed: list[str] = []
-    with Manifest(directory).locked(keyring.current) as manifest:
-        for name, writer in writers(parsed(Manifest(directory).lines())).items():
-            for number in _verified(name, writer, state):
-                path = directory / segment_name(name, number)
-                if number in writer.retired:
-                    continue
-                last = _last_record(path)
-                if last is None or str(last.fields["time"]) >= limit:
+    for name, writer in writers(parsed(Manifest(directory).lines())).items():
+        for number in _verified(name, writer, state):
+            path = directory / segment_name(name, number)
+            if number not in writer.retired:
+                end = _end_of(path, writer, number, keyring, limit)
+                if end is None:
                     break
-                about = {"writer": name, "segment": number, "sequence": last.fields["sequence"]}
-                manifest.add("retired", **about, last=last.fields["mac"])
-                path.unlink()
+                with Manifest(directory).locked(keyring) as manifest:
+                    about = {"writer": name, "segment": number, "sequence": end.sequence}
+                    manifest.add("retired", **about, last=end.mac.hex())
                 removed.append(path.name)
+            path.unlink(missing_ok=True)
     return removed
+
+
+def _end_of(path: Path, writer: Writer, number: int, keyring: Keyring, limit: str) -> Position | None:
+    """Where a segment ends, if it is what was sealed and all of it is older than ``limit``."""
+    entry = writer.segments[number]
+    key = keyring.get(entry.fields["seal"])
+    place = Position(entry.fields["after"], bytes.fromhex(entry.fields["follows"]) if number else entry.mac)
+    # A write that failed may have left more behind, which the next segment has again.
+    following = writer.segments[number + 1].fields if number + 1 < len(writer.segments) else None
+    last = writer.ended.fields["sequence"] if writer.ended else 0
+    end = following["after"] if following else last
+    try:
+        with open_regular(path) as file:
+            while key and place.sequence < end and (text := file.readline(LINE_LIMIT)):
+                line = chain.parse(text)
+                if line is None or not line.continues(place.mac, key.chain) or str(line.fields["time"]) >= limit:
+                    return None
+                place = Position(place.sequence + 1, line.mac)
+    except OSError:
+        return None
+    told = following["follows"] if following else writer.ended.fields["last"] if writer.ended else ""
+    return place if (place.sequence, place.mac.hex()) == (end, told) else None
 
 
 def erase(directory: Path, keyring: Keyring, wanted: Callable[[Record], bool]) -> int:
@@ -50,12 +75,12 @@ def erase(directory: Path, keyring: Keyring, wanted: Callable[[Record], bool]) -
     the manifest before it is done. Raises OSError.
     """
     count = 0
-    for path in sorted(directory.glob(f"*{SUFFIX}")):
-        with path.open("r+b") as file:
+    for path in segments(directory):
+        with suppress(FileNotFoundError), open_regular(path, write=True) as file:
             found = list(_texts(file, wanted))
             if not found:
                 continue
-            with Manifest(directory).locked(keyring.current) as manifest:
+            with Manifest(directory).locked(keyring) as manifest:
                 for start in range(0, len(found), ERASED_TOGETHER):
                     records = [line.fields["sequence"] for _, _, line in found[start : start + ERASED_TOGETHER]]
                     manifest.add("erased", writer=found[0][2].fields["writer"], records=records)
@@ -78,10 +103,9 @@ def _texts(file: BinaryIO, wanted: Callable[[Record], bool]) -> Iterator[tuple[i
 
 def rotate_key(directory: Path, keyring: Keyring) -> Key:
     """Makes another key; running services take it up within seconds. Old keys stay for verifying. Raises OSError."""
-    secret = os.urandom(SECRET_BYTES)
-    with Manifest(directory).locked(keyring.current) as manifest:
-        manifest.add("key", new=derive(secret).id)
-        return keyring.add(secret)
+    key = keyring.add(os.urandom(SECRET_BYTES))
+    with Manifest(directory).locked(keyring):  # which tells the manifest of a key that is new to it
+        return key
 
 
 def _verified(name: str, writer: Writer, state: State) -> range:
@@ -91,14 +115,3 @@ def _verified(name: str, writer: Writer, state: State) -> range:
     ended = writer.ended
     done = ended is not None and ended.fields["number"] <= state.manifest
     return range(len(writer.segments) if done else 0)
-
-
-def _last_record(path: Path) -> chain.Line | None:
-    """The last record of a segment; None when it has none."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - LINE_LIMIT))
-            lines = file.read().splitlines(keepends=True)
-    except FileNotFoundError:
-        return None
-    return next((line for text in reversed(lines) if (line := chain.parse(text)) is not None), None)

@@ -34,6 +34,11 @@ class Keyring:
         self.path = path
         self._keys: dict[str, Key] = {}
         self._seen = 0
+        try:
+            if not path.exists():
+                _write(path, [os.urandom(SECRET_BYTES)], replace=False)
+        except OSError as error:
+            raise _unusable(path, type(error).__name__) from None
         self.reload()
 
     @property
@@ -49,17 +54,17 @@ class Keyring:
         return iter(self._keys.values())
 
     def reload(self) -> bool:
-        """Reads the file again if it has changed since; whether it has. Raises ConfigurationError."""
+        """Reads the file again if it has changed since; whether it has.
+
+        Raises ConfigurationError when it is gone or damaged; the keys stay as they were, and none is made.
+        """
         try:
-            if not self.path.exists():
-                _write(self.path, [os.urandom(SECRET_BYTES)], replace=False)
             changed = self.path.stat().st_mtime_ns
             if changed == self._seen:
                 return False
             secrets = self._secrets()
         except (OSError, ValueError) as error:
-            fault = type(error).__name__
-            raise ConfigurationError(f"The audit key {self.path} cannot be read or made: {fault}.") from None
+            raise _unusable(self.path, type(error).__name__) from None
         if not secrets or any(len(secret) != SECRET_BYTES for secret in secrets):
             raise ConfigurationError(
                 f"The audit key {self.path} is damaged: each line has to hold {SECRET_BYTES} bytes in hexadecimal."
@@ -76,6 +81,10 @@ class Keyring:
 
     def _secrets(self) -> list[bytes]:
         return [bytes.fromhex(line) for line in self.path.read_text(encoding="ascii").split()]
+
+
+def _unusable(path: Path, fault: str) -> ConfigurationError:
+    return ConfigurationError(f"The audit key {path} cannot be read or made: {fault}.")
 
 
 def derive(secret: bytes) -> Key:

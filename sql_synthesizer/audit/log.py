@@ -24,7 +24,7 @@ from sql_synthesizer.audit.keyring import Keyring
 from sql_synthesizer.audit.record import Encoder, placed
 from sql_synthesizer.audit.segment import Body, Segments
 from sql_synthesizer.audit.volume import Volume
-from sql_synthesizer.errors import AuditUnavailable
+from sql_synthesizer.errors import AuditUnavailable, ConfigurationError
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.telemetry import Event, Telemetry
 
@@ -73,6 +73,7 @@ class AuditLog:
         self._segment_bytes = settings.audit_segment_bytes
         self._telemetry = telemetry
         self._low = False
+        self._key_fault = ""
         self._batched = settings.audit_mode == "batched"
         self._interval = settings.audit_batch_seconds if self._batched else IDLE_COMMIT
         self._closed = False
@@ -209,10 +210,21 @@ class AuditLog:
             try:
                 self.flush()
                 self._checkpoints.tell()
-                if self.keyring.reload():
-                    self._encoder.key = self.keyring.current.values
+                self._reload_key()
             except Exception:
                 _logger.exception("the audit log could not be kept up; it is tried again")
+
+    def _reload_key(self) -> None:
+        try:
+            self.keyring.reload()
+            told = ""
+        except ConfigurationError as error:
+            told = error.message
+        if told != self._key_fault:
+            self._key_fault = told
+            if told:
+                _logger.error("%s The keys that are held go on to be used.", told)
+        self._encoder.key = self.keyring.current.values
 
     def _commit_all(self) -> None:
         with suppress(AuditUnavailable):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -15,14 +16,16 @@ from typing import Any
 import orjson
 
 from sql_synthesizer.audit import chain
-from sql_synthesizer.audit.keyring import Key
+from sql_synthesizer.audit.files import SUFFIX, open_regular, segments
+from sql_synthesizer.audit.keyring import Key, Keyring
 from sql_synthesizer.audit.record import rfc3339
+from sql_synthesizer.errors import ConfigurationError
 
 NAME = "manifest.chain"
-SUFFIX = ".jsonl"
-"""What the name of every segment ends with."""
 TAIL_BYTES = 4096
 """No entry is longer."""
+LOCK_WAIT = 5.0
+"""Seconds that the lock is waited for: whoever has it for longer was stopped."""
 
 
 @dataclass(slots=True)
@@ -50,37 +53,61 @@ class Manifest:
         self.path = directory / NAME
 
     @contextmanager
-    def locked(self, key: Key) -> Iterator[Appender]:
-        """The right to append while the block runs; starts the manifest where there is none. Raises OSError."""
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    def locked(self, keyring: Keyring) -> Iterator[Appender]:
+        """The right to append with the newest key while the block runs; starts the manifest where there is none.
+
+        Raises OSError, also when another process keeps the lock.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(self.path, flags, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            appender = Appender(descriptor, key)
+            _lock(descriptor)
+            with suppress(ConfigurationError):  # the keys that are held are as good as they were
+                keyring.reload()
+            appender = Appender(descriptor, keyring.current)
             if appender.number == 0:
-                appender.add("key", new=key.id)
-                for path in sorted(self.path.parent.glob(f"*{SUFFIX}")):
-                    if path.stat().st_size:
-                        appender.add("adopted", file=path.name, hash=file_hash(path, key))
+                self._start(appender, keyring.current)
+            elif appender.newest != keyring.current.id:
+                appender.introduce(_held(keyring, appender.newest), keyring.current)
             yield appender
         finally:
+            # A child that was forked meanwhile keeps a copy, which closing ours would leave locked.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
+
+    def _start(self, appender: Appender, key: Key) -> None:
+        """The first entries: the key, and the files that were there before there was a chain."""
+        appender.add("key", new=key.id)
+        for path in segments(self.path.parent):
+            with open_regular(path) as file:
+                first = file.readline(TAIL_BYTES * 16)
+            if first and b'"mac"' not in first:
+                appender.add("adopted", file=path.name, hash=file_hash(path, key))
+
+    def check_key(self, keyring: Keyring) -> None:
+        """Raises OSError when the key file does not have the key that seals the record."""
+        last = self.last()
+        if last is not None:
+            _held(keyring, _newest(last))
 
     def tail(self) -> tuple[int, str]:
         """Number and MAC of the last entry; (0, "") when there is none. Raises OSError."""
-        try:
-            descriptor = os.open(self.path, os.O_RDONLY)
-        except FileNotFoundError:
-            return 0, ""
-        try:
-            last, _ = _last(descriptor)
-        finally:
-            os.close(descriptor)
+        last = self.last()
         return (last.fields["number"], last.fields["mac"]) if last else (0, "")
+
+    def last(self) -> chain.Line | None:
+        """The last entry; None when there is none. Raises OSError."""
+        try:
+            with open_regular(self.path) as file:
+                return _last(file.fileno())[0]
+        except FileNotFoundError:
+            return None
 
     def lines(self) -> list[bytes]:
         """The whole lines; what a crash left unfinished at the end is no entry. Raises OSError."""
         try:
-            text = self.path.read_bytes()
+            with open_regular(self.path) as file:
+                text = file.read()
         except FileNotFoundError:
             return []
         return text[: text.rfind(b"\n") + 1].splitlines(keepends=True)
@@ -96,7 +123,14 @@ class Appender:
         os.ftruncate(descriptor, end)
         self._size = end
         self.number = last.fields["number"] if last else 0
+        self.newest = _newest(last) if last else ""
         self._mac = last.mac if last else chain.ORIGIN
+
+    def introduce(self, before: Key, key: Key) -> None:
+        """Says, sealed with the key before, that another seals from now on. Raises OSError."""
+        self._key = before
+        self.add("key", new=key.id)
+        self._key = key
 
     def add(self, kind: str, **fields: Any) -> bytes:
         """Appends one entry and returns its MAC. Raises OSError; then nothing of it stays."""
@@ -121,9 +155,29 @@ class Appender:
         return own
 
 
+def _newest(last: chain.Line) -> str:
+    """The key that seals after an entry."""
+    return str(last.fields["new" if last.fields["kind"] == "key" else "key"])
+
+
+def _held(keyring: Keyring, key_id: str) -> Key:
+    key = keyring.get(key_id)
+    if key is None:
+        raise OSError(errno.ENOKEY, "the audit key is not the one that the record is sealed with; put it back")
+    return key
+
+
 def parsed(lines: list[bytes]) -> list[chain.Line]:
     """The entries that can be read, whether they are sound or not."""
-    return [entry for line in lines if (entry := chain.parse(line)) is not None]
+    return [entry for line in lines if (entry := chain.parse(line)) is not None and is_entry(entry)]
+
+
+def is_entry(entry: chain.Line) -> bool:
+    """Whether a line has the fields of its kind of entry, each of its type."""
+    wanted = {"number": int, "kind": str, "key": str, **_FIELDS.get(str(entry.fields.get("kind")), {})}
+    return "text" not in entry.fields and all(
+        isinstance(entry.fields.get(name), type_) for name, type_ in wanted.items()
+    )
 
 
 def writers(entries: list[chain.Line]) -> dict[str, Writer]:
@@ -132,7 +186,9 @@ def writers(entries: list[chain.Line]) -> dict[str, Writer]:
     for entry in entries:
         kind, name = entry.fields["kind"], entry.fields.get("writer", "")
         if kind == "segment":
-            found.setdefault(name, Writer()).segments.append(entry)
+            writer = found.setdefault(name, Writer())
+            writer.segments.append(entry)
+            writer.ended = None  # it was taken for dead between two segments
         elif kind == "retired" and name in found:
             found[name].retired[entry.fields["segment"]] = entry
         elif kind == "erased" and name in found:
@@ -140,6 +196,16 @@ def writers(entries: list[chain.Line]) -> dict[str, Writer]:
         elif kind == "ended" and name in found:
             found[name].ended = entry
     return found
+
+
+_FIELDS: dict[str, dict[str, type]] = {
+    "key": {"new": str},
+    "segment": {"writer": str, "segment": int, "after": int, "follows": str, "seal": str},
+    "ended": {"writer": str, "sequence": int, "last": str},
+    "retired": {"writer": str, "segment": int, "sequence": int, "last": str},
+    "erased": {"writer": str, "records": list},
+    "adopted": {"file": str, "hash": str},
+}
 
 
 def segment_name(writer: str, number: int) -> str:
@@ -150,10 +216,23 @@ def segment_name(writer: str, number: int) -> str:
 def file_hash(path: Path, key: Key) -> str:
     """Keyed hash of a whole file. Raises OSError."""
     digest = hashlib.blake2b(key=key.chain, digest_size=chain.MAC_BYTES)
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _lock(descriptor: int) -> None:
+    deadline = time.monotonic() + LOCK_WAIT
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise OSError(errno.EAGAIN, "another process keeps the manifest locked") from None
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _last(descriptor: int) -> tuple[chain.Line | None, int]:
@@ -163,4 +242,7 @@ def _last(descriptor: int) -> tuple[chain.Line | None, int]:
     tail = os.pread(descriptor, size - start, start)
     end = tail.rfind(b"\n") + 1
     begin = tail.rfind(b"\n", 0, max(0, end - 1)) + 1
-    return (chain.parse(tail[begin:end]) if end else None), start + end
+    last = chain.parse(tail[begin:end]) if end else None
+    if end and (last is None or not is_entry(last)):
+        raise OSError(errno.EBADMSG, "the manifest of the audit record is damaged; verify it")
+    return last, start + end

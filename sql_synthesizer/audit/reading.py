@@ -13,8 +13,9 @@ from typing import Any
 
 import orjson
 
+from sql_synthesizer.audit import chain
 from sql_synthesizer.audit.chain import read_text
-from sql_synthesizer.audit.manifest import SUFFIX
+from sql_synthesizer.audit.files import SUFFIX, open_regular, segments
 
 LINE_LIMIT = 1_000_000
 """Bytes of a line at most; what is longer is damaged."""
@@ -85,7 +86,7 @@ def matching(directory: Path, wanted: Wanted, *, report: Report | None = None) -
 def writers(directory: Path) -> dict[str, list[Path]]:
     """Writer -> its segments in order; writers in the order they started."""
     found: dict[str, list[Path]] = {}
-    for path in sorted(directory.glob(f"*{SUFFIX}")):
+    for path in segments(directory):
         found.setdefault(path.name.removesuffix(SUFFIX).rpartition("-")[0], []).append(path)
     return found
 
@@ -123,7 +124,11 @@ def _records(paths: Iterable[Path], needles: tuple[bytes, ...], report: Report) 
 
 def _lines(path: Path, needles: tuple[bytes, ...], report: Report) -> Iterator[Record]:
     position = 0
-    with path.open("rb") as file:
+    try:
+        file = open_regular(path)
+    except FileNotFoundError:
+        return  # retention has removed it
+    with file:
         while text := file.readline(LINE_LIMIT):
             if not text.endswith(b"\n"):
                 report(path, position, "torn" if len(text) < LINE_LIMIT else "damaged")
@@ -139,13 +144,24 @@ def _lines(path: Path, needles: tuple[bytes, ...], report: Report) -> Iterator[R
 def parsed(text: bytes) -> Record | None:
     """The record of a line, with its question put back; None when it is none."""
     try:
-        record = orjson.loads(text)
+        record = _fields(text)
         if text.count(b"[") + text.count(b"{") > NESTING:
             orjson.dumps(record)  # raises where it is nested deeper than can be written again
         complete = isinstance(record["time"], str) and isinstance(record["sequence"], int)
         return read_text(record) if complete else None
     except (orjson.JSONDecodeError, KeyError, TypeError, IndexError):
         return None
+
+
+def _fields(text: bytes) -> Record:
+    """What a line says; a sealed line says nothing beside what is sealed, and its question."""
+    line = text if text.endswith(b"\n") else text + b"\n"
+    if (sealed := chain.parse(line)) is not None:
+        return sealed.fields
+    fields: Record = orjson.loads(text)
+    if "mac" in fields:
+        raise KeyError("mac")
+    return fields
 
 
 def started(writer: str) -> str:

@@ -18,7 +18,10 @@ LITERAL_BYTES = 8
 SQL_LIMIT = 200_000
 """Characters beyond which SQL is recorded as one hash."""
 
-_LITERALS = frozenset(t for t in TokenType if t.name.endswith("STRING") and "LINE" not in t.name) | {TokenType.NUMBER}
+_LITERALS = frozenset(t for t in TokenType if t.name.endswith("STRING") and "LINE" not in t.name) | {
+    TokenType.NUMBER,
+    TokenType.HINT,
+}
 
 _SECRETS = tuple(
     (anchors, re.compile(pattern, re.IGNORECASE))
@@ -26,11 +29,12 @@ _SECRETS = tuple(
         (
             ("=", ":"),
             (
-                r"(\b(?:passw(?:or)?d|pwd|passphrase|secret|token|api[_-]?key|authorization)[\"']?"
-                r"\s{0,3}[=:]\s{0,3}[\"']?)(?:(?:bearer|basic)\s{1,3})?[^\s\"',;&]{1,512}"
+                r"(\b[\w-]{0,64}?(?:passw(?:or)?d|pwd|passphrase|secret|token|api[_-]?key|authorization)"
+                r"[\w-]{0,32}[\"']?\s{0,3}[=:]\s{0,3})"
+                r"(?:\"[^\"]{1,512}\"?|'[^']{1,512}'?|(?:(?:bearer|basic)\s{1,3})?[^\s\"',;&]{1,512})"
             ),
         ),
-        (("://",), r"(://[^\s/:@]{0,64}:)[^\s/@]{1,256}(?=@)"),
+        (("://",), r"(://[^\s/:@]{0,64}:)[^\s/]{1,256}(?=@)"),
         (("bearer", "basic"), r"(\b(?:bearer|basic)\s{1,3})[A-Za-z0-9._~+/=-]{8,}"),
         (("sk-", "sk_", "pk-", "pk_", "rk-", "rk_"), r"()\b[spr]k[-_][A-Za-z0-9_-]{16,}"),
         (("sqs_",), r"()\bsqs_[A-Za-z0-9]{1,64}_[A-Za-z0-9_-]{20,}"),
@@ -108,7 +112,9 @@ def redact_sql(sql: str, dialect: str, key: bytes) -> str:
         if token.start > position and parts:
             parts.append(" ")
         number = token.token_type is TokenType.NUMBER or (number and token.start == position)
-        literal = number or token.token_type in hidden
+        # SQLite takes a double-quoted word for a string where no column has that name.
+        doubtful = dialect == "sqlite" and token.token_type is TokenType.IDENTIFIER and sql[token.start] == '"'
+        literal = number or doubtful or token.token_type in hidden
         text = sql[token.start : token.end + 1]
         parts.append(f"#{digest(token.text if literal else text, key, LITERAL_BYTES)}" if literal else text)
         position = token.end + 1

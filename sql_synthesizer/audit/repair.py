@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 
 from sql_synthesizer.audit import chain
+from sql_synthesizer.audit.files import open_regular
+from sql_synthesizer.audit.keyring import Key, Keyring
 from sql_synthesizer.audit.manifest import Appender, Manifest, Writer, parsed, segment_name, writers
 
 TAIL_BYTES = 1_000_000
@@ -16,43 +18,49 @@ TAIL_BYTES = 1_000_000
 _logger = logging.getLogger(__name__)
 
 
-def end_of_the_dead(directory: Path, manifest: Appender) -> None:
+def end_of_the_dead(directory: Path, manifest: Appender, keyring: Keyring) -> None:
     """Notes the end of each writer that died without doing so itself. Raises OSError."""
     for name, writer in writers(parsed(Manifest(directory).lines())).items():
         if writer.ended is None:
-            _end(directory, manifest, name, writer)
+            _end(directory / segment_name(name, writer.segments[-1].fields["segment"]), manifest, writer, keyring)
 
 
-def _end(directory: Path, manifest: Appender, name: str, writer: Writer) -> None:
+def _end(path: Path, manifest: Appender, writer: Writer, keyring: Keyring) -> None:
     last = writer.segments[-1]
-    path = directory / segment_name(name, last.fields["segment"])
+    key = keyring.get(last.fields["seal"])
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        file = open_regular(path, write=True)
     except OSError:
         return  # it is missing, which is for the verification to tell
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _note(descriptor, manifest, name, last)
-    except BlockingIOError:
-        return  # its writer lives
-    finally:
-        os.close(descriptor)
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return  # its writer lives
+        if key is not None:
+            _note(file.fileno(), manifest, last, key)
 
 
-def _note(descriptor: int, manifest: Appender, name: str, segment: chain.Line) -> None:
+def _note(descriptor: int, manifest: Appender, segment: chain.Line, key: Key) -> None:
+    """Takes an unfinished line off and notes the last record; where that is not sound nothing is noted."""
     size = os.fstat(descriptor).st_size
     start = max(0, size - TAIL_BYTES)
     tail = os.pread(descriptor, size - start, start)
-    whole = tail.rfind(b"\n") + 1
-    sequence, last = segment.fields["after"], segment.fields["follows" if segment.fields["segment"] else "mac"]
+    whole, torn = tail[: tail.rfind(b"\n") + 1], tail[tail.rfind(b"\n") + 1 :]
+    told = segment.fields
+    sequence, last = told["after"], told["follows" if told["segment"] else "mac"]
     if whole:
-        line = chain.parse(tail[tail.rfind(b"\n", 0, whole - 1) + 1 : whole])
-        if line is None:
-            return  # damaged: its writer never wrote such a line
+        lines = whole.splitlines(keepends=True)
+        line = chain.parse(lines[-1])
+        above = chain.parse(lines[-2]) if len(lines) > 1 else None
+        before = above.mac if above else bytes.fromhex(last)
+        if line is None or (len(lines) > 1 and above is None) or not line.continues(before, key.chain):
+            return
         sequence, last = line.fields["sequence"], line.fields["mac"]
-    torn = len(tail) - whole
+    name = told["writer"]
     if torn:
-        os.ftruncate(descriptor, start + whole)
+        os.ftruncate(descriptor, start + len(whole))
         os.fsync(descriptor)
-        _logger.warning("audit writer %s ended in a crash; %d bytes of an unfinished record were taken off", name, torn)
-    manifest.add("ended", writer=name, sequence=sequence, last=last, how="crashed", torn=torn)
+        told_bytes = f"{len(torn)} bytes of an unfinished record were taken off"
+        _logger.warning("audit writer %s ended in a crash; %s", name, told_bytes)
+    manifest.add("ended", writer=name, sequence=sequence, last=last, how="crashed", torn=len(torn))

@@ -58,9 +58,7 @@ class Segments:
 
         Raises OSError; then none of them counts as written, and the next call starts from the last good line.
         """
-        if self._size >= self._limit or self._key.id != self._keyring.current.id:
-            self._leave()
-        descriptor = self._open() if self._descriptor is None else self._checked(self._descriptor)
+        descriptor = self._writable()
         lines: list[bytes] = []
         own = self.position.mac
         for body in bodies:
@@ -83,8 +81,9 @@ class Segments:
         self.position = Position(self.position.sequence + len(bodies), own)
 
     def probe(self) -> None:
-        """Writes and removes a small file. Raises OSError."""
+        """Writes and removes a small file. Raises OSError, also when the key is not the record's."""
         make_directory(self.directory)
+        self.manifest.check_key(self._keyring)
         path = self.directory / f".{self.writer}.probe"
         descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
         try:
@@ -98,7 +97,7 @@ class Segments:
         """Lets go of the files, and says in the manifest where this writer has ended."""
         self._leave()
         if self._number:
-            with suppress(OSError), self.manifest.locked(self._key) as manifest:
+            with suppress(OSError), self.manifest.locked(self._keyring) as manifest:
                 sequence, own = self.position
                 manifest.add("ended", writer=self.writer, sequence=sequence, last=own.hex(), how="closed")
 
@@ -117,12 +116,23 @@ class Segments:
             os.close(descriptor)
         self._size = 0
 
+    def _writable(self) -> int:
+        """The current segment, or the next when this one is full or another key is to seal; never neither."""
+        before = self._descriptor
+        if before is None:
+            return self._open()
+        if self._size < self._limit and self._key.id == self._keyring.current.id:
+            return self._checked(before)
+        self._checked(before)
+        descriptor = self._open()
+        os.close(before)
+        return descriptor
+
     def _open(self) -> int:
         make_directory(self.directory)
-        with self.manifest.locked(self._key) as manifest:
+        with self.manifest.locked(self._keyring) as manifest:
             if self._number == 0:
-                end_of_the_dead(self.directory, manifest)
-            # A key counts from the first segment that is sealed with it, and the manifest knows it already.
+                end_of_the_dead(self.directory, manifest, self._keyring)
             self._key = self._keyring.current
             return self._register(manifest)
 
@@ -136,7 +146,7 @@ class Segments:
             sequence, before = self.position
             about = {"writer": self.writer, "segment": self._number, "after": sequence, "seal": self._key.id}
             own = manifest.add("segment", **about, follows=before.hex())
-        except OSError:
+        except BaseException:
             os.close(descriptor)
             path.unlink(missing_ok=True)
             raise

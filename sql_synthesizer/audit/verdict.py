@@ -16,6 +16,9 @@ from sql_synthesizer.audit.keyring import Key, Keyring
 FAULTS_LIMIT = 1_000
 """Faults that are listed; more are counted only."""
 
+_STATE = b"audit-verified--"
+"""What stands for the MAC before a state: no line of the record can be taken for one."""
+
 FaultKind = Literal[
     "changed",
     "missing",
@@ -76,7 +79,7 @@ class State:
         places = {name: [p.segment, p.byte, p.sequence, p.mac.hex()] for name, p in self.places.items()}
         told = {"manifest": self.manifest, "manifest_mac": self.manifest_mac, "places": places}
         told |= {"verified_at": self.verified_at, "full_at": self.full_at}
-        text, _ = chain.seal(chain.ORIGIN, orjson.dumps(told | {"key": key.id}), key.chain)
+        text, _ = chain.seal(_STATE, orjson.dumps(told | {"key": key.id}), key.chain)
         draft = path.with_name(f".{path.name}.{os.getpid()}")
         draft.write_bytes(text)
         draft.replace(path)
@@ -89,7 +92,7 @@ class State:
             key = keyring.get(line.fields["key"]) if line else None
         except (OSError, KeyError, TypeError):
             return cls()
-        if line is None or key is None or not line.continues(chain.ORIGIN, key.chain):
+        if line is None or key is None or "text" in line.fields or not line.continues(_STATE, key.chain):
             return cls()
         told: dict[str, Any] = line.fields
         places = {name: Place(p[0], p[1], p[2], bytes.fromhex(p[3])) for name, p in told["places"].items()}

@@ -6,16 +6,31 @@ import fcntl
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sql_synthesizer.audit import chain
 from sql_synthesizer.audit.anchor import Checkpoint, fingerprint
+from sql_synthesizer.audit.files import SUFFIX, is_regular, open_regular
 from sql_synthesizer.audit.keyring import Key, Keyring
 from sql_synthesizer.audit.log import PENDING_RECORDS
-from sql_synthesizer.audit.manifest import NAME, SUFFIX, Manifest, Writer, file_hash, segment_name, writers
+from sql_synthesizer.audit.manifest import (
+    NAME,
+    Manifest,
+    Writer,
+    file_hash,
+    is_entry,
+    parsed,
+    segment_name,
+    writers,
+)
 from sql_synthesizer.audit.reading import LINE_LIMIT
 from sql_synthesizer.audit.verdict import Fault, FaultKind, Place, Report, State
+from sql_synthesizer.errors import ConfigurationError
+
+TRIES = 5
+"""How often a faulty record is read again when writers, retention or erasure went on meanwhile."""
 
 
 def verify(
@@ -23,17 +38,27 @@ def verify(
     keyring: Keyring,
     *,
     since: State | None = None,
+    known: State | None = None,
     anchors: Sequence[Checkpoint] = (),
     fingerprints: Sequence[int] = (),
 ) -> Report:
     """Reads the record and says what is wrong with it.
 
-    ``since`` goes on from where an earlier verification ended; without it everything is read. ``anchors`` are
-    checkpoints that left the machine, ``fingerprints`` values of the metric ``audit_checkpoint_fingerprint``.
+    ``since`` goes on from where an earlier verification ended; without it everything is read, and compared with what
+    ``known`` was found sound. ``anchors`` are checkpoints that left the machine, ``fingerprints`` values of the metric
+    ``audit_checkpoint_fingerprint``.
     """
     began = time.monotonic()
-    walk = _Walk(directory, keyring, since or State(), anchors, fingerprints)
-    report = walk.run()
+    for _ in range(TRIES):
+        before = Manifest(directory).lines()
+        report = _Walk(directory, keyring, since or State(), known or since or State(), anchors, fingerprints).run()
+        if since is not None and not report.sound:
+            # What was read may have been taken back since, by a write that failed: only all of it tells.
+            since, known = None, since
+        elif report.sound or len(Manifest(directory).lines()) == len(before):
+            break
+        with suppress(ConfigurationError):
+            keyring.reload()
     report.seconds = round(time.monotonic() - began, 3)
     report.state.verified_at = time.time()
     report.state.full_at = report.state.verified_at if since is None else since.full_at
@@ -46,19 +71,31 @@ class _Walk:
         directory: Path,
         keyring: Keyring,
         since: State,
+        known: State,
         anchors: Sequence[Checkpoint],
         fingerprints: Sequence[int],
     ) -> None:
         self.directory = directory
         self.keyring = keyring
         self.since = since
+        self.known = known
         self.anchors = anchors
         self.report = Report(anchors=len(anchors) + len(fingerprints))
         self.unseen = set(fingerprints)
-        self.wanted: dict[str, dict[int, list[Checkpoint]]] = {}
-        self.met: set[Checkpoint] = set()
+        self.wanted: dict[str, dict[int, set[str]]] = {}
+        self.met: set[tuple[str, int, str]] = set()
+        self.broken = False
+        # A file is registered before anything is written to it, so what is there now has to be in the manifest.
+        self.files = {path: _size(path) for path in sorted(directory.glob(f"*{SUFFIX}"))}
         for anchor in anchors:
-            self.wanted.setdefault(anchor.writer, {}).setdefault(anchor.sequence, []).append(anchor)
+            self._want(anchor.writer, anchor.sequence, anchor.mac)
+        if not since.manifest:
+            for name, place in known.places.items():
+                self._want(name, place.sequence, place.mac.hex())
+
+    def _want(self, writer: str, sequence: int, mac: str) -> None:
+        if sequence:
+            self.wanted.setdefault(writer, {}).setdefault(sequence, set()).add(mac)
 
     def run(self) -> Report:
         entries = self._manifest()
@@ -67,11 +104,17 @@ class _Walk:
         report.entries, report.writers = len(entries), len(found)
         if entries:
             report.state.manifest, report.state.manifest_mac = len(entries), entries[-1].fields["mac"]
-        self._compare_manifest(entries, self.since.manifest, self.since.manifest_mac, "the last verification")
+        self._compare_manifest(entries, self.known.manifest, self.known.manifest_mac, "the last verification")
         for name, writer in found.items():
-            if (place := self._writer(name, writer)) is not None:
+            try:
+                place = self._writer(name, writer)
+            except Exception as error:  # noqa: BLE001 - whatever the files hold, the rest is verified too
+                self.fault("damaged", segment_name(name, 0), f"cannot be read: {type(error).__name__}", writer=name)
+                continue
+            if place is not None:
                 report.state.places[name] = place
-        self._files(entries, found)
+        if not self.broken:
+            self._files(entries, found)
         self._anchors(entries, found)
         return report
 
@@ -81,28 +124,30 @@ class _Walk:
     # --- the manifest ------------------------------------------------------------------------
 
     def _manifest(self) -> list[chain.Line]:
-        """The entries up to the first that is wrong."""
+        """The entries; after one that is wrong the others are taken as they stand, so that records are still read."""
         entries: list[chain.Line] = []
-        before, byte, known = chain.ORIGIN, 0, set[str]()
-        for text in Manifest(self.directory).lines():
+        before, byte, newest = chain.ORIGIN, 0, ""
+        lines = Manifest(self.directory).lines()
+        for text in lines:
             entry = chain.parse(text)
             place: dict[str, Any] = {"sequence": len(entries) + 1, "byte": byte}
             key = self.keyring.get(str(entry.fields.get("key"))) if entry else None
-            if entry is None:
+            newest = newest or str(entry.fields.get("key") if entry else "")
+            if entry is None or not is_entry(entry):
                 self.fault("damaged", NAME, "this is no entry of a manifest", **place)
-                break
-            if not entries:
-                known.add(str(entry.fields.get("key")))
-            if key is None or key.id not in known:
-                self.fault("unknown_key", NAME, "the entry is sealed with a key that nobody introduced", **place)
-                break
-            if entry.fields.get("number") != len(entries) + 1 or not entry.continues(before, key.chain):
+            elif key is None or key.id != newest:
+                self.fault("unknown_key", NAME, "the entry is not sealed with the key of its time", **place)
+            elif entry.fields["number"] != len(entries) + 1 or not entry.continues(before, key.chain):
                 self.fault("changed", NAME, "the entry was changed, or does not follow the one before it", **place)
-                break
-            if entry.fields["kind"] == "key":
-                known.add(entry.fields["new"])
-            entries.append(entry)
-            before, byte = entry.mac, byte + len(text)
+            elif entry.fields["kind"] == "segment" and entry.fields["seal"] != newest:
+                self.fault("unknown_key", NAME, "the segment is sealed with a key that was rotated out", **place)
+            else:
+                newest = entry.fields["new"] if entry.fields["kind"] == "key" else newest
+                entries.append(entry)
+                before, byte = entry.mac, byte + len(text)
+                continue
+            self.broken = True
+            return entries + parsed(lines[len(entries) + 1 :])
         return entries
 
     # --- one writer --------------------------------------------------------------------------
@@ -116,12 +161,14 @@ class _Walk:
         reader = _Reader(self, name, writer.erased, known or Place(0, 0, 0, writer.segments[0].mac))
         for entry in writer.segments:
             number = entry.fields["segment"]
-            if number in writer.retired:
-                reader.skip(number, writer.retired[number])
-            elif number < reader.place.segment and reader.sound:
+            retired = writer.retired.get(number)
+            if retired is not None and not is_regular(self.directory / segment_name(name, number)):
+                reader.skip(number, retired)
+            elif retired is None and number < reader.place.segment and reader.sound:
                 reader.look(entry)
             else:
                 reader.read(entry, last=number == len(writer.segments) - 1, ended=ended)
+                reader.leave(number, retired)
         if ended is None:
             return reader.place
         if reader.sound:
@@ -139,27 +186,37 @@ class _Walk:
                 known.add(name)
                 key = self.keyring.get(entry.fields["key"])
                 path = self.directory / name
-                if not path.exists():
+                if not is_regular(path):
                     self.fault("removed", name, "the file is gone")
                 elif key is not None and file_hash(path, key) != entry.fields["hash"]:
                     self.fault("changed", name, "the file was changed since it was adopted")
-        for path in sorted(self.directory.glob(f"*{SUFFIX}")):
-            if path.name not in known and path.stat().st_size:
+        for path, size in self.files.items():
+            if path.name not in known and size:
                 self.fault("unregistered", path.name, "the manifest does not know this file")
+            elif path.name in known and size is None:
+                self.fault("damaged", path.name, "this is no regular file")
 
     def _anchors(self, entries: list[chain.Line], found: dict[str, Writer]) -> None:
         for anchor in self.anchors:
             key = self.keyring.get(anchor.key)
-            place: dict[str, Any] = {"writer": anchor.writer, "sequence": anchor.sequence}
             if key is None or not anchor.is_signed(key):
-                self.fault("anchor", "anchor", "the checkpoint is not signed with a key of this record", **place)
+                told = "the checkpoint is not signed with a key of this record"
+                self.fault("anchor", "anchor", told, writer=anchor.writer, sequence=anchor.sequence)
+                self.wanted.get(anchor.writer, {}).get(anchor.sequence, set()).discard(anchor.mac)
                 continue
             self._compare_manifest(entries, anchor.manifest, anchor.manifest_mac, "a checkpoint")
-            if anchor not in self.met and not _retired(found.get(anchor.writer), anchor.sequence):
-                file = segment_name(anchor.writer, 0).rpartition("-")[0]
-                self.fault("cut", file, "a record that existed at a checkpoint is gone or another", **place)
+        for name, wanted in self.wanted.items():
+            for sequence, macs in wanted.items():
+                gone = [mac for mac in macs if (name, sequence, mac) not in self.met]
+                if gone and not _retired(found.get(name), sequence):
+                    told = "a record that existed at a checkpoint or at the last verification is gone or another"
+                    self.fault("cut", name, told, writer=name, sequence=sequence)
+        retired = any(writer.retired for writer in found.values())
         for number in sorted(self.unseen):
-            self.fault("anchor", "anchor", f"no record has the fingerprint {number}")
+            if retired:
+                self.report.notes.append(f"no record has the fingerprint {number}; it may have been retired")
+            else:
+                self.fault("anchor", "anchor", f"no record has the fingerprint {number}")
 
     def _compare_manifest(self, entries: list[chain.Line], number: int, mac: str, when: str) -> None:
         if number > len(entries):
@@ -194,6 +251,13 @@ class _Reader:
             first = entry.fields["after"] + 1
             self._walk.fault("removed", path.name, "the segment is gone", writer=self._name, sequence=first)
 
+    def leave(self, number: int, retired: chain.Line | None) -> None:
+        """After a segment: one that retention was about to remove has to end where the manifest says."""
+        if retired is not None and self.sound:
+            if (self.place.sequence, self.place.mac.hex()) != (retired.fields["sequence"], retired.fields["last"]):
+                self._fault("changed", self._path(number), "it ends otherwise than when retention removed it")
+            self.place = Place(number + 1, 0, self.place.sequence, self.place.mac)
+
     def read(self, entry: chain.Line, *, last: bool, ended: chain.Line | None) -> None:
         """Reads one segment on from the present place."""
         number = entry.fields["segment"]
@@ -205,7 +269,7 @@ class _Reader:
             self._fault("unknown_key", path, "the segment is sealed with a key that the key file does not have")
             return
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 file.seek(self.place.byte)
                 if path.stat().st_size < self.place.byte:
                     self._fault("cut", path, "the file is shorter than when it was verified")
@@ -213,7 +277,9 @@ class _Reader:
                     if text.endswith(b"\n") or len(text) == LINE_LIMIT:
                         self._line(path, text, key)
                         continue
-                    if last and (ended or not _is_held(file.fileno())):
+                    if not last:
+                        self._walk.report.notes.append(f"{path.name}: a write that failed left an unfinished line")
+                    elif ended or not _is_held(file.fileno()):
                         self._unfinished(path, ended)
                     break
         except OSError:
@@ -290,9 +356,8 @@ class _Reader:
             self._compare(told, line.fields["mac"])
 
     def _compare(self, sequence: int, mac: str) -> None:
-        for anchor in self._wanted.get(sequence, ()):
-            if anchor.mac == mac:
-                self._walk.met.add(anchor)
+        if mac in self._wanted.get(sequence, ()):
+            self._walk.met.add((self._name, sequence, mac))
         if self._walk.unseen:
             self._walk.unseen.discard(fingerprint(mac))
 
@@ -310,6 +375,11 @@ class _Reader:
         self.sound = False
         sequence = self.place.sequence + at
         self._walk.fault(kind, path.name, told, writer=self._name, sequence=sequence, byte=self.place.byte)
+
+
+def _size(path: Path) -> int | None:
+    """Bytes of a regular file; None of anything else."""
+    return path.lstat().st_size if is_regular(path) else None
 
 
 def _is_held(descriptor: int) -> bool:

@@ -114,7 +114,13 @@ def value(text: str) -> None:
 
 @command.command()
 @click.option("--anchor", "anchors", type=click.Path(path_type=Path), multiple=True, help="File of shipped log lines.")
-@click.option("--fingerprint", "fingerprints", type=float, multiple=True, help="A value of the checkpoint metric.")
+@click.option(
+    "--fingerprint",
+    "fingerprints",
+    type=click.FloatRange(0, 2**53),
+    multiple=True,
+    help="A value of the checkpoint metric.",
+)
 @click.option("--incremental", is_flag=True, help="Go on from the last verification; everything once a day.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
 @click.option("--log", is_flag=True, help="Print only what the service would log: an event when it is not sound.")
@@ -128,11 +134,12 @@ def verify(
     with session(log=log, audit_reserve_bytes=0) as rooms:
         settings = rooms.settings
         state = State.load(settings.audit_state_path, rooms.audit.keyring)
-        fresh = datetime.now(UTC).timestamp() - state.full_at < FULL_EVERY
+        fresh = 0 <= datetime.now(UTC).timestamp() - state.full_at < FULL_EVERY
         report = verify_record(
             settings.audit_path,
             rooms.audit.keyring,
             since=state if incremental and fresh and not checkpoints and not fingerprints else None,
+            known=state,
             anchors=checkpoints,
             fingerprints=[int(number) for number in fingerprints],
         )

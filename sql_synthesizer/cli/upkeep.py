@@ -15,6 +15,8 @@ from sql_synthesizer.settings import Settings
 FIRST_AFTER = 30.0
 """Seconds after the start until the record is verified first."""
 NICENESS = 10
+LIMIT = 6 * 3600.0
+"""Seconds after which a step that does not end is ended."""
 FAILED = 1
 """The exit status of a verification that found something."""
 
@@ -30,12 +32,15 @@ class Upkeep:
         if settings.audit_retention_days is not None:
             self._steps.append(["audit", "retire"])
         self._left: list[list[str]] = []
+        self._until = 0.0
         self._process: subprocess.Popen[bytes] | None = None
 
     def look(self) -> None:
         """Starts what is due, and tells how it ended; never waits."""
         if self._process is not None:
             if self._process.poll() is None:
+                if time.monotonic() > self._until:
+                    self._process.kill()
                 return
             self._ended(self._process.returncode)
         if self._left:
@@ -53,6 +58,7 @@ class Upkeep:
     def _start(self, step: list[str]) -> None:
         command = [sys.executable, "-m", "sql_synthesizer", *step]
         self._process = subprocess.Popen(command, env=self._environment)  # noqa: S603 - our own module
+        self._until = time.monotonic() + LIMIT
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
 

@@ -47,6 +47,7 @@ _PROBES = ("/health", "/metrics")
 _SHOWN = frozenset(
     {
         *("reason", "outcome", "rule", "layer", "error", "class", "needed", "role", "given_severity", "event_type"),
+        *("grade", "cause", "change", "action", "kind", "file", "sequence", "faults"),
         *("database", "database_type", "query_type", "source", "row_count", "truncated", "milliseconds", "columns"),
     }
 )

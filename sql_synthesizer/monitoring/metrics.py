@@ -36,7 +36,7 @@ from sql_synthesizer.events import OperationType
 from sql_synthesizer.monitoring import catalog, multiprocess
 from sql_synthesizer.monitoring.observer import MetricsObserver
 from sql_synthesizer.monitoring.resources import ProcessTree
-from sql_synthesizer.telemetry import Event, Operation, Telemetry, reason_of
+from sql_synthesizer.telemetry import Event, Operation, Telemetry, Trace, reason_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -132,8 +132,10 @@ def track_security_event(event_type: str, severity: str) -> None:
     report_security_event(telemetry.default, event_type, severity, {})
 
 
-def report_security_event(facade: Telemetry, event_type: str, severity: str, details: Mapping[str, Any]) -> Event:
-    """Reports a security event as ``track_security_event`` does, to ``facade`` and with details."""
+def report_security_event(
+    facade: Telemetry, event_type: str, severity: str, details: Mapping[str, Any], trace: Trace | None = None
+) -> Event:
+    """Reports a security event as ``track_security_event`` does, to ``facade``, with details and who it is about."""
     if facade is telemetry.default:
         _start_folding()
     name, given = str(event_type), str(severity)
@@ -142,7 +144,7 @@ def report_security_event(facade: Telemetry, event_type: str, severity: str, det
     if type.name == events.OTHER != name:
         told["unknown_event_type"] = name[:64]
         facade.emit(events.LABEL_REFUSED)
-    return facade.emit(type, **{**details, **told})
+    return facade.emit(type, trace, **{**details, **told})
 
 
 async def update_system_metrics(interval: float = 30.0) -> None:

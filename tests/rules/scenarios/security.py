@@ -222,17 +222,17 @@ UNVERIFIED = [
     unseen(
         "one of two instances",
         {sound("a"): gauge((1800, BEFORE), step=60), sound("b"): gauge((1800, 0), step=60)},
-        firing=(1320,),
-        quiet=(1140,),
+        firing=(1020,),
+        quiet=(840,),
         text=Text(
             "warning",
             "The audit record has not been verified",
-            "The audit record of a was last found sound 1d 2h 12m 0s ago. A change since then would be unseen.",
+            "The audit record of a was last found sound 1d 2h 7m 0s ago. A change since then would be unseen.",
             "security-monitoring",
             "security",
         ),
     ),
-    unseen("found sound meanwhile", {sound(): gauge((900, BEFORE), (1800, 900), step=60)}, quiet=(900, 1320, 2400)),
+    unseen("found sound meanwhile", {sound(): gauge((840, BEFORE), (1800, 840), step=60)}, quiet=(840, 1320, 2400)),
 ]
 
 CASES = (*ATTACKS, *SPIKE, *BURST, *AUDIT_FAILURES, *VOLUME, *UNVERIFIED)

@@ -84,7 +84,7 @@ ALERTS = (
         "The audit record of {{ $labels.instance }} was last found sound {{ $value | humanizeDuration }} ago. A change "
         "since then would be unseen.",
         (PANELS, "Since the last verification"),
-        hold="10m",
+        hold="5m",
         team="security",
     ),
     Alert(
