@@ -21,6 +21,7 @@ HISTORY_WAIT = 1.0
 PAGE_SIZE = (
     "Return the first page, and a link to the next. Rows that may not be kept (sensitive columns, no cache) come whole."
 )
+EXAMPLE = "SELECT count(*) FROM customers"
 QUESTION_ID = r"^[0-9a-f]{16}$"
 
 
@@ -50,7 +51,7 @@ class QueryBody(_Body):
 class SqlBody(_Body):
     """An analyst's own read-only statement."""
 
-    sql: str = Field(description="One SELECT.", examples=["SELECT count(*) FROM customers"])
+    sql: str = Field(description="One SELECT.", examples=[EXAMPLE])
     database: str | None = None
     max_rows: int | None = Field(None, ge=1)
     page_size: int | None = Field(None, ge=1, le=1000, description=PAGE_SIZE)
@@ -122,6 +123,8 @@ def register(app: OpenAPI, rooms: Rooms) -> None:
 
     @app.post("/api/sql", tags=[asking], summary="Run a read-only statement", **_answered(common))
     def sql(body: SqlBody) -> dict[str, Any]:
+        if not body.sql.strip():
+            raise QuestionEmpty("The statement is empty; write a SELECT.", hint=f"For example: {EXAMPLE}.")
         _check_text(body.sql, settings.max_sql_chars)
         question = _question(rooms, g.caller, body.sql, body.database, body.max_rows)
         return _reply(rooms, rooms.service.run(question), g.caller, body.page_size)

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import orjson
-from flask import Response, g, make_response, redirect, render_template, request, url_for
+from flask import Response, g, make_response, render_template, request, url_for
 from flask_openapi3 import OpenAPI
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from werkzeug.wrappers import Response as BaseResponse
@@ -23,7 +23,7 @@ from sql_synthesizer.audit.manifest import Manifest, parsed, writers
 from sql_synthesizer.audit.reading import Record, Wanted
 from sql_synthesizer.audit.verdict import State
 from sql_synthesizer.errors import InvalidRequest, NotFound
-from sql_synthesizer.pages import context
+from sql_synthesizer.pages import context, sign_in_first
 from sql_synthesizer.wiring import Rooms
 
 READ_BYTES = 64_000_000
@@ -134,7 +134,7 @@ def register(app: OpenAPI, rooms: Rooms) -> None:
     @app.route("/audit")
     def audit() -> BaseResponse:
         if g.caller is None:
-            return redirect(url_for("login"))
+            return sign_in_first()
         given = {name: text for name, value in request.args.items() if (text := value.strip())}
         try:
             filters, faults = Filters.model_validate(given), {}
@@ -164,7 +164,7 @@ def register(app: OpenAPI, rooms: Rooms) -> None:
     @app.route("/audit/<writer>/<int:sequence>")
     def audit_record(writer: str, sequence: int) -> BaseResponse:
         if g.caller is None:
-            return redirect(url_for("login"))
+            return sign_in_first()
         access = events.SECURITY_EVENTS["audit_access"]
         rooms.telemetry.emit(access, action="record", writer=writer, sequence=sequence)
         record = find(directory, writer, sequence)

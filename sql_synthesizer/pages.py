@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Response, current_app, g, redirect, render_template, request, session, url_for
@@ -41,6 +43,10 @@ ROLES = {
 """The role that every other endpoint needs; one that is missing here needs an operator."""
 
 
+_WAY_BACK = re.compile(r"/audit(?:[/?][!-~]{0,2000})?")
+"""Addresses that a sign-in may lead to besides ``/``: no host, no scheme, nothing that a header could break at."""
+
+
 def rooms() -> Rooms:
     """The rooms of the current application."""
     found: Rooms = current_app.extensions["rooms"]
@@ -68,6 +74,17 @@ def admit(rooms: Rooms) -> None:
     rooms.access.require(caller, ROLES.get(request.endpoint or "", Role.OPERATOR))
 
 
+def sign_in_first() -> BaseResponse:
+    """Leads a stranger to sign in, and from there back to the address asked for, if it is one of the audit record."""
+    asked = request.full_path.removesuffix("?")
+    return redirect(url_for("login", next=asked if _WAY_BACK.fullmatch(asked) else None))
+
+
+def _way_back(given: Mapping[str, str]) -> str:
+    asked = given.get("next", "")
+    return asked if _WAY_BACK.fullmatch(asked) else ""
+
+
 def wants_page(error: SqlSynthesizerError) -> bool:
     """Whether a person's browser asked for a page, not a program for data."""
     return (
@@ -92,7 +109,7 @@ def register(app: OpenAPI, rooms: Rooms) -> None:
 
     @app.route("/login")
     def login() -> str:
-        return render_template("login.html", error=None, **context())
+        return render_template("login.html", error=None, way_back=_way_back(request.args), **context())
 
     @app.route("/login", methods=["POST"])
     def login_submit() -> BaseResponse | tuple[str, int]:
@@ -101,11 +118,13 @@ def register(app: OpenAPI, rooms: Rooms) -> None:
             caller = rooms.access.authenticate(_credentials(key=request.form.get("api_key", "").strip() or "none"))
         except (AuthenticationRequired, RateLimited) as error:
             g.operation.fail(error)
-            return render_template("login.html", error=error, **context()), error.status
+            page = render_template("login.html", error=error, way_back=_way_back(request.form), **context())
+            return page, error.status
         session.clear()
         session.permanent = True
         session["signed_in"] = rooms.access.begin_session(caller)
-        return redirect(url_for("index"))
+        way_back = _way_back(request.form) if caller.role.includes(Role.OPERATOR) else ""
+        return redirect(way_back or url_for("index"))
 
     @app.route("/logout", methods=["POST"])
     def logout() -> BaseResponse:
@@ -162,7 +181,7 @@ def _credentials(key: str | None = None) -> Credentials:
     return Credentials(
         key=key,
         session=_signed_in() if key is None else None,
-        address=environ.get("REMOTE_ADDR", ""),
+        address=g.operation.trace.address,
         host=environ.get("HTTP_HOST", ""),
         origin=environ.get("HTTP_ORIGIN"),
         fetch_site=environ.get("HTTP_SEC_FETCH_SITE"),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import atexit
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sql_synthesizer import settings
 from sql_synthesizer.audit import AuditLog
-from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.errors import ConfigurationError, InvalidRequest
 from sql_synthesizer.events import OTHER
 from sql_synthesizer.monitoring.metrics import report_security_event
 from sql_synthesizer.telemetry import Telemetry, default
@@ -34,17 +35,36 @@ class SecurityAuditLogger:
         if directory is not None:
             self._record_in(Path(directory))
 
-    def log_event(self, event_type: str, details: Mapping[str, Any] | None = None, severity: str = "info") -> None:
+    def log_event(
+        self,
+        event_type: str,
+        details: Mapping[str, Any] | None = None,
+        severity: str = "info",
+        *,
+        actor: str = "",
+        address: str = "",
+    ) -> None:
         """Reports one event; older spellings of types are understood.
 
         The severity of a type is the catalogue's; another one that is given, other than the default, is kept in the
         record beside it. An unknown type is reported as ``other``, of the severity given, and named in the record.
-        Returns when the record is durable. Raises AuditUnavailable when it cannot be kept.
+        ``actor`` and ``address`` are who caused it, and from where; the current operation's when they are not given.
+        Returns when the record is durable. Raises AuditUnavailable when it cannot be kept, and InvalidRequest when
+        ``details`` is no mapping.
         """
+        if details is not None and not isinstance(details, Mapping):
+            raise InvalidRequest(
+                f"The details of a security event are a mapping, not {type(details).__name__}.",
+                hint='Give names and values, such as {"rule": "r1"}.',
+            )
         facts = {str(key): value for key, value in (details or {}).items()}
         if "count" in facts:
             facts["given_count"] = facts.pop("count")
-        event = report_security_event(self._telemetry, event_type, severity, facts)
+        trace = self._telemetry.trace()
+        if actor or address:
+            role = trace.role if actor in ("", trace.actor) else ""
+            trace = replace(trace, actor=actor or trace.actor, role=role, address=address or trace.address)
+        event = report_security_event(self._telemetry, event_type, severity, facts, trace)
         if event.type.name == OTHER != event_type:
             self._warn(str(event_type))
         if self._telemetry.recorder is not None:
@@ -56,7 +76,7 @@ class SecurityAuditLogger:
             log = AuditLog(settings.load(audit_dir=directory), self._telemetry)
             self._telemetry.recorder = log
             atexit.register(log.close)
-        elif not isinstance(recorder, AuditLog) or recorder.directory != directory:
+        elif not isinstance(recorder, AuditLog) or recorder.directory.resolve() != directory.resolve():
             raise ConfigurationError("The audit record of this process is already kept elsewhere.")
 
     def _warn(self, event_type: str) -> None:

@@ -115,10 +115,13 @@ class Telemetry:
             return Operation(self, type, Trace(parent[0], parent[2]), parent[1], labels)
         return Operation(self, type, self._new_trace(), "", labels)
 
-    def emit(self, type: EventType, /, *, count: float = 1, **details: Any) -> Event:
-        """Reports a fact; an audited one is handed to the recorder first. Raises AuditUnavailable when that is full."""
+    def emit(self, type: EventType, trace: Trace | None = None, /, *, count: float = 1, **details: Any) -> Event:
+        """Reports a fact; an audited one is handed to the recorder first. Raises AuditUnavailable when that is full.
+
+        ``trace`` says who it is about when that is not the current operation's caller.
+        """
         above = current.get()
-        trace = above.trace if above is not None else self._new_trace()
+        trace = trace or self.trace()
         event = Event(type, time.time_ns(), trace, above.span_id if above is not None else "", details, count)
         if type.audited and self.recorder is not None:
             trace.ticket = self.recorder.append(event)
@@ -163,6 +166,11 @@ class Telemetry:
         self._readings[type] = source
 
     # --- context ----------------------------------------------------------------------------
+
+    def trace(self) -> Trace:
+        """The trace of the current operation, or a new one."""
+        above = current.get()
+        return above.trace if above is not None else self._new_trace()
 
     @staticmethod
     def current() -> Operation | None:

@@ -19,6 +19,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from sql_synthesizer import __version__, api, events, officer, pages
+from sql_synthesizer.access import plain_address
 from sql_synthesizer.errors import (
     AuditUnavailable,
     CsrfFailed,
@@ -153,7 +154,7 @@ def _open() -> None:
     route = request.url_rule.rule if request.url_rule else UNMATCHED
     parent = parse_traceparent(request.environ.get("HTTP_TRACEPARENT"))
     operation = rooms.telemetry.operation(events.HTTP_REQUEST, parent=parent, method=request.method, route=route)
-    operation.trace.address = request.remote_addr or ""
+    operation.trace.address = plain_address(request.remote_addr or "")
     g.operation = operation.__enter__()  # closed by _release, or by _abandon when a hook failed
     if request.routing_exception is None:
         pages.admit(rooms)

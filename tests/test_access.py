@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -534,6 +535,10 @@ def test_a_limit_is_changed_on_record(access: Access, store: Store, recorder: Me
     changes = [e.details for e in events_named(recorder, "credential_change")]
     assert [(c["change"], c["key"]) for c in changes] == [("created", id_of(key))] + [("limited", id_of(key))] * 3
     assert [c["limit"] for c in changes] == ["2/minute", "9/minute", "none", "default"]
+    assert {(c["label"], c["expires_at"]) for c in changes} == {("laptop", "never")}
+    access.create_key("guest", Role.VIEWER, days=1)
+    ends = datetime.fromisoformat(events_named(recorder, "credential_change")[-1].details["expires_at"])
+    assert ends.timestamp() == pytest.approx(time.time() + 86_400, abs=60)
     assert [c.get("before") for c in changes] == [None, "2/minute", "9/minute", "none"]
 
 

@@ -66,7 +66,6 @@ def test_questions(judge: Judge, text: str, grade: str, reason: str) -> None:
         ("SELECT * FROM pg_catalog.pg_user", None, "attack"),
         ("SELECT FROM WHERE", None, "suspicious"),
         ("SELECT 1 -- " + "x" * 200, None, "suspicious"),
-        ("SELECT a FROM t", "tsql", "none"),
     ],
 )
 def test_statements(judge: Judge, text: str, dialect: str | None, grade: str) -> None:
@@ -90,7 +89,7 @@ def test_figures(judge: Judge, corpus: Path) -> None:
     }
     assert rows["question", "benign", "all"]["flagged"] == 0
     assert rows["sql", "attack", "all"]["layers"] == {"statement": 1}
-    assert told["benign_attack_grade"] == {"n": 1, "attack_grade": 0, "bound": 3.0}
+    assert told["benign_attack_grade"] == {"n": 1, "attack_grade": 0, "bound": 1.0}
     assert {(row["kind"], row["label"]) for row in told["cpu"]} == {(line["kind"], line["label"]) for line in LINES}
 
 
@@ -101,11 +100,28 @@ def test_wilson(hits: int, n: int, low: float, high: float) -> None:
     assert wilson(hits, n) == pytest.approx((low, high), abs=1e-4)
 
 
-@pytest.mark.parametrize("bad", ["{", "[]", '{"text": "a"}'])
-def test_a_bad_file_is_named(tmp_path: Path, bad: str) -> None:
+@pytest.mark.parametrize(
+    ("bad", "fault"),
+    [
+        ("{", "is no JSON"),
+        ("[" * 100_000, "is no JSON"),
+        ("[]", "is no JSON object"),
+        ('{"text": "a"}', "has no 'kind'"),
+        (json.dumps(LINES[0] | {"text": 1}), "has a 'text' that is no string"),
+        (json.dumps(LINES[0] | {"label": "bad"}), "has an unknown label; known are attack, benign"),
+        (json.dumps(LINES[0] | {"kind": None}), "has an unknown kind; known are question, sql"),
+        (json.dumps(LINES[2] | {"dialect": "tsql"}), "has an unknown dialect"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, bad: str, fault: str) -> None:
     (tmp_path / "x.jsonl").write_text(json.dumps(LINES[0]) + "\n" + bad, encoding="utf-8")
-    with pytest.raises(InvalidRequest, match=r"x\.jsonl, line 2"):
+    with pytest.raises(InvalidRequest, match=rf"x\.jsonl, line 2: The line {fault}"):
         list(read(tmp_path))
+
+
+def test_nothing_to_judge_is_an_error(judge: Judge, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="no line"):
+        evaluate(judge, read(tmp_path), "class")
 
 
 def test_conversation_goes_on_after_bad_lines(judge: Judge) -> None:
@@ -115,14 +131,18 @@ def test_conversation_goes_on_after_bad_lines(judge: Judge) -> None:
         "[1]",
         '{"id": 5, "text": "a", "kind": "image"}',
         '{"id": 6, "text": 1, "kind": "sql"}',
+        '{"id": 7, "text": "a"}',
+        '{"id": 8, "text": "a", "kind": "sql", "dialect": "tsql"}',
     ]
     out = io.StringIO()
     converse(judge, [*given, json.dumps(LINES[0])], out)
     answers: list[dict[str, Any]] = [json.loads(line) for line in out.getvalue().splitlines()]
-    assert [answer["id"] for answer in answers] == ["1", "2", "3", "4", None, None, 5, 6, "1"]
-    assert [answer.get("flagged") for answer in answers] == [True, False, False, True, None, None, None, None, True]
+    assert [answer["id"] for answer in answers] == ["1", "2", "3", "4", None, None, 5, 6, 7, 8, "1"]
+    assert [answer.get("flagged") for answer in answers] == [True, False, False, True, *[None] * 6, True]
     assert answers[1] == {"id": "2", "flagged": False, "grade": "none", "reason": ""}
     assert "unknown kind" in answers[6]["error"]
+    assert answers[8]["error"] == "The line has no 'kind'."
+    assert "unknown dialect" in answers[9]["error"]
 
 
 @pytest.mark.parametrize("options", [[], ["--json"], ["--by", "source"]])

@@ -37,10 +37,10 @@ muted: set[str] = set()
 class Muted(Telemetry):
     """A facade of which some emitters seem to be taken out."""
 
-    def emit(self, type: EventType, /, *, count: float = 1, **details: Any) -> Event:
+    def emit(self, type: EventType, trace: Trace | None = None, /, *, count: float = 1, **details: Any) -> Event:
         if type.name in muted:
             return Event(type, time.time_ns(), Trace("", sampled=False), "", details, count)
-        return super().emit(type, count=count, **details)
+        return super().emit(type, trace, count=count, **details)
 
 
 class InProcess(World):

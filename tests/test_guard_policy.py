@@ -173,7 +173,8 @@ def test_masked_rows_in_sqlite() -> None:
 def test_denied_columns() -> None:
     with pytest.raises(StatementRefused) as caught:
         passed("SELECT email FROM customers", policy=DENY)
-    assert caught.value.details == {"rule": "sensitive_column", "columns": "customers.email"}
+    told = {"rule": "sensitive_column", "columns": "customers.email"}
+    assert told.items() <= caught.value.details.items()
     assert caught.value.event == "statement_rejected"
     assert rule("SELECT * FROM customers", policy=DENY) == "sensitive_column"
     assert rule("SELECT name FROM customers ORDER BY email", policy=DENY) == "sensitive_column"

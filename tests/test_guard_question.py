@@ -376,6 +376,31 @@ def test_the_nth_suspicion_of_a_caller_is_an_attack(
     assert all(fact.details["cause"] == "repeated suspicions" for fact in seen.events(SQL))
 
 
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [
+        ("show tables", False),
+        ("describe products", False),
+        ("select name from customers where id = 5", False),
+        ("name is admin'--", True),
+        ("%73how tables", True),
+    ],
+)
+def test_a_statement_typed_from_curiosity_is_no_attack(
+    seen: MemoryObserver, tmp_path: Path, text: str, counts: bool
+) -> None:
+    screen = screening(seen, tmp_path, "5/hour")
+    for _ in range(5):
+        with pytest.raises(QuestionRefused) as caught:
+            screen.check(text, CALLER)
+        assert caught.value.event == WEAK
+        assert caught.value.details["question"] == text
+        assert text not in str(caught.value.body(""))
+        assert counts or ("SQL page" in caught.value.hint and "This is SQL" in caught.value.message)
+    told = names(seen, screen)
+    assert (told.count(SQL) + told.count("prompt_injection_attempt") == 1) is counts
+
+
 def test_layers_and_grades_are_the_vocabulary() -> None:
     assert set(events.LAYER.values) == {"fragment", "decoding", "intent"}
     assert intent.judge("how many customers") is None

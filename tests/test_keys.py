@@ -55,6 +55,13 @@ def test_a_limit_that_cannot_be(cli, limit: str) -> None:  # type: ignore[no-unt
     assert limits(cli) == ["default"]
 
 
+def test_a_key_can_be_revoked_when_only_the_reserve_is_left(cli, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    key_id = cli("create", "stolen").stdout.split("_")[1]
+    monkeypatch.setenv("SQL_SYNTHESIZER_AUDIT_RESERVE_BYTES", str(1 << 60))
+    assert cli("revoke", key_id).stdout == f"{key_id} revoked\n"
+    assert cli("list").stdout.split()[:3] == [key_id, "viewer", "revoked"]
+
+
 # --- the page --------------------------------------------------------------------------------
 
 

@@ -144,6 +144,15 @@ def test_only_named_details_of_an_event_are_shown(pipe):
     assert (line["count"], line["severity"]) == (7, "medium")
 
 
+def test_a_failed_verification_says_what_is_wrong(pipe):
+    facade = observed(pipe)
+    details = {"faults": 2, "kind": "changed", "file": "w-1.jsonl", "sequence": 7}
+    facade.emit(events.EVENTS["audit_verification_failed"], writer="w", **details)
+    facade.fold()
+    (line,) = pipe.lines()
+    assert line["details"] == details
+
+
 # --- standard output ------------------------------------------------------------------------------
 
 

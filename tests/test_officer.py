@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -52,7 +53,7 @@ def verified(app: App) -> None:
 def test_only_operators_see_it_and_others_are_on_record(app_settings: dict[str, Any], path: str) -> None:
     with running(load(**app_settings, auth="required")) as app:
         reply = app.get(path)
-        assert (reply.status_code, reply.headers["Location"]) == (302, "/login")
+        assert (reply.status_code, reply.headers["Location"]) == (302, "/login?next=" + quote(path))
         assert app.records("audit_access") == []
         keys = {role: app.rooms.access.create_key(str(role), role) for role in Role}
         for role, key in keys.items():
@@ -70,6 +71,47 @@ def test_only_operators_see_it_and_others_are_on_record(app_settings: dict[str, 
         assert {record["role"] for record in denied} == {"viewer", "analyst"}
         (access,) = app.records("audit_access")
         assert access["role"] == "operator"
+
+
+@pytest.mark.parametrize(
+    ("asked", "back"),
+    [
+        ("/audit", "/audit"),
+        ("/audit?actor=a%20b&limit=5", "/audit?actor=a%20b&limit=5"),
+        ("/audit/w/1", "/audit/w/1"),
+        ("", "/"),
+        ("/", "/"),
+        ("//evil.example.org/audit", "/"),
+        ("/auditor", "/"),
+        ("/audit?a\r\nX: y", "/"),
+        ("/audit?" + "a" * 2001, "/"),
+        ("https://evil.example.org/audit", "/"),
+    ],
+)
+def test_a_sign_in_leads_back_to_the_record_and_nowhere_else(
+    app_settings: dict[str, Any], asked: str, back: str
+) -> None:
+    with running(load(**app_settings, auth="required")) as app:
+        page = app.get("/login", query_string={"next": asked}).text
+        kept = re.search(r'name="next" value="([^"]*)"', page)
+        assert (unescape(kept[1]) if kept else "/") == back
+        token = re.search(r'name="csrf_token" value="([^"]+)"', page)
+        assert token is not None
+        form = {"csrf_token": token[1], "next": asked, "api_key": "wrong"}
+        assert ('name="next"' in app.post("/login", data=form).text) == (back != "/")
+        form["api_key"] = app.rooms.access.create_key("officer", Role.OPERATOR)
+        reply = app.post("/login", data=form)
+        assert (reply.status_code, reply.location) == (302, back)
+
+
+def test_attempts_show_what_was_typed(app: App) -> None:
+    """In the list; a hostile statement with its literals hashed."""
+    app.ask("name is admin'--")
+    app.post("/api/sql", {"sql": "DELETE FROM customers WHERE last_name = 'Secretive'"})
+    assert "name is admin&#39;--" in app.get("/audit?event_type=suspicious_input").text
+    page = app.get("/audit?event_type=statement_rejected").text
+    assert "DELETE FROM customers" in page
+    assert "Secretive" not in page
 
 
 def test_each_look_is_on_record_before_it_is_shown(app: App) -> None:
@@ -129,6 +171,7 @@ def test_one_record_in_full_with_its_trace(app: App) -> None:
     assert 'rel="prev"' not in attack
     assert f'rel="prev" href="{addresses[1]}"' in query
     assert f'href="/audit?trace_id={trace_id}"' in query
+    assert "&#39; OR 1=1; DROP TABLE x --" in attack
     assert 'href="/audit?actor=local"' in query
     assert "&#39; OR 1=1; DROP TABLE x --" in query
 

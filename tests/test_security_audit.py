@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from sql_synthesizer import events, telemetry
 from sql_synthesizer.audit import read
-from sql_synthesizer.errors import AuditUnavailable, ConfigurationError
+from sql_synthesizer.errors import AuditUnavailable, ConfigurationError, InvalidRequest
 from sql_synthesizer.monitoring import metrics
 from sql_synthesizer.monitoring.observer import MetricsObserver
 from sql_synthesizer.security_audit import SecurityAuditLogger
@@ -122,6 +122,40 @@ def test_with_a_directory_it_keeps_the_record_itself(tmp_path):
     assert [(r["event_type"], r["given_severity"], r["details"]) for r in records] == [
         ("authentication_failure", "high", {"password": "***"})
     ] * 2
+
+
+def test_who_did_it_is_kept_where_others_are(facade, recorder):
+    logger = SecurityAuditLogger(facade)
+    with facade.operation(events.COMMAND) as operation:
+        operation.trace.actor, operation.trace.role, operation.trace.address = "k1", "viewer", "10.0.0.1"
+        logger.log_event("access_denied", {}, actor="anna", address="192.0.2.7")
+        logger.log_event("access_denied", {}, address="192.0.2.8")
+        logger.log_event("access_denied", {})
+    logger.log_event("access_denied", actor="bob")
+    told = [(r.trace.actor, r.trace.role, r.trace.address) for r in recorder.records]
+    assert told == [
+        ("anna", "", "192.0.2.7"),
+        ("k1", "viewer", "192.0.2.8"),
+        ("k1", "viewer", "10.0.0.1"),
+        ("bob", "", ""),
+    ]
+    assert {r.trace.trace_id for r in recorder.records[:3]} == {operation.trace.trace_id}
+
+
+@pytest.mark.parametrize("details", ["text", ["a"], 7])
+def test_details_that_are_no_mapping_are_refused(facade, recorder, details):
+    with pytest.raises(InvalidRequest, match="are a mapping"):
+        SecurityAuditLogger(facade).log_event("access_denied", details)
+    assert recorder.records == []
+
+
+def test_one_directory_may_be_named_in_several_ways(tmp_path, monkeypatch):
+    facade = Telemetry()
+    monkeypatch.chdir(tmp_path)
+    SecurityAuditLogger(facade, directory="audit")
+    SecurityAuditLogger(facade, directory=tmp_path / "x" / ".." / "audit").log_event("access_denied")
+    facade.close()
+    assert len(list(read(tmp_path / "audit"))) == 1
 
 
 def test_a_second_directory_is_refused(tmp_path, facade):

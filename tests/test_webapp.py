@@ -127,6 +127,11 @@ def test_a_body_of_unknown_length_is_bounded(app: App) -> None:
     assert app.records("request_too_large")
 
 
+def test_an_empty_statement_is_told_so(app: App) -> None:
+    reply = app.post("/api/sql", {"sql": " \n"})
+    assert (reply.status_code, reply.get_json()["message"]) == (400, "The statement is empty; write a SELECT.")
+
+
 BAD = [
     ("empty", {"json": {"question": "   "}}, 400, "question_empty", "invalid_request"),
     ("huge question", {"json": {"question": "x" * 3000}}, 413, "question_too_long", "request_too_large"),

@@ -22,6 +22,7 @@ from sql_synthesizer.access._origin import (
     is_loopback,
     network,
     not_local,
+    plain_address,
     refuse_foreign,
 )
 from sql_synthesizer.errors import AccessDenied, AuthenticationFailed, AuthenticationRequired, RateLimited
@@ -29,7 +30,7 @@ from sql_synthesizer.model import ApiKey, Caller, Role
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.telemetry import Telemetry
 
-__all__ = ["BELIEVED", "SEEN", "Access", "Credentials", "KeyStore", "Session"]
+__all__ = ["BELIEVED", "SEEN", "Access", "Credentials", "KeyStore", "Session", "plain_address"]
 
 SEEN = 900.0
 """Seconds until a caller at an address is recorded as authenticated again."""

@@ -11,6 +11,7 @@ import threading
 import time
 from contextlib import nullcontext
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -170,7 +171,9 @@ class Keys:
 
     def _changing(self, change: str, key: ApiKey, **details: Any) -> None:
         """Records a change that is about to be made. Raises AuditUnavailable."""
-        details |= {"key": key.id, "key_role": key.role, "limit": key.rate_limit or "default"}
+        ends = datetime.fromtimestamp(key.expires_at, UTC).isoformat(timespec="seconds") if key.expires_at else "never"
+        details |= {"key": key.id, "label": key.label, "key_role": key.role, "limit": key.rate_limit or "default"}
+        details["expires_at"] = ends.replace("+00:00", "Z")
         above = self._telemetry.current()
         with nullcontext() if above is not None else self._telemetry.operation(events.COMMAND) as own:
             if own is not None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from sql_synthesizer.errors import CsrfFailed
 
 _LOOPBACK_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?")
+_WITH_PORT = re.compile(r"\[([^\[\]]*)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -33,6 +34,16 @@ class Credentials:
     fetch_site: str | None = None
     forwarded: bool = False
     method: str = "GET"
+
+
+def plain_address(text: str) -> str:
+    """The IP address that a server or proxy names a sender by, without port and zone; ``unknown`` when it is none."""
+    match = _WITH_PORT.fullmatch(text.strip())
+    try:
+        ip = ipaddress.ip_address((match[1] or match[2] if match else text.strip()).partition("%")[0])
+    except ValueError:
+        return "unknown"
+    return str(getattr(ip, "ipv4_mapped", None) or ip)
 
 
 def is_loopback(address: str) -> bool:

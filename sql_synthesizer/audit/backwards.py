@@ -57,13 +57,16 @@ def newest_first(
     # Whoever goes on from where a search stopped comes further each time.
     least = _micros(wanted.until or datetime.now(UTC)) - SKEW - 1
     held: list[tuple[int, int, Record]] = []
+    lowest = _micros(datetime.now(UTC)) + SKEW
     for key, record in _merged(directory, wanted, reach, report or warn):
+        lowest = min(lowest, key)
         while held and (-held[0][0] > key + SKEW or len(held) > HELD):
             yield heapq.heappop(held)[2]
         if since is not None and key < since:
             break
         if key < least and (reach.bytes <= 0 or time.monotonic() >= deadline):
-            reach.stopped = _EPOCH + (key + SKEW + 1) * _MICROSECOND
+            # A later block may hold newer times than an earlier one: what was told already is not told again.
+            reach.stopped = _EPOCH + (lowest + SKEW + 1) * _MICROSECOND
             return
         if record is not None and fits(record):
             own = _key(record)

@@ -22,7 +22,10 @@ from sql_synthesizer.telemetry import Telemetry
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _EVENTS = {"sql_injection": "sql_injection_attempt"}
 _ATTEMPT = "prompt_injection_attempt"
+_STATEMENT_MESSAGE = "This is SQL or a database's command, not a question."
 _STATEMENT_HINT = "Say in plain words what you want to know; who may run SQL can do so on the SQL page."
+_TYPED = frozenset({"statement", "select"})
+"""Reasons that say that a text is SQL, and nothing worse of it."""
 _READ_ONLY_HINT = "Data can be read here, not changed. Ask what you want to know."
 
 
@@ -63,7 +66,8 @@ class QuestionGuard:
 class Screening:
     """The guard at work: each layer that speaks is counted, and so are the suspicions of each caller.
 
-    ``repeated`` is told a caller's identity at each suspicion, and says when they amount to an attack.
+    ``repeated`` is told a caller's identity at each suspicion, and says when they amount to an attack; a statement
+    typed as a question is none. The text goes to the audit record with the refusal.
     """
 
     def __init__(self, guard: QuestionGuard, telemetry: Telemetry, repeated: Callable[[str], bool]) -> None:
@@ -80,7 +84,9 @@ class Screening:
         for verdict in verdicts:
             self._telemetry.emit(events.QUESTION_VERDICT, layer=verdict.layer, grade=verdict.grade)
         error = refusal(verdicts)
-        if error.event == "suspicious_input" and self._repeated(caller.identity):
+        error.details["question"] = cleaned
+        suspicious = error.event == "suspicious_input" and not _only_typed(verdicts)
+        if suspicious and self._repeated(caller.identity):
             attempt = events.SECURITY_EVENTS[_EVENTS.get(verdicts[0].kind, _ATTEMPT)]
             self._telemetry.emit(attempt, **error.details, cause="repeated suspicions")
         raise error
@@ -104,12 +110,20 @@ def _keep(found: dict[str, Verdict], verdict: Verdict | None) -> None:
         found[verdict.layer] = verdict
 
 
+def _only_typed(verdicts: tuple[Verdict, ...]) -> bool:
+    """Whether the text is SQL as it stands, so that the layers say no more than that."""
+    return any(verdict.reason in _TYPED for verdict in verdicts) and all(
+        verdict.reason in _TYPED | {"smuggled_sql"} and verdict.layer != "decoding" for verdict in verdicts
+    )
+
+
 def refusal(verdicts: tuple[Verdict, ...]) -> QuestionRefused:
     """The error that tells a caller; its event is an attempt only when a verdict is an ``attack``."""
     gravest = verdicts[0]
     attack = gravest.grade == "attack"
-    hints = {"statement": _STATEMENT_HINT, "select": _STATEMENT_HINT, "destructive": _READ_ONLY_HINT}
+    hints = {**dict.fromkeys(_TYPED, _STATEMENT_HINT), "destructive": _READ_ONLY_HINT}
     return QuestionRefused(
+        _STATEMENT_MESSAGE if not attack and gravest.reason in _TYPED else None,
         hint=None if attack else hints.get(gravest.reason),
         event=_EVENTS.get(gravest.kind, _ATTEMPT) if attack else None,
         details={"layer": gravest.layer, "rule": gravest.reason, "grade": gravest.grade},

@@ -65,7 +65,8 @@ class StatementGuard:
                     self._verdicts[key] = verdict
         if verdict.refusal is not None:
             message, hint, details = verdict.refusal
-            raise StatementRefused(message, hint=hint, details=dict(details))
+            about = {"sql": statement.sql, "database_type": schema.dialect}
+            raise StatementRefused(message, hint=hint, details={**details, **about})
         return replace(
             statement,
             sql=verdict.sql,

@@ -27,6 +27,8 @@ from sql_synthesizer.model import SQLGLOT_DIALECT, Statement
 from sql_synthesizer.settings import Settings
 
 ANY_DIALECT = ("postgresql", "mysql", "sqlite")
+KINDS = ("question", "sql")
+LABELS = ("attack", "benign")
 _SPELLINGS = {**{name: name for name in SQLGLOT_DIALECT}, "postgres": "postgresql"}
 _CLUMSY = frozenset(
     "syntax too_complex too_many_joins limit table unknown_table column ambiguous ambiguous_table number type star "
@@ -101,12 +103,14 @@ class Judge:
         return Judged(verdicts[0].grade, verdicts[0].reason, tuple(verdict.layer for verdict in verdicts))
 
     def sql(self, text: str, dialect: str | None = None) -> Judged:
-        """What becomes of a statement; of an unknown dialect it is taken for one of ``ANY_DIALECT``."""
+        """What becomes of a statement; without a dialect it is taken for one of ``ANY_DIALECT``.
+
+        Raises KeyError when the dialect is unknown.
+        """
         if len(text) > self._max_sql_chars:
             return Judged("suspicious", "too_long", ("form",))
-        known = _SPELLINGS.get(dialect or "")
         rules: list[str] = []
-        for name in (known,) if known else ANY_DIALECT:
+        for name in (_SPELLINGS[dialect],) if dialect else ANY_DIALECT:
             rules.append(self._rule(text, name))
             if not rules[-1]:
                 return Judged()
@@ -124,15 +128,33 @@ class Judge:
         return ""
 
     def line(self, line: dict[str, Any]) -> Judged:
-        """The judgement of one line. Raises KeyError, TypeError, ValueError when it is not of the form above."""
-        text, kind, dialect = line["text"], line["kind"], line.get("dialect")
-        if not isinstance(text, str) or not (dialect is None or isinstance(dialect, str)):
-            raise TypeError("text and dialect are strings")
-        if kind == "question":
-            return self.question(text)
-        if kind == "sql":
-            return self.sql(text, dialect)
-        raise ValueError(f"unknown kind {str(kind)[:40]!r}")
+        """The judgement of one line of the form above."""
+        text = line["text"]
+        return self.question(text) if line["kind"] == "question" else self.sql(text, line.get("dialect"))
+
+
+def parsed(text: str, *needed: str) -> dict[str, Any]:
+    """A line, which has these names. Raises InvalidRequest when it is not of the form above."""
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        raise _bad("is no JSON") from None
+    if not isinstance(line, dict):
+        raise _bad("is no JSON object")
+    for name in needed:
+        if name not in line:
+            raise _bad(f"has no '{name}'", line)
+    if not isinstance(line["text"], str):
+        raise _bad("has a 'text' that is no string", line)
+    for name, known in (("kind", KINDS), ("label", LABELS), ("dialect", (None, *_SPELLINGS))):
+        if name in line and line[name] not in known:
+            raise _bad(f"has an unknown {name}; known are {', '.join(filter(None, known))}", line)
+    return line
+
+
+def _bad(what: str, line: dict[str, Any] | None = None) -> InvalidRequest:
+    hint = "A line is an object with text, kind, label and class."
+    return InvalidRequest(f"The line {what}.", hint=hint, details={"id": (line or {}).get("id")})
 
 
 def read(directory: Path) -> Iterator[dict[str, Any]]:
@@ -142,15 +164,16 @@ def read(directory: Path) -> Iterator[dict[str, Any]]:
             if not text.strip():
                 continue
             try:
-                line = json.loads(text)
-                yield {name: line[name] for name in ("text", "kind", "label", "class")} | line
-            except (ValueError, KeyError, TypeError) as error:
-                hint = "A line is an object with text, kind, label and class."
-                raise InvalidRequest(f"{path.name}, line {number}: {type(error).__name__}.", hint=hint) from None
+                yield parsed(text, "text", "kind", "label", "class")
+            except InvalidRequest as error:
+                raise InvalidRequest(f"{path.name}, line {number}: {error.message}", hint=error.hint) from None
 
 
 def evaluate(judge: Judge, lines: Iterable[dict[str, Any]], by: str) -> dict[str, Any]:
-    """Figures of each kind, label and value of ``by`` (``class`` or ``source``), and CPU milliseconds a text."""
+    """Figures of each kind, label and value of ``by`` (``class`` or ``source``), and CPU milliseconds a text.
+
+    Raises InvalidRequest when there is no line.
+    """
     groups: defaultdict[tuple[str, str, str], Group] = defaultdict(Group)
     spent: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
     for line in lines:
@@ -159,6 +182,8 @@ def evaluate(judge: Judge, lines: Iterable[dict[str, Any]], by: str) -> dict[str
         spent[line["kind"], line["label"]].append((time.process_time() - started) * 1000)
         groups[line["kind"], line["label"], str(line.get(by, "?"))].add(judged)
         groups[line["kind"], line["label"], "all"].add(judged)
+    if not groups:
+        raise InvalidRequest("There is no line to judge.", hint="Give a file, or a directory with *.jsonl files.")
     rows = [
         {"kind": kind, "label": label, by: name, **group.told()}
         for (kind, label, name), group in sorted(groups.items())
@@ -168,7 +193,7 @@ def evaluate(judge: Judge, lines: Iterable[dict[str, Any]], by: str) -> dict[str
         for (kind, label), taken in sorted(spent.items())
     ]
     benign = groups["question", "benign", "all"]
-    bound = round(3 / benign.n, 5) if benign.n and not benign.attack else None
+    bound = round(min(1.0, 3 / benign.n), 5) if benign.n and not benign.attack else None
     return {
         "by": by,
         "groups": rows,
@@ -182,12 +207,11 @@ def converse(judge: Judge, lines: Iterable[str], out: TextIO) -> None:
     for text in lines:
         told: dict[str, Any] = {"id": None}
         try:
-            line = json.loads(text)
-            told["id"] = line["id"]
+            line = parsed(text, "id", "text", "kind")
             judged = judge.line(line)
-            told |= {"flagged": judged.flagged, "grade": judged.grade, "reason": judged.reason}
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            told["error"] = f"{type(error).__name__}: {error}"[:200]
+            told |= {"id": line["id"], "flagged": judged.flagged, "grade": judged.grade, "reason": judged.reason}
+        except InvalidRequest as error:
+            told |= {"id": error.details["id"], "error": error.message}
         out.write(json.dumps(told) + "\n")
         out.flush()
 

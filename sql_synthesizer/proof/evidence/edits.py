@@ -11,8 +11,9 @@ import orjson
 
 from sql_synthesizer.audit import chain
 from sql_synthesizer.audit.anchor import Checkpoint, read_anchors
+from sql_synthesizer.audit.files import SUFFIX
 from sql_synthesizer.audit.keyring import Keyring, derive
-from sql_synthesizer.audit.manifest import NAME, SUFFIX, Manifest, parsed, segment_name, writers
+from sql_synthesizer.audit.manifest import NAME, Manifest, parsed, segment_name, writers
 from sql_synthesizer.audit.verdict import Fault
 from sql_synthesizer.audit.verify import verify
 from sql_synthesizer.proof.evidence.claim import Claim
