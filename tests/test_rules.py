@@ -222,6 +222,8 @@ def test_right_rows(question: str) -> None:
         "red boats in Norway or price over 5",
         "total length of boats with trips",
         "boats; drop table boats",
+        "sort by price: the 3 most expensive boats",
+        "the 3 cheapest and most expensive boats",
         "boats " * 100,
         "select * from boats",
         "what is the color of Comet and not",

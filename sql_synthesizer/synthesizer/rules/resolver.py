@@ -34,6 +34,8 @@ class _Resolver:
         query.having = [self._having(h) for h in self._draft.having]
         self._select()
         query.orders = [self._order(o) for o in self._draft.orders]
+        if any(o.term == p.term and o.descending is not p.descending for o in query.orders for p in query.orders):
+            raise NotUnderstood("which way to sort")
         self._group()
         self._absent()
         self._join()
