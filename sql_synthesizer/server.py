@@ -54,6 +54,7 @@ def on_starting(_server: Arbiter) -> None:
     """Loads the application once, before the workers fork; what is loaded stays, so nobody looks for garbage in it."""
     gc.disable()
     import_module("sql_synthesizer.webapp")
+    import_module("sql_synthesizer.guard.intent").load()
     gc.freeze()
     gc.enable()
 

@@ -32,6 +32,7 @@ from sql_synthesizer.errors import (
     SqlSynthesizerError,
     UnexpectedError,
 )
+from sql_synthesizer.guard import intent
 from sql_synthesizer.settings import Settings, load
 from sql_synthesizer.telemetry import Operation
 from sql_synthesizer.traceparent import parse_traceparent
@@ -130,6 +131,7 @@ def create_app(settings: Settings | None = None, rooms: Rooms | None = None) -> 
         log.warning("keys are required and there was none: an operator's key is in %s", first_key_path(settings))
     if settings.workers > 1 and rooms.cache.type in ("memory", "off"):
         log.warning("with several workers, pages of answers need a cache that they share: set it to redis or memcached")
+    intent.load()  # no question has to wait for it
     rooms.start()
     return app
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sql_synthesizer import __version__, events, telemetry
 from sql_synthesizer.access import Access
-from sql_synthesizer.access._suspicion import Suspicions
 from sql_synthesizer.audit import AuditLog
 from sql_synthesizer.cache import AnswerCache
 from sql_synthesizer.database import DatabaseManager
@@ -100,7 +99,7 @@ def build(settings: Settings, facade: Telemetry | None = None, *, logging: bool 
         telemetry=facade,
         databases=databases,
         schemas=schemas,
-        question_guard=Screening(questions, facade, Suspicions(settings).repeated),
+        question_guard=Screening(questions, facade, access.suspicions.repeated),
         statement_guard=StatementGuard(),
         synthesizers=synthesizers,
         cache=cache,

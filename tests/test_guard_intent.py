@@ -145,7 +145,7 @@ def test_no_benign_line_is_an_attack() -> None:
 @given(st.text(max_size=300))
 def test_any_text_is_judged(text: str) -> None:
     verdict = judge(form(text))
-    assert verdict is None or verdict.reason in intent.REASONS
+    assert verdict is None or verdict.reason in intent.reasons()
 
 
 @given(st.text(alphabet=st.characters(categories=["L", "N", "Zs"]), max_size=200))

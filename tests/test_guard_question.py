@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from sql_synthesizer import events
+from sql_synthesizer.access._limits import Counter
 from sql_synthesizer.access._suspicion import Suspicions
 from sql_synthesizer.errors import InvalidRequest, QuestionEmpty, QuestionRefused, QuestionTooLong
 from sql_synthesizer.guard import intent
@@ -342,7 +343,7 @@ def screening(seen: MemoryObserver, tmp_path: Path, limit: str) -> Screening:
     facade = Telemetry()
     facade.observers = [seen]
     settings = load(state_dir=tmp_path, suspicion_limit=limit)
-    return Screening(QuestionGuard(max_chars=200), facade, Suspicions(settings).repeated)
+    return Screening(QuestionGuard(max_chars=200), facade, Suspicions(settings, Counter(settings)).repeated)
 
 
 def names(seen: MemoryObserver, screen: Screening) -> list[str]:

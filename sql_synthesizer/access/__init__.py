@@ -25,6 +25,7 @@ from sql_synthesizer.access._origin import (
     plain_address,
     refuse_foreign,
 )
+from sql_synthesizer.access._suspicion import Suspicions
 from sql_synthesizer.errors import AccessDenied, AuthenticationFailed, AuthenticationRequired, RateLimited
 from sql_synthesizer.model import ApiKey, Caller, Role
 from sql_synthesizer.settings import Settings
@@ -52,6 +53,7 @@ class Access(Keys):
         self._session_seconds = settings.session_hours * 3600
         self._counter = Counter(settings)
         self._lockout = Lockout(settings, self._counter)
+        self.suspicions = Suspicions(settings, self._counter)
         self._seen: TTLCache[tuple[str, str], bool] = TTLCache(10_000, SEEN)
 
     # --- deciding ---------------------------------------------------------------------------

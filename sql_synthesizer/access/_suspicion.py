@@ -11,8 +11,8 @@ from sql_synthesizer.settings import Settings
 class Suspicions:
     """Counts suspicious questions of each caller in windows of time, in memory or in Redis as rate limits are."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._counter = Counter(settings)
+    def __init__(self, settings: Settings, counter: Counter) -> None:
+        self._counter = counter
         item = parse(settings.suspicion_limit) if settings.suspicion_limit else None
         self._before = item and type(item)(item.amount - 1, item.multiples)
         self._once = item and type(item)(1, item.multiples)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import get_type_hints
 
 import orjson
 
@@ -110,7 +111,4 @@ def _checkpoint(line: bytes) -> Checkpoint:
     """Raises ValueError, KeyError, TypeError when the line holds none."""
     begin = line.rindex(b"{", 0, line.index(b'"audit_checkpoint"'))
     told = orjson.loads(line[begin : line.index(b"}", begin) + 1])
-    return Checkpoint(**{name: type_(told[name]) for name, type_ in zip(Checkpoint.__slots__, _TYPES, strict=True)})
-
-
-_TYPES = (str, int, str, int, str, str, str)
+    return Checkpoint(**{name: type_(told[name]) for name, type_ in get_type_hints(Checkpoint).items()})

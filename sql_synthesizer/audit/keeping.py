@@ -12,7 +12,7 @@ from typing import BinaryIO
 from sql_synthesizer.audit import chain
 from sql_synthesizer.audit.files import open_regular, segments
 from sql_synthesizer.audit.keyring import SECRET_BYTES, Key, Keyring
-from sql_synthesizer.audit.manifest import Manifest, Writer, parsed, segment_name, writers
+from sql_synthesizer.audit.manifest import Manifest, Writer, begins_after, parsed, segment_name, writers
 from sql_synthesizer.audit.reading import LINE_LIMIT
 from sql_synthesizer.audit.record import rfc3339
 from sql_synthesizer.audit.segment import Position
@@ -50,22 +50,26 @@ def _end_of(path: Path, writer: Writer, number: int, keyring: Keyring, limit: st
     """Where a segment ends, if it is what was sealed and all of it is older than ``limit``."""
     entry = writer.segments[number]
     key = keyring.get(entry.fields["seal"])
-    place = Position(entry.fields["after"], bytes.fromhex(entry.fields["follows"]) if number else entry.mac)
-    # A write that failed may have left more behind, which the next segment has again.
-    following = writer.segments[number + 1].fields if number + 1 < len(writer.segments) else None
-    last = writer.ended.fields["sequence"] if writer.ended else 0
-    end = following["after"] if following else last
+    place, end = Position(*begins_after(entry)), _told_end(writer, number)
     try:
         with open_regular(path) as file:
-            while key and place.sequence < end and (text := file.readline(LINE_LIMIT)):
+            while key and place.sequence < end.sequence and (text := file.readline(LINE_LIMIT)):
                 line = chain.parse(text)
                 if line is None or not line.continues(place.mac, key.chain) or str(line.fields["time"]) >= limit:
                     return None
                 place = Position(place.sequence + 1, line.mac)
     except OSError:
         return None
-    told = following["follows"] if following else writer.ended.fields["last"] if writer.ended else ""
-    return place if (place.sequence, place.mac.hex()) == (end, told) else None
+    return place if place == end else None
+
+
+def _told_end(writer: Writer, number: int) -> Position:
+    """Where the manifest says that a segment ends; a write that failed may have left more in it, which comes again."""
+    if number + 1 < len(writer.segments):
+        return Position(*begins_after(writer.segments[number + 1]))
+    if writer.ended is None:
+        return Position(0, b"")
+    return Position(writer.ended.fields["sequence"], bytes.fromhex(writer.ended.fields["last"]))
 
 
 def erase(directory: Path, keyring: Keyring, wanted: Callable[[Record], bool]) -> int:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from sql_synthesizer.audit.files import put_whole
 from sql_synthesizer.errors import ConfigurationError
 
 SECRET_BYTES = 32
@@ -44,7 +43,7 @@ class Keyring:
     @property
     def current(self) -> Key:
         """The key that seals from now on."""
-        return list(self._keys.values())[-1]
+        return next(reversed(self._keys.values()))
 
     def get(self, key_id: str) -> Key | None:
         """The key of this id."""
@@ -97,18 +96,5 @@ def _derived(secret: bytes, purpose: bytes, size: int = 32) -> bytes:
 
 
 def _write(path: Path, secrets: list[bytes], *, replace: bool) -> None:
-    """Writes a whole file before it gets its name; without ``replace`` the first of several processes wins."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.writelines(secret.hex() + "\n" for secret in secrets)
-            file.flush()
-            os.fsync(file.fileno())
-        if replace:
-            Path(temporary).replace(path)
-        else:
-            with suppress(FileExistsError):
-                os.link(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    put_whole(path, (f"{secret.hex()}\n".encode() for secret in secrets), replace=replace)

@@ -26,6 +26,18 @@ TAIL_BYTES = 4096
 """No entry is longer."""
 LOCK_WAIT = 5.0
 """Seconds that the lock is waited for: whoever has it for longer was stopped."""
+LOCK_POLL = 0.01
+
+
+_FIELDS: dict[str, dict[str, type]] = {
+    "key": {"new": str},
+    "segment": {"writer": str, "segment": int, "after": int, "follows": str, "seal": str},
+    "ended": {"writer": str, "sequence": int, "last": str},
+    "retired": {"writer": str, "segment": int, "sequence": int, "last": str},
+    "erased": {"writer": str, "records": list},
+    "adopted": {"file": str, "hash": str},
+}
+"""Kind of entry -> its fields beside number, time, kind and key."""
 
 
 @dataclass(slots=True)
@@ -146,7 +158,7 @@ class Appender:
             written = os.write(self._descriptor, text)
             os.fsync(self._descriptor)
             if written != len(text):
-                raise OSError(28, os.strerror(28))
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError:
             with suppress(OSError):
                 os.ftruncate(self._descriptor, self._size)
@@ -198,14 +210,10 @@ def writers(entries: list[chain.Line]) -> dict[str, Writer]:
     return found
 
 
-_FIELDS: dict[str, dict[str, type]] = {
-    "key": {"new": str},
-    "segment": {"writer": str, "segment": int, "after": int, "follows": str, "seal": str},
-    "ended": {"writer": str, "sequence": int, "last": str},
-    "retired": {"writer": str, "segment": int, "sequence": int, "last": str},
-    "erased": {"writer": str, "records": list},
-    "adopted": {"file": str, "hash": str},
-}
+def begins_after(entry: chain.Line) -> tuple[int, bytes]:
+    """Number and MAC of the record that a segment follows; before a writer's first its entry stands for one."""
+    follows = entry.fields["follows"]
+    return entry.fields["after"], bytes.fromhex(follows) if entry.fields["segment"] else entry.mac
 
 
 def segment_name(writer: str, number: int) -> str:
@@ -230,7 +238,7 @@ def _lock(descriptor: int) -> None:
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 raise OSError(errno.EAGAIN, "another process keeps the manifest locked") from None
-            time.sleep(0.01)
+            time.sleep(LOCK_POLL)
         else:
             return
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from sql_synthesizer.audit import chain
 from sql_synthesizer.audit.files import open_regular
 from sql_synthesizer.audit.keyring import Key, Keyring
-from sql_synthesizer.audit.manifest import Appender, Manifest, Writer, parsed, segment_name, writers
+from sql_synthesizer.audit.manifest import Appender, Manifest, Writer, begins_after, parsed, segment_name, writers
 
 TAIL_BYTES = 1_000_000
 """No record is longer."""
@@ -47,20 +47,19 @@ def _note(descriptor: int, manifest: Appender, segment: chain.Line, key: Key) ->
     start = max(0, size - TAIL_BYTES)
     tail = os.pread(descriptor, size - start, start)
     whole, torn = tail[: tail.rfind(b"\n") + 1], tail[tail.rfind(b"\n") + 1 :]
-    told = segment.fields
-    sequence, last = told["after"], told["follows" if told["segment"] else "mac"]
+    sequence, last = begins_after(segment)
     if whole:
         lines = whole.splitlines(keepends=True)
         line = chain.parse(lines[-1])
         above = chain.parse(lines[-2]) if len(lines) > 1 else None
-        before = above.mac if above else bytes.fromhex(last)
+        before = above.mac if above else last
         if line is None or (len(lines) > 1 and above is None) or not line.continues(before, key.chain):
             return
-        sequence, last = line.fields["sequence"], line.fields["mac"]
-    name = told["writer"]
+        sequence, last = line.fields["sequence"], line.mac
+    name = segment.fields["writer"]
     if torn:
         os.ftruncate(descriptor, start + len(whole))
         os.fsync(descriptor)
-        told_bytes = f"{len(torn)} bytes of an unfinished record were taken off"
-        _logger.warning("audit writer %s ended in a crash; %s", name, told_bytes)
-    manifest.add("ended", writer=name, sequence=sequence, last=last, how="crashed", torn=len(torn))
+        what = "audit writer %s ended in a crash; %d bytes of an unfinished record were taken off"
+        _logger.warning(what, name, len(torn))
+    manifest.add("ended", writer=name, sequence=sequence, last=last.hex(), how="crashed", torn=len(torn))

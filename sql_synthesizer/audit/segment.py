@@ -118,12 +118,11 @@ class Segments:
 
     def _writable(self) -> int:
         """The current segment, or the next when this one is full or another key is to seal; never neither."""
-        before = self._descriptor
-        if before is None:
+        if self._descriptor is None:
             return self._open()
+        before = self._checked(self._descriptor)
         if self._size < self._limit and self._key.id == self._keyring.current.id:
-            return self._checked(before)
-        self._checked(before)
+            return before
         descriptor = self._open()
         os.close(before)
         return descriptor
@@ -146,7 +145,7 @@ class Segments:
             sequence, before = self.position
             about = {"writer": self.writer, "segment": self._number, "after": sequence, "seal": self._key.id}
             own = manifest.add("segment", **about, follows=before.hex())
-        except BaseException:
+        except BaseException:  # also a worker that is told to exit: the next write takes the same name
             os.close(descriptor)
             path.unlink(missing_ok=True)
             raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Literal
 import orjson
 
 from sql_synthesizer.audit import chain
+from sql_synthesizer.audit.files import put_whole
 from sql_synthesizer.audit.keyring import Key, Keyring
 
 FAULTS_LIMIT = 1_000
@@ -80,9 +80,7 @@ class State:
         told = {"manifest": self.manifest, "manifest_mac": self.manifest_mac, "places": places}
         told |= {"verified_at": self.verified_at, "full_at": self.full_at}
         text, _ = chain.seal(_STATE, orjson.dumps(told | {"key": key.id}), key.chain)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        draft.write_bytes(text)
-        draft.replace(path)
+        put_whole(path, [text])
 
     @classmethod
     def load(cls, path: Path, keyring: Keyring) -> State:

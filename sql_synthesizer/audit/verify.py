@@ -19,6 +19,7 @@ from sql_synthesizer.audit.manifest import (
     NAME,
     Manifest,
     Writer,
+    begins_after,
     file_hash,
     is_entry,
     parsed,
@@ -50,12 +51,12 @@ def verify(
     """
     began = time.monotonic()
     for _ in range(TRIES):
-        before = Manifest(directory).lines()
-        report = _Walk(directory, keyring, since or State(), known or since or State(), anchors, fingerprints).run()
+        walk = _Walk(directory, keyring, since or State(), known or since or State(), anchors, fingerprints)
+        report = walk.run()
         if since is not None and not report.sound:
             # What was read may have been taken back since, by a write that failed: only all of it tells.
             since, known = None, since
-        elif report.sound or len(Manifest(directory).lines()) == len(before):
+        elif report.sound or len(Manifest(directory).lines()) == len(walk.lines):
             break
         with suppress(ConfigurationError):
             keyring.reload()
@@ -87,6 +88,8 @@ class _Walk:
         self.broken = False
         # A file is registered before anything is written to it, so what is there now has to be in the manifest.
         self.files = {path: _size(path) for path in sorted(directory.glob(f"*{SUFFIX}"))}
+        self.lines = Manifest(directory).lines()
+        self.values = [key.values for key in keyring][::-1]
         for anchor in anchors:
             self._want(anchor.writer, anchor.sequence, anchor.mac)
         if not since.manifest:
@@ -127,8 +130,7 @@ class _Walk:
         """The entries; after one that is wrong the others are taken as they stand, so that records are still read."""
         entries: list[chain.Line] = []
         before, byte, newest = chain.ORIGIN, 0, ""
-        lines = Manifest(self.directory).lines()
-        for text in lines:
+        for text in self.lines:
             entry = chain.parse(text)
             place: dict[str, Any] = {"sequence": len(entries) + 1, "byte": byte}
             key = self.keyring.get(str(entry.fields.get("key"))) if entry else None
@@ -147,7 +149,7 @@ class _Walk:
                 before, byte = entry.mac, byte + len(text)
                 continue
             self.broken = True
-            return entries + parsed(lines[len(entries) + 1 :])
+            return entries + parsed(self.lines[len(entries) + 1 :])
         return entries
 
     # --- one writer --------------------------------------------------------------------------
@@ -303,8 +305,7 @@ class _Reader:
         place = self.place
         if place.segment == number and place.byte:
             return
-        after = entry.fields["after"]
-        before = bytes.fromhex(entry.fields["follows"]) if number else entry.mac
+        after, before = begins_after(entry)
         self.place = Place(number, 0, after, before)
         if self.sound and number:
             path = self._path(number - 1)
@@ -345,7 +346,7 @@ class _Reader:
             self._fault("repeated", path, f"record {told} comes again, or out of order", at=1)
         elif not line.continues(place.mac, key.chain):
             self._fault("changed", path, "the record, or its place, is not the one that was sealed", at=1)
-        elif not any(line.text_fits(known.values) for known in (key, *self._walk.keyring)):
+        elif not any(map(line.text_fits, self._walk.values)):
             self._fault("changed", path, "the question's text is not the one that was recorded", at=1)
         elif "text" in line.fields and line.fields["text"] is None and told not in self._erased:
             self._fault("changed", path, "the question's text was erased, and the manifest does not know of it", at=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from sql_synthesizer.audit import keeping
 from sql_synthesizer.audit import search as search_records
 from sql_synthesizer.audit.anchor import read_anchors
 from sql_synthesizer.audit.export import FORMATS
+from sql_synthesizer.audit.files import put_whole
 from sql_synthesizer.audit.reading import Wanted, matching
 from sql_synthesizer.audit.redact import forms
 from sql_synthesizer.audit.verdict import Report, State
@@ -198,13 +198,9 @@ def _hashed(rooms: Rooms, wanted: dict[str, Any]) -> dict[str, Any]:
 
 def _write(output: Path, lines: Iterable[bytes]) -> None:
     """Writes a whole file before it gets its name. Raises ConfigurationError."""
-    draft = output.with_name(f".{output.name}.{os.getpid()}")
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.writelines(lines)
-        draft.replace(output)
+        put_whole(output, lines)
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise ConfigurationError(f"The file {output} cannot be written: {error.strerror}.") from None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,9 +16,6 @@ from sql_synthesizer.guard.grammar import Grammar
 from sql_synthesizer.guard.linear import Linear
 from sql_synthesizer.guard.verdict import Grade, Verdict
 
-_GRAMMAR = Grammar(Path(__file__).with_name("intent.toml"))
-_MODEL = Linear(Path(__file__).with_name("intent.json"))
-REASONS = tuple(sorted({*_GRAMMAR.reasons, "likeness", "spelled_out", "turned_round"}))
 _TOKEN = re.compile(r"\w+(?:['\u2019-]\w+)*|[.!?;:,\"\u201c\u201d\u2014|\[\]]|(?<=\s)--?(?=\s)")
 _SQL = re.compile(
     r"\b(?:(?:drop|truncate|alter|create)\s+(?:table|database|schema|user|view|index|function|trigger)\b|delete\s+from\b"
@@ -41,6 +39,18 @@ _TURNED = frozenset(
 )
 
 
+@cache
+def load() -> tuple[Grammar, Linear]:
+    """The grammar and the model, read once: a quarter of a second that only whoever judges has to spend."""
+    here = Path(__file__)
+    return Grammar(here.with_name("intent.toml")), Linear(here.with_name("intent.json"))
+
+
+def reasons() -> tuple[str, ...]:
+    """Every reason that a verdict may have, sorted."""
+    return tuple(sorted({*load()[0].reasons, "likeness", "spelled_out", "turned_round"}))
+
+
 def judge(form: str) -> Verdict | None:
     """The verdict on a normalised lower-case text; None when it shows no sign of an attack on the model.
 
@@ -54,30 +64,32 @@ def judge(form: str) -> Verdict | None:
 
 
 def _judge(form: str) -> Verdict | None:
+    model = load()[1]
     found, parts = seen(form)
-    score = max(map(_MODEL.score, parts))
-    if not _MODEL.refuses(score, sum(found.values())):
+    score = max(map(model.score, parts))
+    if not model.refuses(score, sum(found.values())):
         return None
     reason = max(found, key=lambda name: (found[name], name), default="likeness")
     if reason == "destructive":
         return Verdict("intent", "write_request", "suspicious", reason)
     unmistakable = found.get(reason, 0) >= 4 or sum(sorted(found.values())[-2:]) >= 5
-    grade: Grade = "attack" if unmistakable and _MODEL.refuses(score, 3) else "suspicious"
+    grade: Grade = "attack" if unmistakable and model.refuses(score, 3) else "suspicious"
     return Verdict("intent", "prompt_injection", grade, reason)
 
 
 def seen(form: str) -> tuple[dict[str, int], list[set[str]]]:
     """Reason and weight of the signs in a text, and what the linear model sees of the whole and of each sentence."""
     words = _TOKEN.findall(_SQL.sub("sqlstatement ", form))
-    line = _GRAMMAR.line(words)
-    found = _signs(form, words, line)
-    return found, list(_features(words, line, found))
+    grammar = load()[0]
+    line = grammar.line(words)
+    found = _signs(grammar, form, words, line)
+    return found, list(_features(grammar, words, line, found))
 
 
-def _signs(form: str, words: list[str], line: str) -> dict[str, int]:
-    found = _GRAMMAR.search(line)
+def _signs(grammar: Grammar, form: str, words: list[str], line: str) -> dict[str, int]:
+    found = grammar.search(line)
     letters, ascii_only = set(form), form.isascii()
-    for sign in _GRAMMAR.texts:
+    for sign in grammar.texts:
         tried = not sign.marks.isdisjoint(letters) if sign.marks else not ascii_only
         if tried and found.get(sign.reason, 0) < sign.weight and sign.pattern.search(form):
             found[sign.reason] = sign.weight
@@ -88,12 +100,12 @@ def _signs(form: str, words: list[str], line: str) -> dict[str, int]:
     return found
 
 
-def _features(words: list[str], line: str, found: dict[str, int]) -> Iterator[set[str]]:
+def _features(grammar: Grammar, words: list[str], line: str, found: dict[str, int]) -> Iterator[set[str]]:
     marks = {f"!{reason}" for reason in found} | {f"!{reason}{weight}" for reason, weight in found.items()}
     if found:
         marks.add(f"!{min(5, sum(found.values()))}")
     for part in _parts(words, line):
-        yield _GRAMMAR.features(*part) | marks
+        yield grammar.features(*part) | marks
         marks = set()
 
 
