@@ -18,12 +18,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import harness
-from sql_synthesizer import events
 from sql_synthesizer.audit import AuditLog, chain
 from sql_synthesizer.audit.keyring import derive
 from sql_synthesizer.audit.record import Encoder, placed
 from sql_synthesizer.settings import Settings
-from sql_synthesizer.telemetry import Event, Telemetry, Trace
+from sql_synthesizer.telemetry import Event, Telemetry, Trace, vocabulary
 
 THREADS = (1, 8, 64)
 BASE = "a sync for each record"
@@ -49,7 +48,7 @@ def event(number: int = 0) -> Event:
         "outcome": "answered",
         "milliseconds": 0.171,
     }
-    return Event(events.SECURITY_EVENTS["query_execution"], time.time_ns(), trace, "b7ad6b7169203331", details)
+    return Event(vocabulary.SECURITY_EVENTS["query_execution"], time.time_ns(), trace, "b7ad6b7169203331", details)
 
 
 def audit_log(directory: Path, mode: str) -> Sink:

@@ -17,8 +17,8 @@ from pathlib import Path
 import sqlglot
 
 from sql_synthesizer.errors import StatementRefused
-from sql_synthesizer.guard.imagined import imagined_schema
 from sql_synthesizer.guard.statement import StatementGuard
+from sql_synthesizer.guard.statement.imagined import imagined_schema
 from sql_synthesizer.model import SQLGLOT_DIALECT, Schema, Statement
 
 Case = tuple[str, Schema]

@@ -22,7 +22,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sql_synthesizer.guard import intent
+from sql_synthesizer.guard.question import intent
 
 CALM = 8
 MODEL = Path(intent.__file__).with_name("intent.json")

@@ -12,9 +12,9 @@ from typing import Any
 from sql_synthesizer import settings
 from sql_synthesizer.audit import AuditLog
 from sql_synthesizer.errors import ConfigurationError, InvalidRequest
-from sql_synthesizer.events import OTHER
 from sql_synthesizer.monitoring.metrics import report_security_event
 from sql_synthesizer.telemetry import Telemetry, default
+from sql_synthesizer.telemetry.vocabulary import OTHER
 
 UNKNOWN_LIMIT = 100
 """Unknown types that are warned about."""

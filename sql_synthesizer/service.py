@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sql_synthesizer import events
 from sql_synthesizer.cache import AnswerCache
 from sql_synthesizer.database import DatabaseManager
 from sql_synthesizer.errors import (
@@ -28,13 +27,13 @@ from sql_synthesizer.errors import (
     StatementInvalid,
     StatementRefused,
 )
-from sql_synthesizer.guard.policy import policy_of
 from sql_synthesizer.guard.question import Screening
 from sql_synthesizer.guard.statement import StatementGuard
+from sql_synthesizer.guard.statement.policy import policy_of
 from sql_synthesizer.model import Answer, Caller, Question, Rows, Schema, Statement
 from sql_synthesizer.schema import SchemaCache
 from sql_synthesizer.synthesizer import Context, Repairer, Synthesizer
-from sql_synthesizer.telemetry import Operation, Telemetry
+from sql_synthesizer.telemetry import Operation, Telemetry, vocabulary
 
 WRONG_NAMES = {"unknown_table": "table", "column": "column"}
 """Rules of the statement guard that a model's wrong guess of a name breaks -> what the name should have been."""
@@ -119,8 +118,8 @@ class Service:
         self._statement_timeout = statement_timeout
         self._cache_version = cache_version
         self._today = today
-        telemetry.read(events.QUESTIONS_RUNNING, lambda: [({}, self._running)])
-        telemetry.read(events.QUESTIONS_LIMIT, lambda: [({}, slots)])
+        telemetry.read(vocabulary.QUESTIONS_RUNNING, lambda: [({}, self._running)])
+        telemetry.read(vocabulary.QUESTIONS_LIMIT, lambda: [({}, slots)])
 
     @property
     def has_model(self) -> bool:
@@ -153,7 +152,7 @@ class Service:
     def export(self, question_id: str, row: dict[str, Any], question: Question) -> Rows:
         """Runs the statement of an earlier answer again without its limit, up to ``question.max_rows`` rows."""
         database_type = self.databases.dialect(question.database)
-        with self._telemetry.operation(events.EXPORT, database_type=database_type) as operation, self._slot():
+        with self._telemetry.operation(vocabulary.EXPORT, database_type=database_type) as operation, self._slot():
             operation.details |= {"question_id": question_id, "sql": row["sql"], "database": question.database}
             work = _Work(question, self.schemas.get(question.database), operation, {})
             _, rows = self._execute(work, Statement(row["sql"], "analyst"))
@@ -163,7 +162,7 @@ class Service:
     def describe(self, database: str) -> Schema:
         """The schema of a database, as callers may see it. Raises UnknownDatabase, DatabaseUnavailable."""
         database_type = self.databases.dialect(database)
-        with self._telemetry.operation(events.SCHEMA_READ, database_type=database_type) as operation:
+        with self._telemetry.operation(vocabulary.SCHEMA_READ, database_type=database_type) as operation:
             operation.details["database"] = database
             return self.schemas.get(database)
 
@@ -176,7 +175,7 @@ class Service:
 
     def page(self, question_id: str, caller: Caller, *, number: int, size: int) -> Page:
         """One page of an answer that this caller got. Raises PageExpired, also when it is another caller's."""
-        with self._telemetry.operation(events.PAGE_READ) as operation:
+        with self._telemetry.operation(vocabulary.PAGE_READ) as operation:
             operation.details |= {"question_id": question_id, "page": number}
             entry = self._cache.get(self._cache.key("page", question_id))
             if entry is None or entry["identity"] != caller.identity:
@@ -196,7 +195,7 @@ class Service:
     def _admitted(self, question: Question, **details: Any) -> Iterator[_Work]:
         database_type = self.databases.dialect(question.database)
         with self._telemetry.operation(
-            events.QUESTION, query_type="unknown", database_type=database_type, source="none"
+            vocabulary.QUESTION, query_type="unknown", database_type=database_type, source="none"
         ) as operation:
             operation.trace.question_id = operation.span_id
             work = _Work(question, Schema(question.database, database_type, ()), operation, {})
@@ -222,7 +221,7 @@ class Service:
             self._free.release()
 
     def _stage(self, work: _Work, stage: str, **details: Any) -> _Timed:
-        operation = self._telemetry.operation(events.STAGE_OPERATION, stage=stage)
+        operation = self._telemetry.operation(vocabulary.STAGE_OPERATION, stage=stage)
         operation.details = details
         return _Timed(stage, work.timings, operation)
 
@@ -257,7 +256,7 @@ class Service:
         """Makes the answer, or takes the one that an equal question made meanwhile."""
         with self._cache.lock(key, work.question.remaining()) as waited:
             if waited:
-                self._telemetry.emit(events.COALESCED)
+                self._telemetry.emit(vocabulary.COALESCED)
                 entry = self._cached(work, key)
                 if entry is not None:
                     return entry
@@ -295,7 +294,7 @@ class Service:
                 return synthesizer, synthesizer.synthesize(context)
             except (ModelUnavailable, ModelInvalid) as error:
                 failure = error
-                self._telemetry.emit(events.FALLBACK, reason=error.reason)
+                self._telemetry.emit(vocabulary.FALLBACK, reason=error.reason)
             except Declined:
                 if failure is None:
                     raise
@@ -323,7 +322,7 @@ class Service:
         work.operation.labels["query_type"] = statement.query_type
         work.operation.details |= {"sql": statement.sql, "tables": list(statement.tables)}
         if statement.sensitive:
-            sensitive = events.SECURITY_EVENTS["sensitive_data_access"]
+            sensitive = vocabulary.SECURITY_EVENTS["sensitive_data_access"]
             self._telemetry.emit(sensitive, columns=list(statement.sensitive), database=question.database)
         deadline = min(question.deadline, question.deadline - question.remaining() + self._statement_timeout)
         about = {"database_type": work.schema.dialect, "database": question.database, "sql": statement.sql}

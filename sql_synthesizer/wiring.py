@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from sql_synthesizer import __version__, events, telemetry
+from sql_synthesizer import __version__, telemetry
 from sql_synthesizer.access import Access
 from sql_synthesizer.audit import AuditLog
 from sql_synthesizer.cache import AnswerCache
@@ -28,7 +28,7 @@ from sql_synthesizer.store import HistoryObserver, Store
 from sql_synthesizer.synthesizer import Synthesizer
 from sql_synthesizer.synthesizer.prompt import PROMPT_VERSION
 from sql_synthesizer.synthesizer.rules import RulesSynthesizer
-from sql_synthesizer.telemetry import Observer, Telemetry
+from sql_synthesizer.telemetry import Observer, Telemetry, vocabulary
 
 if TYPE_CHECKING:
     from sql_synthesizer.synthesizer.llm import LLMSynthesizer
@@ -187,7 +187,7 @@ def _listen(facade: Telemetry, databases: DatabaseManager, cache: AnswerCache) -
     database_types = sorted({databases.dialect(name) for name in databases.names} | {"unknown"})
     metrics.observer.precreate({"database_type": database_types, "cache_type": [cache.type]})
     facade.observers.append(metrics.observer)
-    events.VERSION.declare(__version__)
+    vocabulary.VERSION.declare(__version__)
 
 
 def _exporters(settings: Settings, facade: Telemetry, *, logging: bool) -> Iterator[Observer]:

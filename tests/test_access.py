@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 import redis
 
-from sql_synthesizer import events
 from sql_synthesizer.access import BELIEVED, Access, Credentials, Session
 from sql_synthesizer.access._limits import WINDOWS, Memory
 from sql_synthesizer.access._lockout import USED
@@ -34,12 +33,12 @@ from sql_synthesizer.errors import (
     SqlSynthesizerError,
     StoreUnavailable,
 )
-from sql_synthesizer.events import OperationType
 from sql_synthesizer.model import ApiKey, Caller, Role
 from sql_synthesizer.settings import Settings, load
 from sql_synthesizer.store import Store
-from sql_synthesizer.telemetry import Event, Telemetry
-from sql_synthesizer.testing import MemoryRecorder
+from sql_synthesizer.telemetry import Event, Telemetry, vocabulary
+from sql_synthesizer.telemetry.testing import MemoryRecorder
+from sql_synthesizer.telemetry.vocabulary import OperationType
 from tests.support.caches import Server, free_port
 
 LOCAL = Credentials(address="127.0.0.1", host="127.0.0.1:5000")
@@ -420,7 +419,7 @@ def test_success_is_recorded_once_for_each_address(access: Access, recorder: Mem
     assert len(events_named(recorder, "authentication_success")) == 3
 
 
-@pytest.mark.parametrize("operation", [None, events.COMMAND])
+@pytest.mark.parametrize("operation", [None, vocabulary.COMMAND])
 def test_no_key_changes_unless_the_record_is_durable(
     access: Access, store: Store, recorder: MemoryRecorder, operation: OperationType | None
 ) -> None:

@@ -12,8 +12,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from sql_synthesizer.model import Role
-from sql_synthesizer.pages import PUBLIC, ROLES, SIGN_IN
 from sql_synthesizer.settings import load
+from sql_synthesizer.web.pages import PUBLIC, ROLES, SIGN_IN
 from tests.support.app import App, running
 
 HOST = "sql.example.org"

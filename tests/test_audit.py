@@ -15,7 +15,6 @@ from pathlib import Path
 import orjson
 import pytest
 
-from sql_synthesizer import events
 from sql_synthesizer.audit import AuditLog, log, read, redact_sql, search
 from sql_synthesizer.audit.chain import commitment
 from sql_synthesizer.audit.folding import ADDRESSES, BURST, TOTAL, Folding
@@ -25,11 +24,11 @@ from sql_synthesizer.audit.redact import mask
 from sql_synthesizer.audit.verify import verify
 from sql_synthesizer.errors import AuditUnavailable, ConfigurationError
 from sql_synthesizer.settings import Settings
-from sql_synthesizer.telemetry import Event, Telemetry, Trace
-from sql_synthesizer.testing import MemoryObserver
+from sql_synthesizer.telemetry import Event, Telemetry, Trace, vocabulary
+from sql_synthesizer.telemetry.testing import MemoryObserver
 
 KEY = b"k" * 32
-NAMES = events.SECURITY_EVENTS
+NAMES = vocabulary.SECURITY_EVENTS
 
 
 class Bench:
@@ -46,7 +45,7 @@ class Bench:
         self.telemetry.recorder = self.log
 
     def ask(self, text="how many customers", actor="key-1", **details):
-        with self.telemetry.operation(events.COMMAND) as operation:
+        with self.telemetry.operation(vocabulary.COMMAND) as operation:
             operation.trace.actor, operation.trace.address = actor, "192.0.2.1"
             self.telemetry.emit(NAMES["query_execution"], question=text, **details)
             ticket = operation.trace.ticket
@@ -90,7 +89,7 @@ def files(directory):
 
 
 def test_a_settled_record_is_in_the_file_with_every_field(bench):
-    with bench.telemetry.operation(events.COMMAND) as operation:
+    with bench.telemetry.operation(vocabulary.COMMAND) as operation:
         trace = operation.trace
         trace.actor, trace.role, trace.address, trace.question_id = "key-1", "analyst", "192.0.2.1", "q1"
         bench.telemetry.emit(NAMES["query_execution"], question="how many orders", given_severity="high")
@@ -624,7 +623,7 @@ def test_folded_refusals_that_find_no_room_are_kept_for_later(bench, monkeypatch
 
 
 def test_the_ticket_of_a_folded_refusal_still_covers_the_trace(bench):
-    with bench.telemetry.operation(events.COMMAND) as operation:
+    with bench.telemetry.operation(vocabulary.COMMAND) as operation:
         bench.telemetry.emit(NAMES["query_execution"])
         operation.trace.address = "192.0.2.1"
         for _ in range(BURST + 2):
@@ -707,7 +706,7 @@ def test_ping_proves_that_the_directory_can_be_written_and_leaves_nothing(bench)
 
 def test_free_space_is_read(bench):
     bench.telemetry.fold(readings=True)
-    (reading,) = [f for f in bench.observer.facts if getattr(f, "type", None) is events.AUDIT_FREE_BYTES]
+    (reading,) = [f for f in bench.observer.facts if getattr(f, "type", None) is vocabulary.AUDIT_FREE_BYTES]
     assert reading.value > 0
 
 

@@ -21,7 +21,7 @@ from sql_synthesizer.audit.manifest import NAME, Manifest
 from sql_synthesizer.audit.verdict import State
 from sql_synthesizer.audit.verify import verify
 from sql_synthesizer.errors import AuditUnavailable, ConfigurationError
-from sql_synthesizer.testing import MemoryObserver
+from sql_synthesizer.telemetry.testing import MemoryObserver
 from tests.test_audit import Bench, files
 
 RECORDS = 12

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sql_synthesizer import events
-from sql_synthesizer.audit.export import COLUMNS, FORMATS
+from sql_synthesizer.audit.export import COLUMNS
 from sql_synthesizer.audit.ocsf import MAPPING, event
-from sql_synthesizer.spreadsheet import csv_lines
+from sql_synthesizer.cli.audit import EXPORTS
+from sql_synthesizer.telemetry import vocabulary
+from sql_synthesizer.web.csv import csv_lines
 from tests.test_audit import Bench
 from tests.test_cli import cli  # noqa: F401 - a fixture
 
@@ -56,7 +57,7 @@ def record(name="query_execution", **fields):
         "sequence": 7,
         "time": "2026-01-02T03:04:05.678901Z",
         "event_type": name,
-        "severity": events.SECURITY_EVENTS[name].severity,
+        "severity": vocabulary.SECURITY_EVENTS[name].severity,
         "trace_id": "t" * 32,
         "span_id": "s" * 16,
         "question_id": "q1",
@@ -80,7 +81,7 @@ def at(made, path):
 
 
 def test_every_security_event_is_mapped():
-    assert set(MAPPING) == set(events.SECURITY_EVENTS)
+    assert set(MAPPING) == set(vocabulary.SECURITY_EVENTS)
 
 
 @pytest.mark.parametrize("name", MAPPING)
@@ -147,7 +148,7 @@ def test_a_record_that_is_not_sound_is_exported_all_the_same():
     bare = {"writer": "w", "sequence": 1, "time": "2026-01-02T03:04:05Z"}
     odd = {"sequence": 2, "time": "never", "event_type": ["x"], "details": [], "severity": {}, "count": "many"}
     for strange in (bare, odd | {"address": 7}):
-        for lines in FORMATS.values():
+        for lines in EXPORTS.values():
             assert b"".join(lines([strange]))
 
 
@@ -158,7 +159,7 @@ FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1")
 
 @pytest.mark.parametrize("cell", FORMULAS)
 def test_no_cell_runs_in_a_spreadsheet(cell):
-    (_, row) = csv.reader(io.StringIO(b"".join(FORMATS["csv"]([record(actor=cell)])).decode(), newline=""))
+    (_, row) = csv.reader(io.StringIO(b"".join(EXPORTS["csv"]([record(actor=cell)])).decode(), newline=""))
     assert row[COLUMNS.index("actor")] == "'" + cell
 
 
@@ -173,7 +174,7 @@ def test_csv_reads_back(rows):
 
 
 def test_csv_has_fixed_columns_and_details_as_json():
-    text = b"".join(FORMATS["csv"]([record(), record("access_denied", owasp="authz_fail", count=3)])).decode()
+    text = b"".join(EXPORTS["csv"]([record(), record("access_denied", owasp="authz_fail", count=3)])).decode()
     head, first, second = csv.reader(io.StringIO(text, newline=""))
     assert tuple(head) == COLUMNS
     assert json.loads(first[-1]) == {"question": "how many", "outcome": "answered"}
@@ -207,11 +208,11 @@ def test_export_writes_everything_and_is_on_record(cli, tmp_path):  # noqa: F811
 MANY = """
 import sys, tracemalloc
 from pathlib import Path
-from sql_synthesizer.audit.export import FORMATS
+from sql_synthesizer.cli.audit import EXPORTS
 from sql_synthesizer.audit.reading import Wanted, matching
 
 tracemalloc.start()
-for name, make in FORMATS.items():
+for name, make in EXPORTS.items():
     size = sum(map(len, make(matching(Path(sys.argv[1]), Wanted()))))
     print(name, size, tracemalloc.get_traced_memory()[1])
 """

@@ -16,12 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymemcache.client.base import Client as MemcachedClient
 
-from sql_synthesizer import events
 from sql_synthesizer.cache import AnswerCache
 from sql_synthesizer.errors import CacheUnavailable, ConfigurationError
 from sql_synthesizer.settings import Settings
-from sql_synthesizer.telemetry import Operation, Reading, Telemetry
-from sql_synthesizer.testing import MemoryObserver
+from sql_synthesizer.telemetry import Operation, Reading, Telemetry, vocabulary
+from sql_synthesizer.telemetry.testing import MemoryObserver
 from tests.support.caches import Server, free_port
 
 SECRET = b"s" * 32
@@ -42,12 +41,12 @@ def telemetry(observer: MemoryObserver) -> Telemetry:
 
 def counts(telemetry: Telemetry, observer: MemoryObserver) -> list[tuple[str, str]]:
     telemetry.fold()
-    return [(op.labels["operation"], op.labels["hit_miss"]) for op in observer.operations(events.CACHE_ACCESS)]
+    return [(op.labels["operation"], op.labels["hit_miss"]) for op in observer.operations(vocabulary.CACHE_ACCESS)]
 
 
 def accesses(telemetry: Telemetry, observer: MemoryObserver) -> list[Operation]:
     telemetry.fold()
-    return observer.operations(events.CACHE_ACCESS)
+    return observer.operations(vocabulary.CACHE_ACCESS)
 
 
 BACKENDS = [
@@ -305,7 +304,7 @@ def test_memory_is_bounded_in_entries(telemetry: Telemetry, observer: MemoryObse
         cache.set(key, ANSWER)
     assert [n for n, key in enumerate(keys) if cache.get(key)] == [0, *range(41, 50)]
     telemetry.fold(readings=True)
-    readings = [f for f in observer.facts if isinstance(f, Reading) and f.type is events.CACHE_ENTRIES]
+    readings = [f for f in observer.facts if isinstance(f, Reading) and f.type is vocabulary.CACHE_ENTRIES]
     assert (readings[-1].labels, readings[-1].value) == ({"cache_type": "memory"}, 10)
 
 

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from sql_synthesizer import events
 from sql_synthesizer.monitoring import catalog
 from sql_synthesizer.monitoring.metric import Metric
+from sql_synthesizer.telemetry import vocabulary
 
 SPECIFIED = {
     "sql_synthesizer_query_duration_seconds": ("histogram", ("query_type", "database_type", "success")),
@@ -20,7 +20,7 @@ SPECIFIED = {
     "sql_synthesizer_cpu_usage_percent": ("gauge", ()),
 }
 
-READINGS = [value for value in vars(events).values() if isinstance(value, events.ReadingType)]
+READINGS = [value for value in vars(vocabulary).values() if isinstance(value, vocabulary.ReadingType)]
 
 every_metric = pytest.mark.parametrize("metric", catalog.METRICS, ids=lambda metric: metric.name)
 
@@ -48,7 +48,7 @@ def test_histograms_alone_have_buckets_in_order(metric: Metric):
 
 @every_metric
 def test_every_feed_is_a_known_type_and_every_label_can_come_from_it(metric: Metric):
-    known = {*events.OPERATIONS.values(), *events.EVENTS.values(), *READINGS}
+    known = {*vocabulary.OPERATIONS.values(), *vocabulary.EVENTS.values(), *READINGS}
     for feed in metric.feeds:
         assert feed.source is None or feed.source in known
         for label in metric.labels:
@@ -58,7 +58,7 @@ def test_every_feed_is_a_known_type_and_every_label_can_come_from_it(metric: Met
 
 
 def test_names_of_sources_do_not_collide():
-    names = [*events.OPERATIONS, *events.EVENTS, *(reading.name for reading in READINGS)]
+    names = [*vocabulary.OPERATIONS, *vocabulary.EVENTS, *(reading.name for reading in READINGS)]
     assert len(names) == len(set(names))
 
 
@@ -86,7 +86,7 @@ def test_known_values_outside_the_vocabulary_make_no_series():
 
 def test_every_security_event_has_one_severity():
     metric = catalog.BY_NAME["sql_synthesizer_security_events_total"]
-    assert set(metric.combinations()) == {(e.name, e.severity) for e in events.SECURITY_EVENTS.values()}
+    assert set(metric.combinations()) == {(e.name, e.severity) for e in vocabulary.SECURITY_EVENTS.values()}
 
 
 def test_the_budget_holds_a_usual_configuration():

@@ -11,9 +11,9 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from sql_synthesizer import events
 from sql_synthesizer.monitoring import catalog, metrics
 from sql_synthesizer.settings import Settings, environment_name
+from sql_synthesizer.telemetry import vocabulary
 from tests.support.app import App
 
 ROOT = Path(__file__).parent.parent
@@ -155,9 +155,9 @@ def test_settings_and_ports() -> None:
 
 @pytest.mark.parametrize("name", ["authentication_failure", "sql_injection_attempt"])
 def test_event_names(name: str) -> None:
-    assert name in events.SECURITY_EVENTS
+    assert name in vocabulary.SECURITY_EVENTS
 
 
 @pytest.mark.parametrize("word", ["success", "error"])
 def test_success_values(word: str) -> None:
-    assert word in events.SUCCESS
+    assert word in vocabulary.SUCCESS

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import sqlalchemy
 
-from sql_synthesizer import errors, events
+from sql_synthesizer import errors
 from sql_synthesizer.database import DatabaseManager
 from sql_synthesizer.database.cells import collect, distinct_names, scalar
 from sql_synthesizer.settings import DatabaseSettings, Settings
-from sql_synthesizer.telemetry import Reading, Telemetry
-from sql_synthesizer.testing import MemoryObserver
+from sql_synthesizer.telemetry import Reading, Telemetry, vocabulary
+from sql_synthesizer.telemetry.testing import MemoryObserver
 from tests.support.databases import PASSWORD, Server
 from tests.support.serving import until
 
@@ -44,7 +44,7 @@ class Bench:
     def in_use(self) -> float:
         self.observer.facts.clear()
         self.telemetry.fold(readings=True)
-        return sum(f.value for f in self.observer.facts if isinstance(f, Reading) and f.type is events.POOL_IN_USE)
+        return sum(f.value for f in self.observer.facts if isinstance(f, Reading) and f.type is vocabulary.POOL_IN_USE)
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_levels_of_the_pool_are_reported(url: str, bench: Callable[..., Bench]) 
     with one.manager.connect("main"), one.manager.connect("main", 5):
         assert one.in_use() == 2
     assert one.in_use() == 0
-    limits = [f for f in one.observer.facts if isinstance(f, Reading) and f.type is events.POOL_LIMIT]
+    limits = [f for f in one.observer.facts if isinstance(f, Reading) and f.type is vocabulary.POOL_LIMIT]
     assert [(dict(f.labels), f.value) for f in limits] == [({"database_type": one.manager.dialect("main")}, 3)]
 
 
@@ -378,7 +378,7 @@ def test_a_full_pool_times_out_and_says_so(sqlite_url: str, bench: Callable[...,
         one.run("SELECT 1")
     assert one.run("SELECT 1").rows == ((1,),)
     one.telemetry.fold()
-    waits = one.observer.operations(events.CONNECTION_WAIT)
+    waits = one.observer.operations(vocabulary.CONNECTION_WAIT)
     assert [wait.details.get("timed_out") for wait in waits] == [None, None, 1, None]
     assert [wait.reason for wait in waits] == ["ok", "ok", "pool_timeout", "ok"]
     assert {wait.labels["database_type"] for wait in waits} == {"sqlite"}

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from sql_synthesizer.cli.eval import command
 from sql_synthesizer.errors import InvalidRequest
-from sql_synthesizer.proof.security import Judge, converse, evaluate, read, wilson
 from sql_synthesizer.settings import Settings, load
+from sql_synthesizer_proof.cli.eval import command
+from sql_synthesizer_proof.security import Judge, converse, evaluate, read, wilson
 
 LINES = [
     {"id": "1", "text": "1' or '1'='1", "kind": "question", "label": "attack", "class": "tautology", "source": "a"},

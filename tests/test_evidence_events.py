@@ -17,18 +17,18 @@ from werkzeug.serving import make_server
 
 from sql_synthesizer import telemetry
 from sql_synthesizer.cli import group
-from sql_synthesizer.events import SECURITY_EVENTS, EventType
 from sql_synthesizer.monitoring import metrics
 from sql_synthesizer.monitoring.logs import LineWriter, LogObserver
-from sql_synthesizer.proof.evidence import events
-from sql_synthesizer.proof.evidence.embedding import embed
-from sql_synthesizer.proof.evidence.scenarios import SCENARIOS, Caused, Scenario
-from sql_synthesizer.proof.evidence.world import World
 from sql_synthesizer.security_audit import SecurityAuditLogger
 from sql_synthesizer.settings import load
 from sql_synthesizer.telemetry import Event, Telemetry, Trace
+from sql_synthesizer.telemetry.vocabulary import SECURITY_EVENTS, EventType
 from sql_synthesizer.webapp import create_app
 from sql_synthesizer.wiring import build
+from sql_synthesizer_proof.evidence import events
+from sql_synthesizer_proof.evidence.embedding import embed
+from sql_synthesizer_proof.evidence.scenarios import SCENARIOS, Caused, Scenario
+from sql_synthesizer_proof.evidence.world import World
 
 muted: set[str] = set()
 """Types of events that are reported to nobody for now."""

@@ -32,14 +32,15 @@ PREFIX = "sql_synthesizer_"
 
 WORKER = """
 import sys
-from sql_synthesizer import events, telemetry
+from sql_synthesizer.telemetry import vocabulary
+from sql_synthesizer import telemetry
 from sql_synthesizer.monitoring import metrics
 metrics.observer.precreate({"database_type": ["sqlite"], "cache_type": []})
-telemetry.default.read(events.QUESTIONS_RUNNING, lambda: [({}, 3)])
-telemetry.default.read(events.AUDIT_FREE_BYTES, lambda: [({}, float(sys.argv[2]))])
+telemetry.default.read(vocabulary.QUESTIONS_RUNNING, lambda: [({}, 3)])
+telemetry.default.read(vocabulary.AUDIT_FREE_BYTES, lambda: [({}, float(sys.argv[2]))])
 for _ in range(int(sys.argv[1])):
     labels = {"query_type": "select", "database_type": "sqlite", "source": "rules"}
-    with telemetry.default.operation(events.QUESTION, **labels):
+    with telemetry.default.operation(vocabulary.QUESTION, **labels):
         pass
 telemetry.default.fold(readings=True)
 metrics.observer.close()

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.train_intent import GRAMMAR, MODEL, TRAINING, Line, Recipe, differences, score, train
-from sql_synthesizer.guard import intent
-from sql_synthesizer.guard.grammar import Grammar
-from sql_synthesizer.guard.intent import judge
+from sql_synthesizer.guard.question import intent
+from sql_synthesizer.guard.question.grammar import Grammar
+from sql_synthesizer.guard.question.intent import judge
 
 
 def form(text: str) -> str:

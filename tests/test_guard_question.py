@@ -11,19 +11,17 @@ from urllib.parse import quote
 
 import pytest
 
-from sql_synthesizer import events
 from sql_synthesizer.access._limits import Counter
 from sql_synthesizer.access._suspicion import Suspicions
 from sql_synthesizer.errors import InvalidRequest, QuestionEmpty, QuestionRefused, QuestionTooLong
-from sql_synthesizer.guard import intent
-from sql_synthesizer.guard.lexer import fingerprint
-from sql_synthesizer.guard.normal import MAX_CHARS, readings
-from sql_synthesizer.guard.question import QuestionGuard, Screening, judge
-from sql_synthesizer.guard.words import CALLS, KINDS
+from sql_synthesizer.guard.question import QuestionGuard, Screening, intent, judge
+from sql_synthesizer.guard.question.lexer import fingerprint
+from sql_synthesizer.guard.question.normal import MAX_CHARS, readings
+from sql_synthesizer.guard.question.words import CALLS, KINDS
 from sql_synthesizer.model import Caller
 from sql_synthesizer.settings import load
-from sql_synthesizer.telemetry import Event, Telemetry
-from sql_synthesizer.testing import MemoryObserver
+from sql_synthesizer.telemetry import Event, Telemetry, vocabulary
+from sql_synthesizer.telemetry.testing import MemoryObserver
 from tests.support.app import running
 
 SQL, PROMPT, WEAK = "sql_injection_attempt", "prompt_injection_attempt", "suspicious_input"
@@ -403,7 +401,7 @@ def test_a_statement_typed_from_curiosity_is_no_attack(
 
 
 def test_layers_and_grades_are_the_vocabulary() -> None:
-    assert set(events.LAYER.values) == {"fragment", "decoding", "intent"}
+    assert set(vocabulary.LAYER.values) == {"fragment", "decoding", "intent"}
     assert intent.judge("how many customers") is None
 
 

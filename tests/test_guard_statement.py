@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sql_synthesizer.guard.functions import ALLOWED
 from sql_synthesizer.guard.statement import StatementGuard
+from sql_synthesizer.guard.statement.functions import ALLOWED
 from sql_synthesizer.model import Table
 from tests.support.statements import DIALECTS, column, passed, refusal, rule
 

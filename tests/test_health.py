@@ -8,10 +8,9 @@ from datetime import datetime
 
 import pytest
 
-from sql_synthesizer import events
 from sql_synthesizer.monitoring.health import Health
-from sql_synthesizer.telemetry import Reading, Telemetry
-from sql_synthesizer.testing import MemoryObserver
+from sql_synthesizer.telemetry import Reading, Telemetry, vocabulary
+from sql_synthesizer.telemetry.testing import MemoryObserver
 
 SECRET = "postgresql://admin:hunter2@db/shop refused"
 
@@ -40,7 +39,7 @@ def broken(limit):
 
 def levels(facade):
     facade.fold(readings=True)
-    found = [f for f in facade.observers[0].facts if isinstance(f, Reading) and f.type is events.DEPENDENCY_UP]
+    found = [f for f in facade.observers[0].facts if isinstance(f, Reading) and f.type is vocabulary.DEPENDENCY_UP]
     return {f.labels["dependency"]: f.value for f in found}
 
 
@@ -72,7 +71,7 @@ def test_a_service_without_dependencies_is_healthy(health):
 
 def test_names_become_label_values(health):
     health.register("database_warehouse", well, required=True)
-    assert "database_warehouse" in events.DEPENDENCY
+    assert "database_warehouse" in vocabulary.DEPENDENCY
 
 
 def test_a_hanging_ping_is_down_alone_and_does_not_pile_up(health):

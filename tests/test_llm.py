@@ -12,16 +12,15 @@ import time
 
 import pytest
 
-from sql_synthesizer import events
 from sql_synthesizer.errors import ConfigurationError, Declined, ModelInvalid, ModelUnavailable, StatementInvalid
 from sql_synthesizer.model import Statement
-from sql_synthesizer.proof.fake_openai import FakeOpenAI
 from sql_synthesizer.settings import Settings, load
 from sql_synthesizer.synthesizer import Context
 from sql_synthesizer.synthesizer.llm import LLMSynthesizer
-from sql_synthesizer.telemetry import Telemetry
-from sql_synthesizer.testing import MemoryObserver
-from sql_synthesizer.traceparent import parse_traceparent
+from sql_synthesizer.telemetry import Telemetry, vocabulary
+from sql_synthesizer.telemetry.testing import MemoryObserver
+from sql_synthesizer.telemetry.traceparent import parse_traceparent
+from sql_synthesizer_proof.fakes.model_endpoint import FakeOpenAI
 from tests.support.llm import context
 
 KEY = "sk-do-not-log-7f3a"
@@ -60,7 +59,7 @@ def build(fake, telemetry):
 
 def calls(telemetry: Telemetry) -> list:
     telemetry.fold()
-    return telemetry.observers[0].operations(events.LLM_REQUEST)
+    return telemetry.observers[0].operations(vocabulary.LLM_REQUEST)
 
 
 def outcomes(telemetry: Telemetry) -> list[str]:
@@ -375,8 +374,8 @@ def test_facts_of_a_call(build, fake, telemetry):
         "gen_ai.response.id": "chatcmpl-fake",
         "gen_ai.response.finish_reasons": ["stop"],
     }
-    assert "test" in events.PROVIDER
-    assert "test-model" in events.MODEL
+    assert "test" in vocabulary.PROVIDER
+    assert "test-model" in vocabulary.MODEL
 
 
 @pytest.mark.parametrize("prices", [{}, {"model_input_price": 1.0}])
@@ -398,7 +397,7 @@ def test_sent_bytes_of_a_failure(build, fake, telemetry):
 
 def test_traceparent(build, fake, telemetry):
     fake.fail(500)
-    with telemetry.operation(events.QUESTION) as question:
+    with telemetry.operation(vocabulary.QUESTION) as question:
         build().synthesize(context())
     sent = [parse_traceparent(chat.headers["traceparent"]) for chat in fake.chats]
     assert sent == [(question.trace.trace_id, call.span_id, True) for call in calls(telemetry)]
@@ -472,7 +471,16 @@ def test_repair(build, fake):
 def test_fake_from_a_script(tmp_path, telemetry):
     script = tmp_path / "script.json"
     script.write_text(json.dumps({"How many?": "SELECT 7"}), encoding="utf-8")
-    command = [sys.executable, "-u", "-m", "sql_synthesizer.proof.fake_openai", "--port", "0", "--script", str(script)]
+    command = [
+        sys.executable,
+        "-u",
+        "-m",
+        "sql_synthesizer_proof.fakes.model_endpoint",
+        "--port",
+        "0",
+        "--script",
+        str(script),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         url = process.stdout.readline().split()[0].partition("=")[2]
         synthesizer = LLMSynthesizer(settings(openai_base_url=url), telemetry)

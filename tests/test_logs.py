@@ -12,13 +12,13 @@ from contextlib import suppress
 import pytest
 import structlog
 
-from sql_synthesizer import events, telemetry
+from sql_synthesizer import telemetry
 from sql_synthesizer.errors import PoolTimeout, QuestionRefused
 from sql_synthesizer.monitoring import logs
 from sql_synthesizer.monitoring.logs import LineWriter, LogObserver, encode, mask, masked
 from sql_synthesizer.settings import Settings
-from sql_synthesizer.telemetry import Telemetry
-from sql_synthesizer.testing import MemoryObserver
+from sql_synthesizer.telemetry import Telemetry, vocabulary
+from sql_synthesizer.telemetry.testing import MemoryObserver
 
 
 class Pipe:
@@ -69,10 +69,12 @@ def observed(pipe, **settings):
 
 
 def request(facade, error=None):
-    with facade.operation(events.HTTP_REQUEST, method="POST", route="/api/query", status="2xx") as http:
+    with facade.operation(vocabulary.HTTP_REQUEST, method="POST", route="/api/query", status="2xx") as http:
         http.trace.question_id, http.trace.actor, http.trace.address = "q1", "key1", "10.0.0.9"
         http.details["status"] = 200
-        with facade.operation(events.QUESTION, query_type="select", database_type="sqlite", source="rules") as question:
+        with facade.operation(
+            vocabulary.QUESTION, query_type="select", database_type="sqlite", source="rules"
+        ) as question:
             question.details |= {
                 "question": "how many\n{}",
                 "sql": "SELECT 1",
@@ -137,7 +139,7 @@ def test_failures_and_attacks_have_their_level(pipe):
 
 def test_only_named_details_of_an_event_are_shown(pipe):
     facade = observed(pipe)
-    facade.emit(events.EVENTS["access_denied"], count=7, needed="operator", body="private", sql="SELECT 2")
+    facade.emit(vocabulary.EVENTS["access_denied"], count=7, needed="operator", body="private", sql="SELECT 2")
     facade.fold()
     (line,) = pipe.lines()
     assert line["details"] == {"needed": "operator"}
@@ -147,7 +149,7 @@ def test_only_named_details_of_an_event_are_shown(pipe):
 def test_a_failed_verification_says_what_is_wrong(pipe):
     facade = observed(pipe)
     details = {"faults": 2, "kind": "changed", "file": "w-1.jsonl", "sequence": 7}
-    facade.emit(events.EVENTS["audit_verification_failed"], writer="w", **details)
+    facade.emit(vocabulary.EVENTS["audit_verification_failed"], writer="w", **details)
     facade.fold()
     (line,) = pipe.lines()
     assert line["details"] == details
@@ -162,7 +164,7 @@ def test_a_blocked_output_costs_lines_which_are_counted(pipe):
     memory = MemoryObserver()
     facade.observers += [LogObserver(Settings(), facade, writer), memory]
     for _ in range(3000):
-        facade.emit(events.EVENTS["access_denied"])
+        facade.emit(vocabulary.EVENTS["access_denied"])
     facade.fold()
     facade.fold()
     dropped = sum(event.count for event in memory.events("telemetry_dropped"))
@@ -220,7 +222,7 @@ def test_records_of_any_logger_become_lines(configured, logger):
 
 
 def test_structured_records_carry_the_current_operation(configured):
-    with telemetry.default.operation(events.COMMAND) as operation:
+    with telemetry.default.operation(vocabulary.COMMAND) as operation:
         operation.trace.question_id = "q7"
         structlog.get_logger("sql_synthesizer.test").info("started", port=5000)
     (line,) = configured.lines()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sql_synthesizer.proof.drill import report
-from sql_synthesizer.proof.drill.run import rules
+from sql_synthesizer_proof.drill import report
+from sql_synthesizer_proof.drill.run import rules
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = " ".join((DOCS / "drill.md").read_text(encoding="utf-8").split())

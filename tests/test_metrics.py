@@ -15,12 +15,12 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from sql_synthesizer import events, telemetry
+from sql_synthesizer import telemetry
 from sql_synthesizer.errors import Declined, PoolTimeout
-from sql_synthesizer.events import EventType
 from sql_synthesizer.monitoring import metrics, resources
 from sql_synthesizer.monitoring.observer import MetricsObserver
-from sql_synthesizer.telemetry import Reading, Telemetry
+from sql_synthesizer.telemetry import Reading, Telemetry, vocabulary
+from sql_synthesizer.telemetry.vocabulary import EventType
 
 PREFIX = "sql_synthesizer_"
 
@@ -72,7 +72,7 @@ def counted():
 
 def ask(facade, error=None):
     labels = {"query_type": "select", "database_type": "sqlite", "source": "rules"}
-    with suppress(type(error) if error else Exception), facade.operation(events.QUESTION, **labels):
+    with suppress(type(error) if error else Exception), facade.operation(vocabulary.QUESTION, **labels):
         if error is not None:
             raise error
 
@@ -103,18 +103,18 @@ def test_equal_facts_add_up_over_batches(facade, sample):
 
 
 def test_an_event_counts_as_many_as_it_stands_for(facade, sample):
-    facade.emit(events.EVENTS["access_denied"], count=40)
-    facade.emit(events.AUDIT_RECORDED, count=3, sink="file")
+    facade.emit(vocabulary.EVENTS["access_denied"], count=40)
+    facade.emit(vocabulary.AUDIT_RECORDED, count=3, sink="file")
     assert sample("security_events_total", event_type="access_denied", severity="medium") == 40
     assert sample("audit_records_total", sink="file") == 3
 
 
 def test_http_errors_are_counted_by_reason_and_successes_are_not(facade, sample, registry):
-    with facade.operation(events.HTTP_REQUEST, method="GET", route="other", status="2xx"):
+    with facade.operation(vocabulary.HTTP_REQUEST, method="GET", route="other", status="2xx"):
         pass
     with (
         pytest.raises(Declined),
-        facade.operation(events.HTTP_REQUEST, method="POST", route="other", status="4xx"),
+        facade.operation(vocabulary.HTTP_REQUEST, method="POST", route="other", status="4xx"),
     ):
         raise Declined
     assert sample("errors_total", reason="declined") == 1
@@ -124,9 +124,9 @@ def test_http_errors_are_counted_by_reason_and_successes_are_not(facade, sample,
 
 
 def test_details_with_numbers_feed_counters(facade, sample):
-    events.PROVIDER.declare("openai")
-    events.MODEL.declare("small")
-    with facade.operation(events.LLM_REQUEST, provider="openai", model="small", outcome="success") as operation:
+    vocabulary.PROVIDER.declare("openai")
+    vocabulary.MODEL.declare("small")
+    with facade.operation(vocabulary.LLM_REQUEST, provider="openai", model="small", outcome="success") as operation:
         operation.details |= {"input_tokens": 120, "output_tokens": 30, "cost_usd": 0.5, "sent_bytes": 900}
     labels = {"provider": "openai", "model": "small"}
     assert sample("llm_tokens_total", **labels, direction="input") == 120
@@ -138,7 +138,7 @@ def test_details_with_numbers_feed_counters(facade, sample):
 
 @pytest.mark.parametrize("value", ["bobby'; drop table", 7, ["list"], b"bytes"])
 def test_a_value_outside_its_vocabulary_becomes_other(facade, sample, value):
-    facade.emit(events.FEEDBACK, rating=value)
+    facade.emit(vocabulary.FEEDBACK, rating=value)
     assert sample("feedback_total", rating="other") == 1
     assert sample("label_values_refused_total") == 1
 
@@ -146,7 +146,7 @@ def test_a_value_outside_its_vocabulary_becomes_other(facade, sample, value):
 def test_refused_values_are_not_remembered(facade, registry):
     observer = facade.observers[0]
     for number in range(3000):
-        facade.emit(events.FEEDBACK, rating=f"value {number}")
+        facade.emit(vocabulary.FEEDBACK, rating=f"value {number}")
     facade.fold()
     assert generate_latest(registry).decode().count("feedback_total{") == 1
     assert all(len(series._children) <= 1 for feeds in observer._feeds.values() for series in feeds)
@@ -154,7 +154,7 @@ def test_refused_values_are_not_remembered(facade, registry):
 
 
 def test_a_missing_label_takes_the_vocabularys_word_for_it(facade, sample):
-    with facade.operation(events.QUESTION, database_type="sqlite"):
+    with facade.operation(vocabulary.QUESTION, database_type="sqlite"):
         pass
     assert sample("queries_total", query_type="unknown", database_type="sqlite", success="success") == 1
     assert sample("question_outcomes_total", outcome="answered", reason="ok", source="none") == 1
@@ -162,22 +162,22 @@ def test_a_missing_label_takes_the_vocabularys_word_for_it(facade, sample):
 
 
 def test_a_bad_fact_does_not_cost_the_others(facade, sample):
-    facade.emit(events.AUDIT_RECORDED, count="many", sink="file")
-    facade.emit(events.AUDIT_RECORDED, count=float("nan"), sink="file")
-    facade.emit(events.AUDIT_RECORDED, count=-5, sink="file")
-    facade.emit(events.AUDIT_RECORDED, count=2, sink="file")
+    facade.emit(vocabulary.AUDIT_RECORDED, count="many", sink="file")
+    facade.emit(vocabulary.AUDIT_RECORDED, count=float("nan"), sink="file")
+    facade.emit(vocabulary.AUDIT_RECORDED, count=-5, sink="file")
+    facade.emit(vocabulary.AUDIT_RECORDED, count=2, sink="file")
     assert sample("audit_records_total", sink="file") == 2
     assert sample("telemetry_errors_total", signal="metrics") == 1
 
 
 def test_a_level_nobody_reported_is_absent(facade, sample, registry):
     assert sample("audit_free_bytes") is None
-    facade.observers[0].fold([Reading(events.AUDIT_FREE_BYTES, {}, 17.0)])
+    facade.observers[0].fold([Reading(vocabulary.AUDIT_FREE_BYTES, {}, 17.0)])
     assert sample("audit_free_bytes") == 17
 
 
 def test_levels_are_read_from_their_sources(facade, registry):
-    facade.read(events.POOL_IN_USE, lambda: [({"database_type": "postgresql"}, 4)])
+    facade.read(vocabulary.POOL_IN_USE, lambda: [({"database_type": "postgresql"}, 4)])
     facade.fold(readings=True)
     assert registry.get_sample_value(PREFIX + "active_connections", {"database_type": "postgresql"}) == 4
 
@@ -218,7 +218,7 @@ def test_unsampled_operations_leave_none(registry):
 # --- the contract, as somebody else's code uses it --------------------------------------------------
 
 
-@pytest.mark.parametrize("event", events.SECURITY_EVENTS.values(), ids=events.SECURITY_EVENTS)
+@pytest.mark.parametrize("event", vocabulary.SECURITY_EVENTS.values(), ids=vocabulary.SECURITY_EVENTS)
 def test_every_security_event_is_born_at_zero(event):
     line = f'{PREFIX}security_events_total{{event_type="{event.name}",severity="{event.severity}"}} '
     assert line in metrics.get_metrics()
@@ -362,9 +362,9 @@ def test_what_is_pending_is_counted_for_whoever_renders_the_registry():
     labels = {"event_type": "csrf_failure", "severity": "medium"}
     name = PREFIX + "security_events_total"
     before = metrics.METRICS_REGISTRY.get_sample_value(name, labels)
-    telemetry.default.emit(events.SECURITY_EVENTS["csrf_failure"])
+    telemetry.default.emit(vocabulary.SECURITY_EVENTS["csrf_failure"])
     assert metrics.METRICS_REGISTRY.get_sample_value(name, labels) == before + 1
-    telemetry.default.emit(events.SECURITY_EVENTS["csrf_failure"])
+    telemetry.default.emit(vocabulary.SECURITY_EVENTS["csrf_failure"])
     text = generate_latest(metrics.METRICS_REGISTRY.restricted_registry([name])).decode()
     assert f'event_type="csrf_failure",severity="medium"}} {before + 2}' in text
 
@@ -386,7 +386,7 @@ def test_a_registry_that_is_read_while_facts_are_folded_does_no_harm(counted):
     telemetry.default.observers.append(curious)
     try:
         for _ in range(600):
-            telemetry.default.emit(events.SECURITY_EVENTS["csrf_failure"])
+            telemetry.default.emit(vocabulary.SECURITY_EVENTS["csrf_failure"])
         assert count() == 600
     finally:
         telemetry.default.observers.remove(curious)

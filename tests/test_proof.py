@@ -13,16 +13,17 @@ from random import Random
 import pytest
 
 from sql_synthesizer.errors import ConfigurationError
-from sql_synthesizer.proof import programs, silence
-from sql_synthesizer.proof.drill import report
-from sql_synthesizer.proof.drill.chain import abandon
-from sql_synthesizer.proof.drill.faults import SCENARIOS
-from sql_synthesizer.proof.drill.faults.escalation import Check
-from sql_synthesizer.proof.drill.proxy import Proxy
-from sql_synthesizer.proof.drill.run import rules
-from sql_synthesizer.proof.drill.scenario import Timeline
-from sql_synthesizer.proof.silence import Silence
-from sql_synthesizer.proof.traffic import Client, mix
+from sql_synthesizer.operate import programs
+from sql_synthesizer.operate.traffic import Client, mix
+from sql_synthesizer_proof import silence
+from sql_synthesizer_proof.drill import report
+from sql_synthesizer_proof.drill.chain import abandon
+from sql_synthesizer_proof.drill.faults import SCENARIOS
+from sql_synthesizer_proof.drill.faults.escalation import Check
+from sql_synthesizer_proof.drill.proxy import Proxy
+from sql_synthesizer_proof.drill.run import rules
+from sql_synthesizer_proof.drill.scenario import Timeline
+from sql_synthesizer_proof.silence import Silence
 
 ABOUT = {"date": "2026-01-01", "machine": "<b>"}
 

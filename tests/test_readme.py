@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from sql_synthesizer.demo import load_demo
-from sql_synthesizer.proof.watchers import ALERTMANAGER
+from sql_synthesizer.operate.watchers import ALERTMANAGER
 from tests.support import program
 from tests.support.monitoring import taken, told
 from tests.support.serving import ROOT, Service, fetch, service, until

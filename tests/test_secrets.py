@@ -25,8 +25,8 @@ import pytest
 
 from sql_synthesizer.audit import read
 from sql_synthesizer.demo.tables import load_demo
-from sql_synthesizer.proof.fake_openai import FakeOpenAI
 from sql_synthesizer.settings import Settings
+from sql_synthesizer_proof.fakes.model_endpoint import FakeOpenAI
 from tests.support.caches import redis_server
 from tests.support.databases import Server
 from tests.support.otlp import collecting

@@ -9,14 +9,14 @@ import sys
 import pytest
 from prometheus_client import CollectorRegistry
 
-from sql_synthesizer import events, telemetry
+from sql_synthesizer import telemetry
 from sql_synthesizer.audit import read
 from sql_synthesizer.errors import AuditUnavailable, ConfigurationError, InvalidRequest
 from sql_synthesizer.monitoring import metrics
 from sql_synthesizer.monitoring.observer import MetricsObserver
 from sql_synthesizer.security_audit import SecurityAuditLogger
-from sql_synthesizer.telemetry import Telemetry
-from sql_synthesizer.testing import MemoryObserver, MemoryRecorder
+from sql_synthesizer.telemetry import Telemetry, vocabulary
+from sql_synthesizer.telemetry.testing import MemoryObserver, MemoryRecorder
 
 
 @pytest.fixture
@@ -32,11 +32,11 @@ def facade(recorder):
     return made
 
 
-@pytest.mark.parametrize("name", [*events.SECURITY_EVENTS, *events.EVENT_ALIASES])
+@pytest.mark.parametrize("name", [*vocabulary.SECURITY_EVENTS, *vocabulary.EVENT_ALIASES])
 def test_every_type_and_every_older_spelling_is_recorded_as_its_type(facade, recorder, name):
     SecurityAuditLogger(facade).log_event(name, {"a": 1})
     (record,) = recorder.records
-    assert record.type.name == events.EVENT_ALIASES.get(name, name)
+    assert record.type.name == vocabulary.EVENT_ALIASES.get(name, name)
     assert record.details == {"a": 1}
 
 
@@ -94,7 +94,7 @@ def test_details_may_have_any_names(facade, recorder):
     assert recorder.records[0].count == 1
 
 
-@pytest.mark.parametrize("operation", [None, events.TRACKED_QUERY, events.COMMAND])
+@pytest.mark.parametrize("operation", [None, vocabulary.TRACKED_QUERY, vocabulary.COMMAND])
 def test_the_event_is_durable_on_return(facade, recorder, operation):
     recorder.failing = AuditUnavailable()
     with (
@@ -107,7 +107,7 @@ def test_the_event_is_durable_on_return(facade, recorder, operation):
 def test_inside_a_decorated_function_the_event_is_in_the_file_on_return(tmp_path):
     facade = Telemetry()
     logger = SecurityAuditLogger(facade, directory=tmp_path / "audit")
-    with facade.operation(events.TRACKED_QUERY):
+    with facade.operation(vocabulary.TRACKED_QUERY):
         logger.log_event("access_denied", {})
         assert len(list(read(tmp_path / "audit"))) == 1
     facade.close()
@@ -126,7 +126,7 @@ def test_with_a_directory_it_keeps_the_record_itself(tmp_path):
 
 def test_who_did_it_is_kept_where_others_are(facade, recorder):
     logger = SecurityAuditLogger(facade)
-    with facade.operation(events.COMMAND) as operation:
+    with facade.operation(vocabulary.COMMAND) as operation:
         operation.trace.actor, operation.trace.role, operation.trace.address = "k1", "viewer", "10.0.0.1"
         logger.log_event("access_denied", {}, actor="anna", address="192.0.2.7")
         logger.log_event("access_denied", {}, address="192.0.2.8")

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from sql_synthesizer.demo import load_demo
-from sql_synthesizer.proof.fake_openai import FakeOpenAI
 from sql_synthesizer.settings import Settings, load
+from sql_synthesizer_proof.fakes.model_endpoint import FakeOpenAI
 from tests.support.app import App, running
 
 QUESTION = "how many customers are there"

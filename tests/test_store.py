@@ -17,13 +17,12 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine
 
-from sql_synthesizer import events
 from sql_synthesizer.errors import ConfigurationError, Declined, StoreUnavailable
 from sql_synthesizer.model import ApiKey, Role
 from sql_synthesizer.store import COMMENT_CHARS, HistoryEntry, HistoryObserver, Store
 from sql_synthesizer.store._engine import MIGRATIONS, migrate, open_engine
-from sql_synthesizer.telemetry import Telemetry
-from sql_synthesizer.testing import MemoryObserver
+from sql_synthesizer.telemetry import Telemetry, vocabulary
+from sql_synthesizer.telemetry.testing import MemoryObserver
 
 TABLES = ("api_keys", "history", "feedback", "meta", "schema_version")
 SPAWN = multiprocessing.get_context("spawn")
@@ -225,15 +224,15 @@ def test_threads_share_the_store(store: Store) -> None:
 def test_questions_become_history(store: Store) -> None:
     telemetry = Telemetry()
     telemetry.observers.append(HistoryObserver(store))
-    with telemetry.operation(events.HTTP_REQUEST) as request:
-        with telemetry.operation(events.QUESTION, source="llm") as question:
+    with telemetry.operation(vocabulary.HTTP_REQUEST) as request:
+        with telemetry.operation(vocabulary.QUESTION, source="llm") as question:
             request.trace.actor, request.trace.question_id = "k1", "q1"
             question.details.update(question="how many?", sql="SELECT 2", row_count=3, database="shop")
-        telemetry.emit(events.FEEDBACK, rating="up")
-    with contextlib.suppress(Declined), telemetry.operation(events.QUESTION) as question:
+        telemetry.emit(vocabulary.FEEDBACK, rating="up")
+    with contextlib.suppress(Declined), telemetry.operation(vocabulary.QUESTION) as question:
         question.trace.actor, question.trace.question_id = "k1", "q2"
         raise Declined
-    with telemetry.operation(events.QUESTION):
+    with telemetry.operation(vocabulary.QUESTION):
         pass
     telemetry.close()
     found = {item["question_id"]: item for item in store.history("k1")}
@@ -244,7 +243,7 @@ def test_questions_become_history(store: Store) -> None:
 
 def ask(telemetry: Telemetry, *names: str) -> None:
     for name in names:
-        with telemetry.operation(events.QUESTION) as question:
+        with telemetry.operation(vocabulary.QUESTION) as question:
             question.trace.actor, question.trace.question_id = "k1", name
 
 
@@ -276,7 +275,7 @@ def test_a_store_that_does_not_answer_holds_up_nobody(watched: Any, tmp_path: Pa
     with locked(tmp_path):
         ask(telemetry, "q1", "q2")
         telemetry.fold()
-        assert len(observer.operations(events.QUESTION)) == 2
+        assert len(observer.operations(vocabulary.QUESTION)) == 2
         assert not history.flush(0.01)
     assert history.flush(30)
     assert {item["question_id"] for item in store.history("k1")} == {"q1", "q2"}

@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sql_synthesizer import errors, events
+from sql_synthesizer import errors
 from sql_synthesizer.errors import AuditUnavailable, PoolTimeout, StatementRefused, tree
-from sql_synthesizer.telemetry import Event, Fact, Operation, Telemetry
-from sql_synthesizer.testing import MemoryObserver, MemoryRecorder
-from sql_synthesizer.traceparent import format_traceparent, parse_traceparent
+from sql_synthesizer.telemetry import Event, Fact, Operation, Telemetry, vocabulary
+from sql_synthesizer.telemetry.testing import MemoryObserver, MemoryRecorder
+from sql_synthesizer.telemetry.traceparent import format_traceparent, parse_traceparent
 
-STAGE = events.STAGE_OPERATION
+STAGE = vocabulary.STAGE_OPERATION
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def recorder(telemetry: Telemetry) -> MemoryRecorder:
 
 
 def test_operations_nest_into_one_trace(telemetry: Telemetry) -> None:
-    with telemetry.operation(events.HTTP_REQUEST) as outer, telemetry.operation(STAGE, stage="execute") as inner:
+    with telemetry.operation(vocabulary.HTTP_REQUEST) as outer, telemetry.operation(STAGE, stage="execute") as inner:
         pass
     assert inner.trace is outer.trace
     assert inner.parent_id == outer.span_id
@@ -66,7 +66,7 @@ def test_an_exception_sets_the_outcome(
 ) -> None:
     operation = telemetry.operation(STAGE, stage="execute")
     try:
-        with telemetry.operation(events.HTTP_REQUEST), operation:
+        with telemetry.operation(vocabulary.HTTP_REQUEST), operation:
             if error is not None:
                 raise error
     except BaseException as caught:  # noqa: BLE001 - that is what is tested
@@ -80,14 +80,14 @@ def test_every_error_has_a_stable_reason_and_a_known_event() -> None:
     assert len(reasons) == len(set(reasons))
     for cls in tree():
         assert 400 <= cls.status < 600
-        assert cls.event is None or cls.event in events.SECURITY_EVENTS
-        assert cls.outcome in events.OUTCOME
+        assert cls.event is None or cls.event in vocabulary.SECURITY_EVENTS
+        assert cls.outcome in vocabulary.OUTCOME
 
 
 def test_a_question_leaves_its_event_whatever_happens(telemetry: Telemetry) -> None:
-    with telemetry.operation(events.QUESTION, query_type="select") as operation:
+    with telemetry.operation(vocabulary.QUESTION, query_type="select") as operation:
         operation.details["sql"] = "SELECT 1"
-    with pytest.raises(PoolTimeout), telemetry.operation(events.QUESTION):
+    with pytest.raises(PoolTimeout), telemetry.operation(vocabulary.QUESTION):
         raise PoolTimeout
     first, second = recorder(telemetry).records
     assert first.type.name == second.type.name == "query_execution"
@@ -97,9 +97,9 @@ def test_a_question_leaves_its_event_whatever_happens(telemetry: Telemetry) -> N
 
 def test_settle_waits_only_for_requests_that_left_a_record(telemetry: Telemetry) -> None:
     recorder(telemetry).failing = AuditUnavailable()
-    with telemetry.operation(events.HTTP_REQUEST):
+    with telemetry.operation(vocabulary.HTTP_REQUEST):
         telemetry.settle()
-        telemetry.emit(events.SECURITY_EVENTS["schema_access"])
+        telemetry.emit(vocabulary.SECURITY_EVENTS["schema_access"])
         with pytest.raises(AuditUnavailable):
             telemetry.settle()
 
@@ -169,7 +169,7 @@ def test_carry_hands_the_operation_to_threads_and_generators(telemetry: Telemetr
         yield child()
         yield child()
 
-    with telemetry.operation(events.HTTP_REQUEST) as above, ThreadPoolExecutor(2) as pool:
+    with telemetry.operation(vocabulary.HTTP_REQUEST) as above, ThreadPoolExecutor(2) as pool:
         carried = telemetry.carry(child)
         assert list(pool.map(lambda _: carried(), range(4))) == [above.span_id] * 4
         generator = telemetry.carry(stream)
@@ -185,15 +185,15 @@ def test_carry_survives_asyncio(telemetry: Telemetry) -> None:
             return operation.parent_id
 
     async def main() -> list[str]:
-        with telemetry.operation(events.HTTP_REQUEST) as above:
+        with telemetry.operation(vocabulary.HTTP_REQUEST) as above:
             return [above.span_id, *await asyncio.gather(child(), child())]
 
     assert len(set(asyncio.run(main()))) == 1
 
 
 def test_readings_are_asked_for_and_a_failing_source_is_counted(telemetry: Telemetry) -> None:
-    telemetry.read(events.POOL_IN_USE, lambda: [({"database_type": "sqlite"}, 3)])
-    telemetry.read(events.POOL_LIMIT, lambda: [({}, 1 / 0)])
+    telemetry.read(vocabulary.POOL_IN_USE, lambda: [({"database_type": "sqlite"}, 3)])
+    telemetry.read(vocabulary.POOL_LIMIT, lambda: [({}, 1 / 0)])
     telemetry.fold(readings=True)
     memory = observer(telemetry)
     telemetry.fold(readings=True)
@@ -225,7 +225,7 @@ def test_traceparent(header: str | None, expected: tuple[str, str, bool] | None)
 
 
 def test_traceparent_round_trip(telemetry: Telemetry) -> None:
-    with telemetry.operation(events.HTTP_REQUEST, parent=("a" * 32, "b" * 16, True)) as operation:
+    with telemetry.operation(vocabulary.HTTP_REQUEST, parent=("a" * 32, "b" * 16, True)) as operation:
         assert operation.trace.trace_id == "a" * 32
         assert operation.parent_id == "b" * 16
         assert parse_traceparent(format_traceparent(operation)) == ("a" * 32, operation.span_id, True)
@@ -233,25 +233,25 @@ def test_traceparent_round_trip(telemetry: Telemetry) -> None:
 
 def test_sampling_is_decided_once_a_trace() -> None:
     telemetry = Telemetry(sample_ratio=0.0)
-    with telemetry.operation(events.HTTP_REQUEST) as outer, telemetry.operation(STAGE) as inner:
+    with telemetry.operation(vocabulary.HTTP_REQUEST) as outer, telemetry.operation(STAGE) as inner:
         assert not outer.trace.sampled
         assert not inner.trace.sampled
-    with telemetry.operation(events.HTTP_REQUEST, parent=("a" * 32, "b" * 16, True)) as remote:
+    with telemetry.operation(vocabulary.HTTP_REQUEST, parent=("a" * 32, "b" * 16, True)) as remote:
         assert remote.trace.sampled
 
 
 @pytest.mark.parametrize("value", ["select", "SELECT", "'; DROP", None, 3])
 def test_vocabularies_are_closed(value: object) -> None:
-    assert events.QUERY_TYPE(value) in {*events.QUERY_TYPE.values, "other"}
+    assert vocabulary.QUERY_TYPE(value) in {*vocabulary.QUERY_TYPE.values, "other"}
 
 
 def test_declared_vocabularies_are_bounded() -> None:
-    words = events.Vocabulary("words", declared=True)
+    words = vocabulary.Vocabulary("words", declared=True)
     words.declare(*(f"w{n}" for n in range(200)))
     assert len(words.values) == words.LIMIT
     assert words("w199") == "other"
     with pytest.raises(TypeError):
-        events.QUERY_TYPE.declare("new")
+        vocabulary.QUERY_TYPE.declare("new")
 
 
 def test_a_forked_child_makes_ids_of_its_own_and_reports_nothing_of_its_parent(telemetry: Telemetry) -> None:
@@ -272,7 +272,7 @@ def test_a_forked_child_makes_ids_of_its_own_and_reports_nothing_of_its_parent(t
 
 def test_an_operation_settles_its_own_event(telemetry: Telemetry) -> None:
     recorder(telemetry).failing = AuditUnavailable()
-    operation = telemetry.operation(events.QUESTION)
+    operation = telemetry.operation(vocabulary.QUESTION)
     with pytest.raises(AuditUnavailable), operation:
         operation.settle()
     assert operation.reason == "audit_unavailable"
@@ -286,7 +286,7 @@ def test_an_operation_ends_even_when_its_record_is_refused(telemetry: Telemetry)
             raise AuditUnavailable
 
     telemetry.recorder = Full()
-    with pytest.raises(AuditUnavailable), telemetry.operation(events.HTTP_REQUEST):
+    with pytest.raises(AuditUnavailable), telemetry.operation(vocabulary.HTTP_REQUEST):
         raise StatementRefused
     assert telemetry.current() is None
-    assert len(observer(telemetry).operations(events.HTTP_REQUEST)) == 1
+    assert len(observer(telemetry).operations(vocabulary.HTTP_REQUEST)) == 1

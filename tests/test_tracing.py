@@ -9,12 +9,11 @@ from contextvars import copy_context
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from sql_synthesizer import events
 from sql_synthesizer.errors import Declined, PoolTimeout, QuestionRefused
 from sql_synthesizer.monitoring.tracing import QUEUE, TracingObserver
 from sql_synthesizer.settings import Settings
-from sql_synthesizer.telemetry import Telemetry
-from sql_synthesizer.testing import MemoryObserver
+from sql_synthesizer.telemetry import Telemetry, vocabulary
+from sql_synthesizer.telemetry.testing import MemoryObserver
 from tests.support.otlp import attributes, collecting
 
 
@@ -46,16 +45,18 @@ def facade(collector):
 def request(facade, error=None, parent=None):
     """What one question through the web leaves."""
     labels = {"method": "POST", "route": "/api/query", "status": "2xx"}
-    with facade.operation(events.HTTP_REQUEST, parent=parent, **labels) as http:
+    with facade.operation(vocabulary.HTTP_REQUEST, parent=parent, **labels) as http:
         http.trace.question_id, http.trace.actor = "q1", "key1"
         http.details["status"] = 200
-        with facade.operation(events.QUESTION, query_type="select", database_type="sqlite", source="llm") as question:
+        with facade.operation(
+            vocabulary.QUESTION, query_type="select", database_type="sqlite", source="llm"
+        ) as question:
             question.details |= {"question": "how many?", "sql": "SELECT 1", "database": "shop", "row_count": 1}
-            with facade.operation(events.STAGE_OPERATION, stage="synthesize"):
+            with facade.operation(vocabulary.STAGE_OPERATION, stage="synthesize"):
                 llm = {"provider": "openai", "model": "small", "outcome": "success"}
-                with facade.operation(events.LLM_REQUEST, **llm) as model:
+                with facade.operation(vocabulary.LLM_REQUEST, **llm) as model:
                     model.details |= {"input_tokens": 12, "output_tokens": 3, "gen_ai.response.model": "small-1"}
-            with facade.operation(events.STAGE_OPERATION, stage="execute") as stage:
+            with facade.operation(vocabulary.STAGE_OPERATION, stage="execute") as stage:
                 stage.details |= {"database_type": "postgresql", "database": "shop", "sql": "SELECT 1"}
                 if error is not None:
                     raise error
@@ -165,8 +166,8 @@ def test_events_of_spans_that_never_close_are_let_go():
     facade = observed(None)
 
     def leave_open():
-        facade.operation(events.COMMAND).__enter__()
-        facade.emit(events.EVENTS["access_denied"])
+        facade.operation(vocabulary.COMMAND).__enter__()
+        facade.emit(vocabulary.EVENTS["access_denied"])
 
     for _ in range(3000):
         copy_context().run(leave_open)
@@ -197,7 +198,7 @@ def test_a_collector_that_never_answers_does_not_hold_the_shutdown():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         facade = observed(f"http://127.0.0.1:{silent.getsockname()[1]}")
         for _ in range(2 * QUEUE):
-            with facade.operation(events.COMMAND):
+            with facade.operation(vocabulary.COMMAND):
                 pass
         facade.fold()
         started = time.monotonic()

@@ -11,7 +11,6 @@ from pathlib import Path
 from cachetools import TTLCache
 from limits import RateLimitItem, parse
 
-from sql_synthesizer import events
 from sql_synthesizer.access._keys import BELIEVED, UNLIMITED, Keys, KeyStore, digest
 from sql_synthesizer.access._limits import Counter
 from sql_synthesizer.access._lockout import Lock, Lockout
@@ -29,7 +28,7 @@ from sql_synthesizer.access._suspicion import Suspicions
 from sql_synthesizer.errors import AccessDenied, AuthenticationFailed, AuthenticationRequired, RateLimited
 from sql_synthesizer.model import ApiKey, Caller, Role
 from sql_synthesizer.settings import Settings
-from sql_synthesizer.telemetry import Telemetry
+from sql_synthesizer.telemetry import Telemetry, vocabulary
 
 __all__ = ["BELIEVED", "SEEN", "Access", "Credentials", "KeyStore", "Session", "plain_address"]
 
@@ -167,7 +166,7 @@ class Access(Keys):
             if (operation := self._telemetry.current()) is not None:
                 operation.trace.actor, operation.trace.role = key.id, key.role.value
             self._telemetry.emit(
-                events.SECURITY_EVENTS["authentication_success"],
+                vocabulary.SECURITY_EVENTS["authentication_success"],
                 identity=key.id,
                 role=key.role.value,
                 address=credentials.address,

@@ -17,11 +17,10 @@ from typing import Any, Protocol
 
 from cachetools import TTLCache
 
-from sql_synthesizer import events
 from sql_synthesizer.errors import ConfigurationError, InvalidRequest, NotFound
 from sql_synthesizer.model import ApiKey, Role
 from sql_synthesizer.settings import RATE_LIMIT
-from sql_synthesizer.telemetry import Telemetry
+from sql_synthesizer.telemetry import Telemetry, vocabulary
 
 BELIEVED = 30.0
 """Seconds that a key once read is believed unchanged: how long a change may take to reach every process."""
@@ -175,10 +174,10 @@ class Keys:
         details |= {"key": key.id, "label": key.label, "key_role": key.role, "limit": key.rate_limit or "default"}
         details["expires_at"] = ends.replace("+00:00", "Z")
         above = self._telemetry.current()
-        with nullcontext() if above is not None else self._telemetry.operation(events.COMMAND) as own:
+        with nullcontext() if above is not None else self._telemetry.operation(vocabulary.COMMAND) as own:
             if own is not None:
                 own.trace.actor = "service"
-            self._telemetry.emit(events.SECURITY_EVENTS["credential_change"], change=change, **details)
+            self._telemetry.emit(vocabulary.SECURITY_EVENTS["credential_change"], change=change, **details)
             self._telemetry.settle()
 
 

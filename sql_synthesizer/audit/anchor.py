@@ -12,12 +12,11 @@ from typing import get_type_hints
 
 import orjson
 
-from sql_synthesizer import events
 from sql_synthesizer.audit import chain
 from sql_synthesizer.audit.keyring import Key, Keyring
 from sql_synthesizer.audit.segment import Segments
 from sql_synthesizer.errors import ConfigurationError
-from sql_synthesizer.telemetry import Telemetry
+from sql_synthesizer.telemetry import Telemetry, vocabulary
 
 INTERVAL = 30.0
 """Seconds between two checkpoints of a writer that writes."""
@@ -78,7 +77,7 @@ class Checkpoints:
         own = position.mac.hex()
         made = Checkpoint(self._segments.writer, position.sequence, own, number, manifest_mac, key.id).signed(key)
         self.fingerprint = fingerprint(own)
-        self._telemetry.emit(events.AUDIT_CHECKPOINT, **asdict(made))
+        self._telemetry.emit(vocabulary.AUDIT_CHECKPOINT, **asdict(made))
 
 
 def fingerprint(mac: str) -> int:

@@ -1,16 +1,15 @@
-"""The audit record for other programs: JSON lines as recorded, CSV for a spreadsheet, OCSF for a SIEM."""
+"""The audit record for other programs: JSON lines as recorded, a table for a spreadsheet, OCSF for a SIEM."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any
 
 import orjson
 
 from sql_synthesizer.audit.ocsf import event
 from sql_synthesizer.audit.reading import Record
-from sql_synthesizer.spreadsheet import csv_lines
+from sql_synthesizer.model import Scalar
 
 COLUMNS = (
     "time",
@@ -28,25 +27,26 @@ COLUMNS = (
     "mac",
     "details",
 )
-"""The columns of a CSV file; ``details`` are JSON."""
+"""The columns of the table; ``details`` are JSON."""
 
 
 def _jsonl(records: Iterable[Record]) -> Iterator[bytes]:
     return (orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in records)
 
 
-def _csv(records: Iterable[Record]) -> Iterator[bytes]:
-    return (line.encode() for line in csv_lines(chain([COLUMNS], map(_row, records))))
-
-
 def _ocsf(records: Iterable[Record]) -> Iterator[bytes]:
     return (orjson.dumps(event(record), option=orjson.OPT_APPEND_NEWLINE) for record in records)
 
 
-FORMATS: Mapping[str, Callable[[Iterable[Record]], Iterator[bytes]]] = {"jsonl": _jsonl, "csv": _csv, "ocsf": _ocsf}
+FORMATS: Mapping[str, Callable[[Iterable[Record]], Iterator[bytes]]] = {"jsonl": _jsonl, "ocsf": _ocsf}
 """Format -> what makes its lines, one record at a time."""
 
 
-def _row(record: Record) -> list[Any]:
+def table_rows(records: Iterable[Record]) -> Iterator[Sequence[Scalar]]:
+    """``COLUMNS``, then a row for each record."""
+    return chain([COLUMNS], map(_row, records))
+
+
+def _row(record: Record) -> list[Scalar]:
     cells = [record.get(name, "") for name in COLUMNS]
     return [cell if isinstance(cell, str | int | float) else orjson.dumps(cell).decode() for cell in cells]

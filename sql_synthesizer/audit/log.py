@@ -17,7 +17,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sql_synthesizer import events
 from sql_synthesizer.audit.anchor import Checkpoints
 from sql_synthesizer.audit.folding import Folding
 from sql_synthesizer.audit.keyring import Keyring
@@ -26,7 +25,7 @@ from sql_synthesizer.audit.segment import Body, Segments
 from sql_synthesizer.audit.volume import Volume
 from sql_synthesizer.errors import AuditUnavailable, ConfigurationError
 from sql_synthesizer.settings import Settings
-from sql_synthesizer.telemetry import Event, Telemetry
+from sql_synthesizer.telemetry import Event, Telemetry, vocabulary
 
 PENDING_RECORDS = 10_000
 """Records that may wait to be written."""
@@ -79,11 +78,11 @@ class AuditLog:
         self._closed = False
         self._begin()
         _logs.add(self)
-        telemetry.read(events.AUDIT_FREE_BYTES, lambda: _level(self._volume.free()))
-        telemetry.read(events.AUDIT_PENDING, lambda: _level(self.pending))
-        telemetry.read(events.AUDIT_FINGERPRINT, lambda: _level(self._checkpoints.fingerprint))
+        telemetry.read(vocabulary.AUDIT_FREE_BYTES, lambda: _level(self._volume.free()))
+        telemetry.read(vocabulary.AUDIT_PENDING, lambda: _level(self.pending))
+        telemetry.read(vocabulary.AUDIT_FINGERPRINT, lambda: _level(self._checkpoints.fingerprint))
         born = time.time()
-        telemetry.read(events.AUDIT_VERIFIED, lambda: _level(_changed(settings.audit_state_path) or born))
+        telemetry.read(vocabulary.AUDIT_VERIFIED, lambda: _level(_changed(settings.audit_state_path) or born))
 
     def _begin(self) -> None:
         """Makes what belongs to one process: its name, its files, its locks and what waits to be written."""
@@ -288,7 +287,7 @@ class AuditLog:
         finally:
             self._hand_over(batch, durable=durable)
         if durable:
-            self._telemetry.emit(events.AUDIT_RECORDED, count=len(batch), sink="file")
+            self._telemetry.emit(vocabulary.AUDIT_RECORDED, count=len(batch), sink="file")
         return durable
 
     def _hand_over(self, batch: Sequence[Body], *, durable: bool) -> None:
@@ -330,7 +329,7 @@ class AuditLog:
         if not self._failing:
             _logger.error("the audit record cannot be written (%s); requests are refused until it can", name)
         self._failing = True
-        self._telemetry.emit(events.AUDIT_FAILURE, sink="file", error=name)
+        self._telemetry.emit(vocabulary.AUDIT_FAILURE, sink="file", error=name)
 
     def _succeeded(self) -> None:
         if self._failing:
@@ -345,7 +344,7 @@ class AuditLog:
             what = "only the reserve is left; requests are refused" if low else "there is space again"
             _logger.log(logging.ERROR if low else logging.WARNING, "the audit volume: %s", what)
         if low:
-            self._telemetry.emit(events.AUDIT_FAILURE, sink="file", error="reserve")
+            self._telemetry.emit(vocabulary.AUDIT_FAILURE, sink="file", error="reserve")
             raise AuditUnavailable("The audit volume has only its reserve left, so no answer may be given.")
 
 

@@ -9,7 +9,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from sql_synthesizer import __version__, events
+from sql_synthesizer import __version__
+from sql_synthesizer.telemetry import vocabulary
 
 VERSION = "1.6.0"
 ACCOUNT_CHANGE, AUTHENTICATION, DETECTION_FINDING, API_ACTIVITY = 3001, 3002, 2004, 6003
@@ -60,7 +61,7 @@ MAPPING: dict[str, Mapped] = {
     "audit_verification_failed": _FINDING,
     "answer_withheld": _FAILED,
     "unexpected_error": _FAILED,
-    events.OTHER: Mapped(API_ACTIVITY, status_id=0),
+    vocabulary.OTHER: Mapped(API_ACTIVITY, status_id=0),
 }
 """Event type -> what it is in the schema: attacks and refusals are findings, what callers did is API activity."""
 
@@ -75,7 +76,7 @@ def event(record: Record) -> dict[str, Any]:
     """The event of a record; what the class has no attribute for stands under ``unmapped``."""
     record = _complete(record)
     name, details = record["event_type"], record["details"]
-    mapped = MAPPING.get(name, MAPPING[events.OTHER])
+    mapped = MAPPING.get(name, MAPPING[vocabulary.OTHER])
     activity = mapped.activities.get(str(details.get(mapped.detail)), mapped.activity_id)
     moment = _milliseconds(record["time"])
     made = {
@@ -170,7 +171,7 @@ def _uid(record: Record) -> str:
 
 
 def _title(name: str) -> str:
-    return events.SECURITY_EVENTS.get(name, events.SECURITY_EVENTS[events.OTHER]).help
+    return vocabulary.SECURITY_EVENTS.get(name, vocabulary.SECURITY_EVENTS[vocabulary.OTHER]).help
 
 
 def _actor(record: Record) -> dict[str, Any]:

@@ -20,11 +20,10 @@ from typing import Any, TypeVar
 
 import orjson
 
-from sql_synthesizer import events
 from sql_synthesizer.cache._backends import PREFIX, Backend, Memory, open_backend
 from sql_synthesizer.errors import CacheUnavailable
 from sql_synthesizer.settings import Settings
-from sql_synthesizer.telemetry import Operation, Telemetry
+from sql_synthesizer.telemetry import Operation, Telemetry, vocabulary
 
 T = TypeVar("T")
 
@@ -63,7 +62,7 @@ class AnswerCache:
         self._backend = open_backend(settings)
         if isinstance(self._backend, Memory):
             memory = self._backend
-            telemetry.read(events.CACHE_ENTRIES, lambda: [({"cache_type": self.type}, float(len(memory)))])
+            telemetry.read(vocabulary.CACHE_ENTRIES, lambda: [({"cache_type": self.type}, float(len(memory)))])
 
     def key(self, *parts: str) -> str:
         """A name for these parts that tells nothing about them."""
@@ -155,7 +154,7 @@ class AnswerCache:
     # --- access to the backend --------------------------------------------------------------
 
     def _operation(self, name: str) -> Operation:
-        return self._telemetry.operation(events.CACHE_ACCESS, operation=name, cache_type=self.type)
+        return self._telemetry.operation(vocabulary.CACHE_ACCESS, operation=name, cache_type=self.type)
 
     def _write(self, name: str, step: Callable[[], None]) -> bool:
         with self._operation(name) as operation:

@@ -1,10 +1,13 @@
-"""The command line: one file a verb group, imported when the verb is used."""
+"""The command line: one file a verb group, imported when the verb is used; other packages join their own verbs.
+
+A package joins a verb by an entry point in the group ``sql_synthesizer.verbs`` that names a click command.
+"""
 
 from __future__ import annotations
 
 import gc
 import sys
-from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import click
@@ -13,38 +16,110 @@ from sql_synthesizer import __version__
 from sql_synthesizer.errors import Declined, SqlSynthesizerError
 
 VERBS = {
-    "serve": ("serve", "Serve the application and its metrics."),
-    "stack": ("stack", "Serve it, watched by Prometheus and Alertmanager on this machine."),
-    "ask": ("ask", "Ask a question and print the answer."),
-    "keys": ("keys", "Create, list and revoke API keys."),
-    "audit": ("audit", "Search the audit record."),
-    "store": ("store", "Back up and restore the service's own state."),
-    "mixin": ("mixin", "Build and check alert rules, dashboards and reference pages."),
-    "drill": ("drill", "Fire every alert for real, and time its notification."),
-    "silence": ("silence", "Run ordinary traffic and see that no alert fires."),
-    "eval": ("eval", "Score the guards on labelled texts."),
-    "inbox": ("inbox", "Catch notifications on this machine and show them on a page."),
-    "prove": ("prove", "Show what the record promises, by measurements."),
-    "traffic": ("traffic", "Send ordinary load to a running service."),
-    "demo": ("demo", "Make the demo database, also in a database of yours."),
+    "serve": "Serve the application and its metrics.",
+    "stack": "Serve it, watched by Prometheus and Alertmanager on this machine.",
+    "ask": "Ask a question and print the answer.",
+    "keys": "Create, list and revoke API keys.",
+    "audit": "Search the audit record.",
+    "store": "Back up and restore the service's own state.",
+    "inbox": "Catch notifications on this machine and show them on a page.",
+    "traffic": "Send ordinary load to a running service.",
+    "demo": "Make the demo database, also in a database of yours.",
 }
+PROOF_PACKAGE = "sql-synthesizer-proof"
+PROOF_VERBS = {
+    "mixin": "Build and check alert rules, dashboards and reference pages.",
+    "drill": "Fire every alert for real, and time its notification.",
+    "silence": "Run ordinary traffic and see that no alert fires.",
+    "eval": "Score the guards on labelled texts.",
+    "prove": "Show what the record promises, by measurements.",
+}
+"""Verbs of the proof package, which production images do not hold."""
+
+
+def load_verb(name: str) -> click.Command | None:
+    """The command of a verb of this package.
+
+    Imports stand here because each verb loads what it needs alone: ``keys`` takes a third of the time of ``serve``.
+    """
+    # ruff: noqa: PLC0415
+    match name:
+        case "serve":
+            from sql_synthesizer.cli import serve
+
+            return serve.command
+        case "stack":
+            from sql_synthesizer.cli import stack
+
+            return stack.command
+        case "ask":
+            from sql_synthesizer.cli import ask
+
+            return ask.command
+        case "keys":
+            from sql_synthesizer.cli import keys
+
+            return keys.command
+        case "audit":
+            from sql_synthesizer.cli import audit
+
+            return audit.command
+        case "store":
+            from sql_synthesizer.cli import store
+
+            return store.command
+        case "inbox":
+            from sql_synthesizer.cli import inbox
+
+            return inbox.command
+        case "traffic":
+            from sql_synthesizer.cli import traffic
+
+            return traffic.command
+        case "demo":
+            from sql_synthesizer.cli import demo
+
+            return demo.command
+    return None
+
+
+def joined_verbs() -> dict[str, EntryPoint]:
+    """Verbs that other installed packages bring; none of them takes the place of one of this package."""
+    return {entry.name: entry for entry in entry_points(group="sql_synthesizer.verbs") if entry.name not in VERBS}
 
 
 class _Lazy(click.Group):
     """Knows its verbs by name and loads one only when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
+        return [*VERBS, *joined_verbs()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
-            return None
-        command: click.Command = import_module(f"sql_synthesizer.cli.{VERBS[cmd_name][0]}").command
-        return command
+        if (own := load_verb(cmd_name)) is not None:
+            return own
+        if (entry := joined_verbs().get(cmd_name)) is not None:
+            return _load_joined(entry)
+        if cmd_name in PROOF_VERBS:
+            raise click.UsageError(
+                f"'{cmd_name}' is a verb of the package {PROOF_PACKAGE}, which is not installed here. "
+                f"Install it: pip install {PROOF_PACKAGE}=={__version__}"
+            )
+        return None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        joined = [(name, PROOF_VERBS.get(name) or f"From {entry.value}.") for name, entry in joined_verbs().items()]
         with formatter.section("Commands"):
-            formatter.write_dl([(verb, help) for verb, (_, help) in VERBS.items()])
+            formatter.write_dl([*VERBS.items(), *joined])
+
+
+def _load_joined(entry: EntryPoint) -> click.Command:
+    try:
+        command = entry.load()
+    except ImportError as error:
+        raise click.UsageError(f"The verb '{entry.name}' cannot be loaded from {entry.value}: {error}.") from None
+    if not isinstance(command, click.Command):
+        raise click.UsageError(f"The verb '{entry.name}' is no command: {entry.value}.")
+    return command
 
 
 @click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})

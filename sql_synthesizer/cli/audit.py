@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -13,24 +13,33 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
-from sql_synthesizer import events
 from sql_synthesizer.audit import keeping
 from sql_synthesizer.audit import search as search_records
 from sql_synthesizer.audit.anchor import read_anchors
-from sql_synthesizer.audit.export import FORMATS
+from sql_synthesizer.audit.export import FORMATS, table_rows
 from sql_synthesizer.audit.files import put_whole
-from sql_synthesizer.audit.reading import Wanted, matching
+from sql_synthesizer.audit.reading import Record, Wanted, matching
 from sql_synthesizer.audit.redact import forms
 from sql_synthesizer.audit.verdict import Report, State
 from sql_synthesizer.audit.verify import verify as verify_record
 from sql_synthesizer.cli.session import recorded, session
 from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.telemetry import vocabulary
+from sql_synthesizer.web.csv import csv_lines
 
 if TYPE_CHECKING:
     from sql_synthesizer.wiring import Rooms
 
 FULL_EVERY = 86_400.0
 """Seconds after which a verification that could go on from the last one reads everything again."""
+
+
+def _csv(records: Iterable[Record]) -> Iterator[bytes]:
+    return (line.encode() for line in csv_lines(table_rows(records)))
+
+
+EXPORTS: Mapping[str, Callable[[Iterable[Record]], Iterator[bytes]]] = {**FORMATS, "csv": _csv}
+"""Format -> what makes the lines of a file."""
 
 
 class _Moment(click.ParamType[datetime]):
@@ -53,14 +62,14 @@ def command() -> None:
 def _used(action: str, **details: Any) -> Iterator[Rooms]:
     """The rooms, once it is on record that somebody uses the audit record; also when only its reserve is left."""
     with session(audit_reserve_bytes=0) as rooms, recorded(rooms):
-        rooms.telemetry.emit(events.SECURITY_EVENTS["audit_access"], action=action, **details)
+        rooms.telemetry.emit(vocabulary.SECURITY_EVENTS["audit_access"], action=action, **details)
         rooms.telemetry.settle()
         yield rooms
 
 
 _WANTED = (
-    click.option("--event", "event_type", type=click.Choice(sorted(events.SECURITY_EVENTS)), metavar="NAME"),
-    click.option("--severity", type=click.Choice(events.SEVERITY.values)),
+    click.option("--event", "event_type", type=click.Choice(sorted(vocabulary.SECURITY_EVENTS)), metavar="NAME"),
+    click.option("--severity", type=click.Choice(vocabulary.SEVERITY.values)),
     click.option("--actor", help="Key id, 'local' or 'cli:USER'."),
     click.option("--trace", "trace_id", help="Trace id of a reply or a log line."),
     click.option("--question", "question_id", help="Question id of a reply."),
@@ -89,13 +98,13 @@ def search(limit: int, **wanted: Any) -> None:
 
 @command.command()
 @filtered
-@click.option("--format", "name", type=click.Choice(sorted(FORMATS)), default="jsonl", show_default=True)
+@click.option("--format", "name", type=click.Choice(sorted(EXPORTS)), default="jsonl", show_default=True)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="File, made for its owner only.")
 def export(name: str, output: Path | None, **wanted: Any) -> None:
     """Write every matching record, oldest first, as JSON lines, as CSV, or as OCSF 1.6 events for a SIEM."""
     with _used("export", format=name, output=str(output or "-"), search=_told(wanted)) as rooms:
         sought = Wanted(**_hashed(rooms, wanted))
-        lines = FORMATS[name](matching(rooms.settings.audit_path, sought))
+        lines = EXPORTS[name](matching(rooms.settings.audit_path, sought))
         if output is None:
             sys.stdout.buffer.writelines(lines)
         else:
@@ -163,7 +172,7 @@ def retire(days: int | None) -> None:
             raise ConfigurationError("Nothing says how long records are kept.", hint="Give --days, or set the setting.")
         state = State.load(settings.audit_state_path, keyring)
         removed = keeping.retire(settings.audit_path, keyring, state, kept)
-        rooms.telemetry.emit(events.SECURITY_EVENTS["audit_access"], action="retired", segments=removed)
+        rooms.telemetry.emit(vocabulary.SECURITY_EVENTS["audit_access"], action="retired", segments=removed)
     click.echo(f"{len(removed)} segments removed" + "".join(f"\n  {name}" for name in removed))
 
 
@@ -213,7 +222,7 @@ def _report_failure(rooms: Rooms, report: Report) -> None:
     first = report.faults[0]
     with recorded(rooms):
         rooms.telemetry.emit(
-            events.SECURITY_EVENTS["audit_verification_failed"],
+            vocabulary.SECURITY_EVENTS["audit_verification_failed"],
             faults=report.faults_total,
             kind=first.kind,
             file=first.file,

@@ -9,7 +9,7 @@ import threading
 import click
 
 from sql_synthesizer.errors import ConfigurationError
-from sql_synthesizer.proof.inbox import Inbox
+from sql_synthesizer.operate.inbox import Inbox
 from sql_synthesizer.settings import address
 
 

@@ -118,7 +118,7 @@ class _Signals:
 
 def _supervise(settings: Settings, environment: dict[str, str]) -> None:
     signals = _Signals()
-    web = ["gunicorn", "-c", "python:sql_synthesizer.server", "sql_synthesizer.server:application()"]
+    web = ["gunicorn", "-c", "python:sql_synthesizer.web.server", "sql_synthesizer.web.server:application()"]
     exporter = ["sql_synthesizer.monitoring.exposition"]
     children: list[_Child] = []
     upkeep = Upkeep(settings, environment)

@@ -11,9 +11,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sql_synthesizer import events, telemetry
+from sql_synthesizer import telemetry
 from sql_synthesizer.model import Caller, Role
 from sql_synthesizer.settings import load
+from sql_synthesizer.telemetry import vocabulary
 
 if TYPE_CHECKING:
     from sql_synthesizer.wiring import Rooms
@@ -45,7 +46,7 @@ def session(*, log: bool = False, **overrides: Any) -> Iterator[Rooms]:
 def recorded(rooms: Rooms) -> Iterator[Caller]:
     """One operation in the name of the person at the terminal, durable in the audit record when it ends."""
     caller = Caller(f"cli:{getpass.getuser()}"[:64], Role.OPERATOR, "", "cli")
-    with rooms.telemetry.operation(events.COMMAND) as operation:
+    with rooms.telemetry.operation(vocabulary.COMMAND) as operation:
         operation.trace.actor, operation.trace.role = caller.identity, caller.role
         try:
             yield caller

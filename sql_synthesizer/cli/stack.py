@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from sql_synthesizer.cli.serve import command as serve
-from sql_synthesizer.proof.stack import run
+from sql_synthesizer.operate.stack import run
 from sql_synthesizer.settings import child_environment, load
 
 

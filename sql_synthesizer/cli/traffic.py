@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from sql_synthesizer.errors import ConfigurationError
-from sql_synthesizer.proof.traffic import Client, Traffic, mix
+from sql_synthesizer.operate.traffic import Client, Traffic, mix
 from sql_synthesizer.settings import address, load
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -15,7 +15,6 @@ from typing import Any
 from sqlalchemy import Connection, Engine, QueuePool, create_engine
 from sqlalchemy.exc import DBAPIError
 
-from sql_synthesizer import events
 from sql_synthesizer.database.cells import collect
 from sql_synthesizer.database.driver import Driver
 from sql_synthesizer.database.urls import Target, read_url
@@ -31,7 +30,7 @@ from sql_synthesizer.errors import (
 )
 from sql_synthesizer.model import Rows
 from sql_synthesizer.settings import DatabaseSettings, Settings
-from sql_synthesizer.telemetry import Telemetry
+from sql_synthesizer.telemetry import Telemetry, vocabulary
 
 logger = logging.getLogger("sql_synthesizer.database")
 
@@ -64,15 +63,15 @@ class DatabaseManager:
         self.default = settings.default_database or next(iter(self.names), "")
         if self.default and self.default not in self._pools:
             raise ConfigurationError(f"The default database {self.default!r} is none of: {', '.join(self.names)}.")
-        telemetry.read(events.POOL_IN_USE, lambda: self._levels(lambda pool: pool.pool.checkedout()))
-        telemetry.read(events.POOL_LIMIT, lambda: self._levels(lambda pool: pool.size))
+        telemetry.read(vocabulary.POOL_IN_USE, lambda: self._levels(lambda pool: pool.pool.checkedout()))
+        telemetry.read(vocabulary.POOL_LIMIT, lambda: self._levels(lambda pool: pool.size))
 
     def config(self, name: str) -> DatabaseSettings:
         """The settings of a database. Raises UnknownDatabase."""
         return self._pool(name).config
 
     def dialect(self, name: str) -> str:
-        """The kind of a database, one of ``events.DATABASE_TYPE``. Raises UnknownDatabase."""
+        """The kind of a database, one of ``vocabulary.DATABASE_TYPE``. Raises UnknownDatabase."""
         return self._pool(name).driver.kind
 
     def execute(self, name: str, sql: str, *, max_rows: int, deadline: float) -> Rows:
@@ -187,7 +186,7 @@ class DatabaseManager:
                 pool.slots.release()
 
     def _checkout(self, pool: _Pool, deadline: float, max_rows: int | None) -> Connection:
-        with self._telemetry.operation(events.CONNECTION_WAIT, database_type=pool.driver.kind) as wait:
+        with self._telemetry.operation(vocabulary.CONNECTION_WAIT, database_type=pool.driver.kind) as wait:
             patience = min(self._settings.pool_wait, deadline - time.monotonic())
             if not pool.slots.acquire(timeout=max(0.0, patience)):
                 wait.details["timed_out"] = 1

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sql_synthesizer import events
 from sql_synthesizer.errors import OUTCOME_BY_REASON
-from sql_synthesizer.events import ReadingType, Vocabulary
 from sql_synthesizer.monitoring.metric import Combination, Feed, Label, Metric
+from sql_synthesizer.telemetry import vocabulary
+from sql_synthesizer.telemetry.vocabulary import ReadingType, Vocabulary
 
 PREFIX = "sql_synthesizer_"
 JOB = "sql-synthesizer"
@@ -39,12 +39,16 @@ def _allowed_cache(labels: Combination) -> bool:
     return labels["hit_miss"] == "error" or looked_up == (labels["operation"] == "get")
 
 
-_QUERY_LABELS = (_label(events.QUERY_TYPE), _label(events.DATABASE_TYPE), _label(events.SUCCESS, "@success"))
-_LLM_LABELS = (_label(events.PROVIDER), _label(events.MODEL))
-_QUERY_SOURCES = (events.QUESTION, events.TRACKED_QUERY)
-_DATABASE = (_label(events.DATABASE_TYPE),)
+_QUERY_LABELS = (
+    _label(vocabulary.QUERY_TYPE),
+    _label(vocabulary.DATABASE_TYPE),
+    _label(vocabulary.SUCCESS, "@success"),
+)
+_LLM_LABELS = (_label(vocabulary.PROVIDER), _label(vocabulary.MODEL))
+_QUERY_SOURCES = (vocabulary.QUESTION, vocabulary.TRACKED_QUERY)
+_DATABASE = (_label(vocabulary.DATABASE_TYPE),)
 
-EVENT_TYPE = Vocabulary("event_type", events.SECURITY_EVENTS)
+EVENT_TYPE = Vocabulary("event_type", vocabulary.SECURITY_EVENTS)
 
 METRICS: tuple[Metric, ...] = (
     # the specification's seven
@@ -67,24 +71,24 @@ METRICS: tuple[Metric, ...] = (
     _gauge(
         "active_connections",
         "Number of active database connections",
-        events.POOL_IN_USE,
+        vocabulary.POOL_IN_USE,
         labels=_DATABASE,
     ),
     Metric(
         "cache_operations_total",
         "counter",
         "Total cache operations",
-        (Feed(events.CACHE_ACCESS),),
-        labels=(_label(events.CACHE_OPERATION), _label(events.CACHE_TYPE), _label(events.HIT_MISS)),
+        (Feed(vocabulary.CACHE_ACCESS),),
+        labels=(_label(vocabulary.CACHE_OPERATION), _label(vocabulary.CACHE_TYPE), _label(vocabulary.HIT_MISS)),
         allowed=_allowed_cache,
     ),
     Metric(
         "security_events_total",
         "counter",
         "Security events detected",
-        tuple(Feed(event) for event in events.SECURITY_EVENTS.values()),
-        labels=(_label(EVENT_TYPE, "@event"), _label(events.SEVERITY, "@severity")),
-        allowed=lambda labels: events.SECURITY_EVENTS[labels["event_type"]].severity == labels["severity"],
+        tuple(Feed(event) for event in vocabulary.SECURITY_EVENTS.values()),
+        labels=(_label(EVENT_TYPE, "@event"), _label(vocabulary.SEVERITY, "@severity")),
+        allowed=lambda labels: vocabulary.SECURITY_EVENTS[labels["event_type"]].severity == labels["severity"],
     ),
     _gauge(
         "memory_usage_bytes",
@@ -107,94 +111,98 @@ METRICS: tuple[Metric, ...] = (
         "question_outcomes_total",
         "counter",
         "Questions by how they ended and where the statement came from",
-        (Feed(events.QUESTION),),
-        labels=(_label(events.OUTCOME, "@outcome"), _label(events.REASON, "@reason"), _label(events.SOURCE)),
+        (Feed(vocabulary.QUESTION),),
+        labels=(
+            _label(vocabulary.OUTCOME, "@outcome"),
+            _label(vocabulary.REASON, "@reason"),
+            _label(vocabulary.SOURCE),
+        ),
         allowed=lambda labels: OUTCOME_BY_REASON[labels["reason"]] == labels["outcome"],
     ),
     Metric(
         "stage_duration_seconds",
         "histogram",
         "Time spent in each stage of a question",
-        (Feed(events.STAGE_OPERATION, "seconds"), Feed(events.CACHE_ACCESS, "seconds", {"stage": "cache"})),
+        (Feed(vocabulary.STAGE_OPERATION, "seconds"), Feed(vocabulary.CACHE_ACCESS, "seconds", {"stage": "cache"})),
         unit="seconds",
-        labels=(_label(events.STAGE),),
+        labels=(_label(vocabulary.STAGE),),
         buckets=STAGE_BUCKETS,
     ),
-    _gauge("questions_running", "Questions being worked on", events.QUESTIONS_RUNNING),
-    _gauge("questions_limit", "Questions that may run at once", events.QUESTIONS_LIMIT),
+    _gauge("questions_running", "Questions being worked on", vocabulary.QUESTIONS_RUNNING),
+    _gauge("questions_limit", "Questions that may run at once", vocabulary.QUESTIONS_LIMIT),
     Metric(
         "fallbacks_total",
         "counter",
         "Questions that went to the rules engine because the model failed",
-        (Feed(events.FALLBACK),),
-        labels=(_label(events.REASON),),
+        (Feed(vocabulary.FALLBACK),),
+        labels=(_label(vocabulary.REASON),),
         allowed=lambda labels: labels["reason"] in ("model_unavailable", "model_invalid"),
     ),
     Metric(
         "coalesced_questions_total",
         "counter",
         "Questions that waited for an equal one instead of being worked on twice",
-        (Feed(events.COALESCED),),
+        (Feed(vocabulary.COALESCED),),
     ),
     Metric(
         "question_verdicts_total",
         "counter",
         "Times that a layer of the question guard spoke",
-        (Feed(events.QUESTION_VERDICT),),
-        labels=(_label(events.LAYER), _label(events.GRADE)),
+        (Feed(vocabulary.QUESTION_VERDICT),),
+        labels=(_label(vocabulary.LAYER), _label(vocabulary.GRADE)),
     ),
     Metric(
         "feedback_total",
         "counter",
         "Ratings given by analysts",
-        (Feed(events.FEEDBACK),),
-        labels=(_label(events.RATING),),
+        (Feed(vocabulary.FEEDBACK),),
+        labels=(_label(vocabulary.RATING),),
     ),
     # HTTP
     Metric(
         "http_requests_total",
         "counter",
         "HTTP requests answered",
-        (Feed(events.HTTP_REQUEST),),
-        labels=(_label(events.METHOD), _label(events.ROUTE), _label(events.STATUS)),
-        allowed=lambda labels: labels["method"] in events.ROUTE_METHODS.get(labels["route"], ()),
+        (Feed(vocabulary.HTTP_REQUEST),),
+        labels=(_label(vocabulary.METHOD), _label(vocabulary.ROUTE), _label(vocabulary.STATUS)),
+        allowed=lambda labels: labels["method"] in vocabulary.ROUTE_METHODS.get(labels["route"], ()),
     ),
     Metric(
         "http_request_duration_seconds",
         "histogram",
         "Time to answer an HTTP request",
-        (Feed(events.HTTP_REQUEST, "seconds"),),
+        (Feed(vocabulary.HTTP_REQUEST, "seconds"),),
         unit="seconds",
-        labels=(_label(events.ROUTE),),
+        labels=(_label(vocabulary.ROUTE),),
         buckets=QUERY_BUCKETS,
     ),
     Metric(
         "errors_total",
         "counter",
         "HTTP requests that ended in an error, by reason",
-        (Feed(events.HTTP_REQUEST, "errors"),),
-        labels=(_label(events.REASON, "@reason"),),
+        (Feed(vocabulary.HTTP_REQUEST, "errors"),),
+        labels=(_label(vocabulary.REASON, "@reason"),),
         allowed=lambda labels: labels["reason"] != "ok",
     ),
     # dependencies
     _gauge(
         "dependency_up",
         "1 when the last health check of the dependency succeeded, else 0",
-        events.DEPENDENCY_UP,
-        labels=(_label(events.DEPENDENCY),),
+        vocabulary.DEPENDENCY_UP,
+        labels=(_label(vocabulary.DEPENDENCY),),
         mode="livemin",
     ),
     _gauge(
         "connection_pool_limit",
         "Connections that may be in use at once",
-        events.POOL_LIMIT,
+        vocabulary.POOL_LIMIT,
         labels=_DATABASE,
     ),
     Metric(
         "connection_wait_seconds",
         "histogram",
         "Time spent waiting for a database connection",
-        (Feed(events.CONNECTION_WAIT, "seconds"),),
+        (Feed(vocabulary.CONNECTION_WAIT, "seconds"),),
         unit="seconds",
         labels=_DATABASE,
         buckets=STAGE_BUCKETS,
@@ -203,27 +211,27 @@ METRICS: tuple[Metric, ...] = (
         "connection_timeouts_total",
         "counter",
         "Times that no database connection came free in time",
-        (Feed(events.CONNECTION_WAIT, "timed_out"),),
+        (Feed(vocabulary.CONNECTION_WAIT, "timed_out"),),
         labels=_DATABASE,
     ),
     _gauge(
         "cache_entries",
         "Answers held by the memory cache",
-        events.CACHE_ENTRIES,
-        labels=(_label(events.CACHE_TYPE),),
+        vocabulary.CACHE_ENTRIES,
+        labels=(_label(vocabulary.CACHE_TYPE),),
     ),
     Metric(
         "llm_requests_total",
         "counter",
         "Calls of the language model",
-        (Feed(events.LLM_REQUEST),),
-        labels=(*_LLM_LABELS, _label(events.LLM_OUTCOME)),
+        (Feed(vocabulary.LLM_REQUEST),),
+        labels=(*_LLM_LABELS, _label(vocabulary.LLM_OUTCOME)),
     ),
     Metric(
         "llm_request_duration_seconds",
         "histogram",
         "Time that a call of the language model took",
-        (Feed(events.LLM_REQUEST, "seconds"),),
+        (Feed(vocabulary.LLM_REQUEST, "seconds"),),
         unit="seconds",
         labels=_LLM_LABELS,
         buckets=LLM_BUCKETS,
@@ -233,30 +241,30 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         "Tokens sent to and received from the language model",
         (
-            Feed(events.LLM_REQUEST, "input_tokens", {"direction": "input"}),
-            Feed(events.LLM_REQUEST, "output_tokens", {"direction": "output"}),
+            Feed(vocabulary.LLM_REQUEST, "input_tokens", {"direction": "input"}),
+            Feed(vocabulary.LLM_REQUEST, "output_tokens", {"direction": "output"}),
         ),
-        labels=(*_LLM_LABELS, _label(events.TOKEN_DIRECTION)),
+        labels=(*_LLM_LABELS, _label(vocabulary.TOKEN_DIRECTION)),
     ),
     Metric(
         "llm_cost_usd_total",
         "counter",
         "US dollars spent on the language model, at the configured prices",
-        (Feed(events.LLM_REQUEST, "cost_usd"),),
+        (Feed(vocabulary.LLM_REQUEST, "cost_usd"),),
         labels=_LLM_LABELS,
     ),
     Metric(
         "llm_unpriced_requests_total",
         "counter",
         "Calls of the language model whose cost is unknown because no price is configured",
-        (Feed(events.LLM_REQUEST, "unpriced"),),
+        (Feed(vocabulary.LLM_REQUEST, "unpriced"),),
         labels=_LLM_LABELS,
     ),
     Metric(
         "llm_sent_bytes_total",
         "counter",
         "Bytes of prompt that left for the language model",
-        (Feed(events.LLM_REQUEST, "sent_bytes"),),
+        (Feed(vocabulary.LLM_REQUEST, "sent_bytes"),),
         unit="bytes",
         labels=_LLM_LABELS,
     ),
@@ -265,47 +273,47 @@ METRICS: tuple[Metric, ...] = (
         "audit_records_total",
         "counter",
         "Audit records made durable",
-        (Feed(events.AUDIT_RECORDED),),
-        labels=(_label(events.SINK),),
+        (Feed(vocabulary.AUDIT_RECORDED),),
+        labels=(_label(vocabulary.SINK),),
     ),
     Metric(
         "audit_write_failures_total",
         "counter",
         "Failed writes of the audit record",
-        (Feed(events.AUDIT_FAILURE),),
-        labels=(_label(events.SINK),),
+        (Feed(vocabulary.AUDIT_FAILURE),),
+        labels=(_label(vocabulary.SINK),),
     ),
     Metric(
         "audit_settle_duration_seconds",
         "histogram",
         "Time that a request waited for its audit records to be durable",
-        (Feed(events.AUDIT_SETTLE, "seconds"),),
+        (Feed(vocabulary.AUDIT_SETTLE, "seconds"),),
         unit="seconds",
         buckets=SYNC_BUCKETS,
     ),
     _gauge(
         "audit_free_bytes",
         "Free space of the audit volume",
-        events.AUDIT_FREE_BYTES,
+        vocabulary.AUDIT_FREE_BYTES,
         unit="bytes",
         mode="livemin",
     ),
     _gauge(
         "audit_pending_records",
         "Audit records that are not durable yet: what batched mode would lose in a crash",
-        events.AUDIT_PENDING,
+        vocabulary.AUDIT_PENDING,
     ),
     _gauge(
         "audit_verified_timestamp_seconds",
         "When the audit record was last found sound, or the service started without that, in Unix time",
-        events.AUDIT_VERIFIED,
+        vocabulary.AUDIT_VERIFIED,
         unit="seconds",
         mode="livemax",
     ),
     _gauge(
         "audit_checkpoint_fingerprint",
         "Start of the MAC of a record at the last checkpoint, as a number: an anchor outside of the record",
-        events.AUDIT_FINGERPRINT,
+        vocabulary.AUDIT_FINGERPRINT,
         mode="livemostrecent",
         unwatched="an anchor: audit verify --fingerprint compares it with the record",
     ),
@@ -314,27 +322,27 @@ METRICS: tuple[Metric, ...] = (
         "telemetry_dropped_total",
         "counter",
         "Facts dropped because the telemetry queue was full",
-        (Feed(events.TELEMETRY_DROPPED),),
-        labels=(Label("signal", events.SIGNAL, "signal"),),
+        (Feed(vocabulary.TELEMETRY_DROPPED),),
+        labels=(Label("signal", vocabulary.SIGNAL, "signal"),),
     ),
     Metric(
         "telemetry_errors_total",
         "counter",
         "Exceptions raised by a telemetry observer",
-        (Feed(events.TELEMETRY_ERROR),),
-        labels=(Label("signal", events.SIGNAL, "signal"),),
+        (Feed(vocabulary.TELEMETRY_ERROR),),
+        labels=(Label("signal", vocabulary.SIGNAL, "signal"),),
     ),
     Metric(
         "label_values_refused_total",
         "counter",
         "Label values outside their vocabulary that were exported as 'other'",
-        (Feed(events.LABEL_REFUSED),),
+        (Feed(vocabulary.LABEL_REFUSED),),
     ),
-    _gauge("telemetry_queue_length", "Facts that wait to be folded", events.TELEMETRY_QUEUE),
+    _gauge("telemetry_queue_length", "Facts that wait to be folded", vocabulary.TELEMETRY_QUEUE),
     _gauge(
         "last_fold_timestamp_seconds",
         "When the process that is furthest behind last folded its facts, in Unix time",
-        events.LAST_FOLD,
+        vocabulary.LAST_FOLD,
         unit="seconds",
         mode="livemin",
     ),
@@ -348,7 +356,7 @@ METRICS: tuple[Metric, ...] = (
     _gauge(
         "worker_start_time_seconds",
         "When the youngest worker started, in Unix time",
-        events.WORKER_START,
+        vocabulary.WORKER_START,
         unit="seconds",
         mode="livemax",
     ),
@@ -356,7 +364,7 @@ METRICS: tuple[Metric, ...] = (
         "build_info",
         "1, with the version as a label",
         None,
-        labels=(Label("version", events.VERSION, "version"),),
+        labels=(Label("version", vocabulary.VERSION, "version"),),
         mode="livemostrecent",
         exporter=True,
     ),

@@ -25,11 +25,12 @@ from prometheus_client.exposition import choose_encoder, gzip_accepted
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from sql_synthesizer import __version__, events, settings
+from sql_synthesizer import __version__, settings
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.monitoring import metrics, multiprocess
 from sql_synthesizer.monitoring.resources import ProcessTree
 from sql_synthesizer.settings import Settings
+from sql_synthesizer.telemetry import vocabulary
 
 CONNECTIONS = 8
 """Connections that the exporter serves at once; further ones are closed."""
@@ -175,7 +176,7 @@ class Exporter:
 
     def run(self) -> None:
         """Serves until ``stop`` is called or the parent process ends."""
-        events.VERSION.declare(__version__)
+        vocabulary.VERSION.declare(__version__)
         metrics.observer.client("build_info").labels(__version__).set(1)
         threading.Thread(target=self._server.serve_forever, name="scrapes", daemon=True).start()
         threading.Thread(target=self._watch, name="watch", daemon=True).start()

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sql_synthesizer import events
-from sql_synthesizer.telemetry import Telemetry
+from sql_synthesizer.telemetry import Telemetry, vocabulary
 
 INTERVAL = 5.0
 """Seconds between two rounds of pings."""
@@ -90,11 +89,11 @@ class Health:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._draining = draining
-        facade.read(events.DEPENDENCY_UP, self._levels)
+        facade.read(vocabulary.DEPENDENCY_UP, self._levels)
 
     def register(self, name: str, ping: Ping, *, required: bool) -> None:
         """Adds a dependency. ``ping`` takes its time limit in seconds and raises when the dependency is not usable."""
-        events.DEPENDENCY.declare(name)
+        vocabulary.DEPENDENCY.declare(name)
         self._checks[name] = _Check(name, ping, required=required)
 
     def start(self) -> None:

@@ -21,10 +21,10 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from sql_synthesizer import events, telemetry
-from sql_synthesizer.events import EventType, OperationType
+from sql_synthesizer import telemetry
 from sql_synthesizer.settings import Settings
-from sql_synthesizer.telemetry import Event, Fact, Operation, Telemetry, Trace
+from sql_synthesizer.telemetry import Event, Fact, Operation, Telemetry, Trace, vocabulary
+from sql_synthesizer.telemetry.vocabulary import EventType, OperationType
 
 BUFFER_BYTES = 8_000_000
 """What may wait to be written before further lines are dropped."""
@@ -174,7 +174,7 @@ class LogObserver:
         if lines:
             self._writer.write(b"".join(lines), len(lines))
         if dropped := self._writer.take_dropped():
-            self._facade.emit(events.TELEMETRY_DROPPED, count=dropped, signal="logs")
+            self._facade.emit(vocabulary.TELEMETRY_DROPPED, count=dropped, signal="logs")
 
     def close(self) -> None:
         """Waits a moment for standard output."""
@@ -182,9 +182,9 @@ class LogObserver:
 
     def _record(self, fact: Fact) -> dict[str, Any] | None:
         if isinstance(fact, Operation):
-            if fact.type is events.HTTP_REQUEST or fact.type is events.QUESTION:
+            if fact.type is vocabulary.HTTP_REQUEST or fact.type is vocabulary.QUESTION:
                 return self._operation(fact)
-        elif fact.type is events.AUDIT_CHECKPOINT:
+        elif fact.type is vocabulary.AUDIT_CHECKPOINT:
             return _checkpoint(fact)
         elif isinstance(fact, Event) and fact.type.audited:
             return self._event(fact)
@@ -200,7 +200,7 @@ class LogObserver:
         record |= operation.labels
         details = operation.details
         record |= {"ms": operation.milliseconds, "reason": operation.reason, "outcome": operation.outcome}
-        if operation.type is events.HTTP_REQUEST:
+        if operation.type is vocabulary.HTTP_REQUEST:
             record["status"] = details.get("status", operation.labels.get("status"))
         else:
             for name in ("database", "row_count", "timings_ms"):

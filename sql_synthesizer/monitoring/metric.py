@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Literal
 
-from sql_synthesizer.events import EventType, OperationType, ReadingType, Vocabulary
+from sql_synthesizer.telemetry.vocabulary import EventType, OperationType, ReadingType, Vocabulary
 
 Combination = Mapping[str, str]
 

@@ -31,12 +31,12 @@ from prometheus_client import (
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector, RestrictedRegistry
 
-from sql_synthesizer import events, telemetry
-from sql_synthesizer.events import OperationType
+from sql_synthesizer import telemetry
 from sql_synthesizer.monitoring import catalog, multiprocess
 from sql_synthesizer.monitoring.observer import MetricsObserver
 from sql_synthesizer.monitoring.resources import ProcessTree
-from sql_synthesizer.telemetry import Event, Operation, Telemetry, Trace, reason_of
+from sql_synthesizer.telemetry import Event, Operation, Telemetry, Trace, reason_of, vocabulary
+from sql_synthesizer.telemetry.vocabulary import OperationType
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -86,13 +86,13 @@ def track_query_metrics(query_type: str, database_type: str) -> Callable[[F], F]
 
     Plain functions, coroutine functions and both kinds of generator functions can be decorated.
     """
-    for success in events.SUCCESS.values:
-        labels = (events.QUERY_TYPE(query_type), events.DATABASE_TYPE(database_type), success)
+    for success in vocabulary.SUCCESS.values:
+        labels = (vocabulary.QUERY_TYPE(query_type), vocabulary.DATABASE_TYPE(database_type), success)
         QUERY_DURATION.labels(*labels)
         QUERY_TOTAL.labels(*labels)
 
     def begin() -> Operation:
-        return _open(events.TRACKED_QUERY, query_type=query_type, database_type=database_type)
+        return _open(vocabulary.TRACKED_QUERY, query_type=query_type, database_type=database_type)
 
     def decorate(function: F) -> F:
         return cast("F", _tracked(function, begin, _end))
@@ -107,10 +107,10 @@ def track_cache_metrics(operation: str, cache_type: str) -> Callable[[F], F]:
     """
     results = ("hit", "miss", "error") if operation == "get" else ("ok", "error")
     for result in results:
-        CACHE_OPERATIONS.labels(events.CACHE_OPERATION(operation), events.CACHE_TYPE(cache_type), result)
+        CACHE_OPERATIONS.labels(vocabulary.CACHE_OPERATION(operation), vocabulary.CACHE_TYPE(cache_type), result)
 
     def begin() -> Operation:
-        return _open(events.CACHE_ACCESS, operation=operation, cache_type=cache_type)
+        return _open(vocabulary.CACHE_ACCESS, operation=operation, cache_type=cache_type)
 
     def end(access: Operation, error: BaseException | None, result: object) -> None:
         found = results[result is None] if operation == "get" else "ok"
@@ -139,11 +139,11 @@ def report_security_event(
     if facade is telemetry.default:
         _start_folding()
     name, given = str(event_type), str(severity)
-    type = events.security_event(name, given)
+    type = vocabulary.security_event(name, given)
     told: dict[str, Any] = {} if given in ("info", type.severity) else {"given_severity": given[:16]}
-    if type.name == events.OTHER != name:
+    if type.name == vocabulary.OTHER != name:
         told["unknown_event_type"] = name[:64]
-        facade.emit(events.LABEL_REFUSED)
+        facade.emit(vocabulary.LABEL_REFUSED)
     return facade.emit(type, trace, **{**details, **told})
 
 

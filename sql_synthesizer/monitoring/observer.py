@@ -10,11 +10,10 @@ from typing import Any, cast
 
 from prometheus_client import CollectorRegistry, disable_created_metrics
 
-from sql_synthesizer import events
-from sql_synthesizer.events import OperationType, ReadingType
 from sql_synthesizer.monitoring import catalog, multiprocess
 from sql_synthesizer.monitoring.metric import Feed, Label, Metric
-from sql_synthesizer.telemetry import Fact, Operation
+from sql_synthesizer.telemetry import Fact, Operation, vocabulary
+from sql_synthesizer.telemetry.vocabulary import OperationType, ReadingType
 
 LOGGED_VALUES = 100
 """Refused label values that are named in the log; later ones are only counted."""
@@ -122,8 +121,8 @@ class _Series:
             return self._children.setdefault(raw, client)
         values, known = [], True
         for label, value in zip(self._metric.labels, raw, strict=True):
-            accepted = isinstance(value, str) and (value in label.vocabulary or value == events.OTHER)
-            values.append(value if accepted else events.OTHER)
+            accepted = isinstance(value, str) and (value in label.vocabulary or value == vocabulary.OTHER)
+            values.append(value if accepted else vocabulary.OTHER)
             if not accepted:
                 known = False
                 self._observer.refuse(self._metric, label, value)
@@ -182,7 +181,7 @@ def _failed(operation: Operation) -> bool:
     Foreign code that a decorator tracks has errors and no outcomes, so there every exception is one, a cancellation
     too: a call that was cancelled or timed out did not succeed.
     """
-    return operation.outcome == "failed" or (operation.type is events.TRACKED_QUERY and operation.error is not None)
+    return operation.outcome == "failed" or (operation.type is vocabulary.TRACKED_QUERY and operation.error is not None)
 
 
 def _getter(label: Label, feed: Feed) -> Callable[[Any], Any]:

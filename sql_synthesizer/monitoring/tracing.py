@@ -23,9 +23,9 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from sql_synthesizer import __version__, events
+from sql_synthesizer import __version__
 from sql_synthesizer.settings import Settings, environment
-from sql_synthesizer.telemetry import Event, Fact, Operation, Telemetry
+from sql_synthesizer.telemetry import Event, Fact, Operation, Telemetry, vocabulary
 
 EXPORT_TIMEOUT = 2.0
 """Seconds that one export may take, and that closing waits, unless OTEL_EXPORTER_OTLP_TIMEOUT says otherwise."""
@@ -55,7 +55,7 @@ OWN = "sql_synthesizer."
 QUESTION_ID = OWN + "question_id"
 OUTCOME = OWN + "outcome"
 
-_CLOSING = frozenset(type.event for type in events.OPERATIONS.values() if type.event)
+_CLOSING = frozenset(type.event for type in vocabulary.OPERATIONS.values() if type.event)
 """Events that stand for the end of an operation: its span says the same."""
 
 _logger = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class TracingObserver:
         self._sender.close()
 
     def _dropped(self, count: int) -> None:
-        self._facade.emit(events.TELEMETRY_DROPPED, count=count, signal=self.signal)
+        self._facade.emit(vocabulary.TELEMETRY_DROPPED, count=count, signal=self.signal)
 
     def _hold(self, event: Event) -> None:
         """Keeps a security event until its span closes; those of spans that never do make room in time."""
@@ -121,7 +121,7 @@ class TracingObserver:
         if self._text:
             attributes |= _text(operation)
         failed = operation.outcome == "failed"
-        remote = operation.type is events.HTTP_REQUEST
+        remote = operation.type is vocabulary.HTTP_REQUEST
         return ReadableSpan(
             name,
             context=_context(trace.trace_id, operation.span_id),
@@ -197,11 +197,11 @@ def _model(operation: Operation) -> Shape:
 
 
 _SHAPES: dict[str, Callable[[Operation], Shape]] = {
-    events.HTTP_REQUEST.name: _http,
-    events.QUESTION.name: _question,
-    events.STAGE_OPERATION.name: _stage,
-    events.CACHE_ACCESS.name: _cache,
-    events.LLM_REQUEST.name: _model,
+    vocabulary.HTTP_REQUEST.name: _http,
+    vocabulary.QUESTION.name: _question,
+    vocabulary.STAGE_OPERATION.name: _stage,
+    vocabulary.CACHE_ACCESS.name: _cache,
+    vocabulary.LLM_REQUEST.name: _model,
 }
 
 

@@ -18,12 +18,11 @@ from typing import Any
 
 from sqlalchemy import Column, Double, Integer, MetaData, Row, Table, Text, delete, select, update
 
-from sql_synthesizer import events
 from sql_synthesizer.errors import ConfigurationError, StoreUnavailable
 from sql_synthesizer.model import ApiKey, Role
 from sql_synthesizer.store._engine import migrate, open_engine, store_url, transaction
 from sql_synthesizer.store._files import SECRET_BYTES, backup_file, restore_file, secret_file
-from sql_synthesizer.telemetry import Fact, Operation, Telemetry, default
+from sql_synthesizer.telemetry import Fact, Operation, Telemetry, default, vocabulary
 
 HISTORY_ROWS = 100_000
 """Questions kept at most."""
@@ -268,7 +267,7 @@ class HistoryObserver:
             _entry(fact)
             for fact in facts
             if isinstance(fact, Operation)
-            and fact.type is events.QUESTION
+            and fact.type is vocabulary.QUESTION
             and fact.trace.actor
             and fact.trace.question_id
         ]
@@ -283,7 +282,7 @@ class HistoryObserver:
                 self._thread.start()
             self._changed.notify_all()
         if dropped := len(entries) - len(taken):
-            self._facade.emit(events.TELEMETRY_DROPPED, signal=self.signal, count=dropped)
+            self._facade.emit(vocabulary.TELEMETRY_DROPPED, signal=self.signal, count=dropped)
 
     def flush(self, limit: float) -> bool:
         """Waits for what was folded to be in the store, ``limit`` seconds at most; False when it is not by then."""
@@ -300,7 +299,7 @@ class HistoryObserver:
             self._changed.notify_all()
         if lost:
             log.warning("%d questions are missing from the history: the store did not answer", lost)
-            self._facade.emit(events.TELEMETRY_DROPPED, signal=self.signal, count=lost)
+            self._facade.emit(vocabulary.TELEMETRY_DROPPED, signal=self.signal, count=lost)
 
     def _run(self) -> None:
         while batch := self._next():
@@ -325,7 +324,7 @@ class HistoryObserver:
         try:
             self._store.add_history(batch)
         except Exception as error:  # noqa: BLE001 - as a broken observer: counted, and harms nobody
-            self._facade.emit(events.TELEMETRY_ERROR, signal=self.signal)
+            self._facade.emit(vocabulary.TELEMETRY_ERROR, signal=self.signal)
             return not isinstance(error, StoreUnavailable)
         return True
 

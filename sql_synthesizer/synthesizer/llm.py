@@ -19,7 +19,6 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from sql_synthesizer import events
 from sql_synthesizer.errors import ConfigurationError, Declined, ModelInvalid, ModelUnavailable, StatementInvalid
 from sql_synthesizer.model import Statement
 from sql_synthesizer.settings import Settings
@@ -27,8 +26,8 @@ from sql_synthesizer.synthesizer import Context
 from sql_synthesizer.synthesizer.exposure import one_line
 from sql_synthesizer.synthesizer.prompt import question_messages, repair_messages
 from sql_synthesizer.synthesizer.reply import Answer, ChatEndpoint, EndpointError, Reply, read_answer
-from sql_synthesizer.telemetry import Operation, Telemetry
-from sql_synthesizer.traceparent import format_traceparent
+from sql_synthesizer.telemetry import Operation, Telemetry, vocabulary
+from sql_synthesizer.telemetry.traceparent import format_traceparent
 
 LEAST_TIME = 0.05
 """Seconds that must be left for a call to be worth its start."""
@@ -53,8 +52,8 @@ class LLMSynthesizer:
                 "No language model is configured.",
                 hint="Set OPENAI_API_KEY, or OPENAI_BASE_URL for an endpoint that needs no key.",
             )
-        events.PROVIDER.declare(settings.model_provider)
-        events.MODEL.declare(settings.model)
+        vocabulary.PROVIDER.declare(settings.model_provider)
+        vocabulary.MODEL.declare(settings.model)
         self._settings = settings
         self._telemetry = telemetry
         self._endpoint = (client or _connect)(settings)
@@ -139,7 +138,7 @@ class LLMSynthesizer:
     def _call(self, messages: list[dict[str, str]], timeout: float) -> Answer:
         settings = self._settings
         with self._telemetry.operation(
-            events.LLM_REQUEST, provider=settings.model_provider, model=settings.model, outcome="error"
+            vocabulary.LLM_REQUEST, provider=settings.model_provider, model=settings.model, outcome="error"
         ) as operation:
             operation.details |= {
                 "gen_ai.operation.name": "chat",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from sql_synthesizer import events
 from sql_synthesizer.audit.verify import verify
 from sql_synthesizer.model import Role
+from sql_synthesizer.telemetry import vocabulary
 from tests.browser.conftest import MARKUP, LiveApp, OpenPage
 from tests.browser.test_looks import FAINT_TEXT
 
@@ -19,14 +19,14 @@ def _recorded(live_app: LiveApp) -> None:
     """Records of other callers, hostile and long ones among them."""
     facade = live_app.rooms.telemetry
     for n in range(60):
-        with facade.operation(events.COMMAND) as operation:
+        with facade.operation(vocabulary.COMMAND) as operation:
             operation.trace.actor, operation.trace.address = f"key-{n % 3}", "192.0.2.1"
             question = MARKUP if n == 5 else "how many customers are there " * (n % 9)
             facade.emit(
-                events.SECURITY_EVENTS["query_execution"], question=question, outcome="answered", sql="SELECT 1"
+                vocabulary.SECURITY_EVENTS["query_execution"], question=question, outcome="answered", sql="SELECT 1"
             )
             if n % 7 == 0:
-                facade.emit(events.SECURITY_EVENTS["sql_injection_attempt"], rule="x" * 300, layer="shape")
+                facade.emit(vocabulary.SECURITY_EVENTS["sql_injection_attempt"], rule="x" * 300, layer="shape")
             facade.settle()
 
 

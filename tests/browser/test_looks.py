@@ -10,7 +10,7 @@ import sql_synthesizer
 from tests.browser.acts import ask, run
 from tests.browser.conftest import LiveApp, OpenPage
 
-STATIC = Path(sql_synthesizer.__file__).parent / "ui" / "static"
+STATIC = Path(sql_synthesizer.__file__).parent / "web" / "ui" / "static"
 
 FAINT_TEXT = """() => {
   const channel = (v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sql_synthesizer.monitoring.mixin.build import ROOT
-from sql_synthesizer.proof.fake_openai import FakeOpenAI
-from sql_synthesizer.proof.inbox import Inbox
+from sql_synthesizer.operate.inbox import Inbox
+from sql_synthesizer_proof.fakes.model_endpoint import FakeOpenAI
+from sql_synthesizer_proof.mixin.build import ROOT
 from tests.monitoring.load import ENVIRONMENT, Load, scripted
 from tests.support import monitoring
 from tests.support.serving import Service, service, until

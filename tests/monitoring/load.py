@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from sql_synthesizer.proof.fake_openai import FakeOpenAI
+from sql_synthesizer_proof.fakes.model_endpoint import FakeOpenAI
 from tests.support.serving import Service, fetch, until
 
 SLOW = "SELECT count(*) FROM order_items a, order_items b WHERE a.quantity + b.quantity > 3 AND a.order_id < 1500"

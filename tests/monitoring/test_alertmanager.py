@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sql_synthesizer.proof.inbox import Inbox, Message
+from sql_synthesizer.operate.inbox import Inbox, Message
 from tests.support.monitoring import (
     ALERTMANAGER,
     PROMETHEUS,

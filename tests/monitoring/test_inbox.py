@@ -13,8 +13,8 @@ from email.message import EmailMessage
 
 import pytest
 
-from sql_synthesizer.proof import inbox as module
-from sql_synthesizer.proof.inbox import Inbox, page
+from sql_synthesizer.operate import inbox as module
+from sql_synthesizer.operate.inbox import Inbox, page
 from tests.support.serving import ROOT, fetch, free_port, until
 
 ATTACK = '<script>alert("x")</script>'

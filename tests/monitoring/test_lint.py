@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sql_synthesizer.monitoring.mixin.lint import Lint, thresholds
+from sql_synthesizer_proof.mixin.lint import Lint, thresholds
 
 JOB = 'job="sql-synthesizer"'
 QUERIES = "sql_synthesizer_queries_total"

@@ -11,8 +11,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from sql_synthesizer.monitoring import catalog
 from sql_synthesizer.monitoring.metric import Metric
-from sql_synthesizer.monitoring.mixin.lint import KNOWN, TARGET
-from sql_synthesizer.monitoring.mixin.promql import FOREIGN
+from sql_synthesizer_proof.mixin.lint import KNOWN, TARGET
+from sql_synthesizer_proof.mixin.promql import FOREIGN
 from tests.monitoring.live import Live, running, table
 from tests.support.serving import fetch, until
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from sql_synthesizer.monitoring.mixin.alert import Links
-from sql_synthesizer.monitoring.mixin.build import ROOT, build, check
+from sql_synthesizer_proof.mixin.alert import Links
+from sql_synthesizer_proof.mixin.build import ROOT, build, check
 
 COPIED = ("monitoring", "runbooks", "docs", "README.md")
 ALERTS, RECORDING, PROMETHEUS = (f"monitoring/prometheus/{name}.yml" for name in ("alerts", "recording", "prometheus"))
@@ -224,18 +224,20 @@ IN_CODE: dict[str, tuple[Callable[[Path], None], str]] = {
     "a label dropped in the code": (
         replaced(
             "sql_synthesizer/monitoring/catalog.py",
-            '_label(events.DATABASE_TYPE), _label(events.SUCCESS, "@success")',
-            "_label(events.DATABASE_TYPE)",
+            '_label(vocabulary.DATABASE_TYPE),\n    _label(vocabulary.SUCCESS, "@success"),',
+            "_label(vocabulary.DATABASE_TYPE),",
         ),
         "has no label success",
     ),
     "a label value dropped in the code": (
-        replaced("sql_synthesizer/events.py", '("up", "down")', '("good", "down")'),
+        replaced("sql_synthesizer/telemetry/vocabulary.py", '("up", "down")', '("good", "down")'),
         "metrics.md is stale",
     ),
     "an event type renamed in the code": (
         replaced(
-            "sql_synthesizer/events.py", '            "prompt_injection_attempt",\n', '            "prompt_attack",\n'
+            "sql_synthesizer/telemetry/vocabulary.py",
+            '            "prompt_injection_attempt",\n',
+            '            "prompt_attack",\n',
         ),
         "is no value of label event_type",
     ),
@@ -243,17 +245,17 @@ IN_CODE: dict[str, tuple[Callable[[Path], None], str]] = {
         replaced(
             "sql_synthesizer/monitoring/catalog.py",
             '    _gauge("telemetry_queue_length"',
-            '    _gauge("orphan", "Nobody looks", events.TELEMETRY_QUEUE),\n    _gauge("telemetry_queue_length"',
+            '    _gauge("orphan", "Nobody looks", vocabulary.TELEMETRY_QUEUE),\n    _gauge("telemetry_queue_length"',
         ),
         "metric sql_synthesizer_orphan: no alert and no panel",
     ),
     "a panel without the alert's threshold": (
-        replaced("sql_synthesizer/monitoring/mixin/dashboards/overview.py", "bounds=(slo.MEMORY_BYTES,)", "bounds=()"),
+        replaced("sql_synthesizer_proof/mixin/dashboards/overview.py", "bounds=(slo.MEMORY_BYTES,)", "bounds=()"),
         "alert HighMemoryUsage: panel Memory draws the line at nowhere",
     ),
     "an alert of the monitoring on a panel that shows something else": (
         replaced(
-            "sql_synthesizer/monitoring/mixin/alerts/monitoring.py",
+            "sql_synthesizer_proof/mixin/alerts/monitoring.py",
             '(PANELS, "Targets up")',
             '(PANELS, "Facts waiting")',
         ),
@@ -264,7 +266,7 @@ IN_CODE: dict[str, tuple[Callable[[Path], None], str]] = {
         "has no bucket bound 2",
     ),
     "a fast alert that comes late": (
-        replaced("sql_synthesizer/monitoring/mixin/alerts/service.py", 'hold="30s"', 'hold="2m"'),
+        replaced("sql_synthesizer_proof/mixin/alerts/service.py", 'hold="30s"', 'hold="2m"'),
         "alert SqlSynthesizerDown: 176 s from fault to notification",
     ),
     "a burn rate beyond the budget": (
@@ -272,13 +274,11 @@ IN_CODE: dict[str, tuple[Callable[[Path], None], str]] = {
         "a burn rate of 24.0 is never reached",
     ),
     "an alert on a panel that shows something else": (
-        replaced("sql_synthesizer/monitoring/mixin/alerts/service.py", '(OVERVIEW, "Memory")', '(OVERVIEW, "CPU")'),
+        replaced("sql_synthesizer_proof/mixin/alerts/service.py", '(OVERVIEW, "Memory")', '(OVERVIEW, "CPU")'),
         "alert HighMemoryUsage: panel CPU shows none of",
     ),
     "a panel with a threshold of its own": (
-        replaced(
-            "sql_synthesizer/monitoring/mixin/dashboards/overview.py", "bounds=(slo.CPU_PERCENT,)", "bounds=(90.0,)"
-        ),
+        replaced("sql_synthesizer_proof/mixin/dashboards/overview.py", "bounds=(slo.CPU_PERCENT,)", "bounds=(90.0,)"),
         "alert HighCPUUsage: panel CPU draws the line at 90",
     ),
 }
@@ -297,7 +297,7 @@ def test_a_fault_in_a_file_is_named(tmp_path: Path, seed: Callable[[Path], None]
 
 @pytest.mark.parametrize(("seed", "fault"), IN_CODE.values(), ids=IN_CODE)
 def test_a_fault_in_the_code_is_named(tmp_path: Path, seed: Callable[[Path], None], fault: str) -> None:
-    seed(copy(tmp_path, "sql_synthesizer"))
+    seed(copy(tmp_path, "sql_synthesizer", "sql_synthesizer_proof"))
     done = mixin(tmp_path, "check", "--root", str(tmp_path))
     assert done.returncode != 0
     assert fault in done.stderr, done.stderr

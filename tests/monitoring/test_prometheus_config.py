@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sql_synthesizer.proof.inbox import Inbox
+from sql_synthesizer.operate.inbox import Inbox
 from tests.support.monitoring import PROMETHEUS, alertmanager, prometheus, run
 from tests.support.serving import ROOT, service, until
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from promql_parser import parse
 
 from sql_synthesizer.monitoring import catalog
-from sql_synthesizer.monitoring.mixin.promql import Expr, Scope, number, ratio
+from sql_synthesizer_proof.mixin.promql import Expr, Scope, number, ratio
 
 M = Scope('job="sql-synthesizer"')
 

@@ -7,10 +7,9 @@ from urllib.parse import quote
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sql_synthesizer.guard import fragment
-from sql_synthesizer.guard.lexer import MAX_TOKENS, fingerprint, prose
-from sql_synthesizer.guard.normal import MAX_CHARS, readings
-from sql_synthesizer.guard.question import judge
+from sql_synthesizer.guard.question import fragment, judge
+from sql_synthesizer.guard.question.lexer import MAX_TOKENS, fingerprint, prose
+from sql_synthesizer.guard.question.normal import MAX_CHARS, readings
 
 PIECES = st.sampled_from(
     "' \" ` ( ) ; -- # /* */ /*! = < > <> + - * / % | || && , . @ @@ and or not like in is null between union select "

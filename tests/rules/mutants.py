@@ -10,8 +10,8 @@ from typing import Any
 
 import promql_parser as promql
 
-from sql_synthesizer import events
 from sql_synthesizer.monitoring.slo import seconds
+from sql_synthesizer.telemetry import vocabulary
 from tests.rules.promtool import Rule
 
 OPPOSITE = {">": ("<",), "<": (">",), ">=": (">", "<"), "<=": ("<", ">"), "==": ("!=",), "!=": ("==",)}
@@ -24,7 +24,7 @@ WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 OTHER_VALUES = {
     "job": ("prometheus", "sql-synthesizer"),
     "event_type": ("sql_injection_attempt", "suspicious_input"),
-    "success": events.SUCCESS.values,
+    "success": vocabulary.SUCCESS.values,
     "operation": ("get", "set"),
     "hit_miss": ("error", "miss"),
     "reason": ("ok", "overloaded"),

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from sql_synthesizer import events
-from sql_synthesizer.monitoring.mixin.alerts import ALERTS
 from sql_synthesizer.monitoring.slo import seconds
+from sql_synthesizer.telemetry import vocabulary
+from sql_synthesizer_proof.mixin.alerts import ALERTS
 from tests.rules.promtool import SHIPPED, Rule, judge, key, load, needed, shipped, try_rule, write
 from tests.rules.scenario import Case, counter, gauge, metric, own
 from tests.rules.scenarios import WRITTEN, cases_of
@@ -106,8 +106,8 @@ def test_every_security_event_at_once_is_evaluated_without_error(tmp_path: Path)
     series = {
         own("security_events_total", instance, event_type=event, severity=severity): counter((60, 0), (300, 1))
         for instance in "ab"
-        for event in events.SECURITY_EVENTS
-        for severity in events.SEVERITY.values
+        for event in vocabulary.SECURITY_EVENTS
+        for severity in vocabulary.SEVERITY.values
     }
     series |= {metric("up", instance): gauge((360, 1)) for instance in "ab"}
     series |= {own("queries_total", instance, query_type="select"): counter((360, 0)) for instance in "ab"}

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from sql_synthesizer.monitoring.mixin import signals
-from sql_synthesizer.monitoring.mixin.signals import M
+from sql_synthesizer_proof.mixin import signals
+from sql_synthesizer_proof.mixin.signals import M
 from tests.rules.promtool import ROOT, Rule, judge, load, shipped, write
 from tests.rules.scenario import JOB, Phase, counter, listed, own
 

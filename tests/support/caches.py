@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sql_synthesizer.proof.programs import free_port
+from sql_synthesizer.operate.programs import free_port
 from tests.support import program
 
 _START_LIMIT = 10.0

@@ -18,7 +18,7 @@ import psycopg
 import pymysql
 import pytest
 
-from sql_synthesizer.proof.programs import free_port
+from sql_synthesizer.operate.programs import free_port
 from tests.support import program
 
 PASSWORD = "s3cret-Of-Tests"

@@ -14,9 +14,9 @@ from typing import Any
 import psutil
 
 from sql_synthesizer.monitoring.slo import seconds
-from sql_synthesizer.proof import watchers
-from sql_synthesizer.proof.inbox import Inbox
-from sql_synthesizer.proof.watchers import Change, Watcher
+from sql_synthesizer.operate import watchers
+from sql_synthesizer.operate.inbox import Inbox
+from sql_synthesizer.operate.watchers import Change, Watcher
 from tests.support import program
 from tests.support.serving import ROOT, fetch, until
 

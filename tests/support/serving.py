@@ -18,7 +18,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from sql_synthesizer.proof.programs import free_port
+from sql_synthesizer.operate.programs import free_port
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from sql_synthesizer.proof.drill import report
-from sql_synthesizer.proof.drill.faults import SCENARIOS
-from sql_synthesizer.proof.drill.run import Drill
-from sql_synthesizer.proof.drill.scenario import Timeline
+from sql_synthesizer_proof.drill import report
+from sql_synthesizer_proof.drill.faults import SCENARIOS
+from sql_synthesizer_proof.drill.run import Drill
+from sql_synthesizer_proof.drill.scenario import Timeline
 from tests.support import program
 from tests.support.serving import ROOT
 

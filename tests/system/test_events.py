@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sql_synthesizer.events import SECURITY_EVENTS
+from sql_synthesizer.telemetry.vocabulary import SECURITY_EVENTS
 
 
 def test_every_type_of_security_event_is_seen(tmp_path: Path) -> None:

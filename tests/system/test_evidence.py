@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sql_synthesizer.proof.evidence.disk import disk
-from sql_synthesizer.proof.evidence.edits import EDITS, edits
-from sql_synthesizer.proof.evidence.kills import kills
+from sql_synthesizer_proof.evidence.disk import disk
+from sql_synthesizer_proof.evidence.edits import EDITS, edits
+from sql_synthesizer_proof.evidence.kills import kills
 
 
 def test_whatever_was_answered_is_on_record_after_kills_and_edits_are_found(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from sql_synthesizer.proof.watchers import ALERTMANAGER
+from sql_synthesizer.operate.watchers import ALERTMANAGER
 from tests.support import program
 from tests.support.monitoring import taken, told
 from tests.support.serving import Service, fetch, until

@@ -1,0 +1,119 @@
+"""Finds questions that try to steer the model, pry out secrets, or have something changed.
+
+A text is read as a line of word classes, one character each, and the signs of ``intent.toml`` are searched in that
+line: a sign costs little, and holds for every synonym and language that the classes know.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+from sql_synthesizer.guard.question.grammar import Grammar
+from sql_synthesizer.guard.question.linear import Linear
+from sql_synthesizer.guard.question.verdict import Grade, Verdict
+
+_TOKEN = re.compile(r"\w+(?:['\u2019-]\w+)*|[.!?;:,\"\u201c\u201d\u2014|\[\]]|(?<=\s)--?(?=\s)")
+_SQL = re.compile(
+    r"\b(?:(?:drop|truncate|alter|create)\s+(?:table|database|schema|user|view|index|function|trigger)\b|delete\s+from\b"
+    r"|insert\s+into\b|update\s+\w+\s+set\b|grant\s+\w+(?:\s+\w+)?\s+on\b|union\s+(?:all\s+)?select\b"
+    r"|select\s+(?=\w+\s*\(|@@|\*|[\w.]+\s*,|[\w.]+\s+from\s+[\w.]+\s*(?:$|;|where\b|limit\b|--))|delete\s+where\b"
+    r"|merge\s+into\b|exec(?:ute)?\s+(?:xp_|sp_|immediate\b))"
+)
+_SPACED = re.compile(r"(?:\b[^\W_][ .\-*|]{1,3}){7,}[^\W_]\b")
+_NAMED = re.compile(
+    r"\b(?:title|name|call|tag|label|subject|phrase|word|text|note|comment|contain|mention|read|wrote|type|talk|book|song|film"
+    r"|movie|album|course|product|brand|track|persona|message|line|review|hashtag|error)(?:d|ed|s|ing|led)?"
+    r"(?: (?:is|are|has|with|say|says|said|like|of|the|words?|that|start|starts|whose))*\s?[:=]?\s?"
+    r"(?:\"[^\"]{1,200}\"|\u201c[^\u201d]{1,200}\u201d)"
+)
+_GAP = re.compile(r"[\W_]+")
+_STEMS = re.compile(
+    r"ignor|instruct|disregard|prompt|droptable|delete|truncat|reveal|password|bypass|override|jailbreak|forget|pretend"
+)
+_TURNED = frozenset(
+    "erongi dragersid tegrof snoitcurtsni noitcurtsni tpmorp laever elbat eteled etacnurt drowssap selur".split()
+)
+
+
+@cache
+def load() -> tuple[Grammar, Linear]:
+    """The grammar and the model, read once: a quarter of a second that only whoever judges has to spend."""
+    here = Path(__file__)
+    return Grammar(here.with_name("intent.toml")), Linear(here.with_name("intent.json"))
+
+
+def reasons() -> tuple[str, ...]:
+    """Every reason that a verdict may have, sorted."""
+    return tuple(sorted({*load()[0].reasons, "likeness", "spelled_out", "turned_round"}))
+
+
+def judge(form: str) -> Verdict | None:
+    """The verdict on a normalised lower-case text; None when it shows no sign of an attack on the model.
+
+    The linear model has heard the signs and decides; the heavier they are, the less it must be convinced. An attack
+    takes a sign of weight 4, or two that weigh 5. Suspicion does not rest on a quoted name alone.
+    """
+    verdict = _judge(form)
+    if verdict and verdict.grade == "suspicious" and (unquoted := _NAMED.sub(" something ", form)) != form:
+        return _judge(unquoted)
+    return verdict
+
+
+def _judge(form: str) -> Verdict | None:
+    model = load()[1]
+    found, parts = seen(form)
+    score = max(map(model.score, parts))
+    if not model.refuses(score, sum(found.values())):
+        return None
+    reason = max(found, key=lambda name: (found[name], name), default="likeness")
+    if reason == "destructive":
+        return Verdict("intent", "write_request", "suspicious", reason)
+    unmistakable = found.get(reason, 0) >= 4 or sum(sorted(found.values())[-2:]) >= 5
+    grade: Grade = "attack" if unmistakable and model.refuses(score, 3) else "suspicious"
+    return Verdict("intent", "prompt_injection", grade, reason)
+
+
+def seen(form: str) -> tuple[dict[str, int], list[set[str]]]:
+    """Reason and weight of the signs in a text, and what the linear model sees of the whole and of each sentence."""
+    words = _TOKEN.findall(_SQL.sub("sqlstatement ", form))
+    grammar = load()[0]
+    line = grammar.line(words)
+    found = _signs(grammar, form, words, line)
+    return found, list(_features(grammar, words, line, found))
+
+
+def _signs(grammar: Grammar, form: str, words: list[str], line: str) -> dict[str, int]:
+    found = grammar.search(line)
+    letters, ascii_only = set(form), form.isascii()
+    for sign in grammar.texts:
+        tried = not sign.marks.isdisjoint(letters) if sign.marks else not ascii_only
+        if tried and found.get(sign.reason, 0) < sign.weight and sign.pattern.search(form):
+            found[sign.reason] = sign.weight
+    if any(_STEMS.search(_GAP.sub("", match[0])) for match in _SPACED.finditer(form)):
+        found["spelled_out"] = 2
+    if not _TURNED.isdisjoint(words):
+        found["turned_round"] = 2
+    return found
+
+
+def _features(grammar: Grammar, words: list[str], line: str, found: dict[str, int]) -> Iterator[set[str]]:
+    marks = {f"!{reason}" for reason in found} | {f"!{reason}{weight}" for reason, weight in found.items()}
+    if found:
+        marks.add(f"!{min(5, sum(found.values()))}")
+    for part in _parts(words, line):
+        yield grammar.features(*part) | marks
+        marks = set()
+
+
+def _parts(words: list[str], line: str) -> Iterator[tuple[list[str], str]]:
+    """The whole, and each of its sentences: an attack is not diluted by what stands around it."""
+    yield words, line
+    ends = [place for place, letter in enumerate(line) if letter == "."]
+    sentences = [(start, end) for start, end in pairwise(ends) if end - start > 3]
+    if len(sentences) > 1:
+        for start, end in sentences:
+            yield words[start : end - 1], line[start : end + 1]

@@ -1,0 +1,129 @@
+"""Is a typed question an attack? An alarm and a first filter; the boundary is the statement guard.
+
+Layers, from cheap to precise: a text without any sign leaves at once; ``fragment`` judges the text as typed,
+``decoding`` what decoders and comment strippers would make of it, ``intent`` what it asks of the model in plain words.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import replace
+
+from sql_synthesizer.errors import InvalidRequest, QuestionEmpty, QuestionRefused, QuestionTooLong
+from sql_synthesizer.guard.question import fragment, intent
+from sql_synthesizer.guard.question.normal import line, readings
+from sql_synthesizer.guard.question.verdict import Verdict
+from sql_synthesizer.model import Caller
+from sql_synthesizer.telemetry import Telemetry, vocabulary
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_EVENTS = {"sql_injection": "sql_injection_attempt"}
+_ATTEMPT = "prompt_injection_attempt"
+_STATEMENT_MESSAGE = "This is SQL or a database's command, not a question."
+_STATEMENT_HINT = "Say in plain words what you want to know; who may run SQL can do so on the SQL page."
+_TYPED = frozenset({"statement", "select"})
+"""Reasons that say that a text is SQL, and nothing worse of it."""
+_READ_ONLY_HINT = "Data can be read here, not changed. Ask what you want to know."
+
+
+class QuestionGuard:
+    """Cleans the text of a question and refuses what has the shape of an attack."""
+
+    def __init__(self, *, max_chars: int) -> None:
+        self.max_chars = max_chars
+
+    def check(self, text: str) -> str:
+        """The text in normal form (NFC), trimmed.
+
+        Raises QuestionEmpty, QuestionTooLong, InvalidRequest for control characters, and QuestionRefused.
+        """
+        cleaned = self.clean(text)
+        if verdicts := judge(cleaned):
+            raise refusal(verdicts)
+        return cleaned
+
+    def clean(self, text: str) -> str:
+        """The text in normal form, not judged. Raises QuestionEmpty, QuestionTooLong, InvalidRequest."""
+        if len(text) > self.max_chars:
+            raise QuestionTooLong(f"The question is longer than {self.max_chars:,} characters.")
+        if _CONTROL.search(text):
+            raise InvalidRequest(
+                "The question contains control characters.",
+                hint="Type the question again, as plain text.",
+                details={"rule": "control_character"},
+            )
+        cleaned = unicodedata.normalize("NFC", text).strip()
+        if not cleaned:
+            raise QuestionEmpty
+        if len(cleaned) > self.max_chars:
+            raise QuestionTooLong(f"The question is longer than {self.max_chars:,} characters.")
+        return cleaned
+
+
+class Screening:
+    """The guard at work: each layer that speaks is counted, and so are the suspicions of each caller.
+
+    ``repeated`` is told a caller's identity at each suspicion, and says when they amount to an attack; a statement
+    typed as a question is none. The text goes to the audit record with the refusal.
+    """
+
+    def __init__(self, guard: QuestionGuard, telemetry: Telemetry, repeated: Callable[[str], bool]) -> None:
+        self._guard = guard
+        self._telemetry = telemetry
+        self._repeated = repeated
+
+    def check(self, text: str, caller: Caller) -> str:
+        """As ``QuestionGuard.check``."""
+        cleaned = self._guard.clean(text)
+        verdicts = judge(cleaned)
+        if not verdicts:
+            return cleaned
+        for verdict in verdicts:
+            self._telemetry.emit(vocabulary.QUESTION_VERDICT, layer=verdict.layer, grade=verdict.grade)
+        error = refusal(verdicts)
+        error.details["question"] = cleaned
+        suspicious = error.event == "suspicious_input" and not _only_typed(verdicts)
+        if suspicious and self._repeated(caller.identity):
+            attempt = vocabulary.SECURITY_EVENTS[_EVENTS.get(verdicts[0].kind, _ATTEMPT)]
+            self._telemetry.emit(attempt, **error.details, cause="repeated suspicions")
+        raise error
+
+
+def judge(text: str) -> tuple[Verdict, ...]:
+    """What the layers say about a text, at most one verdict each, the gravest first; empty when none speaks."""
+    found: dict[str, Verdict] = {}
+    lines: dict[str, None] = {}
+    for number, reading in enumerate(readings(text)):
+        verdict = fragment.judge(reading)
+        _keep(found, replace(verdict, layer="decoding") if verdict and number else verdict)
+        lines[line(reading)] = None
+    for reading in lines:
+        _keep(found, intent.judge(reading))
+    return tuple(sorted(found.values(), key=lambda verdict: verdict.grade != "attack"))
+
+
+def _keep(found: dict[str, Verdict], verdict: Verdict | None) -> None:
+    if verdict is not None and (verdict.layer not in found or verdict.grade == "attack"):
+        found[verdict.layer] = verdict
+
+
+def _only_typed(verdicts: tuple[Verdict, ...]) -> bool:
+    """Whether the text is SQL as it stands, so that the layers say no more than that."""
+    return any(verdict.reason in _TYPED for verdict in verdicts) and all(
+        verdict.reason in _TYPED | {"smuggled_sql"} and verdict.layer != "decoding" for verdict in verdicts
+    )
+
+
+def refusal(verdicts: tuple[Verdict, ...]) -> QuestionRefused:
+    """The error that tells a caller; its event is an attempt only when a verdict is an ``attack``."""
+    gravest = verdicts[0]
+    attack = gravest.grade == "attack"
+    hints = {**dict.fromkeys(_TYPED, _STATEMENT_HINT), "destructive": _READ_ONLY_HINT}
+    return QuestionRefused(
+        _STATEMENT_MESSAGE if not attack and gravest.reason in _TYPED else None,
+        hint=None if attack else hints.get(gravest.reason),
+        event=_EVENTS.get(gravest.kind, _ATTEMPT) if attack else None,
+        details={"layer": gravest.layer, "rule": gravest.reason, "grade": gravest.grade},
+    )

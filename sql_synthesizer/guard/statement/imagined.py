@@ -1,0 +1,48 @@
+"""A schema made up from a statement's own tables, to judge the statement where no database is at hand."""
+
+from __future__ import annotations
+
+import re
+
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from sql_synthesizer.errors import StatementRefused
+from sql_synthesizer.guard.statement.dialects import Grammar
+from sql_synthesizer.guard.statement.names import TableIndex
+from sql_synthesizer.guard.statement.reading import parse
+from sql_synthesizer.model import SQLGLOT_DIALECT, Column, Kind, Schema, Table
+
+_CATALOGUES = re.compile(
+    r"(all|user|dba)_(tables|tab_columns|tab_cols|users|objects|views|source|constraints|cons_columns|indexes|triggers"
+    r"|procedures|tab_privs|role_privs|sys_privs|synonyms|sequences|catalog|db_links|directories)\Z"
+    r"|pg_|sqlite_|pragma_|dbstat\Z|g?v\$|rdb\$|mon\$|x\$|msys|innodb_|syscat\Z|sys(ibm|proc|stat|adm|tables|columns|objects|users|databases|logins"
+    r"|comments|indexes|obj|permissions|files|dummy\Z)|(master|msdb|tempdb)\Z"
+)
+"""Folded names of catalogues, of whichever system: a schema that exists would not have them."""
+
+
+def imagined_schema(sql: str, dialect: str) -> Schema:
+    """A schema in which every table that ``sql`` names exists, with every column that it names; no catalogue does.
+
+    ``dialect`` is one of ``model.SQLGLOT_DIALECT``. Of what cannot be read nothing exists. Never raises.
+    """
+    empty = Schema("imagined", dialect, ())
+    grammar = Grammar(SQLGLOT_DIALECT[dialect])
+    try:
+        tree = parse(sql, grammar)
+    except (StatementRefused, SqlglotError, RecursionError):
+        return empty
+    index = TableIndex(empty, grammar.name)
+    names = sorted({node.name for node in tree.find_all(exp.Column) if isinstance(node.this, exp.Identifier)})
+    columns = tuple(Column(name, Kind.TEXT) for name in names)
+    found: dict[tuple[str, str | None], Table] = {}
+    for node in tree.find_all(exp.Table):
+        if not isinstance(node.this, exp.Identifier):
+            continue
+        name, schema = index.spelled(node.this), node.db or None
+        if not any(_CATALOGUES.match(part.casefold()) for part in (name, schema or "")):
+            found[name, schema and schema.casefold()] = Table(name, columns, schema=schema)
+    qualified = {name for name, schema in found if schema is not None}
+    tables = [table for (name, schema), table in found.items() if schema is not None or name not in qualified]
+    return Schema("imagined", dialect, tuple(tables))

@@ -1,0 +1,191 @@
+"""May this SQL run? A statement is judged by its parsed tree, and what runs is written anew from the judged tree."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from threading import Lock
+
+from cachetools import LRUCache
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from sql_synthesizer.errors import StatementRefused
+from sql_synthesizer.guard.statement import functions, nodes, reading
+from sql_synthesizer.guard.statement.columns import Columns
+from sql_synthesizer.guard.statement.dialects import Grammar
+from sql_synthesizer.guard.statement.masking import expand_stars, mask
+from sql_synthesizer.guard.statement.names import Names, TableIndex
+from sql_synthesizer.guard.statement.nodes import check_nodes, refuse
+from sql_synthesizer.guard.statement.policy import Policy
+from sql_synthesizer.guard.statement.reading import parse
+from sql_synthesizer.model import SQLGLOT_DIALECT, Schema, Statement
+
+CACHED_VERDICTS = 1_024
+CACHED_CHARS = 4_000
+_DEFAULT = Policy()
+_RULES = 3
+"""Raised by hand when the code of the rules changes; the lists of names are part of the policy's hash."""
+
+_LEAVE_OUT = "Name the columns that you need, without the sensitive ones."
+_AGGREGATE_NODES = (exp.AggFunc, exp.Group)
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    schema: Schema
+    sql: str = ""
+    query_type: str = "unknown"
+    tables: tuple[str, ...] = ()
+    sensitive: tuple[str, ...] = ()
+    limit: int | None = None
+    refusal: tuple[str, str, dict[str, object]] | None = None
+
+
+class StatementGuard:
+    """Lets a single read-only query over the tables of a schema pass; whatever it does not understand it refuses."""
+
+    def __init__(self) -> None:
+        self.policy_version = _policy_version()
+        self._grammars = {name: Grammar(name) for name in set(SQLGLOT_DIALECT.values())}
+        self._verdicts: LRUCache[tuple[str, str, str, int, Policy], _Verdict] = LRUCache(CACHED_VERDICTS)
+        self._indexes: LRUCache[tuple[str, str], TableIndex] = LRUCache(64)
+        self._lock = Lock()
+
+    def check(self, statement: Statement, schema: Schema, *, max_rows: int, policy: Policy = _DEFAULT) -> Statement:
+        """The statement as it may run, at most ``max_rows`` + 1 rows long. Raises StatementRefused."""
+        key = (statement.sql, schema.database, schema.version, max_rows, policy)
+        with self._lock:
+            verdict = self._verdicts.get(key)
+        if verdict is None or not _same(verdict.schema, schema):
+            verdict = self._judge(statement.sql, schema, max_rows, policy)
+            if len(statement.sql) <= CACHED_CHARS:
+                with self._lock:
+                    self._verdicts[key] = verdict
+        if verdict.refusal is not None:
+            message, hint, details = verdict.refusal
+            about = {"sql": statement.sql, "database_type": schema.dialect}
+            raise StatementRefused(message, hint=hint, details={**details, **about})
+        return replace(
+            statement,
+            sql=verdict.sql,
+            query_type=verdict.query_type,
+            tables=verdict.tables,
+            sensitive=verdict.sensitive,
+            limit=verdict.limit,
+        )
+
+    def _judge(self, sql: str, schema: Schema, max_rows: int, policy: Policy) -> _Verdict:
+        try:
+            return self._passed(sql, schema, max_rows, policy)
+        except StatementRefused as error:
+            return _Verdict(schema, refusal=(error.message, error.hint, error.details))
+        except SqlglotError:
+            rule, message = "syntax", "The statement could not be understood; write one plain SELECT."
+        except RecursionError:
+            rule, message = "too_complex", "The statement is nested too deeply; ask for less at once."
+        return _Verdict(schema, refusal=(message, StatementRefused.default_hint, {"rule": rule}))
+
+    def _passed(self, sql: str, schema: Schema, max_rows: int, policy: Policy) -> _Verdict:
+        index = self._index(schema)
+        grammar = self._grammars[index.dialect]
+        tree = parse(sql, grammar)
+        masked = _without_marked(tree, index, policy)
+        tree, limit = _limited(tree, max_rows + 1)
+        written = grammar.write(tree)
+        # What runs is the written text, so the verdict is about the tree of that text.
+        columns = _columns(parse(written, grammar), index, policy)
+        sensitive = columns.check()
+        if sensitive and policy.sensitive != "record":
+            named = ", ".join(sensitive)
+            refuse("sensitive_column", "The statement reads columns marked sensitive.", hint=_LEAVE_OUT, columns=named)
+        names = columns.names
+        return _Verdict(
+            schema, written, _query_type(names.nodes), tuple(sorted(names.tables)), masked or sensitive, limit
+        )
+
+    def _index(self, schema: Schema) -> TableIndex:
+        key = (schema.database, schema.version)
+        with self._lock:
+            index = self._indexes.get(key)
+        if index is None or not _same(index.schema, schema):
+            index = TableIndex(schema, SQLGLOT_DIALECT[schema.dialect])
+            with self._lock:
+                self._indexes[key] = index
+        return index
+
+
+def _columns(tree: exp.Expr, index: TableIndex, policy: Policy) -> Columns:
+    """The columns of a tree whose parts and tables are allowed. Raises StatementRefused."""
+    nodes = check_nodes(tree, index.dialect, session=policy.catalogues)
+    return Columns(Names(nodes, index, catalogues=policy.catalogues))
+
+
+def _without_marked(tree: exp.Expr, index: TableIndex, policy: Policy) -> tuple[str, ...]:
+    """Changes the tree so that it reads no hidden and no masked column; the masked ones."""
+    columns = _columns(tree, index, policy)
+    masks = policy.sensitive == "mask" and columns.marked(hidden=False)
+    if (masks or columns.marked(hidden=True)) and expand_stars(columns, sensitive=masks):
+        columns = _columns(tree, index, policy)
+    return mask(columns) if masks else ()
+
+
+def _same(known: Schema, given: Schema) -> bool:
+    return known is given or bool(given.version and known.version == given.version and known.dialect == given.dialect)
+
+
+def _policy_version() -> str:
+    lists = {
+        "rules": _RULES,
+        "nodes": sorted(kind.__name__ for kind in nodes.NODES),
+        "functions": {dialect: sorted(names) for dialect, names in functions.ALLOWED.items()},
+        "bounds": [
+            reading.MAX_TOKENS,
+            reading.MAX_DEPTH,
+            nodes.MAX_NODES,
+            nodes.MAX_JOINS,
+            nodes.MAX_SIZE_ARGUMENT,
+            nodes.MAX_SERIES,
+        ],
+    }
+    return hashlib.sha256(json.dumps(lists, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _limited(tree: exp.Expr, most: int) -> tuple[exp.Expr, int]:
+    """The tree with at most ``most`` rows, and how many it may have."""
+    limit = tree.args.get("limit")
+    asked = None
+    if isinstance(limit, exp.Fetch):
+        options = limit.args.get("limit_options")
+        if options is not None and (options.args.get("with_ties") or options.args.get("percent")):
+            refuse("limit", "FETCH FIRST takes a number of rows only, without PERCENT or WITH TIES.")
+        asked = _number(limit.args.get("count") or exp.Literal.number(1))
+    elif limit is not None:
+        asked = _number(limit.expression)
+    rows = most if asked is None else min(asked, most)
+    tree.set("limit", exp.Limit(expression=exp.Literal.number(rows)))
+    return tree, rows
+
+
+def _number(node: exp.Expr) -> int | None:
+    """The number of a LIMIT; None when it means no limit. Raises StatementRefused on anything that is computed."""
+    if isinstance(node, exp.Literal) and node.is_int:
+        return int(node.name)
+    if isinstance(node, exp.Null | exp.Neg) or (isinstance(node, exp.Var) and node.name.upper() == "ALL"):
+        return None
+    return refuse("limit", "Write the LIMIT as a plain number.")
+
+
+def _query_type(found: list[exp.Expr]) -> str:
+    kind = "select"
+    for node in found:
+        if isinstance(node, exp.SetOperation):
+            return "set"
+        if isinstance(node, _AGGREGATE_NODES) or (
+            isinstance(node, exp.Anonymous) and node.name.lower() in functions.AGGREGATES
+        ):
+            kind = "aggregate"
+        elif isinstance(node, exp.Join) and kind == "select":
+            kind = "join"
+    return kind

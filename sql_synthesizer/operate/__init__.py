@@ -1,0 +1,1 @@
+"""What people run beside the service every day: the watched stack, an inbox for alerts, ordinary traffic."""

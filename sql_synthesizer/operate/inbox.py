@@ -1,0 +1,326 @@
+"""A local inbox for trying alerts out: it takes mail, Slack messages and webhooks, and shows them on one page.
+
+For a machine without a mail relay or a Slack workspace, and for tests of what people are told. It keeps the
+newest messages in memory only and asks nobody who they are: keep it on the loopback or a private network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import re
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from html import escape
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+from urllib.parse import parse_qs
+
+from sql_synthesizer.errors import ConfigurationError
+
+try:
+    from aiosmtpd.smtp import SMTP, Envelope, Session
+except ImportError:
+    raise ConfigurationError(
+        "The inbox needs aiosmtpd, which is not installed.", hint="Type: pip install 'sql-synthesizer[operate]'"
+    ) from None
+
+KEPT = 500
+"""Messages that are kept; older ones are forgotten."""
+BODY_LIMIT = 262_144
+"""Bytes that a mail or a posted body may have."""
+SHOWN = 100
+"""Messages on the page."""
+CONNECTIONS = 32
+"""HTTP connections that are served at once; further ones are closed."""
+IDLE_LIMIT = 5
+"""Seconds that a connection may stay silent."""
+SILENCE_LIMIT = 180.0
+"""Seconds without the dead man's switch after which alerting counts as dead."""
+
+_STYLE = """
+body { margin: 0 auto; max-width: 60rem; padding: 1rem; font: 16px/1.5 system-ui, sans-serif; color: #1b1f24; }
+h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin: 0; overflow-wrap: anywhere; }
+article { border-top: 1px solid #d0d7de; padding: .8rem 0; } p { margin: .2rem 0; } small { color: #57606a; }
+pre { margin: .5rem 0 0; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .85rem; }
+.well { color: #1a7f37; } .waiting { color: #57606a; } .silent { color: #cf222e; font-weight: bold; }
+"""
+_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_PAGE_POLICY = (
+    f"default-src 'none'; style-src 'sha256-{_HASH}'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+_MAIL_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A notification as it arrived. ``kind`` is mail, slack, webhook or watchdog; ``received`` is Unix time."""
+
+    number: int
+    kind: str
+    received: float
+    to: tuple[str, ...]
+    subject: str
+    text: str
+    html: str
+    content: Any
+    """What was posted, parsed; None for mail."""
+
+
+class Inbox:
+    """Receives notifications while it is used as a context manager; port 0 takes a free port.
+
+    Raises OSError when a port cannot be had.
+    """
+
+    def __init__(self, *, host: str = "127.0.0.1", smtp_port: int = 0, http_port: int = 0) -> None:
+        self._kept: deque[Message] = deque(maxlen=KEPT)
+        self._number = 0
+        self._arrived = threading.Condition()
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._mail_socket = socket.create_server((host, smtp_port), family=family)
+        try:
+            self._server = _Server((host, http_port), family, self)
+        except OSError:
+            self._mail_socket.close()
+            raise
+        self.smtp_port = int(self._mail_socket.getsockname()[1])
+        self.http_port = int(self._server.server_address[1])
+        self._mail_stop = asyncio.Event()
+        self._mail_loop: asyncio.AbstractEventLoop
+        self._mail_ready = threading.Event()
+        self._started = time.time()
+        self._threads = [
+            threading.Thread(target=self._server.serve_forever, args=(0.05,), name="inbox-http"),
+            threading.Thread(target=lambda: asyncio.run(self._serve_mail()), name="inbox-mail"),
+        ]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        self._mail_ready.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._mail_loop.call_soon_threadsafe(self._mail_stop.set)
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def messages(self) -> list[Message]:
+        """What is kept, oldest first; of the dead man's switch only the newest message."""
+        with self._arrived:
+            return list(self._kept)
+
+    @property
+    def watchdog(self) -> Message | None:
+        """The newest message of the dead man's switch."""
+        return next((message for message in self.messages if message.kind == "watchdog"), None)
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the dead man's switch was heard, or since the start."""
+        heard = self.watchdog
+        return time.time() - (heard.received if heard else self._started)
+
+    def wait_for(self, wanted: Callable[[Message], bool], seconds: float = 10.0) -> Message:
+        """The oldest kept message that is wanted, as soon as it is here; raises TimeoutError after ``seconds``."""
+        with self._arrived:
+            found = self._arrived.wait_for(lambda: next(filter(wanted, self._kept), None), seconds)
+            if found is None:
+                arrived = [f"{message.kind} {message.subject}" for message in self._kept]
+                raise TimeoutError(f"Not received within {seconds:g} s; what arrived: {arrived}")
+            return found
+
+    def add(self, kind: str, to: tuple[str, ...], subject: str, text: str, html: str = "", content: Any = None) -> None:
+        """Keeps a message. A new one of the dead man's switch takes the place of the one before."""
+        with self._arrived:
+            self._number += 1
+            if kind == "watchdog":
+                self._kept = deque((kept for kept in self._kept if kept.kind != kind), KEPT)
+            self._kept.append(Message(self._number, kind, time.time(), to, subject, text, html, content))
+            self._arrived.notify_all()
+
+    async def _serve_mail(self) -> None:
+        self._mail_loop = loop = asyncio.get_running_loop()
+
+        def session() -> SMTP:
+            return SMTP(_Mailbox(self), data_size_limit=BODY_LIMIT, timeout=30, hostname="inbox", loop=loop)
+
+        server = await loop.create_server(session, sock=self._mail_socket)
+        self._mail_ready.set()
+        await self._mail_stop.wait()
+        server.close()
+
+
+class _Mailbox:
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+        content: Any = envelope.content
+        mail: Any = message_from_bytes(content, policy=policy.default)
+        self._inbox.add(
+            "mail", tuple(envelope.rcpt_tos), str(mail["Subject"] or ""), _part(mail, "plain"), _part(mail, "html")
+        )
+        return "250 OK"
+
+
+def _part(mail: EmailMessage, kind: str) -> str:
+    part = mail.get_body((kind,))
+    return "" if part is None else str(part.get_content())
+
+
+def _slack(content: dict[str, Any]) -> tuple[tuple[str, ...], str, str]:
+    """Channel, title and text of a message to an incoming webhook."""
+    found = content.get("attachments")
+    parts = [content, *(part for part in (found if isinstance(found, list) else []) if isinstance(part, dict))]
+    title = next((str(part["title"]) for part in parts if part.get("title")), "")
+    text = "\n".join(str(part["text"]) for part in parts if part.get("text"))
+    return (str(content.get("channel", "")),), title, text
+
+
+def _webhook(content: dict[str, Any]) -> tuple[tuple[str, ...], str, str]:
+    """Receiver, title and text of Alertmanager's webhook."""
+    labels = content.get("groupLabels")
+    name = labels.get("alertname", "") if isinstance(labels, dict) else ""
+    title = f"[{str(content.get('status', '')).upper()}] {name}"
+    return (str(content.get("receiver", "")),), title, json.dumps(content, indent=2, ensure_ascii=False)
+
+
+def page(messages: Iterable[Message], silence: float, *, heard: bool) -> str:
+    """The newest notifications as HTML; ``silence`` is in seconds, as in Inbox."""
+    newest = [message for message in messages if message.kind != "watchdog"][: -SHOWN - 1 : -1]
+    shown = "".join(map(_article, newest))
+    return (
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Inbox</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta http-equiv="refresh" content="15">'
+        f"<style>{_STYLE}</style></head><body><h1>Inbox</h1>{_switch(silence, heard)}"
+        f"{shown or '<p>No notifications yet.</p>'}</body></html>"
+    )
+
+
+def _switch(silence: float, heard: bool) -> str:
+    state = "silent" if silence > SILENCE_LIMIT else "well" if heard else "waiting"
+    told = f"heard {silence:.0f} s ago" if heard else f"not heard yet, for {silence:.0f} s"
+    advice = " Alerting is broken: nobody would be told." if state == "silent" else ""
+    return f'<p class="{state}">Dead man\'s switch: {told}.{advice}</p>'
+
+
+def _article(message: Message) -> str:
+    when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(message.received))
+    link = f' · <a href="/html/{message.number}">as HTML</a>' if message.html else ""
+    return (
+        f"<article><small>{escape(message.kind)} to {escape(', '.join(message.to))} · {when}{link}</small>"
+        f"<h2>{escape(message.subject)}</h2><pre>{escape(message.text)}</pre></article>"
+    )
+
+
+def _number(text: str) -> int | None:
+    return int(text) if re.fullmatch("[0-9]{1,15}", text) else None
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False  # joined at the end, so that no thread or socket outlives the server
+    request_queue_size = CONNECTIONS
+
+    def __init__(self, address: tuple[str, int], family: socket.AddressFamily, inbox: Inbox) -> None:
+        self.address_family = family
+        self.inbox = inbox
+        self._free = threading.Semaphore(CONNECTIONS)
+        super().__init__(address, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up is no event."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = IDLE_LIMIT
+    server_version = "sql-synthesizer"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        inbox, (path, _, query) = self.server.inbox, self.path.partition("?")
+        if path == "/":
+            shown = page(inbox.messages, inbox.silence, heard=inbox.watchdog is not None)
+            self._reply(200, "text/html", shown, _PAGE_POLICY)
+        elif path == "/api/messages":
+            self._list(parse_qs(query).get("since", ["0"])[0])
+        elif path == "/health/live":
+            self._reply(200, "application/json", '{"status":"alive"}')
+        else:
+            self._mail(path)
+
+    def do_POST(self) -> None:
+        kind = self.path.removeprefix("/")
+        if kind not in ("slack", "watchdog", "webhook"):
+            return self._reply(404, text="Post to /slack, /watchdog or /webhook.")
+        length = _number(self.headers.get("Content-Length", ""))
+        if length is None:
+            return self._reply(411, text="Content-Length is needed.")
+        if length > BODY_LIMIT:
+            return self._reply(413, text=f"At most {BODY_LIMIT} bytes.")
+        try:
+            content = json.loads(self.rfile.read(length))
+        except (ValueError, RecursionError):
+            content = None
+        if not isinstance(content, dict):
+            return self._reply(400, text="invalid_payload")
+        to, subject, text = _slack(content) if kind == "slack" else _webhook(content)
+        self.server.inbox.add(kind, to, subject, text, content=content)
+        return self._reply(200, text="ok")
+
+    def _mail(self, path: str) -> None:
+        html = {f"/html/{message.number}": message.html for message in self.server.inbox.messages}.get(path)
+        if html:
+            self._reply(200, "text/html", html, _MAIL_POLICY)
+        else:
+            self._reply(404, text="There is no such page.")
+
+    def _list(self, text: str) -> None:
+        since = _number(text)
+        if since is None:
+            return self._reply(400, text="since is the number of a message.")
+        inbox = self.server.inbox
+        messages = [asdict(message) for message in inbox.messages if message.number > since]
+        heard = round(inbox.silence, 1) if inbox.watchdog else None
+        body = json.dumps({"watchdog_seconds": heard, "messages": messages}, ensure_ascii=False)
+        return self._reply(200, "application/json", body)
+
+    def _reply(self, status: int, kind: str = "text/plain", text: str = "", policy: str = "default-src 'none'") -> None:
+        body = text.encode(errors="replace")
+        self.send_response(status)
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Security-Policy", policy)
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Referrer-Policy", "no-referrer")
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """The page shows what arrived."""

@@ -1,0 +1,170 @@
+"""The service on one machine, and beside it what watches it, until the service ends."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+
+from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.operate.inbox import Inbox
+from sql_synthesizer.operate.programs import SERVE, Child, answers, find, free_port
+from sql_synthesizer.operate.watchers import ALERTMANAGER, alertmanager, prometheus, shipped
+from sql_synthesizer.settings import Settings, address
+
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+POLL = 0.2
+"""Seconds between two looks at the processes."""
+READY_WITHIN = 60.0
+"""Seconds after which the watchers start although the service is not ready."""
+PROMETHEUS_PORT, ALERTMANAGER_PORT, INBOX_PORT = 9090, 9093, 8025
+RUNBOOKS_PORT = 8000
+"""Where the links in alerts lead, so it does not move."""
+RETENTION = ("--storage.tsdb.retention.time=35d", "--storage.tsdb.retention.size=2GB")
+RESEND = "--rules.alert.resend-delay=15s"
+"""What fires before Prometheus has found Alertmanager is told at the next evaluation, not a minute later."""
+
+Say = Callable[[str], None]
+
+
+class App:
+    """``serve`` as a child that prints where this process prints; a signal that would end this one ends it."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._asked = False
+        self._process: subprocess.Popen[bytes] | None = None
+        for number in ENDING:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._pass_on)
+        self._process = subprocess.Popen(SERVE, env=environment, start_new_session=True)  # noqa: S603 - our own module
+        if self._asked:
+            self._process.terminate()
+
+    def _pass_on(self, _number: int, _frame: FrameType | None) -> None:
+        self._asked = True
+        if self._process is not None:
+            self._process.terminate()
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def end(self) -> int:
+        """Asks it to end when it has not; returns its exit status as a shell tells it."""
+        if self._process is None:
+            return 1
+        self._process.terminate()
+        status = self._process.wait()
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        return status if status >= 0 else 128 - status
+
+
+def run(settings: Settings, environment: Mapping[str, str], say: Say) -> int:
+    """Runs the service, and once it is ready its watchers; returns the service's exit status when that ends."""
+    app = App(environment)
+    try:
+        _await_ready(app, settings)
+        with ExitStack() as stack:
+            watchers: list[Child] = []
+            if app.running:
+                try:
+                    watchers = _watch(stack, settings, say)
+                except (ConfigurationError, TimeoutError, OSError) as error:
+                    stack.close()
+                    hint = getattr(error, "hint", "")
+                    say(f"Nothing watches the service: {error}" + f"\n{hint}" * bool(hint))
+            _follow(app, watchers, say)
+    finally:
+        status = app.end()
+    return status
+
+
+def _await_ready(app: App, settings: Settings) -> None:
+    begun = time.monotonic()
+    url = f"http://{_near(settings.host, settings.port)}/health/ready"
+    while app.running and not answers(url) and time.monotonic() - begun < READY_WITHIN:
+        time.sleep(POLL)
+
+
+def _near(host: str, port: int) -> str:
+    """Host and port as this machine reaches them."""
+    return address("127.0.0.1" if host in ("", "0.0.0.0", "::") else host, port)  # noqa: S104 - compared, not bound
+
+
+def _watch(stack: ExitStack, settings: Settings, say: Say) -> list[Child]:
+    """Starts everything that watches, and tells where it is. Raises ConfigurationError, TimeoutError, OSError."""
+    if not settings.metrics_enabled:
+        raise ConfigurationError("its metrics are switched off.", hint="PROMETHEUS_METRICS_ENABLED is false.")
+    _find_programs()
+    home = settings.state_dir.resolve() / "stack"
+    secrets = home / "secrets"
+    secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
+    inbox = stack.enter_context(Inbox(http_port=free_port(INBOX_PORT)))
+    port = free_port(ALERTMANAGER_PORT)
+    manager = stack.enter_context(
+        alertmanager(home / "alertmanager", inbox, _external(port), port=port, secrets=secrets)
+    )
+    port = free_port(PROMETHEUS_PORT)
+    targets = {
+        "sql-synthesizer": [_near(settings.metrics_host, settings.metrics_port)],
+        "alertmanager": [manager.address],
+    }
+    watcher = stack.enter_context(
+        prometheus(home / "prometheus", targets, *RETENTION, RESEND, _external(port), port=port)
+    )
+    pages = _runbooks(stack, home, say)
+    places = [
+        ("Ask", f"http://{address(settings.host, settings.port)}"),
+        ("Prometheus", watcher.url),
+        ("Alerts", manager.url),
+        ("Inbox", f"http://127.0.0.1:{inbox.http_port}"),
+        *[("Runbooks", f"http://127.0.0.1:{RUNBOOKS_PORT}")][: len(pages)],
+    ]
+    say("\n" + "".join(f"  {name:<12}{url}\n" for name, url in places))
+    return [watcher.child, manager.child, *pages]
+
+
+def _find_programs() -> None:
+    missing = []
+    for names in (("prometheus",), ALERTMANAGER):
+        try:
+            find(*names)
+        except ConfigurationError as error:
+            missing.append(error)
+    if missing:
+        raise ConfigurationError(
+            " ".join(error.message for error in missing), hint="\n".join(error.hint for error in missing)
+        )
+
+
+def _external(port: int) -> str:
+    return f"--web.external-url=http://localhost:{port}"
+
+
+def _runbooks(stack: ExitStack, home: Path, say: Say) -> list[Child]:
+    """The server of the runbooks; none, with a word, where something else has its port."""
+    url = f"http://127.0.0.1:{RUNBOOKS_PORT}/"
+    serve = ["-m", "http.server", str(RUNBOOKS_PORT), "--bind", "127.0.0.1", "--directory", str(shipped("runbooks"))]
+    child = Child("The runbooks' server", [sys.executable, *serve], lambda: answers(url), home / "runbooks.log")
+    try:
+        if free_port(RUNBOOKS_PORT) == RUNBOOKS_PORT:
+            return [stack.enter_context(child)]
+    except ConfigurationError:
+        child.stop()
+    say(f"Port {RUNBOOKS_PORT} is taken, so links to runbooks lead elsewhere; they are in {shipped('runbooks')}.")
+    return []
+
+
+def _follow(app: App, watchers: list[Child], say: Say) -> None:
+    """Waits for the end of the service, and says once of each watcher that it has ended."""
+    while app.running:
+        for child in [child for child in watchers if child.ended is not None]:
+            say(f"{child.name} ended with {child.ended}; the service goes on without it. See {child.log}")
+            watchers.remove(child)
+        time.sleep(POLL)

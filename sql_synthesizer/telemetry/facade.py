@@ -1,0 +1,308 @@
+"""The one facade through which the service reports what it does.
+
+Rooms open operations and emit events; observers (metrics, traces, logs) and the recorder (audit) listen.
+On the request path a closed operation or an event is appended to a bounded queue and nothing more; a
+thread folds the queue into the observers in small batches. Observers may fail or fall behind: that is
+counted, never raised. The recorder may not: ``settle`` raises when a record is not durable.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import threading
+import time
+import weakref
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import wraps
+from typing import Any, Protocol, TypeVar
+
+from sql_synthesizer.errors import SqlSynthesizerError
+from sql_synthesizer.telemetry import vocabulary
+from sql_synthesizer.telemetry.operations import Event, Fact, Operation, Reading, Trace, current, new_trace, reason_of
+from sql_synthesizer.telemetry.vocabulary import EventType, OperationType, ReadingType
+
+__all__ = [
+    "Event",
+    "Fact",
+    "Observer",
+    "Operation",
+    "Reading",
+    "Recorder",
+    "Telemetry",
+    "Trace",
+    "default",
+    "reason_of",
+]
+
+R = TypeVar("R")
+
+FOLD_INTERVAL = 0.2
+"""Seconds between folds: what a kill may lose of the metrics."""
+READING_INTERVAL = 1.0
+"""Seconds between two looks at a reading."""
+CHUNK = 256
+"""Facts folded before other threads get a turn."""
+
+_facades: weakref.WeakSet[Telemetry] = weakref.WeakSet()
+
+
+class Observer(Protocol):
+    """Turns facts into metrics, spans or lines. Its exceptions are counted and go no further."""
+
+    signal: str
+
+    def fold(self, facts: Sequence[Fact]) -> None:
+        """Takes in a batch, oldest first; called by one thread at a time."""
+        ...
+
+    def close(self) -> None:
+        """Writes out what is held; called once, after the last fold."""
+        ...
+
+
+class Recorder(Protocol):
+    """Keeps the audit record."""
+
+    def append(self, event: Event) -> int:
+        """Takes the record in and returns its ticket. Raises AuditUnavailable when it cannot hold more."""
+        ...
+
+    def settle(self, ticket: int) -> None:
+        """Returns when every record up to ``ticket`` is durable; raises AuditUnavailable otherwise."""
+        ...
+
+    def close(self) -> None:
+        """Makes everything durable and lets go of the files."""
+        ...
+
+
+class Telemetry:
+    """Where rooms report and listeners listen. ``sample_ratio`` is the share of new traces kept, 0 to 1."""
+
+    def __init__(self, *, capacity: int = 20_000, sample_ratio: float = 1.0) -> None:
+        self.observers: list[Observer] = []
+        self.recorder: Recorder | None = None
+        self.levels = True
+        """Whether readings are taken; off in a process that lives for one command."""
+        self.sample_ratio = sample_ratio
+        self.capacity = capacity
+        self._queue: deque[Fact] = deque()
+        self._readings: dict[ReadingType, Callable[[], Iterable[tuple[Mapping[str, str], float]]]] = {}
+        self._dropped = 0
+        self._errors: Counter[str] = Counter()
+        self._born = time.time()
+        self._read_at = 0.0
+        self._fold_lock = threading.RLock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        _facades.add(self)
+
+    # --- reporting --------------------------------------------------------------------------
+
+    def operation(
+        self, type: OperationType, *, parent: tuple[str, str, bool] | None = None, **labels: str
+    ) -> Operation:
+        """Opens an operation under the current one, or a new trace.
+
+        ``parent`` is a remote (trace id, span id, sampled), as ``parse_traceparent`` returns it.
+        """
+        above = current.get()
+        if above is not None:
+            return Operation(self, type, above.trace, above.span_id, labels)
+        if parent is not None:
+            return Operation(self, type, Trace(parent[0], parent[2]), parent[1], labels)
+        return Operation(self, type, self._new_trace(), "", labels)
+
+    def emit(self, type: EventType, trace: Trace | None = None, /, *, count: float = 1, **details: Any) -> Event:
+        """Reports a fact; an audited one is handed to the recorder first. Raises AuditUnavailable when that is full.
+
+        ``trace`` says who it is about when that is not the current operation's caller.
+        """
+        above = current.get()
+        trace = trace or self.trace()
+        event = Event(type, time.time_ns(), trace, above.span_id if above is not None else "", details, count)
+        if type.audited and self.recorder is not None:
+            trace.ticket = self.recorder.append(event)
+        self._put(event)
+        return event
+
+    def closed(self, operation: Operation) -> None:
+        """Takes in an operation that ended."""
+        self._put(operation)
+        if not operation.reported:
+            self.report(operation)
+
+    def report(self, operation: Operation) -> None:
+        """Emits the event that stands for the operation's type, with what is known of it."""
+        operation.reported = True
+        if operation.type.event is not None:
+            details = {**operation.labels, **operation.details}
+            details |= {"reason": operation.reason, "outcome": operation.outcome}
+            self.emit(vocabulary.EVENTS[operation.type.event], milliseconds=operation.milliseconds, **details)
+
+    def failed(self, error: BaseException) -> None:
+        """Emits the security event that an error stands for, once, however many operations it passes."""
+        if getattr(error, "reported", False) or not isinstance(error, Exception):
+            return
+        error.reported = True  # type: ignore[attr-defined]
+        if not isinstance(error, SqlSynthesizerError):
+            self.emit(vocabulary.EVENTS["unexpected_error"], reason="internal", error=type(error).__name__)
+        elif error.event is not None:
+            self.emit(vocabulary.EVENTS[error.event], **{**error.details, "reason": error.reason})
+
+    def settle(self) -> None:
+        """Waits until the audit records of this request are durable. Raises AuditUnavailable."""
+        above = current.get()
+        if above is None or self.recorder is None or not above.trace.ticket:
+            return
+        with self.operation(vocabulary.AUDIT_SETTLE):
+            self.recorder.settle(above.trace.ticket)
+        above.trace.ticket = 0
+
+    def read(self, type: ReadingType, source: Callable[[], Iterable[tuple[Mapping[str, str], float]]]) -> None:
+        """Registers who is asked for a level; the last registration of a type wins."""
+        self._readings[type] = source
+
+    # --- context ----------------------------------------------------------------------------
+
+    def trace(self) -> Trace:
+        """The trace of the current operation, or a new one."""
+        above = current.get()
+        return above.trace if above is not None else self._new_trace()
+
+    @staticmethod
+    def current() -> Operation | None:
+        """The innermost open operation of this thread or task."""
+        return current.get()
+
+    @staticmethod
+    def carry(function: Callable[..., R]) -> Callable[..., R]:
+        """``function``, to be called in another thread or task under the operation that is current now.
+
+        If it returns a generator, its steps run under that operation too.
+        """
+        above = current.get()
+
+        def under(step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            token = current.set(above)
+            try:
+                return step(*args, **kwargs)
+            finally:
+                current.reset(token)
+
+        def steps(generator: Iterator[Any]) -> Iterator[Any]:
+            sentinel = object()
+            while (item := under(next, generator, sentinel)) is not sentinel:
+                yield item
+
+        @wraps(function)
+        def carried(*args: Any, **kwargs: Any) -> Any:
+            result = under(function, *args, **kwargs)
+            return steps(result) if inspect.isgenerator(result) else result
+
+        return carried
+
+    # --- folding ----------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Starts the folding thread; does nothing when it runs."""
+        if self._thread is None or not self._thread.is_alive():
+            self._stop.clear()
+            self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
+            self._thread.start()
+
+    def fold(self, *, readings: bool = False) -> None:
+        """Hands everything queued to the observers, and all levels if they are due or asked for."""
+        with self._fold_lock:
+            waiting = len(self._queue)
+            for _ in range(0, waiting, CHUNK):
+                self._deliver(self._take())
+                time.sleep(0)
+            now = time.monotonic()
+            if readings or now - self._read_at >= READING_INTERVAL:
+                self._read_at = now
+                self._deliver([*self._losses(), *(self._levels(waiting) if self.levels else ())])
+
+    def close(self) -> None:
+        """Stops the thread, folds what is left and closes observers and recorder."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+            self._thread = None
+        if self.recorder is not None:
+            self.recorder.close()
+        self.fold(readings=True)
+        for observer in self.observers:
+            self._guarded(observer, observer.close)
+        self.fold(readings=True)  # what closing them has lost
+
+    def renew(self) -> None:
+        """Lets go of what a forked child has inherited: the parent's facts, its thread and its locks."""
+        self._queue.clear()
+        self._dropped, self._errors = 0, Counter()
+        self._fold_lock = threading.RLock()
+        self._stop = threading.Event()
+        self._thread = None
+        self._born = time.time()
+
+    def _run(self) -> None:
+        while not self._stop.wait(FOLD_INTERVAL):
+            self.fold()
+
+    def _take(self) -> list[Fact]:
+        return [self._queue.popleft() for _ in range(min(CHUNK, len(self._queue)))]
+
+    def _deliver(self, batch: list[Fact]) -> None:
+        for observer in self.observers:
+            self._guarded(observer, lambda observer=observer: observer.fold(batch))  # type: ignore[misc]
+
+    def _guarded(self, observer: Observer, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Exception:  # noqa: BLE001 - a broken observer is counted, and harms nobody
+            self._errors[observer.signal] += 1
+
+    def _losses(self) -> list[Fact]:
+        """What observers did not get or could not take since the last time."""
+        dropped, self._dropped = self._dropped, 0
+        failed, self._errors = self._errors, Counter()
+        counts = [(vocabulary.TELEMETRY_DROPPED, "all", dropped)] if dropped else []
+        counts += [(vocabulary.TELEMETRY_ERROR, signal, count) for signal, count in failed.items()]
+        now = time.time_ns()
+        return [Event(type, now, self._new_trace(), "", {"signal": signal}, count) for type, signal, count in counts]
+
+    def _levels(self, waiting: int) -> Iterator[Reading]:
+        yield Reading(vocabulary.LAST_FOLD, {}, time.time())
+        yield Reading(vocabulary.WORKER_START, {}, self._born)
+        yield Reading(vocabulary.TELEMETRY_QUEUE, {}, waiting)
+        for type, source in list(self._readings.items()):
+            try:
+                yield from [Reading(type, labels, value) for labels, value in source()]
+            except Exception:  # noqa: BLE001 - as a broken observer
+                self._errors["metrics"] += 1
+
+    def _put(self, fact: Fact) -> None:
+        if not self.observers:
+            return
+        if len(self._queue) >= self.capacity:
+            self._dropped += 1
+            return
+        self._queue.append(fact)
+
+    def _new_trace(self) -> Trace:
+        return new_trace(self.sample_ratio)
+
+
+default = Telemetry()
+"""The facade of this process: what the decorators of ``monitoring.metrics`` report to."""
+
+
+def _after_fork() -> None:
+    """A child reports nothing that its parent will report."""
+    for facade in list(_facades):
+        facade.renew()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,176 @@
+"""What is reported: operations, events and readings, and the trace that they share."""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import random
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from sql_synthesizer.errors import OUTCOME_BY_REASON, SqlSynthesizerError
+from sql_synthesizer.telemetry.vocabulary import EventType, OperationType, ReadingType
+
+current: contextvars.ContextVar[Operation | None] = contextvars.ContextVar("sql_synthesizer_operation", default=None)
+"""The innermost open operation of this thread or task."""
+_random = random.Random()
+os.register_at_fork(after_in_child=_random.seed)
+
+
+class Facade(Protocol):
+    """What an operation tells of itself, and to whom."""
+
+    def closed(self, operation: Operation) -> None:
+        """Takes in an operation that ended."""
+        ...
+
+    def report(self, operation: Operation) -> None:
+        """Emits the event that stands for the operation's type."""
+        ...
+
+    def failed(self, error: BaseException) -> None:
+        """Emits the security event that an error stands for."""
+        ...
+
+    def settle(self) -> None:
+        """Waits until the records of this request are durable. Raises AuditUnavailable."""
+        ...
+
+
+def new_trace(sample_ratio: float) -> Trace:
+    """A trace of its own, sampled with this probability."""
+    return Trace(f"{_random.getrandbits(128) or 1:032x}", sample_ratio >= 1 or _random.random() < sample_ratio)
+
+
+@dataclass(slots=True)
+class Trace:
+    """What one request shares between its operations. ``ticket`` is the last audit record it caused."""
+
+    trace_id: str
+    sampled: bool
+    question_id: str = ""
+    actor: str = ""
+    role: str = ""
+    address: str = ""
+    ticket: int = 0
+
+
+class Operation:
+    """A kind of work between its start and its end; use it as a context manager.
+
+    ``labels`` may become metric labels; ``details`` reach spans, logs and the audit record. Times are
+    nanoseconds: ``started_ns`` since the Unix epoch, ``duration_ns`` on the monotonic clock.
+    """
+
+    __slots__ = (
+        "_facade",
+        "_start",
+        "_token",
+        "details",
+        "duration_ns",
+        "error",
+        "labels",
+        "parent_id",
+        "reason",
+        "reported",
+        "span_id",
+        "started_ns",
+        "trace",
+        "type",
+    )
+
+    def __init__(
+        self, facade: Facade, type: OperationType, trace: Trace, parent_id: str, labels: dict[str, str]
+    ) -> None:
+        self._facade = facade
+        self.type = type
+        self.trace = trace
+        self.parent_id = parent_id
+        self.span_id = f"{_random.getrandbits(64) or 1:016x}"
+        self.labels = labels
+        self.details: dict[str, Any] = {}
+        self.reason = "ok"
+        self.reported = False
+        self.error: BaseException | None = None
+        self.duration_ns = 0
+
+    def __enter__(self) -> Self:
+        self._token = current.set(self)
+        self.started_ns = time.time_ns()
+        self._start = time.perf_counter_ns()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(error)
+
+    @property
+    def outcome(self) -> str:
+        """Who has to act on how this ended; ``answered`` when nobody has."""
+        return OUTCOME_BY_REASON.get(self.reason, "failed")
+
+    @property
+    def milliseconds(self) -> float:
+        """The duration in milliseconds, rounded to the microsecond."""
+        return round(self.duration_ns / 1e6, 3)
+
+    def fail(self, error: BaseException) -> None:
+        """Notes the error that ended the operation, when it did not pass through the ``with`` block."""
+        self.error = error
+        self.reason = reason_of(error)
+        self._facade.failed(error)
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Ends the operation and reports it; ``with`` does this by itself."""
+        self.duration_ns = time.perf_counter_ns() - self._start
+        try:
+            if error is not None:
+                self.fail(error)
+        finally:
+            try:
+                self._facade.closed(self)
+            finally:
+                with suppress(ValueError):  # a coroutine may be closed in another context than it began in
+                    current.reset(self._token)
+
+    def settle(self) -> None:
+        """Reports the event of this operation now, and waits until it is durable. Raises AuditUnavailable."""
+        self.duration_ns = time.perf_counter_ns() - self._start
+        self._facade.report(self)
+        self._facade.settle()
+
+
+@dataclass(slots=True)
+class Event:
+    """A fact at a point in time. ``count`` is how many equal facts it stands for."""
+
+    type: EventType
+    time_ns: int
+    trace: Trace
+    span_id: str
+    details: dict[str, Any] = field(default_factory=dict)
+    count: float = 1
+
+
+@dataclass(slots=True)
+class Reading:
+    """The level that a registered source had when it was asked."""
+
+    type: ReadingType
+    labels: Mapping[str, str]
+    value: float
+
+
+Fact = Operation | Event | Reading
+
+
+def reason_of(error: BaseException) -> str:
+    """The stable reason of an exception: its own, ``cancelled``, or ``internal``."""
+    if isinstance(error, SqlSynthesizerError):
+        return error.reason
+    return "internal" if isinstance(error, Exception) else "cancelled"

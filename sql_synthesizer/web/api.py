@@ -1,0 +1,261 @@
+"""The JSON interface: bodies as pydantic models, one short function a route."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Literal
+
+from flask import Response, g
+from flask_openapi3 import OpenAPI, Tag
+from pydantic import BaseModel, ConfigDict, Field
+
+from sql_synthesizer.errors import NotFound, QuestionEmpty, QuestionTooLong, SqlSynthesizerError, tree
+from sql_synthesizer.model import Answer, Caller, Question, Rows, Schema
+from sql_synthesizer.telemetry import vocabulary
+from sql_synthesizer.web.csv import csv_lines
+from sql_synthesizer.wiring import Rooms
+
+Scalar = str | int | float | bool | None
+HISTORY_WAIT = 1.0
+"""Seconds that a reader of the history waits for the latest questions to be in it."""
+PAGE_SIZE = (
+    "Return the first page, and a link to the next. Rows that may not be kept (sensitive columns, no cache) come whole."
+)
+EXAMPLE = "SELECT count(*) FROM customers"
+QUESTION_ID = r"^[0-9a-f]{16}$"
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class ErrorBody(BaseModel):
+    """Why there is no answer, and what to do."""
+
+    reason: str = Field(description="Stable; docs/errors.md lists all.")
+    message: str
+    hint: str
+    trace_id: str
+    suggestions: list[str] | None = Field(None, description="Only of declined questions: what can be asked instead.")
+
+
+class QueryBody(_Body):
+    """A question in plain language."""
+
+    question: str = Field(description="What you want to know.", examples=["How many customers are there?"])
+    database: str | None = Field(None, description="Which database to ask; the default one when absent.")
+    max_rows: int | None = Field(None, ge=1, description="Rows at most.")
+    page_size: int | None = Field(None, ge=1, le=1000, description=PAGE_SIZE)
+
+
+class SqlBody(_Body):
+    """An analyst's own read-only statement."""
+
+    sql: str = Field(description="One SELECT.", examples=[EXAMPLE])
+    database: str | None = None
+    max_rows: int | None = Field(None, ge=1)
+    page_size: int | None = Field(None, ge=1, le=1000, description=PAGE_SIZE)
+
+
+class FeedbackBody(_Body):
+    """Whether an answer was right."""
+
+    question_id: str = Field(pattern=QUESTION_ID)
+    rating: Literal["up", "down"]
+    comment: str = Field("", max_length=500)
+
+
+class AnswerBody(BaseModel):
+    """An answer with all that it rests on."""
+
+    question: str
+    sql: str
+    source: Literal["llm", "rules", "cache", "analyst"]
+    explanation: str
+    columns: list[str]
+    rows: list[list[Scalar]]
+    row_count: int
+    truncated: bool = Field(description="More rows exist than were returned.")
+    timings_ms: dict[str, float] = Field(description="Milliseconds by stage.")
+    database: str
+    question_id: str
+    trace_id: str
+    next: str | None = Field(description="Path of the next page.")
+
+
+class ResultPath(BaseModel):
+    """Which answer."""
+
+    question_id: str = Field(pattern=QUESTION_ID)
+
+
+class PageQuery(BaseModel):
+    """Which part of it."""
+
+    page: int = Field(1, ge=1, le=100_000)
+    page_size: int = Field(100, ge=1, le=1000)
+
+
+class SchemaQuery(BaseModel):
+    """Of which database."""
+
+    database: str | None = None
+
+
+class HistoryQuery(BaseModel):
+    """How many."""
+
+    limit: int = Field(50, ge=1, le=500)
+
+
+def register(app: OpenAPI, rooms: Rooms) -> None:
+    """Adds the routes under /api; ``g.caller`` is set before they run."""
+    responses = {str(cls.status): ErrorBody for cls in tree(SqlSynthesizerError)}
+    asking, reading = Tag(name="asking"), Tag(name="reading")
+    common: dict[str, Any] = {"responses": responses, "security": [{"key": []}]}
+    settings = rooms.settings
+
+    @app.post("/api/query", tags=[asking], summary="Answer a question", **_answered(common))
+    def query(body: QueryBody) -> dict[str, Any]:
+        _check_text(body.question, settings.max_question_chars)
+        question = _question(rooms, g.caller, body.question, body.database, body.max_rows)
+        return _reply(rooms, rooms.service.ask(question), g.caller, body.page_size)
+
+    @app.post("/api/sql", tags=[asking], summary="Run a read-only statement", **_answered(common))
+    def sql(body: SqlBody) -> dict[str, Any]:
+        if not body.sql.strip():
+            raise QuestionEmpty("The statement is empty; write a SELECT.", hint=f"For example: {EXAMPLE}.")
+        _check_text(body.sql, settings.max_sql_chars)
+        question = _question(rooms, g.caller, body.sql, body.database, body.max_rows)
+        return _reply(rooms, rooms.service.run(question), g.caller, body.page_size)
+
+    @app.get("/api/schema", tags=[reading], summary="Tables and columns that can be asked about", **common)
+    def schema(query: SchemaQuery) -> dict[str, Any]:
+        database = query.database or rooms.databases.default
+        return _schema_json(rooms.service.describe(database), rooms.databases.names)
+
+    @app.get("/api/results/<string:question_id>", tags=[reading], summary="A page of an answer", **common)
+    def result(path: ResultPath, query: PageQuery) -> dict[str, Any]:
+        page = rooms.service.page(path.question_id, g.caller, number=query.page, size=query.page_size)
+        more = page.number < page.pages
+        return {
+            "question_id": page.question_id,
+            "page": page.number,
+            "pages": page.pages,
+            "columns": page.rows.columns,
+            "rows": page.rows.rows,
+            "row_count": page.row_count,
+            "next": _page_path(page.question_id, page.number + 1, query.page_size) if more else None,
+            "trace_id": g.operation.trace.trace_id,
+        }
+
+    @app.get("/api/results/<string:question_id>/csv", tags=[reading], summary="An answer as a CSV file", **common)
+    def export(path: ResultPath) -> Response:
+        row = _history_row(rooms, path.question_id, g.caller)
+        question = _question(rooms, g.caller, row["question"], row["database"], settings.row_cap)
+        return _csv(rooms.service.export(path.question_id, row, question), path.question_id)
+
+    @app.get("/api/history", tags=[reading], summary="Your latest questions", **common)
+    def history(query: HistoryQuery) -> dict[str, Any]:
+        _catch_up(rooms)
+        return {"items": rooms.store.history(g.caller.identity, query.limit)}
+
+    @app.post("/api/feedback", tags=[asking], summary="Say whether an answer was right", **common)
+    def feedback(body: FeedbackBody) -> tuple[dict[str, str], int]:
+        _history_row(rooms, body.question_id, g.caller)
+        rooms.store.rate(body.question_id, g.caller.identity, body.rating, body.comment)
+        rooms.telemetry.emit(vocabulary.FEEDBACK, rating=body.rating, question_id=body.question_id)
+        return {"question_id": body.question_id, "rating": body.rating}, 201
+
+    @app.get("/api/me", tags=[reading], summary="Who you are to the service", **common)
+    def me() -> dict[str, Any]:
+        return {
+            "identity": g.caller.identity,
+            "role": g.caller.role,
+            "open": g.caller.method == "open",
+            "databases": rooms.databases.names,
+            "default_database": rooms.databases.default,
+            "llm": rooms.service.has_model,
+        }
+
+
+def _answered(common: dict[str, Any]) -> dict[str, Any]:
+    return {**common, "responses": {**common["responses"], "200": AnswerBody}}
+
+
+def _check_text(text: str, limit: int) -> None:
+    if not text.strip():
+        raise QuestionEmpty
+    if len(text) > limit:
+        raise QuestionTooLong(f"The text has {len(text)} characters; the limit is {limit}.")
+
+
+def _question(rooms: Rooms, caller: Caller, text: str, database: str | None, max_rows: int | None) -> Question:
+    settings = rooms.settings
+    name = rooms.databases.config(database or rooms.databases.default).name
+    rows = min(max_rows or settings.max_rows, settings.row_cap)
+    return Question(text, name, caller, rows, time.monotonic() + settings.deadline)
+
+
+def _reply(rooms: Rooms, answer: Answer, caller: Caller, page_size: int | None) -> dict[str, Any]:
+    reply = answer.to_json() | {"next": None}
+    if page_size is not None and len(answer.rows.rows) > page_size and rooms.service.keep_pages(answer, caller):
+        reply["rows"] = reply["rows"][:page_size]
+        reply["next"] = _page_path(answer.question_id, 2, page_size)
+    return reply
+
+
+def _page_path(question_id: str, page: int, size: int) -> str:
+    return f"/api/results/{question_id}?page={page}&page_size={size}"
+
+
+def _catch_up(rooms: Rooms) -> None:
+    """Brings the questions that were just answered into the history."""
+    rooms.telemetry.fold()
+    rooms.history.flush(HISTORY_WAIT)
+
+
+def _history_row(rooms: Rooms, question_id: str, caller: Caller) -> dict[str, Any]:
+    _catch_up(rooms)
+    row = rooms.store.find_question(question_id)
+    if row is None or row["identity"] != caller.identity:
+        raise NotFound("None of your questions has this id.", hint="GET /api/history lists your questions.")
+    return row
+
+
+def _schema_json(schema: Schema, databases: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "database": schema.database,
+        "dialect": schema.dialect,
+        "version": schema.version,
+        "databases": databases,
+        "tables": [
+            {
+                "name": table.name,
+                "comment": table.comment,
+                "columns": [
+                    {
+                        "name": column.name,
+                        "type": column.type,
+                        "kind": column.kind,
+                        "primary_key": column.primary_key,
+                        "nullable": column.nullable,
+                        "sensitive": column.sensitive,
+                        "comment": column.comment,
+                    }
+                    for column in table.columns
+                ],
+                "foreign_keys": [
+                    {"columns": key.columns, "target": key.target, "target_columns": key.target_columns}
+                    for key in table.foreign_keys
+                ],
+            }
+            for table in schema.tables
+        ],
+    }
+
+
+def _csv(rows: Rows, name: str) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
+    headers["X-Result-Truncated"] = "true" if rows.truncated else "false"
+    return Response("".join(csv_lines([rows.columns, *rows.rows])), mimetype="text/csv", headers=headers)

@@ -1,0 +1,281 @@
+"""The HTTP application: one operation a request, errors as JSON, and nothing released before its record is durable."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from flask import Flask, Request, Response, g, request, session
+from flask.json.provider import JSONProvider
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+from flask_openapi3 import Info, OpenAPI
+from flask_wtf.csrf import CSRFError, CSRFProtect
+from gunicorn.http.errors import ParseException
+from pydantic import ValidationError
+from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from sql_synthesizer import __version__
+from sql_synthesizer.access import plain_address
+from sql_synthesizer.errors import (
+    AuditUnavailable,
+    CsrfFailed,
+    InvalidEncoding,
+    InvalidJson,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    RequestTooLarge,
+    SqlSynthesizerError,
+    UnexpectedError,
+)
+from sql_synthesizer.guard.question import intent
+from sql_synthesizer.settings import Settings, load
+from sql_synthesizer.telemetry import Operation, vocabulary
+from sql_synthesizer.telemetry.traceparent import parse_traceparent
+from sql_synthesizer.web import api, audit_page, pages
+from sql_synthesizer.wiring import Rooms, build, first_key_path
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+log = logging.getLogger(__name__)
+
+UNMATCHED = "unmatched"
+"""Route label of a request for an address that does not exist."""
+POLICY = (
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
+DOCUMENT_POLICY = POLICY + "; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
+"""The browsable OpenAPI document starts itself with an inline script; it shows nothing but that document."""
+SECURITY_HEADERS = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Permissions-Policy", "camera=(), geolocation=(), microphone=()"),
+]
+
+
+class _Sessions(SecureCookieSessionInterface):
+    """Does not prepare to read a signature where there is no cookie."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        if "HTTP_COOKIE" not in request.environ:
+            return self.session_class()
+        return super().open_session(app, request)
+
+
+class _Json(JSONProvider):
+    """orjson: quick, strict about UTF-8 and NaN, and bounded in depth."""
+
+    def dumps(self, obj: Any, **_: Any) -> str:
+        return orjson.dumps(obj).decode()
+
+    def loads(self, s: str | bytes, **_: Any) -> Any:
+        return orjson.loads(s)
+
+    def response(self, *args: Any, **kwargs: Any) -> Response:
+        return Response(orjson.dumps(self._prepare_response_obj(args, kwargs)), mimetype="application/json")
+
+
+def create_app(settings: Settings | None = None, rooms: Rooms | None = None) -> OpenAPI:
+    """The WSGI application; without arguments everything comes from the environment. Raises ConfigurationError."""
+    rooms = rooms or build(settings or load())
+    settings = rooms.settings
+    app = OpenAPI(
+        "sql_synthesizer.web",
+        info=Info(title="sql_synthesizer", version=__version__, description="Questions in plain language, from SQL."),
+        validation_error_status=400,
+        validation_error_model=api.ErrorBody,
+        validation_error_callback=_invalid,
+        security_schemes={"key": {"type": "http", "scheme": "bearer"}},
+        template_folder="ui/templates",
+        static_folder="ui/static",
+    )
+    app.json = _Json(app)
+    app.session_interface = _Sessions()
+    app.secret_key = rooms.store.secret("session")
+    app.config.update(
+        MAX_CONTENT_LENGTH=settings.max_body_bytes,
+        WTF_CSRF_CHECK_DEFAULT=False,
+        WTF_CSRF_TIME_LIMIT=None,
+        WTF_CSRF_SSL_STRICT=False,
+        SESSION_COOKIE_NAME="__Host-sql_synthesizer" if settings.trusted_proxies else "sql_synthesizer",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Strict",
+        SESSION_COOKIE_SECURE=settings.trusted_proxies > 0,
+        SESSION_REFRESH_EACH_REQUEST=False,
+        PERMANENT_SESSION_LIFETIME=int(settings.session_hours * 3600),
+    )
+    app.extensions["rooms"] = rooms
+    if settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, settings.trusted_proxies, settings.trusted_proxies)  # type: ignore[method-assign]
+    app.wsgi_app = _secured(app.wsgi_app)  # type: ignore[assignment, method-assign]
+    CSRFProtect(app)
+    app.before_request(_open)
+    app.after_request(_release)
+    app.teardown_request(_abandon)
+    app.register_error_handler(Exception, _error)
+    api.register(app, rooms)
+    pages.register(app, rooms)
+    audit_page.register(app, rooms)
+    vocabulary.declare_route(UNMATCHED, "GET", "HEAD", "POST")
+    for rule in app.url_map.iter_rules():
+        vocabulary.declare_route(rule.rule, *sorted((rule.methods or set()) - {"OPTIONS"}))
+    if rooms.access.first_key(first_key_path(settings)):
+        log.warning("keys are required and there was none: an operator's key is in %s", first_key_path(settings))
+    if settings.workers > 1 and rooms.cache.type in ("memory", "off"):
+        log.warning("with several workers, pages of answers need a cache that they share: set it to redis or memcached")
+    intent.load()  # no question has to wait for it
+    rooms.start()
+    return app
+
+
+def _secured(application: WSGIApplication) -> WSGIApplication:
+    """Adds the security headers to every response, also to those that no hook has seen."""
+    page, document = ([("Content-Security-Policy", policy), *SECURITY_HEADERS] for policy in (POLICY, DOCUMENT_POLICY))
+
+    def secured(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        security = document if environ.get("PATH_INFO", "").startswith("/openapi") else page
+
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
+            return start_response(status, headers + security, exc_info)
+
+        return application(environ, start)
+
+    return secured
+
+
+def _open() -> None:
+    rooms: Rooms = pages.rooms()
+    route = request.url_rule.rule if request.url_rule else UNMATCHED
+    parent = parse_traceparent(request.environ.get("HTTP_TRACEPARENT"))
+    operation = rooms.telemetry.operation(vocabulary.HTTP_REQUEST, parent=parent, method=request.method, route=route)
+    operation.trace.address = plain_address(request.remote_addr or "")
+    g.operation = operation.__enter__()  # closed by _release, or by _abandon when a hook failed
+    if request.routing_exception is None:
+        pages.admit(rooms)
+        if request.content_length is None and request.path.startswith("/api/"):
+            _check_length(rooms.settings.max_body_bytes)
+
+
+def _check_length(limit: int) -> None:
+    """A body of unknown length is read up to the limit, where the stream just ends."""
+    if len(request.get_data()) >= limit:
+        raise RequestTooLarge
+
+
+def _release(response: Response) -> Response:
+    """Waits for the audit record, then lets the response go with its headers."""
+    operation = g.pop("operation", None)
+    if operation is None:
+        return response
+    if operation.reason != AuditUnavailable.reason:  # else it is withheld already, and on record as that
+        response = _settled(operation, response)
+    operation.labels["status"] = f"{response.status_code // 100}xx"
+    operation.details["status"] = response.status_code
+    operation.close()
+    response.headers["X-Trace-Id"] = operation.trace.trace_id
+    if request.endpoint != "static":
+        response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _settled(operation: Operation, response: Response) -> Response:
+    """The response once its records are durable, or the one that says that they cannot be."""
+    try:
+        pages.rooms().telemetry.settle()
+    except AuditUnavailable as error:
+        _note(operation, error)
+        response.close()
+        session.clear()
+        session.modified = False  # a sign-in that left no record is none
+        return _body(error)
+    return response
+
+
+def _note(operation: Operation, error: AuditUnavailable) -> None:
+    """Sets the outcome, also when the record of the error itself is not taken in."""
+    with suppress(AuditUnavailable):
+        operation.fail(error)
+
+
+def _abandon(error: BaseException | None) -> None:
+    operation = g.pop("operation", None)
+    if operation is not None:
+        operation.labels["status"] = "5xx"
+        operation.close(error)
+
+
+def _error(error: Exception) -> Response:
+    """Any exception as a response; what is not ours is logged whole and told to nobody."""
+    known = _translate(error)
+    if isinstance(known, UnexpectedError):
+        log.error("unexpected error", exc_info=error)
+    operation = g.get("operation")
+    if operation is not None:
+        try:
+            operation.fail(known)
+        except AuditUnavailable as unavailable:
+            known = unavailable
+            _note(operation, known)
+    if pages.wants_page(known):
+        return pages.error_page(known)
+    return _body(known)
+
+
+def _body(error: SqlSynthesizerError) -> Response:
+    operation = g.get("operation") or pages.rooms().telemetry.current()
+    body = error.body(operation.trace.trace_id if operation else "")
+    response = Response(orjson.dumps(body), status=error.status, mimetype="application/json")
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    if error.status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="sql-synthesizer"'
+    return response
+
+
+def _translate(error: Exception) -> SqlSynthesizerError:
+    if isinstance(error, SqlSynthesizerError):
+        return error
+    if isinstance(error, CSRFError):
+        return CsrfFailed()
+    if isinstance(error, ParseException):
+        return InvalidRequest(
+            "The request body is not framed as HTTP demands.", hint="Send chunks as RFC 9112 has them."
+        )
+    if isinstance(error, HTTPException):
+        by_status = {404: NotFound, 405: MethodNotAllowed, 413: RequestTooLarge}
+        if error.code in by_status:
+            return by_status[error.code]()
+        if error.code is not None and 400 <= error.code < 500:
+            return InvalidRequest()
+    unexpected = UnexpectedError(details={"error": type(error).__name__})
+    unexpected.__cause__ = error
+    return unexpected
+
+
+def _invalid(error: ValidationError) -> Response:
+    """Says what is wrong with a request that does not have the documented form."""
+    if request.method == "POST":
+        body = request.get_data()
+        try:
+            body.decode("utf-8")
+        except UnicodeDecodeError:
+            raise InvalidEncoding from None
+        if not request.is_json:
+            raise InvalidJson("The request's Content-Type is not application/json.")
+        try:
+            if not isinstance(orjson.loads(body), dict):
+                raise InvalidJson("The request body is not a JSON object.")
+        except orjson.JSONDecodeError:
+            raise InvalidJson from None
+    fault = error.errors(include_url=False, include_input=False)[0]
+    field = ".".join(str(part) for part in fault["loc"]) or "body"
+    raise InvalidRequest(f"The field '{field[:64]}' is not valid: {fault['msg']}.")

@@ -1,0 +1,297 @@
+"""The security officer's page: the audit record, searched and read by operators, each look a record of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import orjson
+from flask import Response, g, make_response, render_template, request, url_for
+from flask_openapi3 import OpenAPI
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from werkzeug.wrappers import Response as BaseResponse
+
+from sql_synthesizer.audit.backwards import Reach, find, newest_first
+from sql_synthesizer.audit.manifest import Manifest, parsed, writers
+from sql_synthesizer.audit.reading import Record, Wanted
+from sql_synthesizer.audit.verdict import State
+from sql_synthesizer.errors import InvalidRequest, NotFound
+from sql_synthesizer.telemetry import vocabulary
+from sql_synthesizer.web.pages import context, sign_in_first
+from sql_synthesizer.wiring import Rooms
+
+READ_BYTES = 64_000_000
+READ_SECONDS = 2.0
+"""What one request may read of the record; the page says how far back that was, and goes on from there."""
+TRACE_WINDOW = timedelta(minutes=10)
+"""How far around a record others of its trace are looked for."""
+TRACE_LIMIT = 50
+WHAT_CHARS = 200
+"""Characters of the summary of a record."""
+
+_UNTOLD = frozenset(
+    ("question", "sql", "milliseconds", "database_type", "query_type", "truncated", "address", "tables", "identity")
+)
+"""Details that a summary leaves out, or tells first."""
+_PLAIN = {("outcome", "answered"), ("reason", "ok")}
+
+
+_A_MOMENT = "Give a moment of this millennium such as 2030-01-31T12:00:00."
+_WRONG = {
+    "event_type": "Choose one of the list.",
+    "severity": "Choose one of the list.",
+    "value": "Give 16 or 32 hexadecimal digits, as the record shows them.",
+    "limit": "Give a number from 1 to 500.",
+    **dict.fromkeys(("since", "until", "before"), _A_MOMENT),
+}
+"""Filter -> what to do when it cannot be used; for the others it is the length."""
+
+
+def _one_of(values: tuple[str, ...]) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if value not in values:
+            raise ValueError(value)
+        return value
+
+    return check
+
+
+def _moment(value: datetime) -> datetime:
+    value = value if value.tzinfo else value.replace(tzinfo=UTC)
+    if not 2000 <= value.year < 9000:
+        raise ValueError(value)
+    return value.astimezone(UTC)
+
+
+Moment = Annotated[datetime, AfterValidator(_moment)]
+
+
+class Filters(BaseModel):
+    """Which records the page shows; times without a zone are UTC. ``before`` is where a page goes on."""
+
+    event_type: Annotated[str, AfterValidator(_one_of(tuple(vocabulary.SECURITY_EVENTS)))] | None = None
+    severity: Annotated[str, AfterValidator(_one_of(vocabulary.SEVERITY.values))] | None = None
+    actor: str | None = Field(None, max_length=256)
+    trace_id: str | None = Field(None, max_length=256)
+    question_id: str | None = Field(None, max_length=256)
+    value: str | None = Field(None, pattern=r"^#?[0-9a-f]{16,32}$")
+    since: Moment | None = None
+    until: Moment | None = None
+    before: Moment | None = None
+    limit: int = Field(50, ge=1, le=500)
+
+    def wanted(self) -> Wanted:
+        """What to look for in the record."""
+        ends = [moment for moment in (self.until, self.before) if moment is not None]
+        return Wanted(
+            event_type=self.event_type,
+            severity=self.severity,
+            actor=self.actor,
+            trace_id=self.trace_id,
+            question_id=self.question_id,
+            hashes=[f"#{self.value.removeprefix('#')}"] if self.value else [],
+            since=self.since,
+            until=min(ends, default=None),
+        )
+
+
+@dataclass(slots=True)
+class Page:
+    """A page of the record, newest first: where the next one begins, and how far a search was let come."""
+
+    records: list[Record]
+    older: datetime | None = None
+    searched: datetime | None = None
+    damaged: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of the record's soundness: ``never``, ``sound``, ``overdue`` or ``failed``.
+
+    A failure before ``searched`` would not have been seen.
+    """
+
+    status: str
+    verified_at: datetime | None = None
+    full_at: datetime | None = None
+    records: int = 0
+    failure: Record | None = None
+    searched: datetime | None = None
+
+
+def register(app: OpenAPI, rooms: Rooms) -> None:
+    """Adds the page and the view of one record; both need an operator, and strangers are led to sign in."""
+    directory = rooms.settings.audit_path
+    app.jinja_env.filters |= {"visible": visible, "what": what, "address": _address, "moment": _shown, "ago": _ago}
+
+    @app.route("/audit")
+    def audit() -> BaseResponse:
+        if g.caller is None:
+            return sign_in_first()
+        given = {name: text for name, value in request.args.items() if (text := value.strip())}
+        try:
+            filters, faults = Filters.model_validate(given), {}
+        except ValidationError as error:
+            names = [str(fault["loc"][0]) for fault in error.errors(include_url=False)]
+            faults = {name: _WRONG.get(name, "Give at most 256 characters.") for name in names}
+            g.operation.fail(InvalidRequest(f"Filters are not valid: {', '.join(sorted(faults))}."))
+            filters = Filters()
+        told = filters.model_dump(mode="json", exclude_none=True)
+        rooms.telemetry.emit(vocabulary.SECURITY_EVENTS["audit_access"], action="page", search=told)
+        page = Page([]) if faults else look(directory, filters)
+        older = None if page.older is None else {**given, "before": page.older.isoformat()}
+        return _rendered(
+            rooms,
+            "audit.html",
+            status=400 if faults else 200,
+            page=page,
+            given=given,
+            faults=faults,
+            filters=filters,
+            newest=_link({name: value for name, value in given.items() if name != "before"}),
+            older=older and _link(older),
+            event_types=sorted(vocabulary.SECURITY_EVENTS),
+            severities=vocabulary.SEVERITY.values,
+        )
+
+    @app.route("/audit/<writer>/<int:sequence>")
+    def audit_record(writer: str, sequence: int) -> BaseResponse:
+        if g.caller is None:
+            return sign_in_first()
+        access = vocabulary.SECURITY_EVENTS["audit_access"]
+        rooms.telemetry.emit(access, action="record", writer=writer, sequence=sequence)
+        record = find(directory, writer, sequence)
+        if record is None:
+            raise NotFound("There is no such record.", hint="Retention may have removed it; the page /audit searches.")
+        before, after = _neighbours(directory, record)
+        pretty = orjson.dumps(record.get("details"), option=orjson.OPT_INDENT_2).decode()
+        return _rendered(rooms, "audit_record.html", record=record, pretty=pretty, before=before, after=after)
+
+
+def look(directory: Path, filters: Filters) -> Page:
+    """The newest records that the filters let through, as far back as one request may read."""
+    reach, damaged = Reach(bytes=READ_BYTES, seconds=READ_SECONDS), []
+
+    def report(_path: Path, _position: int, fault: str) -> None:
+        if fault == "damaged":
+            damaged.append(fault)
+
+    reader = newest_first(directory, filters.wanted(), reach=reach, report=report)
+    found = list(islice(reader, filters.limit + 1))
+    page = Page(found[: filters.limit], older=reach.stopped, searched=reach.stopped, damaged=len(damaged))
+    if len(found) > filters.limit:
+        last = found[-1]["time"]
+        # What was recorded in one and the same microsecond stays together, or a part would be passed over.
+        page.records = [record for record in page.records if record["time"] > last] or page.records
+        page.older = next((moment for record in reversed(page.records) if (moment := _time(record))), None)
+    return page
+
+
+def standing(rooms: Rooms) -> Standing:
+    """What the last verification said, from its own state and the record; nothing is verified here."""
+    directory, settings = rooms.settings.audit_path, rooms.settings
+    state = State.load(settings.audit_state_path, rooms.audit.keyring)
+    verified = datetime.fromtimestamp(state.verified_at, UTC) if state.verified_at else None
+    wanted = Wanted(event_type="audit_verification_failed", since=verified)
+    reach = Reach(bytes=READ_BYTES, seconds=READ_SECONDS)
+    failure = next(newest_first(directory, wanted, reach=reach, report=_untold), None)
+    if failure is not None:
+        status = "failed"
+    elif verified is None:
+        return Standing("never", searched=reach.stopped)
+    else:
+        overdue = time.time() - state.verified_at > 2 * 60 * settings.audit_verify_minutes > 0
+        status = "overdue" if overdue else "sound"
+    full = datetime.fromtimestamp(state.full_at, UTC) if state.full_at else None
+    return Standing(status, verified, full, _verified_records(directory, state), failure, reach.stopped)
+
+
+def what(record: Record) -> str:
+    """A record in one line: the question or statement, then what else its details say."""
+    details = record.get("details")
+    if not isinstance(details, dict):
+        return ""
+    texts = [str(details[name]) for name in ("question", "sql") if details.get(name)][:1]
+    for name, value in details.items():
+        told = value if isinstance(value, str) else orjson.dumps(value).decode()
+        if name not in _UNTOLD and (name, told) not in _PLAIN and told:
+            texts.append(f"{name} {told}")
+    text = " · ".join(texts)
+    return text if len(text) <= WHAT_CHARS else text[: WHAT_CHARS - 1] + "…"
+
+
+def visible(value: object) -> str:
+    """Text in which nothing hides: what does not print, such as a change of direction, is shown by its number."""
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(c if c == "\n" or c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+
+
+def _neighbours(directory: Path, record: Record) -> tuple[Record | None, Record | None]:
+    """The records of the same trace before and after this one, within ``TRACE_WINDOW``."""
+    moment, trace_id = _time(record), record.get("trace_id")
+    if moment is None or not trace_id:
+        return None, None
+    wanted = Wanted(trace_id=trace_id, since=moment - TRACE_WINDOW, until=moment + TRACE_WINDOW)
+    reach = Reach(bytes=READ_BYTES, seconds=READ_SECONDS)
+    trace = list(islice(newest_first(directory, wanted, reach=reach, report=_untold), TRACE_LIMIT))
+    if record not in trace:
+        return None, None
+    at = trace.index(record)
+    return trace[at + 1] if at + 1 < len(trace) else None, trace[at - 1] if at else None
+
+
+def _verified_records(directory: Path, state: State) -> int:
+    """Records, of all writers, up to where the verification came; those that retention removed count too."""
+    try:
+        known = writers(parsed(Manifest(directory).lines())[: state.manifest])
+        ends = {name: writer.ended.fields["sequence"] for name, writer in known.items() if writer.ended is not None}
+        return sum((ends | {name: place.sequence for name, place in state.places.items()}).values())
+    except (OSError, KeyError, TypeError):
+        return 0
+
+
+def _rendered(rooms: Rooms, template: str, *, status: int = 200, **shown: Any) -> Response:
+    return make_response(render_template(template, standing=standing(rooms), **shown, **context()), status)
+
+
+def _address(record: Record) -> str:
+    return url_for("audit_record", writer=str(record.get("writer") or "-"), sequence=record["sequence"])
+
+
+def _link(arguments: dict[str, str]) -> str:
+    return url_for("audit") + ("?" + urlencode(arguments) if arguments else "")
+
+
+def _time(record: Record) -> datetime | None:
+    try:
+        return _moment(datetime.fromisoformat(record["time"]))
+    except ValueError:
+        return None
+
+
+def _shown(moment: datetime | str) -> str:
+    """A moment to the millisecond, as the table shows it; texts of records stay what they are."""
+    text = moment.isoformat(timespec="milliseconds") if isinstance(moment, datetime) else moment
+    return text[:23].replace("T", " ")
+
+
+def _ago(moment: datetime) -> str:
+    seconds = max(0, int((datetime.now(UTC) - moment).total_seconds()))
+    for size, name in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            number = seconds // size
+            return f"{number} {name}{'s' * (number > 1)} ago"
+    return "less than a minute ago"
+
+
+def _untold(_path: Path, _position: int, _fault: str) -> None:
+    """The list of records tells of damaged lines."""

@@ -1,0 +1,85 @@
+"""How gunicorn runs the application: its configuration, its hooks, and the application itself."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger
+from gunicorn.workers.base import Worker
+
+from sql_synthesizer.errors import ConfigurationError, SqlSynthesizerError
+from sql_synthesizer.monitoring import logs, multiprocess
+from sql_synthesizer.settings import address, load
+
+if TYPE_CHECKING:
+    from flask_openapi3 import OpenAPI
+
+log = logging.getLogger(__name__)
+_settings = load()
+
+bind = address(_settings.host, _settings.port)
+workers = _settings.workers
+threads = _settings.threads
+worker_class = "gthread"
+timeout = 60
+graceful_timeout = int(_settings.deadline) + 5
+keepalive = 5
+limit_request_line = 4094
+limit_request_fields = 64
+limit_request_field_size = 8190
+control_socket_disable = True
+forwarded_allow_ips = ""
+
+
+class JsonLogger(Logger):
+    """Sends gunicorn's own lines through the service's logging."""
+
+    def setup(self, cfg: Any) -> None:
+        """Called by gunicorn in the arbiter and in each worker."""
+        logs.configure(_settings)
+        self.error_log.propagate = True
+        self.error_log.setLevel(_settings.log_level.upper())
+        self.access_log.disabled = True
+
+
+logger_class = JsonLogger
+
+
+def on_starting(_server: Arbiter) -> None:
+    """Loads the application once, before the workers fork; what is loaded stays, so nobody looks for garbage in it."""
+    gc.disable()
+    import_module("sql_synthesizer.web.app")
+    import_module("sql_synthesizer.guard.question.intent").load()
+    gc.freeze()
+    gc.enable()
+
+
+def child_exit(_server: Arbiter, worker: Worker) -> None:
+    """Keeps a dead worker's counts, and takes its gauges out."""
+    try:
+        multiprocess.mark_dead(int(worker.pid), _settings.metrics_dir)
+    except OSError:
+        log.exception("the metrics of worker %s stay apart until the next start", worker.pid)
+
+
+def worker_exit(_server: Arbiter, worker: Worker) -> None:
+    """Folds what is queued and makes the audit record durable before the worker goes."""
+    app = getattr(worker, "wsgi", None)
+    if app is not None:
+        app.extensions["rooms"].close()
+
+
+def application() -> OpenAPI:
+    """The application of one worker. Without one gunicorn ends, with APP_LOAD_ERROR when another try would not help."""
+    try:
+        app: OpenAPI = import_module("sql_synthesizer.web.app").create_app(_settings)
+    except SqlSynthesizerError as error:
+        sys.stderr.write(f"Error: {error.message}\n{error.hint}\n")
+        wrong = isinstance(error, ConfigurationError)
+        sys.exit(Arbiter.APP_LOAD_ERROR if wrong else Arbiter.WORKER_BOOT_ERROR)
+    return app

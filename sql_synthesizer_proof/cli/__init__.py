@@ -1,0 +1,1 @@
+"""The verbs that this package joins to the command line."""

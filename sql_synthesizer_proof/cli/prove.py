@@ -1,0 +1,60 @@
+"""``sql-synthesizer prove``: shows on the real service what the record promises."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from sql_synthesizer_proof.drill.chain import end_on_signal, workspace
+from sql_synthesizer_proof.evidence import events
+from sql_synthesizer_proof.evidence.disk import disk
+from sql_synthesizer_proof.evidence.edits import edits
+from sql_synthesizer_proof.evidence.kills import kills
+from sql_synthesizer_proof.evidence.world import served
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.group("prove")
+def command() -> None:
+    """Show what the record promises, by measurements on a private copy of the service."""
+
+
+@command.command("events")
+@click.option("--json", "json_file", type=FILE, help="Write everything that was seen here.")
+def events_(json_file: Path | None) -> None:
+    """Cause every type of security event, and look for its record, count and log line.
+
+    The exit status is 1 when one of them is missing.
+    """
+    end_on_signal()
+    with workspace("sql-synthesizer-prove-") as home, served(home / "service") as world:
+        rows = events.perform(world)
+    click.echo(events.as_text(rows))
+    if json_file:
+        json_file.write_text(events.as_json(rows), encoding="utf-8")
+    sys.exit(any(row.missing for row in rows))
+
+
+@command.command("audit")
+@click.option("--kills", "count", type=click.IntRange(1, 1000), default=50, show_default=True, help="Workers to kill.")
+@click.option("--json", "json_file", type=FILE, help="Write every claim here.")
+def audit(count: int, json_file: Path | None) -> None:
+    """Kill workers under load, fail the disk, edit the record, and see that nothing of it goes unseen.
+
+    The exit status is 1 when a promise is broken.
+    """
+    end_on_signal()
+    with workspace("prove-") as home:
+        claims, ended = kills(home / "kills", count)
+        claims += disk(home / "disk")
+        claims += edits(ended.state / "audit", ended.child.log, home)
+    for claim in claims:
+        click.echo(str(claim))
+    if json_file:
+        json_file.write_text(json.dumps([asdict(claim) for claim in claims], indent=2) + "\n", encoding="utf-8")
+    sys.exit(any(claim.kept is False for claim in claims))

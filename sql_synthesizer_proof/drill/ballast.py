@@ -1,0 +1,72 @@
+"""``serve`` with weights that can be laid on it: processes below it that hold memory or burn CPU.
+
+``python -m sql_synthesizer_proof.drill.ballast FILE`` does as FILE says, and nothing while there is no such file.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from sql_synthesizer.cli import main
+
+POLL = 0.5
+FILE = "ballast.json"
+"""Where a chain's ballast is asked for, in its home."""
+HOLD = """import os, sys, time; above = os.getppid()
+held = bytearray(b'x') * int(sys.argv[1])
+while os.getppid() == above: time.sleep(1)"""
+BURN = "import os; above = os.getppid()\nwhile os.getppid() == above: pass"
+"""Both end with the service, however that ends."""
+
+
+def launcher(file: Path) -> tuple[str, ...]:
+    """The command that serves, and lays on what ``file`` says."""
+    return (sys.executable, "-m", "sql_synthesizer_proof.drill.ballast", str(file))
+
+
+def lay(file: Path, *, memory: int = 0, burners: int = 0) -> None:
+    """Asks for ``memory`` bytes held and for ``burners`` processes that never rest, beside what is laid on already."""
+    found = json.loads(file.read_text(encoding="ascii")) if file.exists() else {"memory": 0, "burners": 0}
+    wanted = {"memory": found["memory"] + memory, "burners": found["burners"] + burners}
+    unfinished = file.with_suffix(".new")
+    unfinished.write_text(json.dumps(wanted), encoding="ascii")
+    unfinished.replace(file)
+
+
+class _Weights:
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._laid = ""
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def follow(self) -> None:
+        while True:
+            wanted = self._file.read_text(encoding="ascii") if self._file.exists() else ""
+            if wanted != self._laid:
+                self._change(wanted)
+            time.sleep(POLL)
+
+    def _change(self, wanted: str) -> None:
+        for process in self._processes:
+            process.kill()
+            process.wait()
+        weights = json.loads(wanted or '{"memory": 0, "burners": 0}')
+        commands = [["-c", BURN]] * weights["burners"]
+        if weights["memory"]:
+            commands.append(["-c", HOLD, str(weights["memory"])])
+        self._processes = [
+            subprocess.Popen([sys.executable, *command], start_new_session=True)  # noqa: S603 - each gets its share
+            for command in commands
+        ]
+        self._laid = wanted
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_Weights(Path(sys.argv[1])).follow, name="ballast", daemon=True).start()
+    sys.argv = [sys.argv[0], "serve"]
+    main()

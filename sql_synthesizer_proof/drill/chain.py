@@ -1,0 +1,239 @@
+"""Everything between a question and the person who is told: private, on free ports, and there to be broken."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sql_synthesizer.demo import load_demo
+from sql_synthesizer.operate.inbox import Inbox
+from sql_synthesizer.operate.programs import RUNNING, SERVE, Child, free_port
+from sql_synthesizer.operate.traffic import ASKED, Traffic, mix
+from sql_synthesizer.operate.watchers import Change, Watcher, alertmanager, prometheus, unchanged
+from sql_synthesizer_proof import servers
+from sql_synthesizer_proof.drill.proxy import Proxy
+from sql_synthesizer_proof.fakes.model_endpoint import FakeOpenAI
+from sql_synthesizer_proof.service import Service
+
+SETTINGS: dict[str, object] = {
+    "rate_limit": "",
+    "failed_login_limit": "100000/minute",
+    "pool_size": 4,
+    "pool_wait": 1.0,
+    "statement_timeout": 8.0,
+    "cache": "redis",
+    "model_retries": 0,
+    "model_timeout": 3.0,
+    "model_input_price": 0.4,
+    "model_output_price": 1.6,
+}
+"""A small pool, so that few statements use it up, and a model with a price."""
+ANEW = "how many products have price over "
+MODEL_ANSWERS = {
+    ANEW: "SELECT count(*) FROM products WHERE price > {n}",
+    **dict(
+        zip(
+            ASKED,
+            (
+                "SELECT count(*) FROM customers",
+                "SELECT status, count(*) FROM orders GROUP BY status",
+                "SELECT customer_id, count(*) AS n FROM orders GROUP BY customer_id ORDER BY n DESC LIMIT 5",
+                "SELECT avg(price) FROM products",
+                "SELECT category_id, count(*) FROM products GROUP BY category_id",
+                "SELECT sum(quantity) FROM order_items",
+            ),
+            strict=True,
+        )
+    ),
+}
+ORDINARY = 3.0
+"""Requests a second of the ordinary load."""
+_places: set[Path] = set()
+AUDIT_VOLUME = "1536m"
+"""Size of the audit volume: above the least free space that an alert allows, where this machine lets us make one."""
+
+
+@dataclass
+class Chain:
+    """One running chain, whose parts faults are made on.
+
+    ``scrape`` and ``delivery`` stand between Prometheus and the service and Alertmanager; ``volume`` is the audit
+    record's own file system, None where this machine lets us make none.
+    """
+
+    home: Path
+    inbox: Inbox
+    database: Child
+    cache: Child
+    model: FakeOpenAI
+    service: Service
+    scrape: Proxy
+    delivery: Proxy
+    prometheus: Watcher
+    alertmanager: Watcher
+    traffic: Traffic
+    owner: str
+    volume: Path | None
+    targets: dict[str, list[str]]
+    """What Prometheus watches, by job."""
+    others: dict[str, Service] = field(default_factory=dict)
+    """Further instances, by a name of the scenario's."""
+    programs: dict[str, Child] = field(default_factory=dict)
+    """Other further programs, likewise."""
+    made: set[object] = field(default_factory=set)
+    """Faults that several scenarios share and that are there."""
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """The active alerts as Prometheus tells them."""
+        found: list[dict[str, Any]] = self.prometheus.get("/api/v1/alerts")["data"]["alerts"]
+        return found
+
+    def value(self, expr: str) -> float | None:
+        """The first value of an instant query, if there is one."""
+        found = self.prometheus.get("/api/v1/query", query=expr)["data"]["result"]
+        return float(found[0]["value"][1]) if found else None
+
+
+def always_open(config: dict[str, Any]) -> None:
+    """Makes it business hours at any time, so that warnings are told when they fire."""
+    for interval in config["time_intervals"]:
+        interval["time_intervals"] = [{"years": ["2000:2999"]}]
+
+
+@contextmanager
+def chain(
+    home: Path,
+    *,
+    rules: Mapping[str, str] | None = None,
+    change_prometheus: Change = unchanged,
+    change_alertmanager: Change = unchanged,
+    settings: Mapping[str, object] | None = None,
+    command: tuple[str, ...] = SERVE,
+    rate: float = ORDINARY,
+    files: Path | None = None,
+) -> Iterator[Chain]:
+    """A chain with ordinary traffic on it; what it started is ended. Raises ConfigurationError.
+
+    ``files`` is a directory like ``monitoring`` whose configuration is used instead of the shipped one.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    home.chmod(0o755)
+    with ExitStack() as stack:
+        inbox = stack.enter_context(Inbox())
+        model = stack.enter_context(FakeOpenAI(answer))
+        database, owner = servers.postgres(home / "postgres")
+        stack.enter_context(database)
+        load_demo(owner)
+        cache, cache_url = servers.redis(home / "redis")
+        stack.enter_context(cache)
+        volume = _volume(home / "audit", stack)
+        parts = {"database_url": owner, "redis_url": cache_url, "audit_dir": home / "audit" / "record"}
+        asked = {"openai_base_url": model.base_url, "openai_api_key": "none"}
+        service = Service(home / "service", {**SETTINGS, **parts, **asked, **(settings or {})}, command=command)
+        stack.enter_context(service)
+        change = _both(always_open, change_alertmanager)
+        manager = stack.enter_context(
+            alertmanager(home / "alertmanager", inbox, source=files and files / "alertmanager", change=change)
+        )
+        scrape = stack.enter_context(Proxy(service.metrics_port))
+        delivery = stack.enter_context(Proxy(int(manager.address.rpartition(":")[2])))
+        port = free_port()
+        targets = _targets(scrape, delivery, port)
+        source = files and files / "prometheus"
+        watcher = stack.enter_context(
+            prometheus(home / "prometheus", targets, port=port, source=source, rules=rules, change=change_prometheus)
+        )
+        traffic = stack.enter_context(Traffic(service.url, service.key, rate, mix()))
+        yield Chain(
+            home,
+            inbox,
+            database,
+            cache,
+            model,
+            service,
+            scrape,
+            delivery,
+            watcher,
+            manager,
+            traffic,
+            owner,
+            volume,
+            targets,
+        )
+
+
+def _both(first: Change, second: Change) -> Change:
+    def change(config: dict[str, Any]) -> None:
+        first(config)
+        second(config)
+
+    return change
+
+
+def _targets(scrape: Proxy, delivery: Proxy, port: int) -> dict[str, list[str]]:
+    return {
+        "sql-synthesizer": [scrape.address],
+        "prometheus": [f"127.0.0.1:{port}"],
+        "alertmanager": [delivery.address],
+    }
+
+
+def answer(question: str) -> str | None:
+    """What the stand-in for a model answers: the ordinary questions, with statements of its own."""
+    if question.startswith(ANEW):
+        return MODEL_ANSWERS[ANEW].format(n=float(question.removeprefix(ANEW)))
+    return MODEL_ANSWERS.get(question)
+
+
+@contextmanager
+def workspace(prefix: str) -> Iterator[Path]:
+    """A temporary directory that other accounts may enter; ``abandon`` removes it too."""
+    with tempfile.TemporaryDirectory(prefix=prefix) as directory:
+        home = Path(directory)
+        home.chmod(0o755)
+        _places.add(home)
+        try:
+            yield home
+        finally:
+            _places.discard(home)
+
+
+def abandon() -> None:
+    """Ends every process of every chain at once, and leaves nothing behind."""
+    for child in list(RUNNING):
+        child.kill()
+    for home in list(_places):
+        for volume in home.glob("*/audit"):
+            subprocess.run(["umount", "--lazy", str(volume)], capture_output=True, check=False)  # noqa: S603, S607
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def end_on_signal() -> None:
+    """Lets SIGTERM and SIGINT end this program with all that it started."""
+
+    def end(number: int, _frame: object) -> None:
+        abandon()
+        os._exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+
+
+def _volume(place: Path, stack: ExitStack) -> Path | None:
+    """A small file system of its own at ``place`` where root may mount one; elsewhere an ordinary directory."""
+    place.mkdir(parents=True)
+    if os.geteuid() != 0:
+        return None
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={AUDIT_VOLUME},mode=755", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:  # noqa: S603
+        return None
+    stack.callback(subprocess.run, ["umount", "--lazy", str(place)], capture_output=True, check=False)
+    return place

@@ -1,0 +1,14 @@
+"""The scenarios, by what is broken."""
+
+from __future__ import annotations
+
+from sql_synthesizer_proof.drill.faults import attacks, budget, load, monitoring, parts
+from sql_synthesizer_proof.drill.scenario import Scenario
+
+SCENARIOS: tuple[Scenario, ...] = (
+    *attacks.SCENARIOS,
+    *parts.SCENARIOS,
+    *load.SCENARIOS,
+    *monitoring.SCENARIOS,
+    *budget.SCENARIOS,
+)

@@ -1,0 +1,220 @@
+"""What weighs on the service: too much work, too little room, and neighbours that behave badly."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import psutil
+import redis
+
+from sql_synthesizer_proof.drill import ballast, foreign
+from sql_synthesizer_proof.drill.beside import instance, target
+from sql_synthesizer_proof.drill.chain import Chain
+from sql_synthesizer_proof.drill.faults.locks import background, locked, wanted
+from sql_synthesizer_proof.drill.scenario import Fault, Impossible, Scenario, once
+
+GIB = 1024**3
+HELD = 6 * GIB
+"""Held memory: half as much again as the alert allows, so that a mean over five minutes is over it in time."""
+AUDIT_BALLAST = 700 * 1024**2
+SAMPLES = 4_500
+"""Over the alert's limit, and under that of Prometheus, which would refuse the whole scrape."""
+SCRAPE_DELAY = 6.0
+KILLS, KILL_INTERVAL = 4, 20.0
+"""Longer apart than two scrapes, so that each start is seen."""
+BURNERS = 4
+"""Enough to get most of their CPU on a machine that does other things too."""
+SLOW = 3.0
+"""Seconds that statements take which the service allows twice as long."""
+HELD_CONNECTIONS = 5
+SETTINGS: tuple[tuple[str, object], ...] = (
+    ("pool_size", 6),
+    ("threads", 16),
+    ("statement_timeout", 300.0),
+    ("deadline", 300.0),
+    ("value_index", False),
+    ("cache_timeout", 2.0),
+)
+"""A pool that can be nearly used up for a long time, without statements or connections that time out."""
+
+
+@contextmanager
+def memory_held(chain: Chain) -> Iterator[None]:
+    """A process of the service holds memory."""
+    if psutil.virtual_memory().available < HELD + GIB:
+        raise Impossible(f"this machine has less than {(HELD + GIB) // GIB} GiB of memory free")
+    file = chain.home / ballast.FILE
+    ballast.lay(file, memory=HELD)
+    yield
+    file.unlink(missing_ok=True)
+
+
+@contextmanager
+def cpu_burned(chain: Chain) -> Iterator[None]:
+    """The service may use one CPU only, and some of its processes never rest."""
+    if not hasattr(os, "sched_setaffinity"):
+        raise Impossible("this system does not keep a process to one CPU")
+    allowed = os.sched_getaffinity(0)
+    _pin(chain, {max(allowed)})
+    file = chain.home / ballast.FILE
+    ballast.lay(file, burners=BURNERS)
+    yield
+    file.unlink(missing_ok=True)
+    _pin(chain, allowed)
+
+
+def _pin(chain: Chain, cpus: set[int]) -> None:
+    for process in chain.service.child.processes():
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            for thread in process.threads():
+                os.sched_setaffinity(thread.id, cpus)
+
+
+@contextmanager
+def workers_killed(chain: Chain) -> Iterator[None]:
+    """A worker is killed, and so is the one that takes its place, and so on."""
+
+    def kill(stop: threading.Event) -> None:
+        for _ in range(KILLS):
+            web = [p for p in chain.service.child.processes() if "gunicorn" in " ".join(p.cmdline())]
+            master = next(process for process in web if process.children())
+            master.children()[0].kill()
+            if stop.wait(KILL_INTERVAL):
+                return
+
+    with background(kill):
+        yield
+
+
+@contextmanager
+def pool_nearly_used(chain: Chain) -> Iterator[None]:
+    """Statements that wait for a locked table keep all connections but one."""
+    with locked(chain, "suppliers", 100.0), wanted(chain.service, "suppliers", HELD_CONNECTIONS):
+        yield
+
+
+@contextmanager
+def statements_slow(chain: Chain) -> Iterator[None]:
+    """A table is locked for seconds at a time, and more callers want it than may run at once."""
+    with locked(chain, "countries", SLOW), wanted(chain.others["busy"], "countries", 12):
+        yield
+
+
+@contextmanager
+def redis_full(chain: Chain) -> Iterator[None]:
+    """Redis has no memory left: it answers, and takes nothing new."""
+    with _redis(chain) as admin:
+        admin.config_set("maxmemory", "1")
+        yield
+        admin.config_set("maxmemory", "0")
+
+
+@contextmanager
+def redis_crowded(chain: Chain) -> Iterator[None]:
+    """Redis takes no further connections, while those that the service has go on."""
+    with _redis(chain) as admin:
+        before = admin.config_get("maxclients")["maxclients"]
+        admin.config_set("maxclients", "1")
+        yield
+        admin.config_set("maxclients", str(before))
+
+
+@contextmanager
+def _redis(chain: Chain) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(chain.service.environment["REDIS_URL"], single_connection_client=True) as admin:
+        yield admin
+
+
+@contextmanager
+def audit_volume_filling(chain: Chain) -> Iterator[None]:
+    """Something else takes most of the audit volume."""
+    if chain.volume is None:
+        raise Impossible("the audit volume cannot be filled: this account may not mount a file system of its own")
+    file = chain.volume / "neighbour"
+    with file.open("wb") as neighbour:
+        os.posix_fallocate(neighbour.fileno(), 0, AUDIT_BALLAST)
+    yield
+    file.unlink()
+
+
+@contextmanager
+def verification_missing(chain: Chain) -> Iterator[None]:
+    """The last verification of the audit record is two days old, by the time of the file that it leaves."""
+    state = chain.home / "audit" / "record.verified"
+    command = [sys.executable, "-m", "sql_synthesizer", "audit", "verify"]
+    subprocess.run(command, env=chain.service.environment, check=True, capture_output=True)  # noqa: S603
+    now = state.stat().st_mtime
+    os.utime(state, (now - 2 * 86_400, now - 2 * 86_400))
+    yield
+    subprocess.run(command, env=chain.service.environment, check=True, capture_output=True)  # noqa: S603
+
+
+@contextmanager
+def unknown_values(chain: Chain) -> Iterator[None]:
+    """A program that joins the service's metrics reports event types that nobody knows."""
+    command = [sys.executable, "-m", foreign.__name__]
+    environment = {**chain.service.environment, "PROMETHEUS_MULTIPROC_DIR": str(chain.service.state / "metrics")}
+    subprocess.run(command, env=environment, check=True, capture_output=True)  # noqa: S603
+    yield
+
+
+@contextmanager
+def wrong_target(chain: Chain) -> Iterator[None]:
+    """A target of the service's job is another program, with very many series."""
+    with foreign.exporter(SAMPLES) as address, target(chain, "sql-synthesizer", address):
+        yield
+
+
+@contextmanager
+def instance_killed(chain: Chain) -> Iterator[None]:
+    """One of several instances is killed."""
+    chain.others["second"].child.kill()
+    yield
+    chain.others["second"].child.start()
+
+
+@contextmanager
+def scrapes_slow(chain: Chain) -> Iterator[None]:
+    """The network to the service takes seconds for each connection."""
+    chain.scrape.delay = SCRAPE_DELAY
+    yield
+    chain.scrape.delay = 0.0
+
+
+def _scenario(alert: str, fault: str, make: Fault, prepare: Fault | None = None) -> Scenario:
+    return Scenario(alert, fault, "load", make, settings=SETTINGS, ballast=True, prepare=prepare)
+
+
+BUSY = once(instance("busy", pool_size=8, value_index=False))
+SLOW_STATEMENTS = once(statements_slow)
+WRONG_TARGET = once(wrong_target)
+
+SCENARIOS = (
+    _scenario(
+        "SqlSynthesizerInstanceDown", "one of several instances is killed", instance_killed, prepare=instance("second")
+    ),
+    _scenario("HighQueryLatency", f"a table is locked for {SLOW:g} seconds at a time", SLOW_STATEMENTS, BUSY),
+    _scenario(
+        "SqlSynthesizerOverloaded", "more callers want a locked table than may run at once", SLOW_STATEMENTS, BUSY
+    ),
+    _scenario("HighMemoryUsage", f"a process of the service holds {HELD // GIB} GiB", memory_held),
+    _scenario(
+        "HighCPUUsage", f"{BURNERS} processes of the service never rest, on the one CPU that it may use", cpu_burned
+    ),
+    _scenario(
+        "SqlSynthesizerConnectionPoolSaturated", "a locked table keeps all connections but one", pool_nearly_used
+    ),
+    _scenario("SqlSynthesizerCacheErrors", "Redis has no memory left and takes nothing new", redis_full),
+    _scenario("SqlSynthesizerAuditVolumeFilling", "a neighbour takes most of the audit volume", audit_volume_filling),
+    _scenario("SqlSynthesizerAuditNotVerified", "no verification for two days", verification_missing),
+    _scenario("SqlSynthesizerScrapeSlow", f"a connection for a scrape takes {SCRAPE_DELAY:g} seconds", scrapes_slow),
+    _scenario("SqlSynthesizerMetricsAbsent", "another program answers at a target", WRONG_TARGET),
+    _scenario("SqlSynthesizerSeriesExplosion", f"a target exports {SAMPLES} series", WRONG_TARGET),
+    _scenario("SqlSynthesizerLabelValuesRefused", "a program reports event types that nobody knows", unknown_values),
+    _scenario("SqlSynthesizerRestarting", f"a worker is killed {KILLS} times in a row", workers_killed),
+)

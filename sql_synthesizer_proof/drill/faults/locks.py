@@ -1,0 +1,78 @@
+"""Tables locked in the database by somebody else, and callers who want them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg
+from sqlalchemy.engine import make_url
+
+from sql_synthesizer.operate.traffic import Client
+from sql_synthesizer_proof.drill.chain import Chain
+from sql_synthesizer_proof.service import Service
+
+COUNT = "SELECT count(*) FROM "
+BREATH = 0.1
+"""Seconds between two locks, for those who wait to get through."""
+PAUSE = 0.3
+"""Seconds that a caller waits before the next try."""
+PATIENCE = 320.0
+"""Seconds that such a caller waits for an answer."""
+
+
+@contextmanager
+def connected(chain: Chain) -> Iterator[psycopg.Connection]:
+    """A connection of the database's owner."""
+    url = make_url(chain.owner)
+    with psycopg.connect(
+        host=url.host, port=url.port, user=url.username, password=url.password, dbname=url.database
+    ) as connection:
+        yield connection
+
+
+@contextmanager
+def background(step: Callable[[threading.Event], None], count: int = 1) -> Iterator[None]:
+    """Runs ``step`` beside, in ``count`` threads, until the end; it is given the event that says so."""
+    stop = threading.Event()
+    threads = [threading.Thread(target=step, args=(stop,), daemon=True) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(PATIENCE)
+
+
+@contextmanager
+def locked(chain: Chain, table: str, hold: float) -> Iterator[None]:
+    """A table is locked again and again, ``hold`` seconds at a time."""
+
+    def lock(stop: threading.Event) -> None:
+        with connected(chain) as connection:
+            while not stop.is_set():
+                connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+                stop.wait(hold)
+                connection.rollback()
+                time.sleep(BREATH)
+
+    with background(lock):
+        yield
+
+
+@contextmanager
+def wanted(service: Service, table: str, callers: int) -> Iterator[None]:
+    """So many callers count the table's rows again and again."""
+
+    def press(stop: threading.Event) -> None:
+        with Client(service.url, service.key, PATIENCE) as client:
+            while not stop.is_set():
+                client.send("POST", "/api/sql", {"sql": COUNT + table})
+                stop.wait(PAUSE)
+
+    with background(press, callers):
+        yield

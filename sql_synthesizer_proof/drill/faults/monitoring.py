@@ -1,0 +1,188 @@
+"""What watches the service, broken."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sql_synthesizer.operate.programs import until
+from sql_synthesizer.operate.watchers import Watcher, prometheus
+from sql_synthesizer_proof.drill.beside import target, watched
+from sql_synthesizer_proof.drill.chain import Chain
+from sql_synthesizer_proof.drill.faults.attacks import INJECTION
+from sql_synthesizer_proof.drill.faults.load import SETTINGS, redis_crowded
+from sql_synthesizer_proof.drill.faults.locks import background
+from sql_synthesizer_proof.drill.scenario import Fault, Scenario
+
+NOBODY = "127.0.0.1:9"
+CUT = 150.0
+"""Seconds that Prometheus is cut from Alertmanager: longer than it waits before it tells a firing alert again."""
+ATTACK_INTERVAL = 45.0
+"""Seconds between attacks, so that there is always something to tell the security channel."""
+LOADED = 30.0
+"""Seconds within which a program reads its configuration again."""
+FAILING = 'label_replace(label_replace(up, "instance", "one", "", ""), "job", "one", "", "")'
+"""Makes series of different targets the same, which is an error."""
+
+
+@contextmanager
+def path_cut(chain: Chain) -> Iterator[None]:
+    """Prometheus is cut from Alertmanager, and connected again in time for the alert to arrive."""
+    chain.delivery.close()
+    later = threading.Timer(CUT, chain.delivery.open)
+    later.daemon = True
+    later.start()
+    yield
+    later.cancel()
+    chain.delivery.open()
+
+
+@contextmanager
+def prometheus_killed(chain: Chain) -> Iterator[None]:
+    """Another Prometheus, which ours watches too, is killed."""
+    chain.programs["prometheus"].kill()
+    yield
+    chain.programs["prometheus"].start()
+
+
+@contextmanager
+def second_prometheus(chain: Chain) -> Iterator[None]:
+    """A second Prometheus that watches nothing and whose alerts reach nobody."""
+    with (
+        prometheus(chain.home / "second-prometheus", {"alertmanager": [NOBODY]}) as second,
+        target(chain, "prometheus", second.address),
+    ):
+        chain.programs["prometheus"] = second.child
+        yield
+
+
+@contextmanager
+def rules_failing(chain: Chain) -> Iterator[None]:
+    """A rule whose evaluation fails is added."""
+    with rule_added(chain, "failing", {"record": "drill:failing", "expr": FAILING}):
+        yield
+
+
+@contextmanager
+def rule_added(chain: Chain, name: str, rule: dict[str, str], **group: str) -> Iterator[None]:
+    """A group with one more rule, in a file of its own, is loaded; ``group`` may give its interval."""
+    file = chain.prometheus.config.with_name(f"{name}.yml")
+    file.write_text(yaml.safe_dump({"groups": [{"name": name, **group, "rules": [rule]}]}), encoding="utf-8")
+    chain.prometheus.edit(lambda config: config["rule_files"].append(file.name))
+    chain.prometheus.reload()
+    until(lambda: name in _groups(chain), LOADED, f"the rules of {file.name} are not loaded")
+    until(lambda: _connected(chain), LOADED, "Prometheus does not find Alertmanager again")
+    yield
+    chain.prometheus.edit(lambda config: config["rule_files"].remove(file.name))
+    chain.prometheus.reload()
+
+
+def _groups(chain: Chain) -> set[str]:
+    return {group["name"] for group in chain.prometheus.get("/api/v1/rules")["data"]["groups"]}
+
+
+def _connected(chain: Chain) -> bool:
+    """Whether Prometheus knows its Alertmanager: after a reload it does not for some seconds, and drops alerts."""
+    return bool(chain.prometheus.get("/api/v1/alertmanagers")["data"]["activeAlertmanagers"])
+
+
+@contextmanager
+def slack_refuses(chain: Chain) -> Iterator[None]:
+    """Slack no longer knows the address of the security channel, while attacks go on."""
+    secret = chain.alertmanager.config.parent / "secrets" / "gone"
+    secret.write_text(f"http://127.0.0.1:{chain.inbox.http_port}/gone", encoding="ascii")
+
+    def redirect(config: dict[str, Any]) -> None:
+        receiver = next(found for found in config["receivers"] if found["name"] == "security")
+        receiver["slack_configs"][0]["api_url_file"] = str(secret.resolve())
+
+    def attack(stop: threading.Event) -> None:
+        with chain.service.client() as client:
+            while not stop.is_set():
+                client.send("POST", "/api/query", {"question": INJECTION})
+                stop.wait(ATTACK_INTERVAL)
+
+    before = chain.alertmanager.config.read_text(encoding="utf-8")
+    chain.alertmanager.edit(redirect)
+    chain.alertmanager.reload()
+    until(lambda: str(secret) in _running(chain), LOADED, "Alertmanager does not read its configuration")
+    with background(attack):
+        yield
+    chain.alertmanager.config.write_text(before, encoding="utf-8")
+    chain.alertmanager.reload()
+
+
+def _running(chain: Chain) -> str:
+    return str(chain.alertmanager.get("/api/v2/status")["config"]["original"])
+
+
+def broken(watcher: Callable[[Chain], Watcher]) -> Fault:
+    """The configuration of a watcher gets a section that does not exist, and is read again."""
+
+    @contextmanager
+    def make(chain: Chain) -> Iterator[None]:
+        config: Path = watcher(chain).config
+        before = config.read_text(encoding="utf-8")
+        config.write_text(before + "\nno_such_section: 1\n", encoding="utf-8")
+        watcher(chain).reload()
+        yield
+        config.write_text(before, encoding="utf-8")
+        watcher(chain).reload()
+
+    return make
+
+
+@contextmanager
+def no_alertmanager(chain: Chain) -> Iterator[None]:
+    """Prometheus is told of no Alertmanager."""
+    known = chain.targets["alertmanager"]
+    watched(chain, "alertmanager", [])
+    yield
+    watched(chain, "alertmanager", known)
+
+
+def _scenario(alert: str, fault: str, make: Fault) -> Scenario:
+    return Scenario(alert, fault, "monitoring", make, settings=SETTINGS, ballast=True)
+
+
+SCENARIOS = (
+    Scenario(
+        "MonitoringTargetDown",
+        "one of two Prometheus is killed",
+        "load",
+        prometheus_killed,
+        labels={"job": "prometheus"},
+        settings=SETTINGS,
+        ballast=True,
+        prepare=second_prometheus,
+    ),
+    _scenario("SqlSynthesizerDependencyDegraded", "Redis takes no further connections", redis_crowded),
+    _scenario("PrometheusRuleFailures", "a rule that fails is added", rules_failing),
+    _scenario("AlertmanagerNotificationsFailing", "Slack does not know the security channel any more", slack_refuses),
+    _scenario(
+        "PrometheusConfigReloadFailed",
+        "Prometheus is to read a broken configuration",
+        broken(lambda chain: chain.prometheus),
+    ),
+    _scenario(
+        "AlertmanagerConfigReloadFailed",
+        "Alertmanager is to read a broken configuration",
+        broken(lambda chain: chain.alertmanager),
+    ),
+    Scenario(
+        "Watchdog",
+        "none: it always fires",
+        "load",
+        lambda _: nullcontext(),
+        settings=SETTINGS,
+        ballast=True,
+        delivered=False,
+        instead="the dead man's switch hears it",
+    ),
+    _scenario("PrometheusNotificationsDropped", f"Prometheus is cut from Alertmanager for {CUT:g} s", path_cut),
+)

@@ -1,0 +1,179 @@
+"""Runs scenarios on chains, wave by wave, and gathers their timelines."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sql_synthesizer.monitoring.slo import seconds
+from sql_synthesizer.operate.programs import SERVE
+from sql_synthesizer.operate.watchers import shipped, unchanged
+from sql_synthesizer_proof.drill import ballast, scaling
+from sql_synthesizer_proof.drill.chain import ORDINARY, Chain, chain, workspace
+from sql_synthesizer_proof.drill.scenario import SWITCH, Impossible, Scenario, Timeline, Watch
+
+WARM_UP = 150.0
+"""Seconds of ordinary traffic before the first fault: longer than the window of every fast alert."""
+QUIET_LIMIT = 900.0
+"""Seconds to wait between two waves until what could disturb the next one is over."""
+MUTING = {
+    "SqlSynthesizerDown",
+    "SqlSynthesizerCacheDown",
+    "SqlSynthesizerLLMFailures",
+    "SqlSynthesizerConnectionPoolExhausted",
+}
+"""Alerts that mute others."""
+
+Rule = Mapping[str, Any]
+Say = Callable[[str], None]
+
+
+@cache
+def rules() -> dict[str, list[dict[str, Any]]]:
+    """Alert name -> its shipped rules."""
+    document = yaml.safe_load(shipped("monitoring/prometheus/alerts.yml").read_text(encoding="utf-8"))
+    found: dict[str, list[dict[str, Any]]] = {}
+    for group in document["groups"]:
+        for rule in group["rules"]:
+            found.setdefault(rule["alert"], []).append(rule)
+    return found
+
+
+def window(rule: Rule) -> float:
+    """The longest time that the rule looks back, in seconds."""
+    return max((seconds(found) for found in re.findall(r"\[(\d+[smhd])\]", rule["expr"])), default=0.0)
+
+
+def patience(rule: Rule, *, scaled: bool = False) -> float:
+    """Seconds after which a notification that has not come counts as missing.
+
+    What is scaled may join a group that was told of, and then waits as long as a group of warnings does.
+    """
+    own = seconds(rule.get("for", "0s")) + window(rule)
+    return own / scaling.FACTOR + 480.0 if scaled else own + 120.0
+
+
+def decay(rule: Rule, *, scaled: bool = False) -> float:
+    """Seconds after the mending within which the resolved notice has to come."""
+    return window(rule) / (scaling.FACTOR if scaled else 1) + 480.0
+
+
+@dataclass
+class Drill:
+    """What is to be run. ``say`` is told what happens; ``resolve`` is whether resolved notices are waited for."""
+
+    scenarios: Sequence[Scenario]
+    say: Say
+    resolve: bool = True
+    warm_up: float = WARM_UP
+    files: Path | None = None
+    """A directory like ``monitoring`` that is drilled instead of the shipped one."""
+    limit: float | None = None
+    """Seconds after which a notification counts as missing, instead of a time that follows from the rule."""
+
+    def run(self, number: int) -> list[Timeline]:
+        """All waves once, on a chain for each choice of settings. Raises ConfigurationError, TimeoutError."""
+        chains: dict[tuple[object, ...], dict[str, list[Scenario]]] = {}
+        for scenario in self.scenarios:
+            chains.setdefault((scenario.settings, scenario.scaled), {}).setdefault(scenario.wave, []).append(scenario)
+        return [line for waves in chains.values() for line in self._chain(waves, number)]
+
+    def _chain(self, waves: Mapping[str, list[Scenario]], number: int) -> list[Timeline]:
+        lines: list[Timeline] = []
+        scenarios = [scenario for wave in waves.values() for scenario in wave]
+        hurried = {scenario.alert for scenario in scenarios if scenario.scaled}
+        if hurried:
+            self.say(f"run {number}: windows and holds divided by {scaling.FACTOR}: {', '.join(sorted(hurried))}")
+        with workspace("drill-") as directory:
+            home = directory / "chain"
+            laden = any(scenario.ballast for scenario in scenarios)
+            with chain(
+                home,
+                settings=dict(scenarios[0].settings),
+                command=ballast.launcher(home / ballast.FILE) if laden else SERVE,
+                rules=scaling.rules(hurried, self.files) if hurried else None,
+                change_prometheus=scaling.configuration if hurried else unchanged,
+                rate=scaling.RATE if hurried else ORDINARY,
+                files=self.files,
+            ) as made:
+                time.sleep(self.warm_up)
+                for name, wave in waves.items():
+                    self._settle(made, {scenario.alert for scenario in wave} - {SWITCH} | MUTING)
+                    self.say(f"run {number}: {name}")
+                    lines += self._wave(made, wave, number)
+        return lines
+
+    def _settle(self, made: Chain, names: set[str]) -> None:
+        """Waits until none of these alerts is active any more."""
+        deadline = time.monotonic() + QUIET_LIMIT
+        while time.monotonic() < deadline and self.resolve:
+            if not names & {alert["labels"]["alertname"] for alert in made.alerts()}:
+                return
+            time.sleep(1)
+
+    def _wave(self, made: Chain, wave: Sequence[Scenario], number: int) -> list[Timeline]:
+        known = rules()
+        lines: list[Timeline] = []
+        watches: list[tuple[Watch, Scenario, Rule]] = []
+        following: list[Future[None]] = []
+        with ExitStack() as faults, ThreadPoolExecutor(len(wave)) as followers:
+            for scenario in wave:
+                if scenario.prepare is not None:
+                    faults.enter_context(scenario.prepare(made))
+            for scenario in wave:
+                rule = _matching(known[scenario.alert], scenario)
+                line = Timeline(scenario.alert, scenario.fault, number, scenario.scaled, instead=scenario.instead)
+                lines.append(line)
+                watch = Watch(made, scenario, rule, line)
+                following.append(followers.submit(watch.follow, self.limit or patience(rule, scaled=scenario.scaled)))
+                watches.append((watch, scenario, rule))
+                try:
+                    if scenario.make is not None:
+                        faults.enter_context(scenario.make(made))
+                except (Impossible, TimeoutError) as error:
+                    line.problems.append(str(error))
+                    watch.give_up()
+            for followed in following:
+                followed.result()  # what broke a follower must not pass for an alert that arrived
+        for watch, _, _ in watches:
+            watch.mended()
+        if self.resolve:
+            _all(
+                (watch.follow_resolved, decay(rule, scaled=s.scaled))
+                for watch, s, rule in watches
+                if s.delivered and not watch.given_up
+            )
+        for line in lines:
+            self.say(_told(line))
+        return lines
+
+
+def _matching(found: Sequence[dict[str, Any]], scenario: Scenario) -> dict[str, Any]:
+    return next(rule for rule in found if scenario.labels.items() <= {**scenario.labels, **rule["labels"]}.items())
+
+
+def _all(steps: Iterable[tuple[Callable[[float], None], float]]) -> None:
+    threads = [threading.Thread(target=step, args=(limit,)) for step, limit in steps]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _told(line: Timeline) -> str:
+    times = [
+        f"{name} {when:.1f} s"
+        for name in ("pending", "firing", "mail", "slack", "switch", "resolved")
+        if (when := getattr(line, name))
+    ]
+    return f"  {line.alert}: {', '.join(times)}" + "".join(f"; {problem}" for problem in line.problems)

@@ -1,0 +1,247 @@
+"""A scenario: one alert, the fault that has to fire it, and what was seen when."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from sql_synthesizer.operate.inbox import SILENCE_LIMIT, Message
+from sql_synthesizer_proof.drill.chain import Chain
+from sql_synthesizer_proof.drill.diagnosis import diagnose
+
+POLL = 0.25
+"""Seconds between two looks at Prometheus: how exactly pending and firing are timed."""
+MAIL = {"security": "security@company.com", "on-call": "oncall@company.com", "tickets": "team@company.com"}
+SWITCH = "Watchdog"
+SWITCH_LIMIT = 600.0
+"""Seconds within which the dead man's switch has to fall silent: Alertmanager keeps an alert for some minutes."""
+CHANNEL = {"security": "#security", "on-call": "#alerts"}
+
+Fault = Callable[[Chain], AbstractContextManager[object]]
+"""Makes the fault on entering, mends it on leaving."""
+
+
+def once(make: Fault) -> Fault:
+    """The fault for several scenarios of one wave: whichever comes first makes it, and mends it as the last."""
+
+    @contextmanager
+    def shared(chain: Chain) -> Iterator[None]:
+        if make in chain.made:
+            yield
+            return
+        chain.made.add(make)
+        with make(chain):
+            yield
+        chain.made.remove(make)
+
+    return shared
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """``labels`` tell the alert from others of its name. Scenarios of one ``wave`` run side by side on one chain.
+
+    ``fault`` is said in words; a scenario without ``make`` looks at another alert of the fault that its wave makes.
+    ``delivered`` is False where no person is notified; the dead man's switch tells then, and how is in ``instead``.
+    """
+
+    alert: str
+    fault: str
+    wave: str
+    make: Fault | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    settings: tuple[tuple[str, object], ...] = ()
+    """Of the service, by name, where it needs others than the chain's; such scenarios get a chain of their own."""
+    prepare: Fault | None = None
+    """Makes what the fault needs, before the time of any fault of the wave counts."""
+    scaled: bool = False
+    """Whether the rule is in quick motion, on a chain of its own."""
+    ballast: bool = False
+    """Whether the service has to be one that ballast can be laid on."""
+    delivered: bool = True
+    instead: str = ""
+
+
+@dataclass
+class Timeline:
+    """Seconds since the fault, None for what has not come; ``problems`` are in words."""
+
+    alert: str
+    fault: str
+    run: int
+    scaled: bool = False
+    pending: float | None = None
+    firing: float | None = None
+    mail: float | None = None
+    slack: float | None = None
+    switch: float | None = None
+    """When the dead man's switch told, where no notification can; ``instead`` says what."""
+    instead: str = ""
+    mended: float | None = None
+    resolved: float | None = None
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def notified(self) -> float | None:
+        """When the first person could know."""
+        arrived = [when for when in (self.mail, self.slack) if when is not None]
+        return min(arrived) if arrived else None
+
+
+def route(rule: Mapping[str, Any]) -> str:
+    """The receiver that the alert of a rule goes to."""
+    labels = rule["labels"]
+    if labels["team"] == "security":
+        return "security"
+    return "on-call" if labels["severity"] == "critical" else "tickets"
+
+
+class Impossible(Exception):
+    """This machine does not let a fault be made; the text says why."""
+
+
+class Watch:
+    """Follows one alert through Prometheus and the inbox from the moment of the fault."""
+
+    def __init__(self, chain: Chain, scenario: Scenario, rule: Mapping[str, Any], timeline: Timeline) -> None:
+        self._chain = chain
+        self._scenario = scenario
+        self._rule = rule
+        self._timeline = timeline
+        self._seen = max((message.number for message in chain.inbox.messages), default=0)
+        self._start = time.time()
+        self.given_up = False
+        """Whether the fault could not be made, so that there is nothing to see."""
+
+    def give_up(self) -> None:
+        """Ends ``follow``."""
+        self.given_up = True
+
+    def follow(self, seconds: float) -> None:
+        """Until a person is told, at most ``seconds``; what has not come by then is a problem."""
+        line = self._timeline
+        receiver = route(self._rule)
+        if not self._scenario.delivered:
+            self._follow_switch(seconds + SWITCH_LIMIT)
+            return
+        while time.time() - self._start < seconds and not self.given_up:
+            self._look_at_prometheus()
+            line.mail = line.mail or self._arrived("mail", MAIL[receiver], "FIRING")
+            if receiver in CHANNEL:
+                line.slack = line.slack or self._arrived("slack", CHANNEL[receiver], "FIRING")
+            if line.firing and line.mail and (line.slack or receiver not in CHANNEL):
+                if line.problems:
+                    line.problems += self._diagnosis()
+                return
+            time.sleep(POLL)
+        if self.given_up:
+            return
+        missing = [
+            what
+            for what, when in (
+                ("pending or firing", line.pending or line.firing),
+                ("firing", line.firing),
+                ("a mail", line.mail),
+            )
+            if when is None
+        ]
+        if receiver in CHANNEL and line.slack is None:
+            missing.append("a Slack message")
+        line.problems.append(f"not within {seconds:g} s: {', '.join(missing)}")
+        line.problems += self._diagnosis()
+
+    def _follow_switch(self, seconds: float) -> None:
+        line = self._timeline
+        while time.time() - self._start < seconds and not self.given_up and not (line.firing and line.switch):
+            self._look_at_prometheus()
+            line.switch = line.switch or self._switch_tells()
+            time.sleep(POLL)
+        if not self.given_up and (line.firing is None or line.switch is None):
+            what = "not firing" if line.firing is None else "the dead man's switch does not tell"
+            line.problems.append(f"{what} within {seconds:g} s")
+
+    def _switch_tells(self) -> float | None:
+        """When the switch was heard, for the alert that it hears; for others when it counts as silent."""
+        passed, silence = time.time() - self._start, self._chain.inbox.silence
+        if self._scenario.alert == SWITCH:
+            return passed - silence if silence < passed else None
+        return passed if silence > SILENCE_LIMIT else None
+
+    def _diagnosis(self) -> list[str]:
+        receiver = route(self._rule)
+        addressees = {"mail": MAIL[receiver], **({"slack": CHANNEL[receiver]} if receiver in CHANNEL else {})}
+        try:
+            return list(diagnose(self._chain, self._rule, addressees))
+        except OSError as error:
+            return [f"Prometheus or Alertmanager does not answer: {type(error).__name__}"]
+
+    def mended(self) -> None:
+        """Notes that the fault was removed."""
+        self._timeline.mended = time.time() - self._start
+
+    def follow_resolved(self, seconds: float) -> None:
+        """Until the mail says that it is over, at most ``seconds`` from now; what was never told is never over."""
+        line, deadline = self._timeline, time.time() + seconds
+        if line.mail is None:
+            return
+        while line.resolved is None and time.time() < deadline:
+            line.resolved = self._arrived("mail", MAIL[route(self._rule)], "RESOLVED") or self._over()
+            time.sleep(POLL)
+        if line.resolved is None:
+            line.problems.append(f"no resolved notice within {seconds:g} s of the mending")
+
+    def _over(self) -> float | None:
+        """When a mail said that this alert is over while others of its group go on."""
+        labels = [f"{name}={value}" for name, value in self._scenario.labels.items()]
+        for message in self._chain.inbox.messages:
+            if labels and message.number > self._seen and message.kind == "mail":
+                ended = re.split(rf"(?m)^RESOLVED {self._scenario.alert}:", message.text)[1:]
+                if any(all(label in text for label in labels) for text in ended):
+                    return message.received - self._start
+        return None
+
+    def _look_at_prometheus(self) -> None:
+        line = self._timeline
+        if line.firing is not None:
+            return
+        try:
+            states = {alert["state"] for alert in self._chain.alerts() if self._is_ours(alert["labels"])}
+        except OSError:
+            return
+        now = time.time() - self._start
+        if states and line.pending is None:
+            line.pending = now
+        if "firing" in states:
+            line.firing = now
+
+    def _is_ours(self, labels: Mapping[str, str]) -> bool:
+        wanted = {"alertname": self._scenario.alert, **self._scenario.labels}
+        return wanted.items() <= labels.items()
+
+    def _arrived(self, kind: str, to: str, status: str) -> float | None:
+        for message in self._chain.inbox.messages:
+            if message.number > self._seen and message.kind == kind and to in message.to:
+                named = re.search(rf"\b{self._scenario.alert}\b", message.subject)
+                ours = all(text in message.text for text in self._told_labels(kind))
+                if named and ours and status in message.subject.upper():
+                    self._judge(message)
+                    return message.received - self._start
+        return None
+
+    def _told_labels(self, kind: str) -> Iterable[str]:
+        """How a message says the labels that tell the alert from others of its name; only a mail names them."""
+        labels = self._scenario.labels
+        return (f"{name}={value}" for name, value in labels.items()) if kind == "mail" else labels.values()
+
+    def _judge(self, message: Message) -> None:
+        """What a person must find in it."""
+        texts = self._rule["annotations"]
+        for what, wanted in (("the runbook", texts["runbook_url"]), ("the dashboard", texts["dashboard_url"])):
+            if wanted not in message.text:
+                self._timeline.problems.append(f"{message.kind} does not link {what}")
+        if "{{" in message.text or "<no value>" in message.text:
+            self._timeline.problems.append(f"{message.kind} has a template that was not filled in")

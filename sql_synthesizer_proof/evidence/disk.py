@@ -1,0 +1,139 @@
+"""The disk of the record fails: nothing is answered unrecorded, and the service recovers by itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sql_synthesizer.audit import read
+from sql_synthesizer.audit.keyring import Keyring
+from sql_synthesizer.audit.verify import verify
+from sql_synthesizer.operate.programs import direct, until
+from sql_synthesizer_proof.evidence.claim import Claim
+from sql_synthesizer_proof.service import Service
+
+RESERVE = 4_000_000
+VOLUME = "24m"
+ASKED = 20
+"""Questions while the fault lasts."""
+RECOVERY = 15.0
+"""Seconds within which the service answers again after the fault: a health check every 5 s notices."""
+REFUSED = "503 audit_unavailable"
+
+
+@contextmanager
+def mounted(place: Path) -> Iterator[bool]:
+    """A small file system of its own at ``place``; false where this account may not make one."""
+    place.mkdir(parents=True)
+    options = ["mount", "-t", "tmpfs", "-o", f"size={VOLUME},mode=700", "tmpfs", str(place)]
+    made = os.geteuid() == 0 and subprocess.run(options, capture_output=True, check=False).returncode == 0  # noqa: S603
+    try:
+        yield made
+    finally:
+        if made:
+            subprocess.run(["umount", "--lazy", str(place)], capture_output=True, check=False)  # noqa: S603, S607
+
+
+@contextmanager
+def filled(place: Path, left: int) -> Iterator[None]:
+    """Somebody else takes all of the volume but ``left`` bytes."""
+    ballast = place / "ballast"
+    with suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while (free := shutil.disk_usage(place).free - left) > 0:
+            file.write(bytes(min(free, 1 << 20)))
+    try:
+        yield
+    finally:
+        ballast.unlink()
+
+
+@contextmanager
+def read_only(place: Path) -> Iterator[None]:
+    """The directory becomes read-only: what is open may still be written, nothing new can be."""
+    record = str(place / "audit")
+    _mount("--bind", record, record)
+    try:
+        _mount("-o", "remount,bind,ro", record)
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", record], capture_output=True, check=True)  # noqa: S603, S607
+
+
+def _mount(*arguments: str) -> None:
+    subprocess.run(["mount", *arguments], capture_output=True, check=True)  # noqa: S603, S607
+
+
+FAULTS: dict[str, Callable[[Path], object]] = {
+    "only the reserve is left": lambda place: filled(place, RESERVE // 2),
+    "the disk is full": lambda place: filled(place, 0),
+    "the directory is read-only": read_only,
+}
+
+
+def disk(home: Path) -> list[Claim]:
+    """One claim for each fault, and one for the record afterwards."""
+    place = home / "volume"
+    with mounted(place) as made:
+        if not made:
+            return [Claim(f"{name}: nothing is answered unrecorded", "no right to mount", None) for name in FAULTS]
+        settings: dict[str, object] = {
+            "audit_dir": place / "audit",
+            "audit_key_file": home / "audit.key",
+            "audit_reserve_bytes": RESERVE,
+            "audit_segment_bytes": 10_000,
+            "rate_limit": "",
+            "cache": "off",
+        }
+        answered: list[str] = []
+        with Service(home / "service", settings) as service:
+            claims = [_claim(name, service, fault(place), answered) for name, fault in FAULTS.items()]
+        return [*claims, _record(place / "audit", home / "audit.key", answered)]
+
+
+def _claim(name: str, service: Service, fault: object, answered: list[str]) -> Claim:
+    failures = _failures(service)
+    with service.client() as client:
+
+        def ask() -> str:
+            answer = client.send(
+                "POST", "/api/query", {"question": f"how many products have price over {time.time():.6f}"}
+            )
+            if answer == "ok":
+                answered.append(client.trace)
+            return answer
+
+        with fault:  # type: ignore[attr-defined]
+            time.sleep(1.5)
+            during = Counter(ask() for _ in range(ASKED))
+            until(lambda: _failures(service) > failures, 15, "the failure is counted")
+        began = time.monotonic()
+        until(lambda: ask() == "ok", RECOVERY, "the service answers again")
+        recovered = time.monotonic() - began
+    told = ", ".join(f"{count} x {answer}" for answer, count in during.items())
+    return Claim(
+        f"{name}: nothing is answered unrecorded",
+        f"{told}; failures counted; answered again {recovered:.1f} s after the fault",
+        REFUSED in during and set(during) <= {REFUSED, "ok"},
+    )
+
+
+def _record(place: Path, key: Path, answered: list[str]) -> Claim:
+    told = {record["trace_id"] for record in read(place, report=lambda *_: None)}
+    missing = [trace for trace in answered if trace not in told]
+    report = verify(place, Keyring(key))
+    first = f"; first: {report.faults[0]}" if report.faults else ""
+    text = f"{len(answered)} answers, {len(missing)} without a record; {report.records} records{first}"
+    return Claim("afterwards every answer is on record, and the chain verifies", text, report.sound and not missing)
+
+
+def _failures(service: Service) -> float:
+    name = "sql_synthesizer_audit_write_failures_total{"
+    with direct.open(f"http://{service.metrics_address}/metrics", timeout=10) as reply:
+        lines = reply.read().decode().splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))

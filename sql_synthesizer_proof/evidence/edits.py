@@ -1,0 +1,194 @@
+"""The record is edited in every way that hides or invents something: each edit is found and placed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from sql_synthesizer.audit import chain
+from sql_synthesizer.audit.anchor import Checkpoint, read_anchors
+from sql_synthesizer.audit.files import SUFFIX
+from sql_synthesizer.audit.keyring import Keyring, derive
+from sql_synthesizer.audit.manifest import NAME, Manifest, parsed, segment_name, writers
+from sql_synthesizer.audit.verdict import Fault
+from sql_synthesizer.audit.verify import verify
+from sql_synthesizer_proof.evidence.claim import Claim
+
+FORGER = derive(bytes(range(32)))
+"""A key that somebody made up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A copy of the record: ``path`` is the last segment of the writer that a checkpoint speaks of."""
+
+    directory: Path
+    anchor: Checkpoint
+    path: Path
+
+    @property
+    def middle(self) -> int:
+        """The index of a line in the middle of the segment."""
+        return len(self.lines()) // 2
+
+    def lines(self) -> list[bytes]:
+        """The segment's lines."""
+        return self.path.read_bytes().splitlines(keepends=True)
+
+    def sequence(self, index: int) -> int:
+        """The number of the record that a line holds."""
+        return int(orjson.loads(self.lines()[index])["sequence"])
+
+    def write(self, lines: list[bytes]) -> None:
+        """Puts other lines in the segment."""
+        self.path.write_bytes(b"".join(lines))
+
+
+Edit = Callable[[Target], tuple[str, int]]
+"""Edits a copy; returns the file and the number of the first record that is wrong from then on."""
+
+
+def change(target: Target) -> tuple[str, int]:
+    """Another actor in one record."""
+    lines, at = target.lines(), target.middle
+    lines[at] = lines[at].replace(b'"actor":"', b'"actor":"x', 1)
+    place = target.path.name, target.sequence(at)
+    target.write(lines)
+    return place
+
+
+def delete(target: Target) -> tuple[str, int]:
+    """One record taken out."""
+    lines, at = target.lines(), target.middle
+    place = target.path.name, target.sequence(at)
+    del lines[at]
+    target.write(lines)
+    return place
+
+
+def swap(target: Target) -> tuple[str, int]:
+    """Two neighbours in the other order."""
+    lines, at = target.lines(), target.middle
+    place = target.path.name, target.sequence(at)
+    lines[at], lines[at + 1] = lines[at + 1], lines[at]
+    target.write(lines)
+    return place
+
+
+def replay(target: Target) -> tuple[str, int]:
+    """A record put in once more, at the end."""
+    lines = target.lines()
+    place = target.path.name, target.sequence(-1) + 1
+    target.write([*lines, lines[target.middle]])
+    return place
+
+
+def append(target: Target) -> tuple[str, int]:
+    """A record added at the end, sealed with another key."""
+    lines = target.lines()
+    last = chain.parse(lines[-1])
+    told = {name: value for name, value in orjson.loads(lines[-1]).items() if name not in ("mac", "text")}
+    told["sequence"] += 1
+    forged, _ = chain.seal(last.mac if last else chain.ORIGIN, orjson.dumps(told), FORGER.chain)
+    target.write([*lines, forged])
+    return target.path.name, int(told["sequence"])
+
+
+def cut(target: Target) -> tuple[str, int]:
+    """The last three records taken off."""
+    place = target.path.name, target.sequence(-3)
+    target.write(target.lines()[:-3])
+    return place
+
+
+def cut_with_the_end(target: Target) -> tuple[str, int]:
+    """The last three records taken off, and what the manifest says of the end."""
+    place = cut(target)
+    path = target.directory / NAME
+    lines = path.read_bytes().splitlines(keepends=True)
+    at = next(n for n, line in enumerate(lines) if b'"ended"' in line and target.anchor.writer.encode() in line)
+    path.write_bytes(b"".join(lines[:at]))
+    return NAME if at < target.anchor.manifest else place[0], 0
+
+
+def remove(target: Target) -> tuple[str, int]:
+    """Every file of a writer removed."""
+    for path in target.directory.glob(f"{target.anchor.writer}-*{SUFFIX}"):
+        path.unlink()
+    return segment_name(target.anchor.writer, 0), 1
+
+
+def remove_with_entries(target: Target) -> tuple[str, int]:
+    """Every file of a writer removed, and the manifest from its first entry on, with all that came later."""
+    path = target.directory / NAME
+    lines = path.read_bytes().splitlines(keepends=True)
+    at = next(n for n, line in enumerate(lines) if target.anchor.writer.encode() in line)
+    path.write_bytes(b"".join(lines[:at]))
+    kept = {
+        segment_name(name, e.fields["segment"]) for name, w in writers(parsed(lines[:at])).items() for e in w.segments
+    }
+    for file in target.directory.glob(f"*{SUFFIX}"):
+        if file.name not in kept:
+            file.unlink()
+    return NAME, at + 1
+
+
+def forge(target: Target) -> tuple[str, int]:
+    """The whole manifest sealed anew with another key."""
+    path, before, lines = target.directory / NAME, chain.ORIGIN, []
+    for entry in parsed(Manifest(target.directory).lines()):
+        told = {name: value for name, value in entry.fields.items() if name != "mac"} | {"key": FORGER.id}
+        line, before = chain.seal(before, orjson.dumps(told), FORGER.chain)
+        lines.append(line)
+    path.write_bytes(b"".join(lines))
+    return NAME, 1
+
+
+EDITS: tuple[tuple[Edit, bool], ...] = (
+    (change, False),
+    (delete, False),
+    (swap, False),
+    (replay, False),
+    (append, False),
+    (cut, False),
+    (cut_with_the_end, True),
+    (remove, False),
+    (remove_with_entries, True),
+    (forge, False),
+)
+"""Each edit, and whether only an anchor can tell it."""
+
+
+def edits(record: Path, log: Path, home: Path) -> list[Claim]:
+    """One claim for each edit, made on a copy of a sound ``record`` whose checkpoints stand in ``log``."""
+    keyring = Keyring(record.with_name(record.name + ".key"))
+    anchors = list(read_anchors(log))
+    claims = []
+    for edit, needs_anchor in EDITS:
+        copy = home / edit.__name__
+        shutil.copytree(record, copy)
+        anchor = anchors[-1]
+        last = max(copy.glob(f"{anchor.writer}-*{SUFFIX}"))
+        place = edit(Target(copy, anchor, last))
+        alone = verify(copy, keyring).faults
+        anchored = verify(copy, keyring, anchors=anchors).faults
+        claims.append(_claim(edit, place, alone, anchored, needs_anchor=needs_anchor))
+        shutil.rmtree(copy)
+    return claims
+
+
+def _claim(
+    edit: Edit, place: tuple[str, int], alone: list[Fault], anchored: list[Fault], *, needs_anchor: bool
+) -> Claim:
+    found = anchored if needs_anchor else alone
+    file, sequence = place
+    right = bool(found) and found[0].file == file and sequence in (0, found[0].sequence)
+    told = str(found[0]) if found else "not found"
+    how = "with an anchor" if needs_anchor else "without an anchor"
+    if needs_anchor and alone:
+        how = "with or without an anchor"
+    return Claim(f"{(edit.__doc__ or '').rstrip('.')}: found {how}", told, right)

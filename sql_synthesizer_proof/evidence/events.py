@@ -1,0 +1,140 @@
+"""Every security event is caused for real, and has to leave its record, its count and its log line.
+
+A scenario causes events of one type; what it leaves is found by the trace id of the reply. A type without a scenario
+is a row that is not kept, so that a new type needs one.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from sql_synthesizer.telemetry.vocabulary import SECURITY_EVENTS
+from sql_synthesizer_proof.evidence.scenarios import SCENARIOS, Caused, Scenario
+from sql_synthesizer_proof.evidence.world import Pair, Signals, World
+
+LEVELS = {"info": "info", "low": "info", "medium": "warning", "high": "error", "critical": "critical"}
+"""Severity -> level of the log line."""
+POLL = 0.1
+"""Seconds between two looks for signals that are not there yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one scenario has left, and in ``missing`` what not; ``counted`` is of the whole run, all scenarios."""
+
+    type: str
+    words: str
+    severity: str = ""
+    trace_id: str = ""
+    records: int = 0
+    counted: int = 0
+    level: str = ""
+    missing: tuple[str, ...] = ()
+
+
+def perform(world: World, scenarios: Sequence[Scenario] = SCENARIOS) -> list[Row]:
+    """Runs the scenarios one after the other; a row for each, and one for each type that has none."""
+    before = world.signals()
+    made = [(scenario, _made(scenario, world)) for scenario in scenarios]
+    deadline = time.monotonic() + world.patience
+    while True:
+        after = world.signals()
+        rows = [_row(scenario, caused, before, after) for scenario, caused in made]
+        if not any(row.missing for row in rows) or time.monotonic() >= deadline:
+            break
+        time.sleep(POLL)
+    types = {scenario.type for scenario in scenarios}
+    rows += [Row(name, "", missing=("no scenario",)) for name in SECURITY_EVENTS if name not in types]
+    return sorted(rows, key=lambda row: [*SECURITY_EVENTS].index(row.type))
+
+
+def _made(scenario: Scenario, world: World) -> Caused | str:
+    """What it caused, or why it could not be made."""
+    try:
+        return scenario.run(world)
+    except (OSError, LookupError, ValueError, TypeError) as error:
+        return f"not made: {type(error).__name__}"
+
+
+def _row(scenario: Scenario, caused: Caused | str, before: Signals, after: Signals) -> Row:
+    if isinstance(caused, str):
+        return Row(scenario.type, scenario.words, missing=(caused,))
+    severity = caused.severity or SECURITY_EVENTS[scenario.type].severity
+    own = {"event_type": scenario.type, "trace_id": caused.reply.trace_id}
+    records = [record for record in after.records if own.items() <= record.items()]
+    counted = (after.counted - before.counted)[scenario.type, severity]
+    on_record = (_by_pair(after) - _by_pair(before))[scenario.type, severity]
+    lines = {"event": scenario.type, "trace_id": caused.reply.trace_id}
+    levels = [line["level"] for line in after.lines if lines.items() <= line.items()]
+    missing = [
+        *_reply_faults(caused),
+        *_record_faults(caused, severity, records),
+        *([] if counted and counted == on_record else [f"{counted} counted, {on_record} on record"]),
+        *([] if levels == [LEVELS[severity]] * caused.logged else [f"logged as {', '.join(levels) or 'nothing'}"]),
+    ]
+    level = ", ".join(levels) if caused.logged else "(command)"
+    trace = caused.reply.trace_id
+    return Row(scenario.type, scenario.words, severity, trace, len(records), counted, level, tuple(missing))
+
+
+def _reply_faults(caused: Caused) -> list[str]:
+    faults = [] if caused.reply.trace_id else ["no trace id"]
+    return faults if caused.reply.status == caused.status else [*faults, f"status {caused.reply.status}"]
+
+
+def _record_faults(caused: Caused, severity: str, records: list[dict[str, object]]) -> list[str]:
+    if len(records) != 1:
+        return [f"{len(records)} records"]
+    details = records[0]["details"]
+    actor = records[0]["actor"] or (details.get("identity", "") if isinstance(details, dict) else "")
+    found = {"severity": records[0]["severity"], "actor": actor, "address": records[0]["address"]}
+    wanted = {"severity": severity, "actor": caused.actor, "address": caused.address}
+    return [f"{name} '{found[name]}' on record" for name in wanted if found[name] != wanted[name]]
+
+
+def _by_pair(signals: Signals) -> Counter[Pair]:
+    found: Counter[Pair] = Counter()
+    for record in signals.records:
+        found[record["event_type"], record["severity"]] += record["count"]
+    return found
+
+
+# --- telling ---------------------------------------------------------------------------------
+
+
+def kept(rows: Sequence[Row]) -> set[str]:
+    """The types of which every row is kept."""
+    return {row.type for row in rows} - {row.type for row in rows if row.missing}
+
+
+def as_text(rows: Sequence[Row]) -> str:
+    """A table, and in the last line of how many types every signal was seen."""
+    lines = [_line("event", "severity", "trace", "record", "counter", "log", "scenario", "seen")]
+    lines += [
+        _line(
+            row.type,
+            row.severity,
+            row.trace_id[:8],
+            row.records,
+            row.counted,
+            row.level,
+            row.words,
+            "; ".join(row.missing) or "ok",
+        )
+        for row in rows
+    ]
+    return "\n".join([*lines, f"{len(kept(rows))} of {len(SECURITY_EVENTS)} types"])
+
+
+def _line(*cells: object) -> str:
+    widths = (27, 10, 10, 8, 9, 11, 62)
+    return "".join(f"{cell!s:<{width}}" for cell, width in zip(cells, widths, strict=False)) + str(cells[-1])
+
+
+def as_json(rows: Sequence[Row]) -> str:
+    """Everything that was seen."""
+    return json.dumps({"types": len(SECURITY_EVENTS), "kept": sorted(kept(rows)), "rows": [*map(asdict, rows)]})

@@ -1,0 +1,147 @@
+"""A worker is killed again and again under load: whatever was answered is on record, once."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from sql_synthesizer.audit import read
+from sql_synthesizer.audit.anchor import read_anchors
+from sql_synthesizer.audit.keyring import Keyring
+from sql_synthesizer.audit.verify import verify
+from sql_synthesizer.operate.programs import until
+from sql_synthesizer_proof.evidence.claim import Claim
+from sql_synthesizer_proof.service import Service
+
+WORKERS = 2
+CALLERS = 8
+SETTINGS: dict[str, object] = {"workers": WORKERS, "rate_limit": "", "cache": "off", "audit_segment_bytes": 200_000}
+NEW_CONNECTION = 0.1
+"""Share of requests after which a caller connects anew, so that a new worker gets callers too."""
+KILL_EVERY = (0.1, 0.5)
+"""Seconds between a worker's first answers and its end."""
+COUNTED = "SELECT count(*) FROM orders WHERE id > {}"
+REFUSED = "DELETE FROM orders WHERE id = {}"
+ENDS = {"/api/query": "query_execution", "/api/sql": "query_execution", "/api/schema": "schema_access"}
+"""What each kind of request leaves exactly one record of."""
+
+
+class Load:
+    """Callers that ask without a pause, and note the trace of each reply that came."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self.replies: dict[str, str] = {}
+        """Trace id -> event type that has to be on record."""
+        self.answers: Counter[str] = Counter()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Keeps the callers asking while the block runs."""
+        callers = [threading.Thread(target=self._call, args=(number,), daemon=True) for number in range(CALLERS)]
+        for caller in callers:
+            caller.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            for caller in callers:
+                caller.join(60)
+
+    def _call(self, number: int) -> None:
+        choose = random.Random(number)
+        with self._service.client() as client:
+            while not self._stop.is_set():
+                path, body = choose.choice(
+                    (
+                        ("/api/query", {"question": f"how many products have price over {choose.random():.6f}"}),
+                        ("/api/query", {"question": f"what will the weather be in {choose.randrange(10_000)} days"}),
+                        ("/api/sql", {"sql": COUNTED.format(choose.randrange(10_000))}),
+                        ("/api/sql", {"sql": REFUSED.format(choose.randrange(10_000))}),
+                        ("/api/schema", None),
+                    )
+                )
+                answer = client.send("POST" if body else "GET", path, body)
+                with self._lock:
+                    self.answers[answer] += 1
+                    if client.trace:
+                        self.replies[client.trace] = ENDS[path]
+                if answer == "unreachable":
+                    time.sleep(0.05)
+                elif choose.random() < NEW_CONNECTION:
+                    client.close()
+
+
+def kills(home: Path, count: int) -> tuple[list[Claim], Service]:
+    """The claims, and the ended service, whose record further edits can be tried on."""
+    service = Service(home, SETTINGS)
+    load, choose = Load(service), random.Random(1)
+    with service, load.running():
+        for _ in range(count):
+            before = len(load.replies)
+            until(lambda before=before: len(load.replies) > before + CALLERS, 30, "the service answers")  # type: ignore[misc]
+            time.sleep(choose.uniform(*KILL_EVERY))
+            writing = until(lambda: _writing(service), 30, "a worker writes")
+            victim = choose.choice(writing)
+            victim.kill()
+            victim.wait(10)
+        until(lambda: len(_writing(service)) == WORKERS, 30, "the workers are back")
+    return _judged(service, load, count), service
+
+
+def workers(service: Service) -> list[psutil.Process]:
+    """The processes that answer requests."""
+    web = [process for process in service.child.processes() if _is_web(process)]
+    masters = {process.pid for process in web if any(_is_web(child) for child in _children(process))}
+    return [process for process in web if process.pid not in masters]
+
+
+def _writing(service: Service) -> list[psutil.Process]:
+    """The workers that have something on record."""
+    place = service.state / "audit"
+    return [worker for worker in workers(service) if next(place.glob(f"*-{worker.pid}-*"), None)]
+
+
+def _judged(service: Service, load: Load, count: int) -> list[Claim]:
+    place = service.state / "audit"
+    records = list(read(place, report=lambda *_: None))
+    recorded = Counter((record["trace_id"], record["event_type"]) for record in records)
+    missing = [trace for trace, event in load.replies.items() if not recorded[trace, event]]
+    double = [key for key, times in recorded.items() if times > 1 and key[1] in ENDS.values()]
+    places = Counter((record["writer"], record["sequence"]) for record in records)
+    repeated = sum(times - 1 for times in places.values())
+    anchors = list(read_anchors(service.child.log))
+    report = verify(place, Keyring(place.with_name("audit.key")), anchors=anchors)
+    replies = f"{len(load.replies):,} replies of {sum(load.answers.values()):,} requests"
+    first = f"; first: {report.faults[0]}" if report.faults else ""
+    sound = (
+        f"{report.records:,} records of {report.writers} writers, {len(anchors)} anchors, {len(report.faults)} faults"
+    )
+    return [
+        Claim(f"every reply is on record after {count} kills", f"{replies}, {len(missing)} missing", not missing),
+        Claim("no record is there twice", f"{len(double)} double, {repeated} repeated", not double and not repeated),
+        Claim("the chain verifies", sound + first, report.sound),
+    ]
+
+
+def _is_web(process: psutil.Process) -> bool:
+    try:
+        return "gunicorn" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children()
+    except psutil.Error:
+        return []

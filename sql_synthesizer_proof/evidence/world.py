@@ -1,0 +1,174 @@
+"""Where scenarios happen: a service that takes requests and commands, and the signals that it leaves behind."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from sql_synthesizer.audit import read
+from sql_synthesizer.operate.programs import Child, answers, direct, free_port
+from sql_synthesizer.settings import environment_name
+from sql_synthesizer_proof.service import Service
+
+EMBEDDING = (sys.executable, "-m", "sql_synthesizer_proof.evidence.embedding")
+LIMIT = 60.0
+"""Seconds that a request or command may take."""
+_SAMPLE = re.compile(
+    r'^sql_synthesizer_security_events_total\{event_type="(\w+)",severity="(\w+)"\} ([0-9.e+]+)', re.MULTILINE
+)
+
+Pair = tuple[str, str]
+"""Type and severity of an event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Of a request, or of a command: then ``status`` is its exit status, ``body`` what it printed."""
+
+    status: int
+    trace_id: str
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def json(self) -> Any:
+        """The body, parsed."""
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What is there so far: audit records, counted security events and log lines."""
+
+    records: list[dict[str, Any]]
+    counted: Counter[Pair]
+    lines: list[dict[str, Any]]
+
+
+class World:
+    """A service, and an ``embedding`` application that shares its state, by their addresses.
+
+    ``key`` is an operator's. Subclasses say how a command is run, and where counters and lines are found.
+    """
+
+    patience = 5.0
+    """Seconds after which a signal that is not there is missing."""
+
+    def __init__(self, url: str, embedding: str, audit: Path, key: str) -> None:
+        self.url = url
+        self.embedding = embedding
+        self.audit = audit
+        self.key = key
+
+    def command(self, *arguments: str) -> tuple[int, str]:
+        """Exit status and standard output of ``sql-synthesizer``, run with these arguments."""
+        raise NotImplementedError
+
+    def exposition(self) -> str:
+        """The metrics as Prometheus reads them."""
+        raise NotImplementedError
+
+    def output(self) -> str:
+        """Everything that the service has written to standard output."""
+        raise NotImplementedError
+
+    def http(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        url: str = "",
+    ) -> Reply:
+        """Sends one request, with the operator's key unless another is given; a text body is a form, another JSON."""
+        form = isinstance(body, str)
+        given = {"Content-Type": "application/x-www-form-urlencoded" if form else "application/json"}
+        if key := self.key if key is None else key:
+            given["Authorization"] = f"Bearer {key}"
+        content = None if body is None else body if form else json.dumps(body)
+        connection = http.client.HTTPConnection(urlsplit(url or self.url).netloc, timeout=LIMIT)
+        try:
+            connection.request(method, path, content, {**given, **(headers or {})})
+            reply = connection.getresponse()
+            return Reply(reply.status, reply.getheader("X-Trace-Id", ""), reply.read(), dict(reply.getheaders()))
+        finally:
+            connection.close()
+
+    def cli(self, *arguments: str) -> Reply:
+        """Runs a command; its trace id is the one that its records have."""
+        before = {record["trace_id"] for record in self.records()}
+        status, printed = self.command(*arguments)
+        new = [record["trace_id"] for record in self.records() if record["trace_id"] not in before]
+        return Reply(status, new[-1] if new else "", printed.encode())
+
+    def make_key(self, role: str, limit: str = "default") -> str:
+        """A key that nobody has used yet."""
+        return self.cli("keys", "create", "evidence", "--role", role, "--limit", limit).body.decode().strip()
+
+    def records(self) -> list[dict[str, Any]]:
+        """The durable audit records."""
+        return list(read(self.audit, report=lambda *_: None))
+
+    def signals(self) -> Signals:
+        """Everything that is there now."""
+        counted = Counter({(name, severity): int(float(n)) for name, severity, n in _SAMPLE.findall(self.exposition())})
+        lines = [json.loads(line) for line in self.output().splitlines() if line.startswith("{") and line.endswith("}")]
+        return Signals(self.records(), counted, lines)
+
+
+class Served(World):
+    """The real service, with its exporter, and the embedding application as a process of its own."""
+
+    def __init__(self, service: Service, embedding: Child, port: int) -> None:
+        super().__init__(service.url, f"http://127.0.0.1:{port}", service.state / "audit", service.key)
+        self._service = service
+        self._logs = (service.child.log, embedding.log)
+
+    def command(self, *arguments: str) -> tuple[int, str]:
+        """Runs it as a process of its own."""
+        done = subprocess.run(  # noqa: S603 - our own module
+            [sys.executable, "-m", "sql_synthesizer", *arguments],
+            env=self._service.environment,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    def exposition(self) -> str:
+        """What the exporter says."""
+        with direct.open(f"http://{self._service.metrics_address}/metrics", timeout=LIMIT) as reply:
+            return str(reply.read().decode())
+
+    def output(self) -> str:
+        """The output of both processes."""
+        return "".join(path.read_text(encoding="utf-8", errors="replace") for path in self._logs)
+
+
+@contextmanager
+def served(home: Path) -> Iterator[Served]:
+    """A private service with its state in ``home``, ended afterwards. Raises ConfigurationError, TimeoutError."""
+    port = free_port()
+    with Service(home, {"audit_verify_minutes": 0}) as service:
+        environment = {
+            **service.environment,
+            environment_name("port"): str(port),
+            "PROMETHEUS_MULTIPROC_DIR": str((service.state / "metrics").resolve()),
+        }
+        ready = f"http://127.0.0.1:{port}/health/ready"
+        log = home / "embedding.log"
+        embedding = Child("The embedding application", EMBEDDING, lambda: answers(ready), log, environment=environment)
+        with embedding:
+            yield Served(service, embedding, port)

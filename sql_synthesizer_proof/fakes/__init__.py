@@ -1,0 +1,1 @@
+"""Stand-ins for what the service talks to, with faults to order."""

@@ -1,0 +1,306 @@
+"""A stand-in for a model endpoint: a real HTTP server that speaks chat completions and does as it is told.
+
+For tests of this product and of code that embeds it; ``python -m sql_synthesizer_proof.fakes.model_endpoint`` runs it
+by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Self
+
+import click
+
+_QUESTION = re.compile(r'<question>\s*(".*")\s*</question>', re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A request as it arrived; header names are in lower case."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body, parsed."""
+        return json.loads(self.body)
+
+    @property
+    def question(self) -> str:
+        """The question in the messages."""
+        for message in reversed(self.json["messages"]):
+            if found := _QUESTION.search(message["content"]):
+                return str(json.loads(found[1]))
+        return str(self.json["messages"][-1]["content"])
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def do_GET(self) -> None:
+        self._receive()
+        if self.path.partition("?")[0] == "/v1/models":
+            self.answer(200, json.dumps({"object": "list", "data": [{"id": "fake", "object": "model"}]}).encode())
+        else:
+            self.answer(404, _error("not found"))
+
+    def do_POST(self) -> None:
+        received = self._receive()
+        if self.path == "/v1/chat/completions":
+            self.server.owner.perform(self, received)
+        else:
+            self.answer(404, _error("not found"))
+
+    def answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        """Sends a whole reply."""
+        self.start(status, len(body), headers)
+        self.wfile.write(body)
+
+    def start(self, status: int, length: int, headers: dict[str, str] | None = None) -> None:
+        """Sends the head of a reply."""
+        self.send_response(status)
+        for name, value in {
+            "Content-Type": "application/json",
+            "Content-Length": str(length),
+            **(headers or {}),
+        }.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def _receive(self) -> Received:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        received = Received(self.command, self.path, headers, body)
+        self.server.owner.requests.append(received)
+        return received
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Stays silent; ``requests`` tells what arrived."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False  # joined at the end, so that no thread or socket outlives the server
+    owner: FakeOpenAI
+
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
+        self._open: set[socket.socket] = set()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def hang_up(self) -> None:
+        """Wakes the threads that wait for the next request of a kept connection."""
+        for connection in list(self._open):
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says nothing: a client that hangs up is part of the play."""
+
+
+_Step = Callable[[_Handler, Received], None]
+
+
+class FakeOpenAI:
+    """Answers with ``answer(question)``, or as scripted by the methods, each of which adds one step.
+
+    ``answer`` returns SQL, or None for a question that cannot be answered. Use it as a context manager.
+    """
+
+    def __init__(self, answer: Callable[[str], str | None] = lambda _: None, *, port: int = 0) -> None:
+        self.requests: list[Received] = []
+        self._answer = answer
+        self._steps: deque[_Step] = deque()
+        self._refused: dict[str, str] = {}
+        self._closing = threading.Event()
+        self._server = _Server(port)
+        self._server.owner = self
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), name="fake-openai")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def base_url(self) -> str:
+        """What to set OPENAI_BASE_URL to."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+
+    @property
+    def chats(self) -> list[Received]:
+        """The requests for a completion, in the order they arrived."""
+        return [received for received in self.requests if received.method == "POST"]
+
+    def close(self) -> None:
+        """Ends what hangs, stops serving and waits for the threads."""
+        self._closing.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.hang_up()
+        self._server.server_close()
+
+    # --- the script -------------------------------------------------------------------------
+
+    def reply(
+        self,
+        sql: str | None = None,
+        explanation: str = "",
+        *,
+        reason: str | None = None,
+        text: str | None = None,
+        refusal: str | None = None,
+        finish_reason: str = "stop",
+        usage: tuple[int, int] | None = None,
+    ) -> None:
+        """One completion: an answer object, or ``text`` as it is. ``usage`` is (input, output) tokens."""
+        content = text if text is not None else _answer_text(sql, explanation, reason)
+
+        def step(handler: _Handler, received: Received) -> None:
+            handler.answer(200, _completion(received, content, refusal, finish_reason, usage))
+
+        self._steps.append(step)
+
+    def fail(
+        self, status: int, times: int = 1, retry_after: float | str | None = None, message: str = "made to fail"
+    ) -> None:
+        """``times`` errors with this HTTP status."""
+        headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        self._steps.extend([lambda handler, _: handler.answer(status, _error(message), headers)] * times)
+
+    def send(self, body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> None:
+        """One reply with exactly this body."""
+        self._steps.append(lambda handler, _: handler.answer(status, body, headers))
+
+    def hang(self, seconds: float = 3600) -> None:
+        """One request is left without a reply, and its connection closed after this time."""
+
+        def step(handler: _Handler, _: Received) -> None:
+            self._closing.wait(seconds)
+            handler.close_connection = True
+
+        self._steps.append(step)
+
+    def drop(self) -> None:
+        """One connection is closed in the middle of the reply."""
+
+        def step(handler: _Handler, _: Received) -> None:
+            handler.start(200, 1000)
+            handler.wfile.write(b'{"choices": [')
+            handler.close_connection = True
+
+        self._steps.append(step)
+
+    def trickle(self, seconds: float = 3600) -> None:
+        """One reply comes a byte at a time for this long and never ends."""
+
+        def step(handler: _Handler, _: Received) -> None:
+            handler.start(200, 1_000_000)
+            until = time.monotonic() + seconds
+            while time.monotonic() < until and not self._closing.wait(0.02):
+                handler.wfile.write(b" ")
+            handler.close_connection = True
+
+        self._steps.append(step)
+
+    def reject_response_format(self) -> None:
+        """Refuses ``response_format`` from now on, as endpoints without structured output do."""
+        self.reject("response_format", "'response_format' is not supported by this endpoint")
+
+    def reject(self, parameter: str, message: str) -> None:
+        """Refuses requests with this parameter from now on, with HTTP status 400."""
+        self._refused[parameter] = message
+
+    def recover(self) -> None:
+        """Forgets the steps that are left, and answers again."""
+        self._steps.clear()
+
+    def perform(self, handler: _Handler, received: Received) -> None:
+        """Answers one request by the script."""
+        for parameter, message in self._refused.items():
+            if parameter in received.json:
+                handler.answer(400, _error(message, parameter))
+                return
+        try:
+            step = self._steps.popleft()
+        except IndexError:
+            content = _answer_text(self._answer(received.question), "", None)
+            handler.answer(200, _completion(received, content, None, "stop", None))
+        else:
+            step(handler, received)
+
+
+def _answer_text(sql: str | None, explanation: str, reason: str | None) -> str:
+    if sql is None and reason is None:
+        reason = "not in the script"
+    return json.dumps({"sql": sql, "explanation": explanation, "reason": reason})
+
+
+def _error(message: str, param: str | None = None) -> bytes:
+    error = {"message": message, "type": "invalid_request_error", "param": param, "code": None}
+    return json.dumps({"error": error}).encode()
+
+
+def _completion(
+    received: Received, content: str, refusal: str | None, finish_reason: str, usage: tuple[int, int] | None
+) -> bytes:
+    """A chat completion; without ``usage``, a token is counted for every four bytes."""
+    sent, got = usage or (len(received.body) // 4, len(content.encode()) // 4)
+    message = {"role": "assistant", "content": None if refusal else content, "refusal": refusal}
+    return json.dumps(
+        {
+            "id": "chatcmpl-fake",
+            "object": "chat.completion",
+            "created": int(time.time()),
+            "model": f"{received.json.get('model', 'fake')}-fake",
+            "choices": [{"index": 0, "message": message, "finish_reason": finish_reason, "logprobs": None}],
+            "usage": {"prompt_tokens": sent, "completion_tokens": got, "total_tokens": sent + got},
+        }
+    ).encode()
+
+
+@click.command()
+@click.option("--port", default=8099, show_default=True, help="Port on 127.0.0.1; 0 for a free one.")
+@click.option(
+    "--script",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON object that maps a question to its SQL, or to null.",
+)
+def main(port: int, script: Path | None) -> None:
+    """Serve scripted answers as an OpenAI-compatible endpoint until interrupted."""
+    loaded = json.loads(script.read_text(encoding="utf-8")) if script else {}
+    answers = {question.strip().casefold(): sql for question, sql in loaded.items()}
+    with FakeOpenAI(lambda question: answers.get(question.strip().casefold()), port=port) as fake:
+        click.echo(f"OPENAI_BASE_URL={fake.base_url}  ({len(answers)} scripted answers; Ctrl-C ends)")
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            click.echo(f"{len(fake.requests)} requests answered")
+
+
+if __name__ == "__main__":
+    main()

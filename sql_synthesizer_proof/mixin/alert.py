@@ -1,0 +1,75 @@
+"""The shape of an alert, and how it becomes a rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sql_synthesizer.monitoring import catalog, slo
+from sql_synthesizer_proof.mixin.promql import Expr
+
+SERVICE = catalog.JOB
+RUNBOOKS = "http://localhost:8000/{name}.md"
+DASHBOARDS = "http://localhost:3000/d/{uid}"
+"""Where a reader of an alert finds its pages; those of the compose file unless ``mixin build`` is told others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Where runbooks and dashboards are: patterns with ``{name}`` of the alert and ``{uid}`` of the dashboard."""
+
+    runbooks: str = RUNBOOKS
+    dashboards: str = DASHBOARDS
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alerting rule.
+
+    ``hold`` is how long the expression must be true, ``panel`` (dashboard key, title) shows what it looks at.
+    ``fill`` marks an alert as fast: the seconds that the fault described by ``fault`` needs to make the expression
+    true once it is scraped.
+    """
+
+    name: str
+    severity: Literal["critical", "warning", "none"]
+    expr: Expr
+    summary: str
+    description: str
+    panel: tuple[str, str]
+    hold: str = ""
+    team: Literal["operations", "security"] = "operations"
+    fill: int | None = None
+    fault: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def bound(self) -> int | None:
+        """Seconds from the fault to the notification at the latest; None for an alert that is not fast."""
+        if self.fill is None:
+            return None
+        held = -(-slo.seconds(self.hold or "0s") // slo.EVALUATION_INTERVAL) * slo.EVALUATION_INTERVAL
+        return slo.SCRAPE_INTERVAL + self.fill + slo.EVALUATION_INTERVAL + held + slo.GROUP_WAIT
+
+    def rule(self, links: Links) -> dict[str, Any]:
+        """The rule as Prometheus reads it."""
+        labels = {"severity": self.severity, "service": SERVICE, "team": self.team, **dict(self.labels)}
+        if self.fill is not None:
+            labels["detection"] = "fast"
+        return {
+            "alert": self.name,
+            "expr": str(self.expr),
+            **({"for": self.hold} if self.hold else {}),
+            "labels": labels,
+            "annotations": {
+                "summary": self.summary,
+                "description": self.description,
+                "runbook_url": links.runbooks.format(name=self.name),
+                "dashboard_url": links.dashboards.format(uid=uid(self.panel[0])),
+            },
+        }
+
+
+def uid(dashboard: str) -> str:
+    """The stable identifier of a dashboard."""
+    return f"{SERVICE}-{dashboard}"

@@ -1,0 +1,123 @@
+"""What the service depends on: databases, cache, language model."""
+
+from __future__ import annotations
+
+from sql_synthesizer.monitoring import slo
+from sql_synthesizer_proof.mixin import signals
+from sql_synthesizer_proof.mixin.alert import Alert
+from sql_synthesizer_proof.mixin.alerts.service import NEEDED
+from sql_synthesizer_proof.mixin.signals import M
+
+PANELS = "dependencies"
+OPTIONAL = signals.dependencies(M).where(dependency=signals.OPTIONAL)
+
+ALERTS = (
+    Alert(
+        "SqlSynthesizerDependencyDown",
+        "critical",
+        NEEDED.grouped("max", *signals.JOB_DEPENDENCY).equals(0),
+        "SQL Synthesizer has lost {{ $labels.dependency }}",
+        "No instance of {{ $labels.job }} reaches {{ $labels.dependency }}, which it cannot work without.",
+        (PANELS, "Dependency health"),
+        hold="45s",
+        fill=8,
+        fault="the dependency stops answering; a ping every 5 s with a limit of 2 s notices",
+    ),
+    Alert(
+        "SqlSynthesizerDependencyDegraded",
+        "warning",
+        OPTIONAL.grouped("max", *signals.JOB_DEPENDENCY).equals(0),
+        "SQL Synthesizer works without {{ $labels.dependency }}",
+        "No instance of {{ $labels.job }} reaches {{ $labels.dependency }}; answers are slower or fewer.",
+        (PANELS, "Dependency health"),
+        hold="5m",
+    ),
+    Alert(
+        "SqlSynthesizerConnectionPoolSaturated",
+        "warning",
+        signals.pool_use(M, slo.USUAL).above(slo.POOL_SATURATION),
+        "The {{ $labels.database_type }} connection pool is nearly used up",
+        "On average {{ $value | humanizePercentage }} of the {{ $labels.database_type }} connections of "
+        "{{ $labels.instance }} are in use.",
+        (PANELS, "Pool use"),
+        hold="5m",
+    ),
+    Alert(
+        "SqlSynthesizerConnectionPoolExhausted",
+        "critical",
+        M("active_connections").over("min_over_time", "30s").at_least(M("connection_pool_limit").selector()),
+        "The {{ $labels.database_type }} connection pool is used up",
+        "All {{ $value | humanize }} {{ $labels.database_type }} connections of {{ $labels.instance }} are in use; "
+        "questions wait, then fail.",
+        (PANELS, "Connections in use"),
+        hold="15s",
+        fill=30,
+        fault="every connection is held; all samples within 30 s must say so",
+    ),
+    Alert(
+        "SqlSynthesizerCacheDown",
+        "critical",
+        signals.lookup_error_ratio(M, "1m")
+        .above(slo.CACHE_DOWN_RATIO)
+        .both(signals.lookups(M).increase("1m", keep=("cache_type",)).at_least(slo.LEAST_LOOKUPS_DOWN)),
+        "The {{ $labels.cache_type }} cache is down",
+        "{{ $value | humanizePercentage }} of the look-ups of {{ $labels.job }} in {{ $labels.cache_type }} fail; "
+        "every question is worked out anew.",
+        (PANELS, "Look-up error ratio"),
+        hold="30s",
+        fill=31,
+        fault="every look-up fails, at one a second, after a minute in which all succeeded",
+    ),
+    Alert(
+        "SqlSynthesizerCacheErrors",
+        "warning",
+        signals.cache_error_ratio(M, slo.USUAL).above(slo.CACHE_ERROR_RATIO),
+        "The {{ $labels.cache_type }} cache makes errors",
+        "{{ $value | humanizePercentage }} of the operations of {{ $labels.job }} on {{ $labels.cache_type }} fail.",
+        (PANELS, "Cache error ratio"),
+        hold="5m",
+    ),
+    Alert(
+        "SqlSynthesizerCacheUnused",
+        "warning",
+        signals.lookups(M).rate("10m").equals(0).both(signals.understood(M, "10m").above(0)),
+        "The cache is not used",
+        "{{ $labels.job }} answers questions, but looks none of them up in the cache.",
+        (PANELS, "Questions and look-ups"),
+        hold="10m",
+    ),
+    Alert(
+        "SqlSynthesizerCacheHitRatioLow",
+        "warning",
+        signals.hit_ratio(M, "30m")
+        .below(slo.CACHE_HIT_RATIO)
+        .both(signals.lookups(M).increase("30m", keep=("cache_type",)).at_least(slo.LEAST_LOOKUPS)),
+        "Few answers come from the {{ $labels.cache_type }} cache",
+        "{{ $value | humanizePercentage }} of the look-ups of {{ $labels.job }} in {{ $labels.cache_type }} find an "
+        "answer.",
+        (PANELS, "Hit ratio"),
+        hold="30m",
+    ),
+    Alert(
+        "SqlSynthesizerLLMFailures",
+        "critical",
+        signals.llm_failure_ratio(M, slo.FAST)
+        .above(slo.LLM_FAILURE_RATIO)
+        .both(M("fallbacks_total").increase(slo.FAST).at_least(slo.LEAST_FALLBACKS)),
+        "The language model fails",
+        "The model gives no usable reply to {{ $value | humanizePercentage }} of the questions that {{ $labels.job }} "
+        "asks it; they fall back on the rules engine, which understands fewer.",
+        (PANELS, "Model failure ratio"),
+        hold="30s",
+        fill=25,
+        fault="every call fails or is not made, at a question a second, after two minutes in which all succeeded",
+    ),
+    Alert(
+        "SqlSynthesizerLLMSpend",
+        "warning",
+        signals.llm_spend(M, "1h").above(slo.LLM_SPEND_USD),
+        "The model {{ $labels.model }} costs more than planned",
+        "{{ $labels.job }} spent {{ $value | humanize }} US dollars on {{ $labels.model }} within an hour.",
+        (PANELS, "Spend per hour"),
+    ),
+)

@@ -1,0 +1,101 @@
+"""What the security officer is told at once, and the record that nothing may happen without."""
+
+from __future__ import annotations
+
+from sql_synthesizer.monitoring import slo
+from sql_synthesizer_proof.mixin import signals
+from sql_synthesizer_proof.mixin.alert import Alert
+from sql_synthesizer_proof.mixin.signals import M
+
+PANELS = "security-monitoring"
+FREE = signals.audit_free(M)
+TREND = M("audit_free_bytes").over("deriv", "1h") * 43_200
+
+ALERTS = (
+    Alert(
+        "SQLInjectionAttempts",
+        "critical",
+        signals.events(M, slo.USUAL, "sql_injection_attempt").above(0),
+        "SQL injection attempts",
+        "Within 5 minutes {{ $labels.job }} refused SQL injection attempts: about {{ $value | humanize }}.",
+        (PANELS, "Injections within 5 minutes"),
+        team="security",
+        fill=0,
+        fault="one question that carries an SQL injection",
+    ),
+    Alert(
+        "SecurityEventSpike",
+        "critical",
+        signals.grave_events(M, slo.FAST).above(slo.SECURITY_EVENTS_PER_SECOND),
+        "Security events come in a burst",
+        "{{ $value | humanize }} security events of high or critical severity per second on {{ $labels.job }}.",
+        (PANELS, "Grave events per second"),
+        hold="30s",
+        team="security",
+        fill=49,
+        fault="25 events of high severity a second",
+    ),
+    Alert(
+        "SqlSynthesizerPromptInjectionAttempts",
+        "warning",
+        signals.events(M, slo.USUAL, "prompt_injection_attempt").above(0),
+        "Attempts to steer the model",
+        "Within 5 minutes {{ $labels.job }} refused prompt injection attempts: about {{ $value | humanize }}.",
+        (PANELS, "Injections within 5 minutes"),
+        team="security",
+    ),
+    Alert(
+        "SqlSynthesizerAuthFailureBurst",
+        "warning",
+        signals.events(M, "10m", "authentication_failure").above(slo.AUTHENTICATION_FAILURES),
+        "Authentication fails in a burst",
+        "{{ $value | humanize }} failed authentications on {{ $labels.job }} within 10 minutes.",
+        (PANELS, "Failed authentications within 10 minutes"),
+        team="security",
+    ),
+    Alert(
+        "SqlSynthesizerAuditWriteFailures",
+        "critical",
+        signals.audit_failures(M, slo.USUAL).above(0),
+        "The audit record cannot be written",
+        "About {{ $value | humanize }} writes of the audit record of {{ $labels.job }} failed within 5 minutes. "
+        "Answers are withheld until it can be written again.",
+        (PANELS, "Audit write failures"),
+        team="security",
+        fill=5,
+        fault="the audit directory cannot be written; the next request or the health check every 5 s notices",
+    ),
+    Alert(
+        "SqlSynthesizerAuditVerificationFailed",
+        "critical",
+        signals.events(M, slo.USUAL, "audit_verification_failed").above(0),
+        "The audit record does not verify",
+        "A verification of the audit record of {{ $labels.job }} found records that were changed, removed or forged.",
+        (PANELS, "Audit verification failures"),
+        team="security",
+        fill=0,
+        fault="a verification finds a bad record",
+    ),
+    Alert(
+        "SqlSynthesizerAuditNotVerified",
+        "warning",
+        signals.audit_unverified(M).above(slo.AUDIT_UNVERIFIED_SECONDS),
+        "The audit record has not been verified",
+        "The audit record of {{ $labels.instance }} was last found sound {{ $value | humanizeDuration }} ago. A change "
+        "since then would be unseen.",
+        (PANELS, "Since the last verification"),
+        hold="5m",
+        team="security",
+    ),
+    Alert(
+        "SqlSynthesizerAuditVolumeFilling",
+        "warning",
+        FREE.below(slo.AUDIT_LEAST_BYTES).either(FREE.below(slo.AUDIT_LOW_BYTES).both((FREE + TREND).below(0))),
+        "The audit volume fills up",
+        "{{ $value | humanize1024 }}B are free on the audit volume of {{ $labels.instance }}, and at the present pace "
+        "not for long. When it is full, no answer leaves the service.",
+        (PANELS, "Free space of the audit volume"),
+        hold="5m",
+        team="security",
+    ),
+)

@@ -1,0 +1,116 @@
+"""What a user of the service feels, and what the service itself uses up."""
+
+from __future__ import annotations
+
+from sql_synthesizer.monitoring import slo
+from sql_synthesizer_proof.mixin import signals
+from sql_synthesizer_proof.mixin.alert import Alert
+from sql_synthesizer_proof.mixin.signals import M
+
+UP, APP = M.foreign("up"), M("app_up")
+ALL_DOWN = UP.grouped("sum", "job").equals(0).either(APP.grouped("sum", "job").equals(0))
+ONE_DOWN = UP.selector().equals(0).either(APP.selector().equals(0))
+NEEDED = M("dependency_up").excluding(dependency=signals.OPTIONAL)
+ONE_CUT_OFF = NEEDED.grouped("min", "job", "instance").equals(0)
+ALL_CUT_OFF = NEEDED.grouped("max", *signals.JOB_DEPENDENCY).equals(0).grouped("max", "job")
+ABSENT = UP.selector().call("absent")
+
+OVERVIEW = "overview"
+
+ALERTS = (
+    Alert(
+        "SqlSynthesizerDown",
+        "critical",
+        ALL_DOWN.either(ABSENT),
+        "SQL Synthesizer is down",
+        "No instance of {{ $labels.job }} answers: its metrics cannot be scraped, or the application behind them does "
+        "not respond. Nobody can ask a question.",
+        (OVERVIEW, "Application up"),
+        hold="30s",
+        fill=16,
+        fault="the application or its exporter stops answering; a probe of the exporter or a scrape notices",
+    ),
+    Alert(
+        "SqlSynthesizerInstanceDown",
+        "warning",
+        ONE_DOWN.either(ONE_CUT_OFF).unless(ALL_DOWN.either(ALL_CUT_OFF), on=("job",)),
+        "One instance of SQL Synthesizer cannot serve",
+        "{{ $labels.instance }} does not answer, or has lost what it cannot work without; other instances of "
+        "{{ $labels.job }} carry its load.",
+        (OVERVIEW, "Application up"),
+        hold="2m",
+    ),
+    Alert(
+        "SqlSynthesizerMetricsAbsent",
+        "warning",
+        UP.selector().equals(1).unless(M("queries_total").selector(), on=("job", "instance")),
+        "SQL Synthesizer exports no query metrics",
+        "{{ $labels.instance }} is scraped, but sql_synthesizer_queries_total is not there: its alerts cannot fire.",
+        ("monitoring-health", "Query metrics exported"),
+        hold="5m",
+    ),
+    Alert(
+        "HighErrorRate",
+        "critical",
+        signals.error_ratio(M, slo.FAST)
+        .above(slo.ERROR_RATIO)
+        .both(M("queries_total").increase(slo.FAST).at_least(slo.LEAST_QUERIES)),
+        "High error rate",
+        "{{ $value | humanizePercentage }} of the questions to {{ $labels.job }} fail because of the service.",
+        (OVERVIEW, "Error ratio"),
+        hold="30s",
+        fill=20,
+        fault="every question fails, at one question a second",
+    ),
+    Alert(
+        "HighQueryLatency",
+        "warning",
+        signals.latency(M, slo.USUAL)
+        .above(slo.LATENCY_BOUND)
+        .both(
+            M("query_duration_seconds").where(success="success").increase(slo.USUAL).at_least(slo.LEAST_QUERIES),
+        ),
+        "High query latency",
+        "One question in twenty to {{ $labels.job }} takes longer than {{ $value | humanizeDuration }}.",
+        (OVERVIEW, "Response time"),
+        hold="2m",
+    ),
+    Alert(
+        "SqlSynthesizerOverloaded",
+        "warning",
+        signals.overload_ratio(M, slo.FAST)
+        .above(slo.OVERLOAD_RATIO)
+        .both(M("question_outcomes_total").where(reason="overloaded").increase(slo.FAST).at_least(slo.LEAST_REFUSALS)),
+        "SQL Synthesizer refuses questions for overload",
+        "{{ $value | humanizePercentage }} of the questions to {{ $labels.job }} are refused because as many as may "
+        "run at once are running.",
+        (OVERVIEW, "Refused for overload"),
+        hold="1m",
+    ),
+    Alert(
+        "SqlSynthesizerRestarting",
+        "warning",
+        M("worker_start_time_seconds").over("changes", "15m").above(slo.RESTARTS),
+        "SQL Synthesizer restarts again and again",
+        "A worker of {{ $labels.instance }} started {{ $value | humanize }} times within 15 minutes.",
+        (OVERVIEW, "Worker starts"),
+    ),
+    Alert(
+        "HighMemoryUsage",
+        "warning",
+        signals.memory(M, slo.USUAL).above(slo.MEMORY_BYTES),
+        "High memory usage",
+        "The processes of {{ $labels.instance }} hold {{ $value | humanize1024 }}B of memory.",
+        (OVERVIEW, "Memory"),
+        hold="5m",
+    ),
+    Alert(
+        "HighCPUUsage",
+        "warning",
+        signals.cpu(M, slo.USUAL).above(slo.CPU_PERCENT),
+        "High CPU usage",
+        "The processes of {{ $labels.instance }} use {{ $value | humanize }}% of the CPU time that they may use.",
+        (OVERVIEW, "CPU"),
+        hold="5m",
+    ),
+)

@@ -1,0 +1,166 @@
+"""The dashboards as Grafana will read them, and the panels as the alerts count on them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from grafana_foundation_sdk.models import units
+
+from sql_synthesizer.monitoring import catalog
+from sql_synthesizer_proof.mixin.alert import Alert
+from sql_synthesizer_proof.mixin.dashboards.panel import Dashboard
+from sql_synthesizer_proof.mixin.lint import Lint, thresholds
+from sql_synthesizer_proof.mixin.promql import number
+
+TYPES = ("timeseries", "stat", "table", "heatmap", "logs", "bargauge", "state-timeline", "text")
+UNITS = {value for value in vars(units).values() if isinstance(value, str)}
+SCHEMA = 41
+"""Least version of Grafana's dashboard schema, of Grafana 11.6."""
+
+
+def page_faults(name: str, page: dict[str, Any], recorded: frozenset[str]) -> Iterator[str]:
+    """The faults of one dashboard; ``name`` is its file's."""
+    if "panels" not in page:
+        yield f"{name}: it is no dashboard: panels, variables and annotations stand at the top level"
+        return
+    faults = [*_frame(page), *_variables(page), *_places(page["panels"])]
+    for panel in shown(page):
+        faults += [f"panel {panel.get('title')}: {fault}" for fault in _panel(panel, recorded)]
+    for annotation in page.get("annotations", {}).get("list", ()):
+        found = Lint(recorded).check(annotation["expr"]) if "expr" in annotation else ()
+        faults += [f"annotation {annotation['name']}: {fault}" for fault in found]
+    yield from (f"{name}: {fault}" for fault in faults)
+
+
+def read(place: Path) -> dict[str, dict[str, Any]]:
+    """File name -> dashboard, of every one in a directory."""
+    return {file.name: json.loads(file.read_text(encoding="utf-8")) for file in sorted(place.glob("*.json"))}
+
+
+def shown(page: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every panel, also those in collapsed rows."""
+    for panel in page.get("panels", ()):
+        if panel.get("type") == "row":
+            yield from panel.get("panels", ())
+        else:
+            yield panel
+
+
+def expressions(page: dict[str, Any]) -> list[str]:
+    """Every query of a dashboard's panels."""
+    return [target["expr"] for panel in shown(page) for target in panel.get("targets", ()) if "expr" in target]
+
+
+def uid_faults(pages: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """Dashboards that would overwrite each other."""
+    uids = [page.get("uid") for page in pages.values()]
+    yield from (f"{name}: another dashboard has its uid" for name, p in pages.items() if uids.count(p.get("uid")) > 1)
+
+
+def _frame(page: dict[str, Any]) -> Iterator[str]:
+    if not page.get("title") or not re.fullmatch(r"[a-z0-9-]{8,40}", page.get("uid", "")):
+        yield "it needs a title and a uid of 8 to 40 characters"
+    if page.get("schemaVersion", 0) < SCHEMA or page.get("editable", True) or not page.get("tags"):
+        yield f"it needs schemaVersion {SCHEMA} or more, editable false, and tags"
+    if "id" in page or "version" in page:
+        yield "id and version belong to one Grafana, not into the file"
+    if not re.fullmatch(r"[3-9]\ds|[1-9]\d*m", page.get("refresh", "")):
+        yield "it must refresh every 30 s or more seldom"
+
+
+def _variables(page: dict[str, Any]) -> Iterator[str]:
+    variables = {variable["name"]: variable for variable in page.get("templating", {}).get("list", ())}
+    if [v.get("query") for v in variables.values() if v.get("type") == "datasource"] != ["prometheus"]:
+        yield "it needs exactly one data source variable, of Prometheus"
+    for name in ("job", "instance"):
+        variable = variables.get(name, {})
+        if not (variable.get("multi") and variable.get("allValue") == ".+" and variable.get("refresh") == 2):
+            yield f"the variable {name} must take several values, all as .+, and follow the time range"
+
+
+def _places(panels: list[dict[str, Any]]) -> Iterator[str]:
+    taken: dict[tuple[int, int], str] = {}
+    ids = [panel["id"] for panel in panels]
+    if len(set(ids)) != len(ids) or min(ids, default=1) < 1:
+        yield "panel ids must be unique and begin at 1"
+    for panel in panels:
+        place = panel["gridPos"]
+        if place["x"] + place["w"] > 24:
+            yield f"panel {panel['title']}: it is wider than the page"
+        for x in range(place["x"], place["x"] + place["w"]):
+            for y in range(place["y"], place["y"] + place["h"]):
+                other = taken.setdefault((x, y), panel["title"])
+                if other != panel["title"]:
+                    yield f"panel {panel['title']}: it lies over {other}"
+                    return
+
+
+def _panel(panel: dict[str, Any], recorded: frozenset[str]) -> Iterator[str]:
+    if panel.get("type") == "text":
+        return
+    defaults = panel.get("fieldConfig", {}).get("defaults", {})
+    if panel.get("type") not in TYPES:
+        yield f"the type {panel.get('type')} is not one that Grafana still has"
+    if not panel.get("description") or not defaults.get("noValue"):
+        yield "it needs a description, and a text for when there is no data"
+    if defaults.get("unit") not in UNITS:
+        yield f"Grafana has no unit {defaults.get('unit')}"
+    calcs = panel.get("options", {}).get("reduceOptions", {}).get("calcs")
+    if panel.get("type") == "stat" and calcs != ["lastNotNull"]:
+        yield "a stat shows the last value"
+    targets = panel.get("targets", [])
+    if any(holder.get("datasource", {}).get("uid") != "${datasource}" for holder in (panel, *targets)):
+        yield "the data source must be the variable"
+    names = [target.get("refId") for target in targets]
+    if not names or len(set(names)) != len(names):
+        yield "it needs targets with names of their own"
+    for target in targets:
+        if not target.get("legendFormat"):
+            yield f"target {target['refId']}: it has no legend"
+        if re.search(r"\brate\([^[]*\[\$__interval\]", target["expr"]):
+            yield f"target {target['refId']}: a rate looks back over $__rate_interval"
+        yield from (f"target {target['refId']}: {fault}" for fault in Lint(recorded).check(target["expr"]))
+
+
+def alert_faults(alerts: tuple[Alert, ...], pages: tuple[Dashboard, ...]) -> Iterator[str]:
+    """Alerts whose panel is missing, shows other metrics, or draws the line elsewhere."""
+    panels = {(page.key, panel.title): panel for page in pages for panel in page.panels}
+    for alert in alerts:
+        panel = panels.get(alert.panel)
+        if panel is None:
+            yield f"alert {alert.name}: there is no panel {' › '.join(alert.panel)}"
+            continue
+        looked = names_in(str(alert.expr))
+        if looked and not looked & names_in(" ".join(str(target.expr) for target in panel.targets)):
+            yield f"alert {alert.name}: panel {panel.title} shows none of {', '.join(sorted(looked))}"
+        drawn = {round(bound * panel.per, 9) for bound in panel.bounds}
+        if not thresholds(str(alert.expr)) <= drawn:
+            told = ", ".join(number(bound) for bound in sorted(drawn)) or "nowhere"
+            yield f"alert {alert.name}: panel {panel.title} draws the line at {told}"
+
+
+def names_in(text: str) -> set[str]:
+    """Every series that an expression looks at, recorded ones too, by the names of their metrics."""
+    found = set(
+        re.findall(r"job:\w+:\w+|\b(?:sql_synthesizer|prometheus|alertmanager|scrape)_\w+|\bup\b|\bALERTS\b", text)
+    )
+    return {re.sub(r"_(bucket|count|sum)$|:ratio_rate\w+$|:rate\w+$", "", name) for name in found}
+
+
+def metrics_in(text: str) -> set[str]:
+    """The catalogue's metrics that an expression looks at."""
+    return {name for name in catalog.BY_NAME if re.search(rf"\b{name}(_bucket|_count|_sum)?\b", text)}
+
+
+def unwatched(texts: list[str]) -> Iterator[str]:
+    """Metrics that no expression of ``texts`` looks at, and whose row does not say why."""
+    seen = set().union(*(metrics_in(text) for text in texts))
+    for name, metric in catalog.BY_NAME.items():
+        if name not in seen and not metric.unwatched:
+            yield f"metric {name}: no alert and no panel looks at it, and its row does not say why"
+        if name in seen and metric.unwatched:
+            yield f"metric {name}: its row says that nobody watches it, but somebody does"

@@ -1,0 +1,264 @@
+"""Draws a dashboard as Grafana's JSON, through its builders."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from string import ascii_uppercase
+from typing import Any
+
+from grafana_foundation_sdk.builders import (
+    common,
+    dashboard,
+    heatmap,
+    prometheus,
+    stat,
+    statetimeline,
+    table,
+    timeseries,
+)
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import common as shapes
+from grafana_foundation_sdk.models import dashboard as model
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+from sql_synthesizer.monitoring import catalog
+from sql_synthesizer_proof.mixin.alert import SERVICE, Links
+from sql_synthesizer_proof.mixin.alerts import ALERTS
+from sql_synthesizer_proof.mixin.dashboards.panel import FIRING, Dashboard, P, Panel, Target
+
+SOURCE = shapes.DataSourceRef(type_val="prometheus", uid="${datasource}")
+BUILDERS: dict[str, Any] = {
+    "timeseries": timeseries.Panel,
+    "stat": stat.Panel,
+    "table": table.Panel,
+    "heatmap": heatmap.Panel,
+    "state-timeline": statetimeline.Panel,
+}
+HEIGHTS = {"stat": 6}
+JUST_ABOVE = 0.01
+"""Where red begins when an alert fires above 0: Grafana's steps begin at their value, not above it."""
+GREEN, RED, BLUE = "green", "red", "blue"
+
+
+def draw(page: Dashboard, links: Links) -> str:
+    """The file of a dashboard, each panel with links to the runbooks of the alerts that look at it."""
+    builder = (
+        dashboard.Dashboard(page.title)
+        .uid(page.uid)
+        .description(page.description)
+        .tags([SERVICE])
+        .timezone("browser")
+        .refresh("30s")
+        .time(page.since, "now")
+        .readonly()
+        .tooltip(model.DashboardCursorSync.CROSSHAIR)
+        .variables(_variables())
+        .annotations([_alerts(), _deployments()])
+        .links([_others()])
+    )
+    drawn = json.loads(json.dumps(builder.build(), cls=JSONEncoder))
+    for shown in drawn["annotations"]["list"] + drawn["links"]:
+        del shown["placement"]  # the builder hides them in a menu
+    drawn["panels"] = list(_placed(page, links))
+    return json.dumps(drawn, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _placed(page: Dashboard, links: Links) -> Iterator[dict[str, Any]]:
+    """Panels from left to right, rows from top to bottom, numbered from 1."""
+    count, top = 0, 0
+    for row in page.rows:
+        count += 1
+        heading = dashboard.Row(row.title).id(count).grid_pos(model.GridPos(h=1, w=24, x=0, y=top))
+        yield json.loads(json.dumps(heading.build(), cls=JSONEncoder))
+        top, left, tallest = top + 1, 0, 0
+        for panel in row.panels:
+            count += 1
+            height = HEIGHTS.get(panel.kind, 8)
+            if left + panel.width > 24:
+                top, left, tallest = top + tallest, 0, 0
+            place = model.GridPos(h=height, w=panel.width, x=left, y=top)
+            builder = _panel(panel).id(count).grid_pos(place).links(_runbooks(page.key, panel, links))
+            made = json.loads(json.dumps(builder.build(), cls=JSONEncoder))
+            for link in made["links"]:
+                del link["placement"]
+            yield made
+            left, tallest = left + panel.width, max(tallest, height)
+        top += tallest
+
+
+def _runbooks(key: str, panel: Panel, links: Links) -> list[dashboard.DashboardLink]:
+    names = dict.fromkeys(alert.name for alert in ALERTS if alert.panel == (key, panel.title))
+    return [
+        dashboard.DashboardLink(f"Runbook: {name}")
+        .type(model.DashboardLinkType.LINK)
+        .url(links.runbooks.format(name=name))
+        .target_blank(True)
+        for name in names
+    ]
+
+
+def _panel(panel: Panel) -> Any:
+    builder = (
+        BUILDERS[panel.kind]()
+        .title(panel.title)
+        .description(panel.description)
+        .datasource(SOURCE)
+        .unit(panel.unit)
+        .no_value(panel.empty)
+        .targets([_target(t, ascii_uppercase[n], panel.kind) for n, t in enumerate(panel.targets)])
+        .thresholds(_thresholds(panel))
+    )
+    if panel.least is not None and panel.words is None:
+        builder.min(panel.least)
+    if panel.most is not None:
+        builder.max(panel.most)
+    if panel.decimals is not None:
+        builder.decimals(panel.decimals)
+    if panel.words is not None:
+        builder.mappings([_words(*panel.words)])
+    return _STYLES[panel.kind](builder, panel)
+
+
+def _target(target: Target, name: str, kind: str) -> prometheus.Dataquery:
+    query = (
+        prometheus.Dataquery()
+        .datasource(SOURCE)
+        .expr(str(target.expr))
+        .legend_format(target.legend)
+        .ref_id(name)
+        .exemplar(target.exemplars)
+    )
+    query = query.instant() if kind in ("stat", "table") else query.range()
+    formats = {"table": PromQueryFormat.TABLE, "heatmap": PromQueryFormat.HEATMAP}
+    return query.format(formats.get(kind, PromQueryFormat.TIME_SERIES))
+
+
+def _thresholds(panel: Panel) -> dashboard.ThresholdsConfig:
+    """Red beyond the bound, or below it; a metric that nobody is alerted about is blue."""
+    if panel.words is not None:
+        colours: list[tuple[float | None, str]] = [(None, RED), (1.0, GREEN)]
+    elif not panel.bounds:
+        colours = [(None, BLUE)]
+    elif panel.low:
+        colours = [(None, RED), *((bound, GREEN) for bound in sorted(panel.bounds))]
+    else:
+        colours = [(None, GREEN), *((bound or JUST_ABOVE, RED) for bound in sorted(panel.bounds))]
+    steps = [model.Threshold(value=value, color=colour) for value, colour in colours]
+    return dashboard.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps)
+
+
+def _words(zero: str, one: str) -> model.ValueMapping:
+    results = {
+        "0": model.ValueMappingResult(text=zero, color=RED, index=0),
+        "1": model.ValueMappingResult(text=one, color=GREEN, index=1),
+    }
+    return model.ValueMap(options=results)
+
+
+def _lines(builder: Any, panel: Panel) -> Any:
+    legend = common.VizLegendOptions().show_legend(True).display_mode(shapes.LegendDisplayMode.LIST)
+    builder.legend(legend.placement(shapes.LegendPlacement.BOTTOM))
+    builder.tooltip(common.VizTooltipOptions().mode(shapes.TooltipDisplayMode.MULTI).sort(shapes.SortOrder.DESCENDING))
+    builder.show_points(shapes.VisibilityMode.NEVER).fill_opacity(30 if panel.stacked else 8).line_width(1)
+    if panel.stacked:
+        builder.stacking(common.StackingConfig().mode(shapes.StackingMode.NORMAL).group("A"))
+    if panel.bounds:
+        builder.thresholds_style(common.GraphThresholdsStyleConfig().mode(shapes.GraphThresholdsStyleMode.DASHED))
+    return builder
+
+
+def _figure(builder: Any, panel: Panel) -> Any:
+    builder.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
+    builder.color_mode(shapes.BigValueColorMode.VALUE if panel.bounds else shapes.BigValueColorMode.NONE)
+    if panel.names:
+        return builder.text_mode(shapes.BigValueTextMode.NAME).graph_mode(shapes.BigValueGraphMode.NONE)
+    return builder.text_mode(shapes.BigValueTextMode.AUTO).graph_mode(shapes.BigValueGraphMode.NONE)
+
+
+def _states(builder: Any, _panel: Panel) -> Any:
+    return builder.show_value(shapes.VisibilityMode.NEVER).merge_values(True).row_height(0.8)
+
+
+def _list(builder: Any, _panel: Panel) -> Any:
+    """Name, severity and team, the grave ones first."""
+    hidden = dict.fromkeys(("Time", "Value", "__name__", "alertstate", "service"), True)
+    order = {"alertname": 0, "severity": 1, "team": 2}
+    options = {"excludeByName": hidden, "indexByName": order, "renameByName": {"alertname": "alert"}}
+    builder.with_transformation(model.DataTransformerConfig(id_val="organize", options=options))
+    return builder.sort_by([common.TableSortByFieldState().display_name("severity").desc(False)])
+
+
+def _buckets(builder: Any, panel: Panel) -> Any:
+    """The panel's unit is of the axis; cells are counts."""
+    builder.unit("short").cell_values(heatmap.CellValues().unit("short"))
+    return builder.y_axis(heatmap.YAxisConfig().unit(panel.unit))
+
+
+_STYLES = {"timeseries": _lines, "stat": _figure, "state-timeline": _states, "table": _list, "heatmap": _buckets}
+
+
+def _variables() -> list[Any]:
+    up = f"{catalog.PREFIX}app_up"
+    return [
+        dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"),
+        _choice("job", f"label_values({up}, job)"),
+        _choice("instance", f'label_values({up}{{job=~"$job"}}, instance)'),
+    ]
+
+
+def _choice(name: str, query: str) -> dashboard.QueryVariable:
+    return (
+        dashboard.QueryVariable(name)
+        .label(name.capitalize())
+        .query({"query": query, "refId": name})
+        .definition(query)
+        .datasource(SOURCE)
+        .multi(True)
+        .include_all(True)
+        .all_value(".+")
+        .current(model.VariableOption(selected=True, text=["All"], value=["$__all"]))
+        .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(model.VariableSort.ALPHABETICAL_ASC)
+    )
+
+
+def _alerts() -> dashboard.AnnotationQuery:
+    """When an alert fired."""
+    return (
+        dashboard.AnnotationQuery()
+        .name("Alerts")
+        .datasource(SOURCE)
+        .enable(True)
+        .hide(False)
+        .icon_color(RED)
+        .expr(str(FIRING.where(severity=("critical", "warning")).selector()))
+        .title_format("{{alertname}}")
+        .tag_keys("severity,team")
+    )
+
+
+def _deployments() -> dashboard.AnnotationQuery:
+    """When a version first appeared."""
+    now, before = (P("build_info").grouped("max", "job", "version", offset=offset) for offset in ("", "5m"))
+    return (
+        dashboard.AnnotationQuery()
+        .name("Deployments")
+        .datasource(SOURCE)
+        .enable(True)
+        .hide(False)
+        .icon_color(BLUE)
+        .expr(str(now.unless(before)))
+        .title_format("{{version}} deployed")
+    )
+
+
+def _others() -> dashboard.DashboardLink:
+    return (
+        dashboard.DashboardLink("SQL Synthesizer")
+        .type(model.DashboardLinkType.DASHBOARDS)
+        .tags([SERVICE])
+        .as_dropdown(True)
+        .include_vars(True)
+        .keep_time(True)
+    )

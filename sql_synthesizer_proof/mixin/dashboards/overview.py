@@ -1,0 +1,202 @@
+"""The first page in a fault: objectives, the questions, the service itself."""
+
+from __future__ import annotations
+
+from sql_synthesizer.monitoring import slo
+from sql_synthesizer.monitoring.slo import Objective
+from sql_synthesizer_proof.mixin import recording, signals
+from sql_synthesizer_proof.mixin.dashboards.panel import OWN, Dashboard, P, Panel, Row, Target, W, show
+from sql_synthesizer_proof.mixin.promql import Expr
+
+
+def _recorded(objective: Objective, window: str) -> Expr:
+    return Expr(f'{recording.bad_ratio(objective, window)}{{job=~"$job"}}')
+
+
+def _objective(objective: Objective, good: str) -> tuple[Panel, ...]:
+    name, period = objective.name.capitalize(), objective.period
+    spent = _recorded(objective, period) / objective.budget
+    burns = tuple(Target(_recorded(objective, w) / objective.budget, w) for w in recording.WINDOWS)
+    return (
+        Panel(
+            f"{name}: {period}",
+            f"Share of {good} over {period}. The objective is {objective.target:.1%}.",
+            show(Expr("1") - _recorded(objective, period), "{{job}}"),
+            "percentunit",
+            "stat",
+            width=4,
+            bounds=(objective.target,),
+            low=True,
+            most=1,
+            decimals=3,
+        ),
+        Panel(
+            f"{name}: budget left",
+            f"What is left of the {objective.budget:.1%} that may be bad over {period}; below 0 it is missed.",
+            show(Expr("1") - spent, "{{job}}"),
+            "percentunit",
+            "stat",
+            width=4,
+            bounds=(0.0,),
+            low=True,
+            least=None,
+            most=1,
+            decimals=1,
+        ),
+        Panel(
+            f"{name}: burn rate",
+            "How many times faster than sustainable the budget is spent, over each window. Alerts look at pairs: "
+            + ", ".join(f"{b.factor:g} over {b.long} and {b.short}" for b in slo.BURNS)
+            + ".",
+            burns,
+            "short",
+            width=16,
+            bounds=tuple(burn.factor for burn in slo.BURNS),
+            per=objective.budget,
+        ),
+    )
+
+
+OBJECTIVES = Row(
+    "Objectives",
+    (
+        *_objective(slo.AVAILABILITY, "questions that ended without a failure of the service"),
+        *_objective(slo.LATENCY, f"successful questions that ended within {slo.LATENCY_BOUND:g} s"),
+    ),
+)
+
+QUESTIONS = Row(
+    "Questions",
+    (
+        Panel(
+            "Questions by outcome",
+            "Questions per second by how they ended. Only 'failed' is a failure of the service.",
+            show(P("question_outcomes_total").rate(W, keep=("outcome",)), "{{outcome}}"),
+            "reqps",
+            stacked=True,
+        ),
+        Panel(
+            "Error ratio",
+            "Share of the questions that failed because of the service. An alert fires above the line.",
+            show(signals.error_ratio(P, W), "{{job}}"),
+            "percentunit",
+            bounds=(slo.ERROR_RATIO,),
+            empty="No questions",
+        ),
+        Panel(
+            "Response time",
+            "Quantiles of the duration of successful questions. An alert looks at the 95th percentile.",
+            tuple(
+                Target(signals.latency(P, W, quantile=share), name, exemplars=True)
+                for share, name in ((0.5, "p50"), (slo.LATENCY_QUANTILE, "p95"), (0.99, "p99"))
+            ),
+            "s",
+            bounds=(slo.LATENCY_BOUND,),
+            empty="No questions",
+        ),
+        Panel(
+            "Errors by reason",
+            "Requests that ended in an error, per second, by the reason that the caller was given.",
+            show(P("errors_total").rate(W, keep=("reason",)).above(0), "{{reason}}"),
+            "reqps",
+            empty="No errors",
+        ),
+        Panel(
+            "HTTP requests by status",
+            "Requests per second by class of status.",
+            show(P("http_requests_total").rate(W, keep=("status",)), "{{status}}"),
+            "reqps",
+            stacked=True,
+        ),
+        Panel(
+            "HTTP response time by route",
+            "95th percentile of the time to answer, by route.",
+            show(P("http_request_duration_seconds").quantile(0.95, W, keep=("route",)), "{{route}}", exemplars=True),
+            "s",
+            empty="No requests",
+        ),
+    ),
+)
+
+SERVICE = Row(
+    "Service",
+    (
+        Panel(
+            "Application up",
+            "Whether each instance answered its last liveness check, asked by its metrics exporter every 5 s.",
+            (
+                Target(P("app_up").selector(), "{{instance}}"),
+                Target(OWN.foreign("up").selector(), "scrape {{instance}}"),
+            ),
+            "none",
+            "state-timeline",
+            words=("down", "up"),
+        ),
+        Panel(
+            "Saturation",
+            "Questions being worked on, and how many may be; beyond that they are refused.",
+            (
+                Target(P("questions_running").selector(), "running {{instance}}"),
+                Target(P("questions_limit").selector(), "limit {{instance}}"),
+            ),
+            "short",
+            width=4,
+        ),
+        Panel(
+            "Refused for overload",
+            "Share of the questions that were refused because as many as may run at once were running.",
+            show(signals.overload_ratio(P, W), "{{job}}"),
+            "percentunit",
+            width=4,
+            bounds=(slo.OVERLOAD_RATIO,),
+            empty="No questions",
+        ),
+        Panel(
+            "Worker starts",
+            "Times that a worker started within 15 minutes.",
+            show(P("worker_start_time_seconds").over("changes", "15m"), "{{instance}}"),
+            "short",
+            width=4,
+            bounds=(slo.RESTARTS,),
+        ),
+        Panel(
+            "Version",
+            "The version that each instance runs.",
+            show(P("build_info").selector(), "{{version}} on {{instance}}"),
+            "none",
+            "stat",
+            width=4,
+            names=True,
+        ),
+        Panel(
+            "Memory",
+            "Resident memory of all processes of an instance.",
+            show(signals.memory(P, W), "{{instance}}"),
+            "bytes",
+            bounds=(slo.MEMORY_BYTES,),
+        ),
+        Panel(
+            "CPU",
+            "CPU that all processes of an instance use, in percent of what they may use.",
+            show(signals.cpu(P, W), "{{instance}}"),
+            "percent",
+            bounds=(slo.CPU_PERCENT,),
+            most=100,
+        ),
+        Panel(
+            "Dependencies",
+            "Whether the last health check of each dependency succeeded on all instances.",
+            show(P("dependency_up").grouped("min", "dependency"), "{{dependency}}"),
+            "none",
+            "state-timeline",
+            words=("down", "up"),
+        ),
+    ),
+)
+
+DASHBOARD = Dashboard(
+    "overview",
+    "SQL Synthesizer - Overview",
+    "Objectives with their error budgets, what users get, and how the service is.",
+    (OBJECTIVES, QUESTIONS, SERVICE),
+)

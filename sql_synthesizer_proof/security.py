@@ -1,0 +1,230 @@
+"""How good the guards are: labelled texts are judged as the service judges them, and counted by class.
+
+A line is ``{"id", "text", "kind": "question" | "sql", "label": "attack" | "benign", "class", "source"?, "dialect"?}``.
+A question is judged by the question guard, a statement by the statement guard over a schema that holds whatever tables
+and columns the statement names. Where the dialect of a statement is not given it counts as refused only when
+PostgreSQL, MySQL and SQLite each refuse it: an attack has got through as soon as one of them would have it, and an
+honest statement is lost only when it may run nowhere.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from sql_synthesizer.errors import InvalidRequest, QuestionTooLong, SqlSynthesizerError, StatementRefused
+from sql_synthesizer.guard import question
+from sql_synthesizer.guard.question import QuestionGuard
+from sql_synthesizer.guard.statement import StatementGuard
+from sql_synthesizer.guard.statement.imagined import imagined_schema
+from sql_synthesizer.model import SQLGLOT_DIALECT, Statement
+from sql_synthesizer.settings import Settings
+
+ANY_DIALECT = ("postgresql", "mysql", "sqlite")
+KINDS = ("question", "sql")
+LABELS = ("attack", "benign")
+_SPELLINGS = {**{name: name for name in SQLGLOT_DIALECT}, "postgres": "postgresql"}
+_CLUMSY = frozenset(
+    "syntax too_complex too_many_joins limit table unknown_table column ambiguous ambiguous_table number type star "
+    "empty result_size cartesian identifier recursion".split()
+)
+"""Rules that a statement may break without meaning harm."""
+Z = 1.959964
+"""Standard normal quantile of a two-sided 95 % interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """``grade`` is ``none``, ``suspicious`` or ``attack``; ``layers`` are those that spoke."""
+
+    grade: str = "none"
+    reason: str = ""
+    layers: tuple[str, ...] = ()
+
+    @property
+    def flagged(self) -> bool:
+        """Whether the service refuses the text."""
+        return self.grade != "none"
+
+
+@dataclass(slots=True)
+class Group:
+    """Counts of the texts of one kind, label and class (or source)."""
+
+    n: int = 0
+    flagged: int = 0
+    attack: int = 0
+    layers: Counter[str] = field(default_factory=Counter)
+
+    def add(self, judged: Judged) -> None:
+        """Counts one."""
+        self.n += 1
+        self.flagged += judged.flagged
+        self.attack += judged.grade == "attack"
+        self.layers.update(judged.layers)
+
+    def told(self) -> dict[str, Any]:
+        """As JSON: rates are shares of ``n``; the interval is Wilson's, 95 %."""
+        low, high = wilson(self.flagged, self.n)
+        rate = self.flagged / self.n if self.n else 0.0
+        shares = {"rate": round(rate, 4), "low": round(low, 4), "high": round(high, 4)}
+        return {
+            "n": self.n,
+            "flagged": self.flagged,
+            **shares,
+            "attack_grade": self.attack,
+            "layers": dict(self.layers),
+        }
+
+
+class Judge:
+    """The two guards, as the service of these settings uses them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._questions = QuestionGuard(max_chars=settings.max_question_chars)
+        self._statements = StatementGuard()
+        self._max_sql_chars = settings.max_sql_chars
+
+    def question(self, text: str) -> Judged:
+        """What becomes of a typed question."""
+        try:
+            verdicts = question.judge(self._questions.clean(text))
+        except InvalidRequest as error:
+            reason = "too_long" if isinstance(error, QuestionTooLong) else str(error.details.get("rule", error.reason))
+            return Judged("suspicious", reason, ("form",))
+        if not verdicts:
+            return Judged()
+        return Judged(verdicts[0].grade, verdicts[0].reason, tuple(verdict.layer for verdict in verdicts))
+
+    def sql(self, text: str, dialect: str | None = None) -> Judged:
+        """What becomes of a statement; without a dialect it is taken for one of ``ANY_DIALECT``.
+
+        Raises KeyError when the dialect is unknown.
+        """
+        if len(text) > self._max_sql_chars:
+            return Judged("suspicious", "too_long", ("form",))
+        rules: list[str] = []
+        for name in (_SPELLINGS[dialect],) if dialect else ANY_DIALECT:
+            rules.append(self._rule(text, name))
+            if not rules[-1]:
+                return Judged()
+        reason = next((rule for rule in rules if rule not in _CLUMSY), rules[0])
+        return Judged("suspicious" if reason in _CLUMSY else "attack", reason, ("statement",))
+
+    def _rule(self, text: str, dialect: str) -> str:
+        """The rule that the statement breaks in a dialect; empty when it may run."""
+        try:
+            self._statements.check(Statement(text, "analyst"), imagined_schema(text, dialect), max_rows=1000)
+        except StatementRefused as error:
+            return str(error.details.get("rule", error.reason))
+        except SqlSynthesizerError as error:
+            return error.reason
+        return ""
+
+    def line(self, line: dict[str, Any]) -> Judged:
+        """The judgement of one line of the form above."""
+        text = line["text"]
+        return self.question(text) if line["kind"] == "question" else self.sql(text, line.get("dialect"))
+
+
+def parsed(text: str, *needed: str) -> dict[str, Any]:
+    """A line, which has these names. Raises InvalidRequest when it is not of the form above."""
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        raise _bad("is no JSON") from None
+    if not isinstance(line, dict):
+        raise _bad("is no JSON object")
+    for name in needed:
+        if name not in line:
+            raise _bad(f"has no '{name}'", line)
+    if not isinstance(line["text"], str):
+        raise _bad("has a 'text' that is no string", line)
+    for name, known in (("kind", KINDS), ("label", LABELS), ("dialect", (None, *_SPELLINGS))):
+        if name in line and line[name] not in known:
+            raise _bad(f"has an unknown {name}; known are {', '.join(filter(None, known))}", line)
+    return line
+
+
+def _bad(what: str, line: dict[str, Any] | None = None) -> InvalidRequest:
+    hint = "A line is an object with text, kind, label and class."
+    return InvalidRequest(f"The line {what}.", hint=hint, details={"id": (line or {}).get("id")})
+
+
+def read(directory: Path) -> Iterator[dict[str, Any]]:
+    """The labelled lines of a directory's ``*.jsonl`` files, or of one file. Raises InvalidRequest on a bad line."""
+    for path in sorted(directory.glob("*.jsonl")) if directory.is_dir() else [directory]:
+        for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if not text.strip():
+                continue
+            try:
+                yield parsed(text, "text", "kind", "label", "class")
+            except InvalidRequest as error:
+                raise InvalidRequest(f"{path.name}, line {number}: {error.message}", hint=error.hint) from None
+
+
+def evaluate(judge: Judge, lines: Iterable[dict[str, Any]], by: str) -> dict[str, Any]:
+    """Figures of each kind, label and value of ``by`` (``class`` or ``source``), and CPU milliseconds a text.
+
+    Raises InvalidRequest when there is no line.
+    """
+    groups: defaultdict[tuple[str, str, str], Group] = defaultdict(Group)
+    spent: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+    for line in lines:
+        started = time.process_time()
+        judged = judge.line(line)
+        spent[line["kind"], line["label"]].append((time.process_time() - started) * 1000)
+        groups[line["kind"], line["label"], str(line.get(by, "?"))].add(judged)
+        groups[line["kind"], line["label"], "all"].add(judged)
+    if not groups:
+        raise InvalidRequest("There is no line to judge.", hint="Give a file, or a directory with *.jsonl files.")
+    rows = [
+        {"kind": kind, "label": label, by: name, **group.told()}
+        for (kind, label, name), group in sorted(groups.items())
+    ]
+    cpu = [
+        {"kind": kind, "label": label, "p50_ms": _quantile(taken, 0.5), "p95_ms": _quantile(taken, 0.95)}
+        for (kind, label), taken in sorted(spent.items())
+    ]
+    benign = groups["question", "benign", "all"]
+    bound = round(min(1.0, 3 / benign.n), 5) if benign.n and not benign.attack else None
+    return {
+        "by": by,
+        "groups": rows,
+        "cpu": cpu,
+        "benign_attack_grade": {"n": benign.n, "attack_grade": benign.attack, "bound": bound},
+    }
+
+
+def converse(judge: Judge, lines: Iterable[str], out: TextIO) -> None:
+    """Answers each line of JSON at once with ``{"id", "flagged", "grade", "reason"}``, a bad one with ``error``."""
+    for text in lines:
+        told: dict[str, Any] = {"id": None}
+        try:
+            line = parsed(text, "id", "text", "kind")
+            judged = judge.line(line)
+            told |= {"id": line["id"], "flagged": judged.flagged, "grade": judged.grade, "reason": judged.reason}
+        except InvalidRequest as error:
+            told |= {"id": error.details["id"], "error": error.message}
+        out.write(json.dumps(told) + "\n")
+        out.flush()
+
+
+def wilson(hits: int, n: int) -> tuple[float, float]:
+    """Wilson's 95 % score interval of a share, (0, 1) of nothing (Wilson, 1927)."""
+    if not n:
+        return 0.0, 1.0
+    share = hits / n
+    middle = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
+    half = Z * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n)) / (1 + Z * Z / n)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _quantile(values: list[float], share: float) -> float:
+    return round(sorted(values)[min(len(values) - 1, int(share * len(values)))], 3)

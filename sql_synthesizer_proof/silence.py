@@ -1,0 +1,162 @@
+"""The silence test: ordinary traffic must fire nothing, and what fires amid attacks must be about them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.operate.traffic import Traffic, mix
+from sql_synthesizer_proof.drill.chain import Chain, chain, workspace
+
+FAILURE_SHARE = 0.001
+"""Share of the answers that may say that the service failed: more would be no silence."""
+FALSE_SHARE = 0.05
+"""Share of the security notifications that may be about nothing."""
+GRADE = "sql_injection_attempt|prompt_injection_attempt"
+LOOK = 1.0
+
+
+@dataclass
+class Silence:
+    """What was seen: requests by kind and answer, alerts by the second they were first seen, notifications."""
+
+    seconds: float
+    rate: float
+    attacks: float
+    sent: Counter[tuple[str, str]] = field(default_factory=Counter)
+    fired: dict[str, float] = field(default_factory=dict)
+    notified: list[str] = field(default_factory=list)
+    flagged: int = 0
+    """Security events of attack grade that the service counted."""
+    attacked: int = 0
+    """Attacks that were sent and answered."""
+
+    @property
+    def requests(self) -> int:
+        """All requests."""
+        return sum(self.sent.values())
+
+    @property
+    def failed(self) -> int:
+        """Answers that say that the service failed, or none at all."""
+        return sum(count for (_, answer), count in self.sent.items() if answer[:1] == "5" or answer == "unreachable")
+
+    @property
+    def false(self) -> int:
+        """Harmless requests that were taken for attacks."""
+        harmless = sum(n for (kind, answer), n in self.sent.items() if kind == "attack" and not answer.startswith("4"))
+        return max(0, self.flagged - (self.attacked - harmless))
+
+    @property
+    def false_bound(self) -> float:
+        """The upper end of a 95 % interval of false ones among all that were flagged, 0 to 1."""
+        return upper_bound(self.false, self.flagged)
+
+    @property
+    def kept(self) -> bool:
+        """Whether it was silent, or, amid attacks, whether few enough notifications were false."""
+        if self.attacks:
+            return self.flagged > 0 and self.false / self.flagged < FALSE_SHARE
+        return not self.fired and not self.notified and self.failed < FAILURE_SHARE * self.requests
+
+    def told(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        return {
+            "seconds": self.seconds,
+            "rate": self.rate,
+            "attack_share": self.attacks,
+            "requests": self.requests,
+            "failed": self.failed,
+            "answers": [[kind, answer, count] for (kind, answer), count in self.sent.most_common()],
+            "alerts": self.fired,
+            "notifications": self.notified,
+            "attacks": self.attacked,
+            "flagged": self.flagged,
+            "false": self.false,
+            "false_upper_bound": round(self.false_bound, 4),
+            "kept": self.kept,
+        }
+
+
+def upper_bound(false: int, total: int, confidence: float = 0.95) -> float:
+    """The exact upper bound of a share (Clopper and Pearson, Biometrika 26, 1934); 1 where nothing was seen."""
+    if not total or false >= total:
+        return 1.0
+    low, high = false / total, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _at_most(false, total, middle) > 1 - confidence else (low, middle)
+    return high
+
+
+def _at_most(successes: int, trials: int, share: float) -> float:
+    """The probability of so many successes or fewer."""
+    total = term = (1 - share) ** trials
+    for n in range(1, successes + 1):
+        term *= (trials - n + 1) / n * share / (1 - share)
+        total += term
+    return total
+
+
+def questions(file: Path | None) -> tuple[str, ...]:
+    """Harmless questions from a file: one a line, or JSON objects with ``text`` or ``question``, benign ones only.
+
+    Raises ConfigurationError.
+    """
+    if file is None:
+        return ()
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file} cannot be read: {type(error).__name__}.") from None
+    return tuple(text for line in lines if (text := _question(line)))
+
+
+def _question(line: str) -> str:
+    if not line.startswith("{"):
+        return line.strip()
+    entry = json.loads(line)
+    if entry.get("label", "benign") != "benign" or entry.get("kind", "question") != "question":
+        return ""
+    return str(entry.get("text") or entry.get("question") or "")
+
+
+def run(seconds: float, rate: float, attacks: float, harmless: Sequence[str], say: Callable[[str], None]) -> Silence:
+    """Runs a chain for so long and watches it. Raises ConfigurationError when a program is missing."""
+    seen = Silence(seconds, rate, attacks)
+    with workspace("silence-") as directory:
+        ordinary_volume = {"audit_dir": directory / "record"}
+        with chain(directory / "chain", rate=0.1, settings=ordinary_volume) as made:
+            before = _flagged(made)
+            with Traffic(made.service.url, made.service.key, rate, mix(harmless, attacks), threads=8) as traffic:
+                _watch(made, seen, seconds, say)
+            seen.sent = traffic.sent
+            time.sleep(20)  # the last scrape
+            seen.flagged = round(_flagged(made) - before)
+            seen.attacked = sum(count for (kind, _), count in traffic.sent.items() if kind == "attack")
+    return seen
+
+
+def _flagged(made: Chain) -> float:
+    return made.value(f'sum(sql_synthesizer_security_events_total{{event_type=~"{GRADE}"}})') or 0.0
+
+
+def _watch(made: Chain, seen: Silence, seconds: float, say: Callable[[str], None]) -> None:
+    began = time.monotonic()
+    known = 0
+    while (now := time.monotonic() - began) < seconds:
+        for alert in made.alerts():
+            name = alert["labels"]["alertname"]
+            if name != "Watchdog" and alert["state"] == "firing" and name not in seen.fired:
+                seen.fired[name] = round(now, 1)
+                say(f"{name} fires after {now:.0f} s")
+        fresh = [message for message in made.inbox.messages if message.number > known and message.kind != "watchdog"]
+        seen.notified += [f"{message.kind} {message.subject}" for message in fresh]
+        known = max([known, *(message.number for message in made.inbox.messages)])
+        time.sleep(LOOK)
