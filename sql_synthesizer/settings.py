@@ -10,7 +10,6 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -310,7 +309,8 @@ def _read_secret(path: str) -> str:
 
 
 def _read_databases(path: Path) -> tuple[DatabaseSettings, ...]:
-    yaml: Any = import_module("yaml")
+    import yaml  # noqa: PLC0415
+
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
         entries = document["databases"].items()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from sql_synthesizer import __version__, telemetry
+from sql_synthesizer import telemetry
 from sql_synthesizer.access import Access
 from sql_synthesizer.audit import AuditLog
 from sql_synthesizer.cache import AnswerCache
@@ -19,8 +19,9 @@ from sql_synthesizer.demo import demo_settings, ensure_demo
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.guard.question import QuestionGuard, Screening
 from sql_synthesizer.guard.statement import StatementGuard
-from sql_synthesizer.monitoring import logs, metrics
+from sql_synthesizer.monitoring import logs, metrics, multiprocess
 from sql_synthesizer.monitoring.health import Health
+from sql_synthesizer.monitoring.registry import Measured
 from sql_synthesizer.schema import SchemaCache
 from sql_synthesizer.service import Service
 from sql_synthesizer.settings import DatabaseSettings, Settings
@@ -28,7 +29,7 @@ from sql_synthesizer.store import HistoryObserver, Store
 from sql_synthesizer.synthesizer import Synthesizer
 from sql_synthesizer.synthesizer.prompt import PROMPT_VERSION
 from sql_synthesizer.synthesizer.rules import RulesSynthesizer
-from sql_synthesizer.telemetry import Observer, Telemetry, vocabulary
+from sql_synthesizer.telemetry import Observer, Telemetry
 
 if TYPE_CHECKING:
     from sql_synthesizer.synthesizer.llm import LLMSynthesizer
@@ -39,10 +40,11 @@ RESERVED_THREADS = 2
 
 @dataclass(slots=True)
 class Rooms:
-    """Everything one process needs to answer questions."""
+    """Everything one application needs to answer questions; nothing of it is shared with another."""
 
     settings: Settings
     telemetry: Telemetry
+    metrics: Measured
     databases: DatabaseManager
     schemas: SchemaCache
     cache: AnswerCache
@@ -53,6 +55,7 @@ class Rooms:
     health: Health
     audit: AuditLog
     model: LLMSynthesizer | None
+    closing: ExitStack
 
     def start(self) -> Self:
         """Starts the background threads: folding and health checks."""
@@ -62,18 +65,14 @@ class Rooms:
 
     def close(self) -> None:
         """Ends the threads, folds what is left, makes the audit record durable and closes connections."""
-        self.health.close()
-        if self.model is not None:
-            self.model.close()
-        self.telemetry.close()
-        self.cache.close()
-        self.databases.close()
-        self.store.close()
+        self.closing.close()
 
 
 def build(settings: Settings, facade: Telemetry | None = None, *, logging: bool = True) -> Rooms:
-    """Wires a process; ``facade`` defaults to the process's own, ``logging`` writes log lines to standard output.
+    """Wires an application that reports to ``facade``, by default to a new one, until ``Rooms.close``.
 
+    Only one application at a time can have a facade. In multi-process mode the metrics of a process are in one set of
+    files, so there the default is the process's own facade. ``logging`` writes its events to standard output.
     Raises ConfigurationError, StoreUnavailable.
     """
     try:
@@ -83,17 +82,35 @@ def build(settings: Settings, facade: Telemetry | None = None, *, logging: bool 
             f"The state directory {settings.state_dir} cannot be used: {error.strerror}.",
             hint="Make it writable, or choose another directory with SQL_SYNTHESIZER_STATE_DIR.",
         ) from None
-    facade = facade or telemetry.default
+    facade = facade or (Telemetry() if multiprocess.directory is None else telemetry.default)
+    facade.claim()
+    closing = ExitStack()
+    try:
+        return _build(settings, facade, closing, logging=logging)
+    except BaseException:
+        closing.close()
+        facade.close()
+        raise
+
+
+def _build(settings: Settings, facade: Telemetry, closing: ExitStack, *, logging: bool) -> Rooms:
+    """Makes the rooms; what has to be closed is put on ``closing``, which closes the last first."""
     facade.sample_ratio, facade.capacity = settings.trace_ratio, settings.telemetry_capacity
+    store = Store(_secret(settings.store_url), settings.state_dir)
+    closing.callback(store.close)
     configured = configured_databases(settings)
     databases = DatabaseManager(configured, settings, facade)
-    store = Store(_secret(settings.store_url), settings.state_dir)
-    audit = AuditLog(settings, facade)
+    closing.callback(databases.close)
     cache = AnswerCache(settings, facade, _cache_secret(settings, store))
+    closing.callback(cache.close)
+    facade.recorder = audit = AuditLog(settings, facade)
+    closing.callback(facade.close)
+    model = _model(settings, facade)
+    if model is not None:
+        closing.callback(model.close)
+    synthesizers: tuple[Synthesizer, ...] = (RulesSynthesizer(),) if model is None else (model, RulesSynthesizer())
     schemas = SchemaCache(databases.connect, configured, settings)
     access = Access(settings, store, facade)
-    model = _model(settings, facade)
-    synthesizers: tuple[Synthesizer, ...] = (RulesSynthesizer(),) if model is None else (model, RulesSynthesizer())
     questions = QuestionGuard(max_chars=settings.max_question_chars)
     service = Service(
         telemetry=facade,
@@ -108,13 +125,29 @@ def build(settings: Settings, facade: Telemetry | None = None, *, logging: bool 
         cache_version=_cache_version(settings, synthesizers),
     )
     health = _health(settings, facade, databases, cache, store, audit, model)
+    closing.callback(health.close)
     history = HistoryObserver(store, facade)
+    measured = metrics.measured(facade)
     facade.observers = [history]
-    facade.recorder = audit
     if settings.telemetry:
-        _listen(facade, databases, cache)
-        facade.observers += _exporters(settings, facade, logging=logging)
-    return Rooms(settings, facade, databases, schemas, cache, store, history, access, service, health, audit, model)
+        _listen(measured, databases, cache)
+        facade.observers += [measured.observer, *_exporters(settings, facade, logging=logging)]
+    return Rooms(
+        settings,
+        facade,
+        measured,
+        databases,
+        schemas,
+        cache,
+        store,
+        history,
+        access,
+        service,
+        health,
+        audit,
+        model,
+        closing,
+    )
 
 
 def configured_databases(settings: Settings) -> tuple[DatabaseSettings, ...]:
@@ -150,12 +183,11 @@ def _cache_version(settings: Settings, synthesizers: tuple[Synthesizer, ...]) ->
 
 def _model(settings: Settings, facade: Telemetry) -> LLMSynthesizer | None:
     configured = _secret(settings.openai_api_key) or settings.openai_base_url
-    return _chosen("synthesizer.llm").LLMSynthesizer(settings, facade) if configured else None
+    if not configured:
+        return None
+    from sql_synthesizer.synthesizer.llm import LLMSynthesizer  # noqa: PLC0415
 
-
-def _chosen(module: str) -> Any:
-    """A module that not every configuration needs, and that loads libraries of its own."""
-    return import_module(f"sql_synthesizer.{module}")
+    return LLMSynthesizer(settings, facade)
 
 
 def _health(
@@ -183,16 +215,15 @@ def _health(
     return health
 
 
-def _listen(facade: Telemetry, databases: DatabaseManager, cache: AnswerCache) -> None:
+def _listen(measured: Measured, databases: DatabaseManager, cache: AnswerCache) -> None:
     database_types = sorted({databases.dialect(name) for name in databases.names} | {"unknown"})
-    metrics.observer.precreate({"database_type": database_types, "cache_type": [cache.type]})
-    facade.observers.append(metrics.observer)
-    vocabulary.VERSION.declare(__version__)
+    measured.observer.precreate({"database_type": database_types, "cache_type": [cache.type]})
 
 
 def _exporters(settings: Settings, facade: Telemetry, *, logging: bool) -> Iterator[Observer]:
     if logging:
-        logs.configure(settings)
         yield logs.LogObserver(settings, facade)
     if settings.otlp_endpoint:
-        yield _chosen("monitoring.tracing").TracingObserver(settings, facade)
+        from sql_synthesizer.monitoring.tracing import TracingObserver  # noqa: PLC0415
+
+        yield TracingObserver(settings, facade)

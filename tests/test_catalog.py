@@ -72,8 +72,8 @@ def test_a_metric_only_the_exporter_sets_has_no_feed():
 
 def test_known_values_outside_the_vocabulary_make_no_series():
     metric = catalog.BY_NAME["sql_synthesizer_cache_operations_total"]
-    assert list(metric.combinations({"cache_type": ["off"]})) == []
-    assert set(metric.combinations({"cache_type": ["redis"]})) == {
+    assert list(metric.combinations(vocabulary.Declared(), {"cache_type": ["off"]})) == []
+    assert set(metric.combinations(vocabulary.Declared(), {"cache_type": ["redis"]})) == {
         ("get", "redis", "hit"),
         ("get", "redis", "miss"),
         ("get", "redis", "error"),
@@ -86,9 +86,11 @@ def test_known_values_outside_the_vocabulary_make_no_series():
 
 def test_every_security_event_has_one_severity():
     metric = catalog.BY_NAME["sql_synthesizer_security_events_total"]
-    assert set(metric.combinations()) == {(e.name, e.severity) for e in vocabulary.SECURITY_EVENTS.values()}
+    assert set(metric.combinations(vocabulary.Declared())) == {
+        (e.name, e.severity) for e in vocabulary.SECURITY_EVENTS.values()
+    }
 
 
 def test_the_budget_holds_a_usual_configuration():
     known = {"database_type": ["postgresql", "sqlite", "unknown"], "cache_type": ["redis"]}
-    assert sum(metric.series(known) for metric in catalog.METRICS) < catalog.SERIES_BUDGET
+    assert sum(metric.series(vocabulary.Declared(), known) for metric in catalog.METRICS) < catalog.SERIES_BUDGET

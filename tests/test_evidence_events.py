@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from prometheus_client import generate_latest
 from werkzeug.serving import make_server
 
 from sql_synthesizer import telemetry
@@ -82,7 +83,8 @@ class InProcess(World):
 
     def exposition(self) -> str:
         self.facade.fold()
-        return metrics.get_metrics()
+        served = generate_latest(self.rooms.metrics.read_fresh()).decode()
+        return served + metrics.get_metrics()  # of the commands
 
     def output(self) -> str:
         self.facade.fold()
@@ -108,7 +110,6 @@ def world(tmp_path_factory: pytest.TempPathFactory, demo_path: Path) -> Iterator
     yield made
     made.close()
     telemetry.default = before
-    before.observers, before.recorder = [metrics.observer], None
 
 
 @pytest.fixture(autouse=True)

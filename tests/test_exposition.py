@@ -23,6 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.monitoring import multiprocess, shared
 from sql_synthesizer.monitoring.exposition import Exporter, alive, render
+from sql_synthesizer.monitoring.metrics import METRICS_REGISTRY
 from sql_synthesizer.monitoring.multiprocess import SharedCollector, mark_dead
 from sql_synthesizer.monitoring.shared import locked, prepare
 from sql_synthesizer.settings import Settings
@@ -107,7 +108,7 @@ def questions(directory):
     ],
 )
 def test_the_format_is_negotiated(accept, content_type):
-    body, given = render(accept)
+    body, given = render(accept, METRICS_REGISTRY)
     assert given == content_type
     parse = parse_openmetrics if "openmetrics" in content_type else parse_text
     assert PREFIX + "security_events" in {f.name.removesuffix("_total") for f in parse(body.decode())}
@@ -122,7 +123,7 @@ def test_any_registry_can_be_rendered():
 def test_promtool_finds_nothing_to_say():
     result = subprocess.run(
         [program("promtool"), "check", "metrics"],
-        input=render(None)[0],
+        input=render(None, METRICS_REGISTRY)[0],
         capture_output=True,
         check=False,
     )

@@ -69,9 +69,9 @@ def test_a_service_without_dependencies_is_healthy(health):
     assert health.ready() == (200, {"status": "ready"})
 
 
-def test_names_become_label_values(health):
+def test_names_become_label_values(health, facade):
     health.register("database_warehouse", well, required=True)
-    assert "database_warehouse" in vocabulary.DEPENDENCY
+    assert facade.declared.values(vocabulary.DEPENDENCY) == ("database_warehouse",)
 
 
 def test_a_hanging_ping_is_down_alone_and_does_not_pile_up(health):

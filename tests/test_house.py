@@ -18,11 +18,38 @@ WATCHERS_ONLY = ("prometheus_client", "opentelemetry", "psutil")
 MAY_NAME = {"operate": {"psutil"}, PROOF: {"psutil", "opentelemetry", "prometheus_client"}}
 """Beside the wing: who looks at processes from outside."""
 LAZY = {
-    "sql_synthesizer/cli/__init__.py": "a verb loads what it needs alone",
-    "sql_synthesizer/cli/session.py": "the metrics directory is chosen before the client library is imported",
-    "sql_synthesizer/synthesizer/llm.py": "importing openai takes a second",
+    "sql_synthesizer/access/_limits.py": ("redis", "120 ms, and few settings name it"),
+    "sql_synthesizer/cache/_opening.py": (
+        "sql_synthesizer.cache._",
+        "130 ms for Redis, 7 ms for Memcached",
+    ),
+    "sql_synthesizer/cli/__init__.py": (
+        "sql_synthesizer.cli",
+        "27 ms for keys, 87 ms for stack",
+    ),
+    "sql_synthesizer/cli/serve.py": (
+        "sql_synthesizer.",
+        "205 ms for the demo, 32 ms for metric files",
+    ),
+    "sql_synthesizer/cli/session.py": (
+        "sql_synthesizer.",
+        "600 ms, and the metrics directory comes first",
+    ),
+    "sql_synthesizer/database/urls.py": (
+        "sql_synthesizer.database.",
+        "253 ms for PostgreSQL's driver, 207 ms for MariaDB's",
+    ),
+    "sql_synthesizer/settings.py": ("yaml", "14 ms for every verb, and most have no file of databases"),
+    "sql_synthesizer/store/__init__.py": ("sqlalchemy.dialects", "25 ms, and the store is a file by default"),
+    "sql_synthesizer/synthesizer/llm.py": ("sql_synthesizer.synthesizer.endpoint", "364 ms for the package openai"),
+    "sql_synthesizer/web/server.py": ("sql_synthesizer.", "720 ms, loaded by the arbiter with garbage collection off"),
+    "sql_synthesizer/wiring.py": (
+        "sql_synthesizer.",
+        "142 ms for the model, 57 ms for spans",
+    ),
+    "sql_synthesizer_proof/cli/mixin.py": ("sql_synthesizer_proof.mixin", "a row that does not fit is told in a line"),
 }
-"""Files whose functions may import, and why."""
+"""File -> what its functions may import, and the measured reason: milliseconds of CPU after what is loaded anyway."""
 
 every_file = pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(ROOT)) for path in FILES])
 
@@ -65,10 +92,18 @@ def test_borders(path: Path) -> None:
     if room(path) not in WING:
         named = {name.split(".")[0] for name in imported(tree(path))} & set(WATCHERS_ONLY)
         assert named <= MAY_NAME.get(room(path), set()), f"{named} may be named only in the wing"
-    if str(path.relative_to(ROOT)) not in LAZY:
-        functions = [n for n in ast.walk(tree(path)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
-        inner = [name for function in functions for name in imported(function)]
-        assert not inner, f"imports stand at the top of the file: {inner}"
+    functions = [n for n in ast.walk(tree(path)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    inner = {name for function in functions for name in imported(function)}
+    allowed, _reason = LAZY.get(str(path.relative_to(ROOT)), ("", ""))
+    unfounded = [name for name in inner if not (allowed and name.startswith(allowed))]
+    assert not unfounded, f"imports stand at the top of the file: {unfounded}"
+    assert "import_module" not in text, "what it loads has no type, and is seen by no rule of the house"
+
+
+def test_every_reason_for_laziness_is_one() -> None:
+    for name, (target, _) in LAZY.items():
+        functions = [n for n in ast.walk(tree(ROOT / name)) if isinstance(n, ast.FunctionDef)]
+        assert any(found.startswith(target) for function in functions for found in imported(function)), name
 
 
 @every_file
@@ -83,7 +118,7 @@ def test_budgets(path: Path) -> None:
 
 def test_size() -> None:
     """The whole stays small enough to be read; a higher number here is a decision."""
-    assert sum(path.read_text(encoding="utf-8").count("\n") for path in FILES) <= 31_400
+    assert sum(path.read_text(encoding="utf-8").count("\n") for path in FILES) <= 31_500
 
 
 def test_project_speaks_of_the_product_only() -> None:

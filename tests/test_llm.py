@@ -374,8 +374,8 @@ def test_facts_of_a_call(build, fake, telemetry):
         "gen_ai.response.id": "chatcmpl-fake",
         "gen_ai.response.finish_reasons": ["stop"],
     }
-    assert "test" in vocabulary.PROVIDER
-    assert "test-model" in vocabulary.MODEL
+    assert telemetry.declared.values(vocabulary.PROVIDER) == ("test",)
+    assert telemetry.declared.values(vocabulary.MODEL) == ("test-model",)
 
 
 @pytest.mark.parametrize("prices", [{}, {"model_input_price": 1.0}])

@@ -33,7 +33,7 @@ def registry():
 @pytest.fixture
 def facade(registry):
     facade = Telemetry()
-    facade.observers.append(MetricsObserver(registry))
+    facade.observers.append(MetricsObserver(registry, facade.declared))
     return facade
 
 
@@ -124,8 +124,8 @@ def test_http_errors_are_counted_by_reason_and_successes_are_not(facade, sample,
 
 
 def test_details_with_numbers_feed_counters(facade, sample):
-    vocabulary.PROVIDER.declare("openai")
-    vocabulary.MODEL.declare("small")
+    facade.declared.declare(vocabulary.PROVIDER, "openai")
+    facade.declared.declare(vocabulary.MODEL, "small")
     with facade.operation(vocabulary.LLM_REQUEST, provider="openai", model="small", outcome="success") as operation:
         operation.details |= {"input_tokens": 120, "output_tokens": 30, "cost_usd": 0.5, "sent_bytes": 900}
     labels = {"provider": "openai", "model": "small"}
@@ -189,7 +189,7 @@ def test_unknown_types_of_facts_are_ignored(facade, registry):
 
 
 def test_precreated_series_stand_at_zero(registry):
-    observer = MetricsObserver(registry)
+    observer = MetricsObserver(registry, vocabulary.Declared())
     observer.precreate({"database_type": ["postgresql"], "cache_type": ["redis"]})
     text = generate_latest(registry).decode()
     assert 'queries_total{database_type="postgresql",query_type="join",success="error"} 0.0' in text
@@ -209,7 +209,7 @@ def test_sampled_operations_leave_an_exemplar(facade, registry):
 
 def test_unsampled_operations_leave_none(registry):
     facade = Telemetry(sample_ratio=0)
-    facade.observers.append(MetricsObserver(registry))
+    facade.observers.append(MetricsObserver(registry, facade.declared))
     ask(facade)
     facade.fold()
     assert not any(s.exemplar for family in registry.collect() for s in family.samples)

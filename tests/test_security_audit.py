@@ -67,7 +67,7 @@ def test_an_unknown_type_is_recorded_as_other_and_warned_about_once(facade, reco
 @pytest.mark.parametrize(("severity", "kept"), [("critical", "critical"), ("info", "info"), ("enormous", "low")])
 def test_an_unknown_type_is_as_severe_as_its_reporter_says(recorder, severity, kept):
     registry, facade = CollectorRegistry(), Telemetry()
-    facade.observers.append(MetricsObserver(registry))
+    facade.observers.append(MetricsObserver(registry, facade.declared))
     facade.recorder = recorder
     SecurityAuditLogger(facade).log_event("coffee_spilled", {}, severity)
     facade.fold()

@@ -223,7 +223,7 @@ def test_threads_share_the_store(store: Store) -> None:
 
 def test_questions_become_history(store: Store) -> None:
     telemetry = Telemetry()
-    telemetry.observers.append(HistoryObserver(store))
+    telemetry.observers.append(HistoryObserver(store, telemetry))
     with telemetry.operation(vocabulary.HTTP_REQUEST) as request:
         with telemetry.operation(vocabulary.QUESTION, source="llm") as question:
             request.trace.actor, request.trace.question_id = "k1", "q1"

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sql_synthesizer import errors
-from sql_synthesizer.errors import AuditUnavailable, PoolTimeout, StatementRefused, tree
+from sql_synthesizer.errors import AuditUnavailable, ConfigurationError, PoolTimeout, StatementRefused, tree
 from sql_synthesizer.telemetry import Event, Fact, Operation, Telemetry, vocabulary
 from sql_synthesizer.telemetry.testing import MemoryObserver, MemoryRecorder
 from sql_synthesizer.telemetry.traceparent import format_traceparent, parse_traceparent
@@ -246,12 +246,38 @@ def test_vocabularies_are_closed(value: object) -> None:
 
 
 def test_declared_vocabularies_are_bounded() -> None:
-    words = vocabulary.Vocabulary("words", declared=True)
-    words.declare(*(f"w{n}" for n in range(200)))
-    assert len(words.values) == words.LIMIT
-    assert words("w199") == "other"
+    words, declared = vocabulary.Vocabulary("words", declared=True), vocabulary.Declared()
+    declared.declare(words, *(f"w{n}" for n in range(200)))
+    assert len(declared.values(words)) == declared.LIMIT
+    assert declared.accepts(words, "w0")
+    assert not declared.accepts(words, "w199")
+    assert not vocabulary.Declared().accepts(words, "w0")
     with pytest.raises(TypeError):
-        vocabulary.QUERY_TYPE.declare("new")
+        declared.declare(vocabulary.QUERY_TYPE, "new")
+
+
+def test_a_facade_has_one_owner() -> None:
+    telemetry, lasting = Telemetry(), [MemoryObserver()]
+    telemetry.observers = list(lasting)
+    telemetry.claim()
+    telemetry.observers = [MemoryObserver()]
+    with pytest.raises(ConfigurationError, match="already reports"):
+        telemetry.claim()
+    telemetry.close()
+    assert telemetry.observers == lasting
+    telemetry.claim()
+
+
+def test_an_operation_within_one_of_another_facade_shares_its_trace_and_nothing_else(telemetry: Telemetry) -> None:
+    other = Telemetry()
+    other.recorder = MemoryRecorder()
+    with telemetry.operation(vocabulary.HTTP_REQUEST) as outer, other.operation(STAGE) as inner:
+        outer.trace.actor = "anna"
+        other.emit(vocabulary.SECURITY_EVENTS["csrf_failure"])
+        assert (inner.trace.trace_id, inner.parent_id) == (outer.trace.trace_id, outer.span_id)
+        assert (inner.trace.actor, outer.trace.ticket, inner.trace.ticket) == ("", 0, 1)
+        assert telemetry.current() is None
+        assert telemetry.emit(vocabulary.FEEDBACK).trace.trace_id == outer.trace.trace_id
 
 
 def test_a_forked_child_makes_ids_of_its_own_and_reports_nothing_of_its_parent(telemetry: Telemetry) -> None:

@@ -7,7 +7,6 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any, TypeVar
 
 from cachetools import LRUCache
@@ -122,10 +121,13 @@ class Counter:
 def _redis(settings: Settings) -> Storage:
     if settings.redis_url is None:
         raise ConfigurationError("rate_limit_storage is 'redis', but REDIS_URL is not set.")
+    from redis.backoff import NoBackoff  # noqa: PLC0415
+    from redis.retry import Retry  # noqa: PLC0415
+
     options: dict[str, Any] = {
         "socket_timeout": settings.cache_timeout,
         "socket_connect_timeout": settings.cache_timeout,
-        "retry": import_module("redis.retry").Retry(import_module("redis.backoff").NoBackoff(), 0),
+        "retry": Retry(NoBackoff(), 0),
     }
     try:
         return RedisStorage(settings.redis_url.get_secret_value(), key_prefix="sql-synthesizer-limits", **options)

@@ -20,7 +20,8 @@ from typing import Any, TypeVar
 
 import orjson
 
-from sql_synthesizer.cache._backends import PREFIX, Backend, Memory, open_backend
+from sql_synthesizer.cache._backends import PREFIX, Backend, Memory
+from sql_synthesizer.cache._opening import open_backend
 from sql_synthesizer.errors import CacheUnavailable
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.telemetry import Operation, Telemetry, vocabulary

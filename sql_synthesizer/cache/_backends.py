@@ -1,16 +1,12 @@
-"""Where cached bytes are kept: this process, or a server whose client is loaded when the settings name it."""
+"""Where cached bytes are kept: what every place has to offer, and this process as one."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any, Protocol
 
 from cachetools import TLRUCache
-
-from sql_synthesizer.errors import ConfigurationError
-from sql_synthesizer.settings import Settings
 
 PREFIX = "sql-synthesizer:"
 """What every key starts with, so that a shared Redis can be cleared of them alone."""
@@ -80,24 +76,3 @@ class Memory:
     def is_refusal(self, error: Exception) -> bool:
         """Nothing in memory refuses."""
         return False
-
-
-def open_backend(settings: Settings) -> Backend | None:
-    """The backend that the settings name, not connected yet; None when the cache is off. Raises ConfigurationError."""
-    backend: Backend | None = None
-    if settings.cache == "memory":
-        backend = Memory(settings.cache_entries)
-    elif settings.cache == "memcached":
-        backend = _module("_memcached").Memcached(settings.memcached_servers, settings.cache_timeout)
-    elif settings.cache == "redis":
-        if settings.redis_url is None:
-            raise ConfigurationError("The cache is 'redis', but REDIS_URL is not set.")
-        try:
-            backend = _module("_redis").Redis(settings.redis_url.get_secret_value(), settings.cache_timeout)
-        except ValueError:
-            raise ConfigurationError("REDIS_URL is not a Redis URL, such as redis://127.0.0.1:6379/0.") from None
-    return backend
-
-
-def _module(name: str) -> Any:
-    return import_module(f"sql_synthesizer.cache.{name}")

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
@@ -60,7 +59,9 @@ class _Child:
         if len(self._deaths) > RESTARTS or self.process.returncode == APP_LOAD_ERROR:
             return False
         click.echo(f"{self.name} ended with {self.process.returncode}; starting it again", err=True)
-        import_module("sql_synthesizer.monitoring.multiprocess").mark_dead(self.process.pid, self._metrics_dir)
+        from sql_synthesizer.monitoring.multiprocess import mark_dead  # noqa: PLC0415
+
+        mark_dead(self.process.pid, self._metrics_dir)
         time.sleep(min(2.0, 0.2 * 2 ** len(self._deaths)))
         self.start()
         return True
@@ -91,7 +92,9 @@ def command(**overrides: Any) -> None:
     for port, host, name in _ports(settings):
         _check_port(host, port, name)
     if not settings.databases() and not settings.demo_path.exists():
-        import_module("sql_synthesizer.demo").create_demo(settings.demo_path)
+        from sql_synthesizer.demo import create_demo  # noqa: PLC0415
+
+        create_demo(settings.demo_path)
     settings.drain_file.unlink(missing_ok=True)
     shared.prepare(settings.metrics_dir)
     environment = child_environment(overrides, PROMETHEUS_MULTIPROC_DIR=str(settings.metrics_dir.resolve()))

@@ -7,7 +7,6 @@ import getpass
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,14 +31,18 @@ def session(*, log: bool = False, **overrides: Any) -> Iterator[Rooms]:
         # the client library reads this once, when it is first imported
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(settings.metrics_dir.resolve())
     telemetry.default.levels = False
-    rooms: Rooms = import_module("sql_synthesizer.wiring").build(settings, logging=log)
+    from sql_synthesizer.monitoring import logs, multiprocess  # noqa: PLC0415
+    from sql_synthesizer.wiring import build  # noqa: PLC0415
+
+    if log:
+        logs.configure(settings)
+    rooms = build(settings, telemetry.default, logging=log)
     try:
         yield rooms
     finally:
         rooms.close()
-        telemetry.default.recorder = None
         if shared:
-            import_module("sql_synthesizer.monitoring.multiprocess").mark_dead(os.getpid(), settings.metrics_dir)
+            multiprocess.mark_dead(os.getpid(), settings.metrics_dir)
 
 
 @contextmanager

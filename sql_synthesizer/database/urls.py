@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any
 from urllib.parse import quote, quote_plus
 
 from sqlalchemy import URL, create_engine, make_url
@@ -55,17 +53,16 @@ def read_url(text: str, settings: Settings) -> Target:
         raise ConfigurationError("The options in the database URL cannot be used.") from None
     driver: Driver
     if type == "postgresql":
-        driver = _module("postgres").PostgresDriver(dict(parameters))
+        from sql_synthesizer.database.postgres import PostgresDriver  # noqa: PLC0415
+
+        driver = PostgresDriver(dict(parameters))
     elif type in {"mariadb", "mysql"}:
-        driver = _module("mysql").MysqlDriver(type, dict(parameters))
+        from sql_synthesizer.database.mysql import MysqlDriver  # noqa: PLC0415
+
+        driver = MysqlDriver(type, dict(parameters))
     else:
         driver = HttpDriver(type, dialect, url)
     return Target(url, driver, _redact(text, url))
-
-
-def _module(name: str) -> Any:
-    """One of the two that need a driver; loaded for a URL that means it, since a driver takes its time."""
-    return import_module(f"sql_synthesizer.database.{name}")
 
 
 def _parse(text: str) -> tuple[URL, str]:

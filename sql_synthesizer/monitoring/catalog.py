@@ -11,7 +11,7 @@ from typing import Any
 from sql_synthesizer.errors import OUTCOME_BY_REASON
 from sql_synthesizer.monitoring.metric import Combination, Feed, Label, Metric
 from sql_synthesizer.telemetry import vocabulary
-from sql_synthesizer.telemetry.vocabulary import ReadingType, Vocabulary
+from sql_synthesizer.telemetry.vocabulary import Declared, ReadingType, Vocabulary
 
 PREFIX = "sql_synthesizer_"
 JOB = "sql-synthesizer"
@@ -34,7 +34,7 @@ def _gauge(name: str, help: str, source: ReadingType | None, **options: Any) -> 
     return Metric(name, "gauge", help, (Feed(source, "level"),), **options)
 
 
-def _allowed_cache(labels: Combination) -> bool:
+def _allowed_cache(labels: Combination, _: Declared) -> bool:
     looked_up = labels["hit_miss"] in ("hit", "miss")
     return labels["hit_miss"] == "error" or looked_up == (labels["operation"] == "get")
 
@@ -88,7 +88,7 @@ METRICS: tuple[Metric, ...] = (
         "Security events detected",
         tuple(Feed(event) for event in vocabulary.SECURITY_EVENTS.values()),
         labels=(_label(EVENT_TYPE, "@event"), _label(vocabulary.SEVERITY, "@severity")),
-        allowed=lambda labels: vocabulary.SECURITY_EVENTS[labels["event_type"]].severity == labels["severity"],
+        allowed=lambda labels, _: vocabulary.SECURITY_EVENTS[labels["event_type"]].severity == labels["severity"],
     ),
     _gauge(
         "memory_usage_bytes",
@@ -117,7 +117,7 @@ METRICS: tuple[Metric, ...] = (
             _label(vocabulary.REASON, "@reason"),
             _label(vocabulary.SOURCE),
         ),
-        allowed=lambda labels: OUTCOME_BY_REASON[labels["reason"]] == labels["outcome"],
+        allowed=lambda labels, _: OUTCOME_BY_REASON[labels["reason"]] == labels["outcome"],
     ),
     Metric(
         "stage_duration_seconds",
@@ -136,7 +136,7 @@ METRICS: tuple[Metric, ...] = (
         "Questions that went to the rules engine because the model failed",
         (Feed(vocabulary.FALLBACK),),
         labels=(_label(vocabulary.REASON),),
-        allowed=lambda labels: labels["reason"] in ("model_unavailable", "model_invalid"),
+        allowed=lambda labels, _: labels["reason"] in ("model_unavailable", "model_invalid"),
     ),
     Metric(
         "coalesced_questions_total",
@@ -165,7 +165,7 @@ METRICS: tuple[Metric, ...] = (
         "HTTP requests answered",
         (Feed(vocabulary.HTTP_REQUEST),),
         labels=(_label(vocabulary.METHOD), _label(vocabulary.ROUTE), _label(vocabulary.STATUS)),
-        allowed=lambda labels: labels["method"] in vocabulary.ROUTE_METHODS.get(labels["route"], ()),
+        allowed=lambda labels, declared: labels["method"] in declared.methods.get(labels["route"], ()),
     ),
     Metric(
         "http_request_duration_seconds",
@@ -182,7 +182,7 @@ METRICS: tuple[Metric, ...] = (
         "HTTP requests that ended in an error, by reason",
         (Feed(vocabulary.HTTP_REQUEST, "errors"),),
         labels=(_label(vocabulary.REASON, "@reason"),),
-        allowed=lambda labels: labels["reason"] != "ok",
+        allowed=lambda labels, _: labels["reason"] != "ok",
     ),
     # dependencies
     _gauge(

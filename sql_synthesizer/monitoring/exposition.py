@@ -30,7 +30,6 @@ from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.monitoring import metrics, multiprocess
 from sql_synthesizer.monitoring.resources import ProcessTree
 from sql_synthesizer.settings import Settings
-from sql_synthesizer.telemetry import vocabulary
 
 CONNECTIONS = 8
 """Connections that the exporter serves at once; further ones are closed."""
@@ -43,13 +42,13 @@ PARENT_INTERVAL = 0.25
 _logger = logging.getLogger(__name__)
 
 
-def render(accept: str | None, source: Collector | None = None) -> tuple[bytes, str]:
-    """(body, content type) of all metrics, in the newest format that the ``Accept`` header asks for.
+def render(accept: str | None, source: Collector) -> tuple[bytes, str]:
+    """(body, content type) of all metrics of ``source``, in the newest format that the ``Accept`` header asks for.
 
     Raises TimeoutError when the shared directory is locked for too long.
     """
     encode, content_type = choose_encoder(accept or "")
-    return encode(source if source is not None else metrics.current()), content_type
+    return encode(source), content_type
 
 
 class _Server(ThreadingHTTPServer):
@@ -176,7 +175,6 @@ class Exporter:
 
     def run(self) -> None:
         """Serves until ``stop`` is called or the parent process ends."""
-        vocabulary.VERSION.declare(__version__)
         metrics.observer.client("build_info").labels(__version__).set(1)
         threading.Thread(target=self._server.serve_forever, name="scrapes", daemon=True).start()
         threading.Thread(target=self._watch, name="watch", daemon=True).start()

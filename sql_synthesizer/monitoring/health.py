@@ -89,11 +89,12 @@ class Health:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._draining = draining
+        self._declared = facade.declared
         facade.read(vocabulary.DEPENDENCY_UP, self._levels)
 
     def register(self, name: str, ping: Ping, *, required: bool) -> None:
         """Adds a dependency. ``ping`` takes its time limit in seconds and raises when the dependency is not usable."""
-        vocabulary.DEPENDENCY.declare(name)
+        self._declared.declare(vocabulary.DEPENDENCY, name)
         self._checks[name] = _Check(name, ping, required=required)
 
     def start(self) -> None:

@@ -21,9 +21,9 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from sql_synthesizer import telemetry
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.telemetry import Event, Fact, Operation, Telemetry, Trace, vocabulary
+from sql_synthesizer.telemetry.operations import current
 from sql_synthesizer.telemetry.vocabulary import EventType, OperationType
 
 BUFFER_BYTES = 8_000_000
@@ -162,8 +162,8 @@ class LogObserver:
 
     signal = "logs"
 
-    def __init__(self, settings: Settings, facade: Telemetry | None = None, writer: LineWriter | None = None) -> None:
-        self._facade = facade or telemetry.default
+    def __init__(self, settings: Settings, facade: Telemetry, writer: LineWriter | None = None) -> None:
+        self._facade = facade
         self._writer = writer or output
         self._text = settings.log_text
         self._least = _NUMBER_OF_LEVEL[settings.log_level]
@@ -303,7 +303,7 @@ class _Handler(logging.Handler):
 
 
 def _add_context(_logger: WrappedLogger, _name: str, record: EventDict) -> EventDict:
-    operation = Telemetry.current()
+    operation = current.get()
     if operation is not None:
         trace = operation.trace
         record.update(trace_id=trace.trace_id, question_id=trace.question_id, actor=trace.actor)

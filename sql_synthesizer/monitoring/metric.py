@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Literal
 
-from sql_synthesizer.telemetry.vocabulary import EventType, OperationType, ReadingType, Vocabulary
+from sql_synthesizer.telemetry.vocabulary import Declared, EventType, OperationType, ReadingType, Vocabulary
 
 Combination = Mapping[str, str]
 
@@ -56,25 +56,26 @@ class Metric:
     mode: Literal["livesum", "livemax", "livemin", "livemostrecent"] = "livesum"
     exporter: bool = False
     unwatched: str = ""
-    allowed: Callable[[Combination], bool] | None = None
+    allowed: Callable[[Combination, Declared], bool] | None = None
 
     @property
     def label_names(self) -> tuple[str, ...]:
         """The label names in their order."""
         return tuple(label.name for label in self.labels)
 
-    def combinations(self, known: Mapping[str, Sequence[str]] | None = None) -> Iterator[tuple[str, ...]]:
+    def combinations(
+        self, declared: Declared, known: Mapping[str, Sequence[str]] | None = None
+    ) -> Iterator[tuple[str, ...]]:
         """Every label set that can be known at start; ``known`` narrows a label to the values in use."""
-        known = known or {}
-        choices = [
-            [value for value in known.get(label.name, label.vocabulary.values) if value in label.vocabulary]
-            for label in self.labels
-        ]
-        for values in product(*choices):
-            if self.allowed is None or self.allowed(dict(zip(self.label_names, values, strict=True))):
-                yield values
+        choices = []
+        for label in self.labels:
+            values = declared.values(label.vocabulary)
+            choices.append([value for value in (known or {}).get(label.name, values) if value in values])
+        for chosen in product(*choices):
+            if self.allowed is None or self.allowed(dict(zip(self.label_names, chosen, strict=True)), declared):
+                yield chosen
 
-    def series(self, known: Mapping[str, Sequence[str]] | None = None) -> int:
+    def series(self, declared: Declared, known: Mapping[str, Sequence[str]] | None = None) -> int:
         """How many series the known label sets make."""
         lines = len(self.buckets) + 3 if self.kind == "histogram" else 1
-        return lines * sum(1 for _ in self.combinations(known))
+        return lines * sum(1 for _ in self.combinations(declared, known))

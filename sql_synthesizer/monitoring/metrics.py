@@ -1,8 +1,9 @@
-"""Metrics: the observer that keeps them, and the names that code outside this product imports.
+"""Metrics of the process: the names that code outside this product imports.
 
 Importing this file attaches ``observer`` to the process's facade. The decorators report to that facade and start
 its folding thread with the first call, so they work in a process that knows nothing else of this product;
 what is pending is folded before the registry is collected, and at exit. A level that nobody reported is absent, not 0.
+The service that ``serve`` runs has this facade for its own; other applications have one each.
 """
 
 from __future__ import annotations
@@ -13,28 +14,15 @@ import inspect
 import logging
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import aclosing
 from functools import wraps
 from typing import Any, TypeVar, cast
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    GCCollector,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-    generate_latest,
-)
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector, RestrictedRegistry
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from sql_synthesizer import telemetry
-from sql_synthesizer.monitoring import catalog, multiprocess
-from sql_synthesizer.monitoring.observer import MetricsObserver
-from sql_synthesizer.monitoring.resources import ProcessTree
+from sql_synthesizer.monitoring.registry import Measured
 from sql_synthesizer.telemetry import Event, Operation, Telemetry, Trace, reason_of, vocabulary
 from sql_synthesizer.telemetry.vocabulary import OperationType
 
@@ -43,23 +31,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 _logger = logging.getLogger(__name__)
 
 
-class _Registry(CollectorRegistry):
-    """Folds what is pending before it is read, for whoever renders it."""
+_measured = Measured(telemetry.default)
+METRICS_REGISTRY: CollectorRegistry = _measured.registry
+"""Where the metrics of the process's facade are kept. In multi-process mode only ``get_metrics`` sees all of them."""
 
-    def collect(self) -> Iterable[Metric]:
-        telemetry.default.fold()
-        return super().collect()
-
-    def restricted_registry(self, names: Iterable[str]) -> RestrictedRegistry:
-        telemetry.default.fold()
-        return super().restricted_registry(names)
-
-
-METRICS_REGISTRY: CollectorRegistry = _Registry()
-"""Where the metrics of this process are kept. In multi-process mode only ``get_metrics`` sees all of them."""
-
-observer = MetricsObserver(METRICS_REGISTRY)
-"""The observer of this process's facade."""
+observer = _measured.observer
+"""The observer of the process's facade."""
 
 QUERY_DURATION: Histogram = observer.client("query_duration_seconds")
 QUERY_TOTAL: Counter = observer.client("queries_total")
@@ -69,16 +46,13 @@ SECURITY_EVENTS: Counter = observer.client("security_events_total")
 MEMORY_USAGE: Gauge = observer.client("memory_usage_bytes")
 CPU_USAGE: Gauge = observer.client("cpu_usage_percent")
 
-for _pair in catalog.BY_NAME[catalog.PREFIX + "security_events_total"].combinations():
-    SECURITY_EVENTS.labels(*_pair)
-
-if multiprocess.directory is None:
-    for _collector in (ProcessCollector, PlatformCollector, GCCollector):
-        _collector(registry=METRICS_REGISTRY)
-
 telemetry.default.observers.append(observer)
 atexit.register(telemetry.default.fold)
-_usage = ProcessTree()
+
+
+def measured(facade: Telemetry) -> Measured:
+    """The metrics of a facade: the process's own for the default one, else new ones."""
+    return _measured if facade is telemetry.default else Measured(facade)
 
 
 def track_query_metrics(query_type: str, database_type: str) -> Callable[[F], F]:
@@ -154,7 +128,7 @@ async def update_system_metrics(interval: float = 30.0) -> None:
     """
     while True:
         try:
-            await asyncio.to_thread(_set_usage)
+            await asyncio.to_thread(_measured.set_usage)
         except Exception as error:  # noqa: BLE001  # whatever the system refuses, the next round may have it
             _logger.warning("memory and CPU cannot be read: %s", type(error).__name__)
         await asyncio.sleep(interval)
@@ -162,22 +136,7 @@ async def update_system_metrics(interval: float = 30.0) -> None:
 
 def get_metrics() -> str:
     """All metrics in Prometheus' text format; in multi-process mode those of all processes, merged."""
-    return generate_latest(current()).decode()
-
-
-def current() -> Collector:
-    """What is to be rendered now: everything pending is folded, and levels are fresh."""
-    telemetry.default.fold(readings=True)
-    if multiprocess.directory is not None:
-        return multiprocess.SharedCollector(multiprocess.directory)
-    _set_usage()
-    return METRICS_REGISTRY
-
-
-def _set_usage() -> None:
-    resident, percent = _usage.sample()
-    MEMORY_USAGE.set(resident)
-    CPU_USAGE.set(percent)
+    return generate_latest(_measured.read_fresh()).decode()
 
 
 _folding_in = 0

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 from sql_synthesizer.monitoring import catalog, multiprocess
 from sql_synthesizer.monitoring.metric import Feed, Label, Metric
 from sql_synthesizer.telemetry import Fact, Operation, vocabulary
-from sql_synthesizer.telemetry.vocabulary import OperationType, ReadingType
+from sql_synthesizer.telemetry.vocabulary import Declared, OperationType, ReadingType
 
 LOGGED_VALUES = 100
 """Refused label values that are named in the log; later ones are only counted."""
@@ -24,12 +24,13 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class MetricsObserver:
-    """Keeps the catalogue's metrics in ``registry``."""
+    """Keeps the catalogue's metrics in ``registry``; ``declared`` are the label values of the application's own."""
 
     signal = "metrics"
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, declared: Declared) -> None:
         self.registry = registry
+        self.declared = declared
         self._clients: dict[str, Any] = {}
         self._feeds: dict[str, list[_Series]] = {}
         for metric in catalog.METRICS:
@@ -55,7 +56,7 @@ class MetricsObserver:
         """Makes every series that can be known, so that its first increase is seen; ``known`` narrows labels."""
         for metric in catalog.METRICS:
             if metric.kind != "gauge" and metric.labels:
-                for values in metric.combinations(known):
+                for values in metric.combinations(self.declared, known):
                     self.client(metric.name).labels(*values)
 
     def fold(self, facts: Sequence[Fact]) -> None:
@@ -121,7 +122,7 @@ class _Series:
             return self._children.setdefault(raw, client)
         values, known = [], True
         for label, value in zip(self._metric.labels, raw, strict=True):
-            accepted = isinstance(value, str) and (value in label.vocabulary or value == vocabulary.OTHER)
+            accepted = isinstance(value, str) and self._observer.declared.accepts(label.vocabulary, value)
             values.append(value if accepted else vocabulary.OTHER)
             if not accepted:
                 known = False

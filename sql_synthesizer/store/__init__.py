@@ -8,21 +8,21 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
-from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Column, Double, Integer, MetaData, Row, Table, Text, delete, select, update
+from sqlalchemy.dialects import sqlite
 
 from sql_synthesizer.errors import ConfigurationError, StoreUnavailable
 from sql_synthesizer.model import ApiKey, Role
 from sql_synthesizer.store._engine import migrate, open_engine, store_url, transaction
 from sql_synthesizer.store._files import SECRET_BYTES, backup_file, restore_file, secret_file
-from sql_synthesizer.telemetry import Fact, Operation, Telemetry, default, vocabulary
+from sql_synthesizer.telemetry import Fact, Operation, Telemetry, vocabulary
 
 HISTORY_ROWS = 100_000
 """Questions kept at most."""
@@ -101,7 +101,7 @@ class Store:
     def __init__(self, url: str | None, state_dir: Path) -> None:
         self._state_dir = state_dir
         self._engine = open_engine(url, state_dir)
-        self._insert: Any = import_module(f"sqlalchemy.dialects.{self._engine.dialect.name}").insert
+        self._insert = _insert_of(self._engine.dialect.name)
         self._until_prune = 0
         self.version = migrate(self._engine)
 
@@ -252,7 +252,7 @@ class HistoryObserver:
 
     signal = "history"
 
-    def __init__(self, store: Store, facade: Telemetry = default) -> None:
+    def __init__(self, store: Store, facade: Telemetry) -> None:
         self._store = store
         self._facade = facade
         self._waiting: deque[HistoryEntry] = deque()
@@ -355,6 +355,15 @@ def _open_key(key_id: str) -> Any:
 
 def _revocation(key_id: str) -> Any:
     return _open_key(key_id).values(revoked_at=time.time())
+
+
+def _insert_of(dialect: str) -> Callable[[Table], Any]:
+    """The dialect's own ``INSERT``, which knows what to do about a conflict."""
+    if dialect == "postgresql":
+        from sqlalchemy.dialects import postgresql  # noqa: PLC0415
+
+        return postgresql.insert
+    return sqlite.insert
 
 
 def _row(table: Table, item: object) -> dict[str, Any]:

@@ -52,8 +52,8 @@ class LLMSynthesizer:
                 "No language model is configured.",
                 hint="Set OPENAI_API_KEY, or OPENAI_BASE_URL for an endpoint that needs no key.",
             )
-        vocabulary.PROVIDER.declare(settings.model_provider)
-        vocabulary.MODEL.declare(settings.model)
+        telemetry.declared.declare(vocabulary.PROVIDER, settings.model_provider)
+        telemetry.declared.declare(vocabulary.MODEL, settings.model)
         self._settings = settings
         self._telemetry = telemetry
         self._endpoint = (client or _connect)(settings)

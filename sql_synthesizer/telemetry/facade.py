@@ -18,23 +18,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
 from typing import Any, Protocol, TypeVar
 
-from sql_synthesizer.errors import SqlSynthesizerError
+from sql_synthesizer.errors import ConfigurationError, SqlSynthesizerError
 from sql_synthesizer.telemetry import vocabulary
-from sql_synthesizer.telemetry.operations import Event, Fact, Operation, Reading, Trace, current, new_trace, reason_of
-from sql_synthesizer.telemetry.vocabulary import EventType, OperationType, ReadingType
-
-__all__ = [
-    "Event",
-    "Fact",
-    "Observer",
-    "Operation",
-    "Reading",
-    "Recorder",
-    "Telemetry",
-    "Trace",
-    "default",
-    "reason_of",
-]
+from sql_synthesizer.telemetry.operations import Event, Fact, Operation, Reading, Trace, current, new_trace
+from sql_synthesizer.telemetry.vocabulary import Declared, EventType, OperationType, ReadingType
 
 R = TypeVar("R")
 
@@ -79,7 +66,11 @@ class Recorder(Protocol):
 
 
 class Telemetry:
-    """Where rooms report and listeners listen. ``sample_ratio`` is the share of new traces kept, 0 to 1."""
+    """Where the rooms of one application report and its listeners listen.
+
+    ``sample_ratio`` is the share of new traces kept, 0 to 1. Several facades in a process have nothing in common but
+    trace ids: an operation within one of another facade continues its trace, with actor and record of its own.
+    """
 
     def __init__(self, *, capacity: int = 20_000, sample_ratio: float = 1.0) -> None:
         self.observers: list[Observer] = []
@@ -88,6 +79,8 @@ class Telemetry:
         """Whether readings are taken; off in a process that lives for one command."""
         self.sample_ratio = sample_ratio
         self.capacity = capacity
+        self.declared = Declared()
+        """The label values that this application's configuration brings."""
         self._queue: deque[Fact] = deque()
         self._readings: dict[ReadingType, Callable[[], Iterable[tuple[Mapping[str, str], float]]]] = {}
         self._dropped = 0
@@ -97,7 +90,29 @@ class Telemetry:
         self._fold_lock = threading.RLock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._before: list[Observer] | None = None
         _facades.add(self)
+
+    # --- ownership --------------------------------------------------------------------------
+
+    def claim(self) -> None:
+        """Takes this facade for one application, until ``close``.
+
+        Raises ConfigurationError when another has it, or an audit record is kept through it already.
+        """
+        if self._before is not None or self.recorder is not None:
+            raise ConfigurationError(
+                "This telemetry facade already reports for an application, or keeps an audit record.",
+                hint="Let each application have its own: 'build' makes one where none is given.",
+            )
+        self._before = list(self.observers)
+
+    def _release(self) -> None:
+        """Lets the next application have it, as it was before; what reports to it still finds the first observers."""
+        self.recorder = None
+        if self._before is not None:
+            self.observers, self._before = self._before, None
+            self._readings.clear()
 
     # --- reporting --------------------------------------------------------------------------
 
@@ -110,7 +125,9 @@ class Telemetry:
         """
         above = current.get()
         if above is not None:
-            return Operation(self, type, above.trace, above.span_id, labels)
+            if above.facade is self:
+                return Operation(self, type, above.trace, above.span_id, labels)
+            parent = above.trace.trace_id, above.span_id, above.trace.sampled
         if parent is not None:
             return Operation(self, type, Trace(parent[0], parent[2]), parent[1], labels)
         return Operation(self, type, self._new_trace(), "", labels)
@@ -154,7 +171,7 @@ class Telemetry:
 
     def settle(self) -> None:
         """Waits until the audit records of this request are durable. Raises AuditUnavailable."""
-        above = current.get()
+        above = self.current()
         if above is None or self.recorder is None or not above.trace.ticket:
             return
         with self.operation(vocabulary.AUDIT_SETTLE):
@@ -168,14 +185,16 @@ class Telemetry:
     # --- context ----------------------------------------------------------------------------
 
     def trace(self) -> Trace:
-        """The trace of the current operation, or a new one."""
+        """The trace of the current operation, continued where that is another facade's; or a new one."""
         above = current.get()
-        return above.trace if above is not None else self._new_trace()
+        if above is None:
+            return self._new_trace()
+        return above.trace if above.facade is self else Trace(above.trace.trace_id, above.trace.sampled)
 
-    @staticmethod
-    def current() -> Operation | None:
-        """The innermost open operation of this thread or task."""
-        return current.get()
+    def current(self) -> Operation | None:
+        """The innermost open operation of this thread or task; None when it is another facade's."""
+        above = current.get()
+        return above if above is not None and above.facade is self else None
 
     @staticmethod
     def carry(function: Callable[..., R]) -> Callable[..., R]:
@@ -226,7 +245,7 @@ class Telemetry:
                 self._deliver([*self._losses(), *(self._levels(waiting) if self.levels else ())])
 
     def close(self) -> None:
-        """Stops the thread, folds what is left and closes observers and recorder."""
+        """Stops the thread, folds what is left, closes observers and recorder, and lets go of them."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join(timeout=5)
@@ -237,6 +256,7 @@ class Telemetry:
         for observer in self.observers:
             self._guarded(observer, observer.close)
         self.fold(readings=True)  # what closing them has lost
+        self._release()
 
     def renew(self) -> None:
         """Lets go of what a forked child has inherited: the parent's facts, its thread and its locks."""

@@ -67,12 +67,12 @@ class Operation:
     """
 
     __slots__ = (
-        "_facade",
         "_start",
         "_token",
         "details",
         "duration_ns",
         "error",
+        "facade",
         "labels",
         "parent_id",
         "reason",
@@ -86,7 +86,7 @@ class Operation:
     def __init__(
         self, facade: Facade, type: OperationType, trace: Trace, parent_id: str, labels: dict[str, str]
     ) -> None:
-        self._facade = facade
+        self.facade = facade
         self.type = type
         self.trace = trace
         self.parent_id = parent_id
@@ -123,7 +123,7 @@ class Operation:
         """Notes the error that ended the operation, when it did not pass through the ``with`` block."""
         self.error = error
         self.reason = reason_of(error)
-        self._facade.failed(error)
+        self.facade.failed(error)
 
     def close(self, error: BaseException | None = None) -> None:
         """Ends the operation and reports it; ``with`` does this by itself."""
@@ -133,7 +133,7 @@ class Operation:
                 self.fail(error)
         finally:
             try:
-                self._facade.closed(self)
+                self.facade.closed(self)
             finally:
                 with suppress(ValueError):  # a coroutine may be closed in another context than it began in
                     current.reset(self._token)
@@ -141,8 +141,8 @@ class Operation:
     def settle(self) -> None:
         """Reports the event of this operation now, and waits until it is durable. Raises AuditUnavailable."""
         self.duration_ns = time.perf_counter_ns() - self._start
-        self._facade.report(self)
-        self._facade.settle()
+        self.facade.report(self)
+        self.facade.settle()
 
 
 @dataclass(slots=True)

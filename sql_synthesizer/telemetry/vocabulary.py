@@ -18,24 +18,14 @@ OTHER = "other"
 class Vocabulary:
     """The values that a label may take; anything else is reported as ``other``.
 
-    A vocabulary without values is *declared*: its values are names from the configuration (databases, models),
-    added once at start by ``declare`` and bounded by ``LIMIT``.
+    A vocabulary without values is *declared*: its values are names from the configuration (databases, models), which
+    each application has in its ``Declared``.
     """
-
-    LIMIT = 64
 
     def __init__(self, name: str, values: Iterable[str] = (), *, declared: bool = False) -> None:
         self.name = name
         self.declared = declared
         self._values: dict[str, str] = {value: value for value in values}
-
-    def declare(self, *values: str) -> None:
-        """Adds configured values; those beyond ``LIMIT`` stay ``other``. Raises TypeError on a closed vocabulary."""
-        if not self.declared:
-            raise TypeError(f"vocabulary {self.name} is closed")
-        for value in values:
-            if len(self._values) < self.LIMIT:
-                self._values[value] = value
 
     def __contains__(self, value: object) -> bool:
         return value in self._values
@@ -48,6 +38,39 @@ class Vocabulary:
     def values(self) -> tuple[str, ...]:
         """Every value that may be exported, without ``other`` unless it is one of the declared words."""
         return tuple(self._values)
+
+
+class Declared:
+    """The values of declared vocabularies in one application, added at start and bounded by ``LIMIT`` for each."""
+
+    LIMIT = 64
+
+    def __init__(self) -> None:
+        self._values: dict[Vocabulary, dict[str, None]] = {}
+        self.methods: dict[str, tuple[str, ...]] = {}
+        """Route -> its methods."""
+
+    def declare(self, vocabulary: Vocabulary, *values: str) -> None:
+        """Adds configured values; those beyond ``LIMIT`` stay ``other``. Raises TypeError on a closed vocabulary."""
+        if not vocabulary.declared:
+            raise TypeError(f"vocabulary {vocabulary.name} is closed")
+        known = self._values.setdefault(vocabulary, {})
+        for value in values:
+            if len(known) < self.LIMIT:
+                known[value] = None
+
+    def declare_route(self, route: str, *methods: str) -> None:
+        """Makes a URL rule a known label value, with the methods it takes."""
+        self.declare(ROUTE, route)
+        self.methods[route] = methods
+
+    def values(self, vocabulary: Vocabulary) -> tuple[str, ...]:
+        """Every value that may be exported, of a closed vocabulary too."""
+        return tuple(self._values.get(vocabulary, ())) if vocabulary.declared else vocabulary.values
+
+    def accepts(self, vocabulary: Vocabulary, value: object) -> bool:
+        """Whether a label of this vocabulary may have the value."""
+        return value == OTHER or value in (self._values.get(vocabulary, ()) if vocabulary.declared else vocabulary)
 
 
 OUTCOME = Vocabulary("outcome", dict.fromkeys(OUTCOME_BY_REASON.values()))
@@ -74,8 +97,6 @@ STAGE = Vocabulary(
 )
 METHOD = Vocabulary("method", ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 ROUTE = Vocabulary("route", declared=True)
-ROUTE_METHODS: dict[str, tuple[str, ...]] = {}
-"""Route -> its methods, filled by ``declare_route``."""
 STATUS = Vocabulary("status", ("2xx", "3xx", "4xx", "5xx"))
 DEPENDENCY = Vocabulary("dependency", declared=True)
 PROVIDER = Vocabulary("provider", declared=True)
@@ -89,12 +110,6 @@ SINK = Vocabulary("sink", ("file",))
 VERSION = Vocabulary("version", declared=True)
 LAYER = Vocabulary("layer", ("fragment", "decoding", "intent"))
 GRADE = Vocabulary("grade", ("suspicious", "attack"))
-
-
-def declare_route(route: str, *methods: str) -> None:
-    """Makes a URL rule a known label value, with the methods it takes."""
-    ROUTE.declare(route)
-    ROUTE_METHODS[route] = methods
 
 
 @dataclass(frozen=True, slots=True)

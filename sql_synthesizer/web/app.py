@@ -125,9 +125,10 @@ def create_app(settings: Settings | None = None, rooms: Rooms | None = None) -> 
     api.register(app, rooms)
     pages.register(app, rooms)
     audit_page.register(app, rooms)
-    vocabulary.declare_route(UNMATCHED, "GET", "HEAD", "POST")
+    routes = rooms.telemetry.declared
+    routes.declare_route(UNMATCHED, "GET", "HEAD", "POST")
     for rule in app.url_map.iter_rules():
-        vocabulary.declare_route(rule.rule, *sorted((rule.methods or set()) - {"OPTIONS"}))
+        routes.declare_route(rule.rule, *sorted((rule.methods or set()) - {"OPTIONS"}))
     if rooms.access.first_key(first_key_path(settings)):
         log.warning("keys are required and there was none: an operator's key is in %s", first_key_path(settings))
     if settings.workers > 1 and rooms.cache.type in ("memory", "off"):

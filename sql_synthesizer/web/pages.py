@@ -155,7 +155,7 @@ def register(app: OpenAPI, rooms: Rooms) -> None:
         @app.get("/metrics", summary="Prometheus metrics", **operating)
         def metrics() -> Response:
             _allow_metrics(rooms)
-            body, content_type = exposition.render(request.headers.get("Accept"))
+            body, content_type = exposition.render(request.headers.get("Accept"), rooms.metrics.read_fresh())
             return Response(body, content_type=content_type)
 
 

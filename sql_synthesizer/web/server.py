@@ -5,13 +5,13 @@ from __future__ import annotations
 import gc
 import logging
 import sys
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
+from sql_synthesizer import telemetry
 from sql_synthesizer.errors import ConfigurationError, SqlSynthesizerError
 from sql_synthesizer.monitoring import logs, multiprocess
 from sql_synthesizer.settings import address, load
@@ -53,8 +53,10 @@ logger_class = JsonLogger
 def on_starting(_server: Arbiter) -> None:
     """Loads the application once, before the workers fork; what is loaded stays, so nobody looks for garbage in it."""
     gc.disable()
-    import_module("sql_synthesizer.web.app")
-    import_module("sql_synthesizer.guard.question.intent").load()
+    from sql_synthesizer.guard.question import intent  # noqa: PLC0415
+    from sql_synthesizer.web import app as _app  # noqa: PLC0415, F401
+
+    intent.load()
     gc.freeze()
     gc.enable()
 
@@ -76,10 +78,12 @@ def worker_exit(_server: Arbiter, worker: Worker) -> None:
 
 def application() -> OpenAPI:
     """The application of one worker. Without one gunicorn ends, with APP_LOAD_ERROR when another try would not help."""
+    from sql_synthesizer.web.app import create_app  # noqa: PLC0415
+    from sql_synthesizer.wiring import build  # noqa: PLC0415
+
     try:
-        app: OpenAPI = import_module("sql_synthesizer.web.app").create_app(_settings)
+        return create_app(rooms=build(_settings, telemetry.default))
     except SqlSynthesizerError as error:
         sys.stderr.write(f"Error: {error.message}\n{error.hint}\n")
         wrong = isinstance(error, ConfigurationError)
         sys.exit(Arbiter.APP_LOAD_ERROR if wrong else Arbiter.WORKER_BOOT_ERROR)
-    return app

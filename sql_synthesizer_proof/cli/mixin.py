@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -23,31 +23,33 @@ def command() -> None:
 @click.option("--dashboards", metavar="URL", help="Where dashboards are shown; {uid} stands for the dashboard.")
 def build(output: Path | None, **patterns: str | None) -> None:
     """Write the generated files; links in alerts lead to the compose deployment unless told otherwise."""
-    mixin = _mixin()
-    links = mixin.Links(**{name: pattern for name, pattern in patterns.items() if pattern})
-    for path in mixin.build(output or mixin.ROOT, links):
-        click.echo(path)
+    with _explained():
+        from sql_synthesizer_proof.mixin import build as mixin  # noqa: PLC0415
+        from sql_synthesizer_proof.mixin.alert import Links  # noqa: PLC0415
+
+        links = Links(**{name: pattern for name, pattern in patterns.items() if pattern})
+        for path in mixin.build(output or mixin.repository(), links):
+            click.echo(path)
 
 
 @command.command("check")
 @click.option("--root", type=Path, help="Directory to look under, instead of the repository.")
 def check(root: Path | None) -> None:
     """Say what is stale, wrong, missing or orphaned; the exit status is 1 when anything is."""
-    mixin = _mixin()
-    faults = list(mixin.check(root or mixin.ROOT))
+    with _explained():
+        from sql_synthesizer_proof.mixin import build as mixin  # noqa: PLC0415
+
+        faults = list(mixin.check(root or mixin.repository()))
     for fault in faults:
         click.echo(fault, err=True)
     sys.exit(1 if faults else 0)
 
 
-def _mixin() -> Any:
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Rows are checked as they are imported; what does not fit is said in one line."""
     try:
-        return import_module("sql_synthesizer_proof.mixin.build")
-    except ImportError as error:
-        raise ConfigurationError(
-            f"The mixin needs {error.name}, a package for development.",
-            hint="In a checkout, './run check' installs what is needed; then run this again.",
-        ) from None
+        yield
     except ValueError as error:
         raise ConfigurationError(
             f"The mixin does not build: {error}.",

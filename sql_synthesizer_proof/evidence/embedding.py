@@ -32,7 +32,7 @@ def main() -> None:
     """Serves on the loopback address until the process is ended."""
     settings = load()
     app = create_app(settings)
-    embed(app, SecurityAuditLogger())
+    embed(app, SecurityAuditLogger(app.extensions["rooms"].telemetry))
     make_server("127.0.0.1", settings.port, app, threaded=True).serve_forever()
 
 

@@ -122,7 +122,9 @@ class World:
 
     def signals(self) -> Signals:
         """Everything that is there now."""
-        counted = Counter({(name, severity): int(float(n)) for name, severity, n in _SAMPLE.findall(self.exposition())})
+        counted: Counter[tuple[str, str]] = Counter()
+        for name, severity, count in _SAMPLE.findall(self.exposition()):
+            counted[name, severity] += int(float(count))
         lines = [json.loads(line) for line in self.output().splitlines() if line.startswith("{") and line.endswith("}")]
         return Signals(self.records(), counted, lines)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer_proof.mixin import docs, rules
 from sql_synthesizer_proof.mixin.alert import Links
 from sql_synthesizer_proof.mixin.alerts import ALERTS
@@ -15,6 +16,16 @@ from sql_synthesizer_proof.mixin.dashboards import DASHBOARDS
 from sql_synthesizer_proof.mixin.dashboards.draw import draw
 
 ROOT = Path(__file__).parents[2]
+
+
+def repository() -> Path:
+    """The checkout that this package belongs to. Raises ConfigurationError where it is installed from a wheel."""
+    if not (ROOT / "docs" / "alerts.md").exists():
+        raise ConfigurationError(
+            "The generated files stand in a checkout, and this package is in none.",
+            hint="Name a directory: 'mixin build --output DIRECTORY', 'mixin check --root CHECKOUT'.",
+        )
+    return ROOT
 
 
 def files(links: Links) -> dict[Path, str]:

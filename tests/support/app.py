@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from werkzeug.test import TestResponse
 
 from sql_synthesizer.audit import read
 from sql_synthesizer.demo import create_demo
-from sql_synthesizer.monitoring import metrics
 from sql_synthesizer.settings import Settings, load
-from sql_synthesizer.telemetry import default
 from sql_synthesizer.webapp import create_app
 from sql_synthesizer.wiring import Rooms, build
 
@@ -59,7 +58,8 @@ class App:
         return [record for record in found if event_type in (None, record["event_type"])]
 
     def _samples(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-        families = text_string_to_metric_families(metrics.get_metrics())
+        exposition = generate_latest(self.rooms.metrics.read_fresh()).decode()
+        families = text_string_to_metric_families(exposition)
         return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
 
 
@@ -71,7 +71,6 @@ def running(settings: Settings) -> Iterator[App]:
         yield App(rooms)
     finally:
         rooms.close()
-        default.observers, default.recorder = [metrics.observer], None
 
 
 @pytest.fixture(scope="session")
