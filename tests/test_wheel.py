@@ -40,18 +40,23 @@ def unpacked(wheel: Path, target: Path) -> Path:
     return target
 
 
+def libraries(place: Path, without: str = "-") -> None:
+    """Links every installed library into ``place``, but none of this project, and not ``without``."""
+    (installed,) = (Path(path) for path in sys.path if path.endswith("site-packages"))
+    for path in installed.iterdir():
+        if "sql_synthesizer" not in path.name and not path.name.startswith(without) and path.suffix != ".pth":
+            (place / path.name).symlink_to(path)
+
+
 def verb(*arguments: str, place: Path, without: str = "-") -> subprocess.CompletedProcess[str]:
     """The command line as it is where only ``place`` holds packages of this project, and ``without`` is missing."""
-    libraries = next(path for path in sys.path if path.endswith("site-packages"))
     program = (
         "import sys; sys.path[:] = [p for p in sys.path if 'site-packages' not in p] + sys.argv[1:3]; "
         "del sys.argv[1:3]; from sql_synthesizer.cli import main; main()"
     )
     links = place / "libraries"
     links.mkdir()
-    for path in Path(libraries).iterdir():
-        if "sql_synthesizer" not in path.name and not path.name.startswith(without):
-            (links / path.name).symlink_to(path)
+    libraries(links, without)
     command = [sys.executable, "-S", "-c", program, str(place), str(links), *arguments]
     return subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=60, check=False)
 
@@ -71,6 +76,7 @@ def test_a_wheel_holds_its_own_package_only(wheels: dict[str, Path], wheel: str,
     assert not [name for name in held if "__pycache__" in name or name.endswith((".sqlite", "pyproject.toml"))]
     files = {str(path.relative_to(ROOT)) for path in (ROOT / package).rglob("*.py")}
     assert files == {name for name in held if name.endswith(".py")}
+    assert f"{package}/py.typed" in held
 
 
 def test_there_is_one_version() -> None:
