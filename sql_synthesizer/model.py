@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Protocol, TypedDict
 
 Scalar = str | int | float | bool | None
 """What a result cell is after conversion: JSON's own scalar types (decimals and dates become text)."""
@@ -199,6 +199,24 @@ class Rows:
     byte_count: int = 0
 
 
+class AnswerReply(TypedDict):
+    """An answer as JSON; ``next`` is the path of its next page."""
+
+    question: str
+    sql: str
+    source: str
+    explanation: str
+    columns: list[str]
+    rows: list[list[Scalar]]
+    row_count: int
+    truncated: bool
+    timings_ms: dict[str, float]
+    database: str
+    question_id: str
+    trace_id: str
+    next: str | None
+
+
 @dataclass(slots=True)
 class Answer:
     """What an analyst gets. ``timings_ms`` maps a stage to milliseconds; ``sensitive`` rows are not kept anywhere."""
@@ -214,8 +232,8 @@ class Answer:
     sensitive: bool = False
     timings_ms: dict[str, float] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
-        """The reply's fields, in the documented order."""
+    def to_json(self) -> AnswerReply:
+        """The reply, its fields in the documented order."""
         return {
             "question": self.question,
             "sql": self.sql,
@@ -229,4 +247,5 @@ class Answer:
             "database": self.database,
             "question_id": self.question_id,
             "trace_id": self.trace_id,
+            "next": None,
         }

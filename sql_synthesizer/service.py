@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 from sql_synthesizer.cache import AnswerCache
+from sql_synthesizer.cache.entries import CachedAnswer, CachedPages, to_rows
 from sql_synthesizer.database import DatabaseManager
 from sql_synthesizer.errors import (
     DatabaseFailed,
@@ -32,6 +32,7 @@ from sql_synthesizer.guard.statement import StatementGuard
 from sql_synthesizer.guard.statement.policy import policy_of
 from sql_synthesizer.model import Answer, Caller, Question, Rows, Schema, Statement
 from sql_synthesizer.schema import SchemaCache
+from sql_synthesizer.store import HistoryEntry
 from sql_synthesizer.synthesizer import Context, Repairer, Synthesizer
 from sql_synthesizer.telemetry import Operation, Telemetry, vocabulary
 
@@ -136,71 +137,74 @@ class Service:
             with self._stage(work, "guard_question"):
                 text = self._question_guard.check(question.text, question.caller)
             work.question = question = replace(question, text=text)
-            work.operation.details["question"] = text
+            work.operation.details.question = text
             work.schema = self._schema(work)
             key = self._key(work)
-            entry = self._cached(work, key) or self._shared(work, key)
-            return self._answer(work, entry)
+            return self._answer(work, self._cached(work, key) or self._shared(work, key))
 
     def run(self, question: Question) -> Answer:
         """Runs an analyst's own statement, which ``question.text`` holds; it is guarded like any other."""
-        with self._admitted(question, sql=question.text) as work:
+        with self._admitted(question) as work:
+            work.operation.details.sql = question.text
             work.schema = self._schema(work)
             statement, rows = self._execute(work, Statement(question.text, "analyst"))
-            return self._answer(work, _entry(work, statement, rows))
+            return self._answer(work, CachedAnswer.of(statement, question.text, rows))
 
-    def export(self, question_id: str, row: dict[str, Any], question: Question) -> Rows:
+    def export(self, asked: HistoryEntry, question: Question) -> Rows:
         """Runs the statement of an earlier answer again without its limit, up to ``question.max_rows`` rows."""
         database_type = self.databases.dialect(question.database)
         with self._telemetry.operation(vocabulary.EXPORT, database_type=database_type) as operation, self._slot():
-            operation.details |= {"question_id": question_id, "sql": row["sql"], "database": question.database}
+            details = operation.details
+            details.question_id, details.sql, details.database = asked.question_id, asked.sql, question.database
             work = _Work(question, self.schemas.get(question.database), operation, {})
-            _, rows = self._execute(work, Statement(row["sql"], "analyst"))
-            operation.details["row_count"] = len(rows.rows)
+            _, rows = self._execute(work, Statement(asked.sql, "analyst"))
+            details.row_count = len(rows.rows)
             return rows
 
     def describe(self, database: str) -> Schema:
         """The schema of a database, as callers may see it. Raises UnknownDatabase, DatabaseUnavailable."""
         database_type = self.databases.dialect(database)
         with self._telemetry.operation(vocabulary.SCHEMA_READ, database_type=database_type) as operation:
-            operation.details["database"] = database
+            operation.details.database = database
             return self.schemas.get(database)
 
     # --- pages ------------------------------------------------------------------------------
 
     def keep_pages(self, answer: Answer, caller: Caller) -> bool:
         """Keeps an answer's rows so that its caller can page through them; False when they may not be kept."""
-        entry = {"identity": caller.identity, "database": answer.database, **_rows_json(answer.rows)}
-        return not answer.sensitive and self._cache.set(self._cache.key("page", answer.question_id), entry, PAGE_TTL)
+        rows = answer.rows
+        pages = CachedPages(caller.identity, answer.database, rows.columns, rows.rows, rows.truncated)
+        return not answer.sensitive and self._cache.set(self._cache.key("page", answer.question_id), pages, PAGE_TTL)
 
     def page(self, question_id: str, caller: Caller, *, number: int, size: int) -> Page:
         """One page of an answer that this caller got. Raises PageExpired, also when it is another caller's."""
         with self._telemetry.operation(vocabulary.PAGE_READ) as operation:
-            operation.details |= {"question_id": question_id, "page": number}
-            entry = self._cache.get(self._cache.key("page", question_id))
-            if entry is None or entry["identity"] != caller.identity:
+            details = operation.details
+            details.question_id, details.page = question_id, number
+            kept = self._cache.get(self._cache.key("page", question_id), CachedPages)
+            if kept is None or kept.identity != caller.identity:
                 raise PageExpired
-            operation.labels["database_type"] = self.databases.dialect(entry["database"])
-            rows = _rows_of(entry)
+            operation.labels["database_type"] = self.databases.dialect(kept.database)
+            rows = to_rows(kept)
             pages = max(1, -(-len(rows.rows) // size))
             if number > pages:
                 raise PageExpired(f"This answer has {pages} pages.", hint="Ask for a page between 1 and that.")
             part = rows.rows[(number - 1) * size : number * size]
-            operation.details["row_count"] = len(part)
+            details.row_count = len(part)
             return Page(question_id, number, pages, replace(rows, rows=part), len(rows.rows))
 
     # --- the stages --------------------------------------------------------------------------
 
     @contextmanager
-    def _admitted(self, question: Question, **details: Any) -> Iterator[_Work]:
+    def _admitted(self, question: Question) -> Iterator[_Work]:
         database_type = self.databases.dialect(question.database)
         with self._telemetry.operation(
             vocabulary.QUESTION, query_type="unknown", database_type=database_type, source="none"
         ) as operation:
             operation.trace.question_id = operation.span_id
             work = _Work(question, Schema(question.database, database_type, ()), operation, {})
-            operation.details |= {"database": question.database, "timings_ms": work.timings, "question": question.text}
-            operation.details |= details
+            details = operation.details
+            details.database, details.timings_ms, details.question = question.database, work.timings, question.text
             with self._slot():
                 yield work
                 with _Timed("settle", work.timings):
@@ -220,10 +224,8 @@ class Service:
                 self._running -= 1
             self._free.release()
 
-    def _stage(self, work: _Work, stage: str, **details: Any) -> _Timed:
-        operation = self._telemetry.operation(vocabulary.STAGE_OPERATION, stage=stage)
-        operation.details = details
-        return _Timed(stage, work.timings, operation)
+    def _stage(self, work: _Work, stage: str) -> _Timed:
+        return _Timed(stage, work.timings, self._telemetry.operation(vocabulary.STAGE_OPERATION, stage=stage))
 
     def _schema(self, work: _Work) -> Schema:
         with self._stage(work, "schema"):
@@ -243,30 +245,30 @@ class Service:
             self._today().isoformat(),
         )
 
-    def _cached(self, work: _Work, key: str) -> dict[str, Any] | None:
+    def _cached(self, work: _Work, key: str) -> CachedAnswer | None:
         with _Timed("cache", work.timings):
-            entry = self._cache.get(key)
-        if entry is not None:
-            with self._stage(work, "guard_statement"):
-                self._checked(work, _statement_of(entry))
-            entry["source"] = "cache"
-        return entry
+            kept = self._cache.get(key, CachedAnswer)
+        if kept is None:
+            return None
+        with self._stage(work, "guard_statement"):
+            self._checked(work, kept.to_statement())
+        return replace(kept, source="cache")
 
-    def _shared(self, work: _Work, key: str) -> dict[str, Any]:
+    def _shared(self, work: _Work, key: str) -> CachedAnswer:
         """Makes the answer, or takes the one that an equal question made meanwhile."""
         with self._cache.lock(key, work.question.remaining()) as waited:
             if waited:
                 self._telemetry.emit(vocabulary.COALESCED)
-                entry = self._cached(work, key)
-                if entry is not None:
-                    return entry
-            entry = self._made(work)
-            if not entry["sensitive"]:
+                kept = self._cached(work, key)
+                if kept is not None:
+                    return kept
+            made = self._made(work)
+            if not made.sensitive:
                 with _Timed("cache", work.timings):
-                    self._cache.set(key, entry)
-            return entry
+                    self._cache.set(key, made)
+            return made
 
-    def _made(self, work: _Work) -> dict[str, Any]:
+    def _made(self, work: _Work) -> CachedAnswer:
         question = work.question
         context = Context(
             question=question.text,
@@ -282,7 +284,7 @@ class Service:
             statement, rows = self._execute(work, statement)
         except (StatementInvalid, StatementRefused) as error:
             statement, rows = self._repaired(work, context, synthesizer, statement, _mendable(error))
-        return _entry(work, statement, rows)
+        return CachedAnswer.of(statement, work.operation.details.statement or "", rows)
 
     def _synthesize(self, context: Context) -> tuple[Synthesizer, Statement]:
         failure: ModelUnavailable | ModelInvalid | None = None
@@ -316,17 +318,20 @@ class Service:
     def _execute(self, work: _Work, statement: Statement) -> tuple[Statement, Rows]:
         question = work.question
         work.operation.labels["source"] = statement.source
-        work.operation.details |= {"sql": statement.sql, "statement": statement.sql}
+        details = work.operation.details
+        details.sql = details.statement = statement.sql
         with self._stage(work, "guard_statement"):
             statement = self._checked(work, statement)
         work.operation.labels["query_type"] = statement.query_type
-        work.operation.details |= {"sql": statement.sql, "tables": list(statement.tables)}
+        details.sql, details.tables = statement.sql, list(statement.tables)
         if statement.sensitive:
             sensitive = vocabulary.SECURITY_EVENTS["sensitive_data_access"]
             self._telemetry.emit(sensitive, columns=list(statement.sensitive), database=question.database)
         deadline = min(question.deadline, question.deadline - question.remaining() + self._statement_timeout)
-        about = {"database_type": work.schema.dialect, "database": question.database, "sql": statement.sql}
-        with self._stage(work, "execute", **about):
+        operation = self._telemetry.operation(vocabulary.STAGE_OPERATION, stage="execute")
+        about = operation.details
+        about.database_type, about.database, about.sql = work.schema.dialect, question.database, statement.sql
+        with _Timed("execute", work.timings, operation):
             rows = self.databases.execute(
                 question.database, statement.sql, max_rows=question.max_rows, deadline=deadline
             )
@@ -336,25 +341,22 @@ class Service:
         policy = policy_of(self.databases.config(work.question.database), work.question.caller.role)
         return self._statement_guard.check(statement, work.schema, max_rows=work.question.max_rows, policy=policy)
 
-    def _answer(self, work: _Work, entry: dict[str, Any]) -> Answer:
-        operation, rows = work.operation, _rows_of(entry)
-        operation.labels |= {"source": entry["source"], "query_type": entry["query_type"]}
-        operation.details |= {
-            "sql": entry["sql"],
-            "statement": entry["statement"],
-            "row_count": len(rows.rows),
-            "truncated": rows.truncated,
-        }
+    def _answer(self, work: _Work, made: CachedAnswer) -> Answer:
+        operation, rows = work.operation, to_rows(made)
+        operation.labels |= {"source": made.source, "query_type": made.query_type}
+        details = operation.details
+        details.sql, details.statement = made.sql, made.statement
+        details.row_count, details.truncated = len(rows.rows), rows.truncated
         return Answer(
-            question=work.question.text if entry["source"] != "analyst" else "",
-            sql=entry["sql"],
-            source=entry["source"],
-            explanation=entry["explanation"],
+            question=work.question.text if made.source != "analyst" else "",
+            sql=made.sql,
+            source=made.source,
+            explanation=made.explanation,
             rows=rows,
             database=work.question.database,
             question_id=operation.span_id,
             trace_id=operation.trace.trace_id,
-            sensitive=bool(entry["sensitive"]),
+            sensitive=bool(made.sensitive),
             timings_ms=work.timings,
         )
 
@@ -373,27 +375,3 @@ def _mendable(error: StatementInvalid | StatementRefused) -> StatementInvalid:
     if kind is None:
         raise error
     return StatementInvalid(details={"class": f"undefined_{kind}", "identifier": str(error.details.get(kind, ""))})
-
-
-def _rows_json(rows: Rows) -> dict[str, Any]:
-    return {"columns": rows.columns, "rows": rows.rows, "truncated": rows.truncated}
-
-
-def _rows_of(entry: dict[str, Any]) -> Rows:
-    return Rows(tuple(entry["columns"]), tuple(tuple(row) for row in entry["rows"]), entry["truncated"])
-
-
-def _entry(work: _Work, statement: Statement, rows: Rows) -> dict[str, Any]:
-    return {
-        "sql": statement.sql,
-        "statement": work.operation.details["statement"],
-        "source": statement.source,
-        "explanation": statement.explanation,
-        "query_type": statement.query_type,
-        "sensitive": statement.sensitive,
-        **_rows_json(rows),
-    }
-
-
-def _statement_of(entry: dict[str, Any]) -> Statement:
-    return Statement(entry["sql"], entry["source"], entry["explanation"], entry["query_type"])

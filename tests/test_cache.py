@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from typing import Any
 
+import orjson
 import pytest
 import redis as redis_client
 from hypothesis import given
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from pymemcache.client.base import Client as MemcachedClient
 
 from sql_synthesizer.cache import AnswerCache
+from sql_synthesizer.cache.entries import CachedAnswer
 from sql_synthesizer.errors import CacheUnavailable, ConfigurationError
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.telemetry import Operation, Reading, Telemetry, vocabulary
@@ -24,7 +26,13 @@ from sql_synthesizer.telemetry.testing import MemoryObserver
 from tests.support.caches import Server, free_port
 
 SECRET = b"s" * 32
-ANSWER = {"sql": "SELECT 1", "rows": [[1, "x", None, 2.5, True]], "columns": ["a"]}
+
+
+def answer(rows: list[list[Any]], sql: str = "SELECT 1") -> CachedAnswer:
+    return CachedAnswer(sql, sql, "rules", "", "select", [], ["a"], rows, truncated=False)
+
+
+ANSWER = answer([[1, "x", None, 2.5, True]])
 
 
 @pytest.fixture
@@ -98,11 +106,11 @@ def test_a_value_comes_back_and_each_access_is_counted(
     cache: AnswerCache, telemetry: Telemetry, observer: MemoryObserver
 ) -> None:
     key = cache.key("how many", "shop")
-    assert cache.get(key) is None
+    assert cache.get(key, CachedAnswer) is None
     assert cache.set(key, ANSWER)
-    assert cache.get(key) == ANSWER
+    assert cache.get(key, CachedAnswer) == ANSWER
     cache.delete(key)
-    assert cache.get(key) is None
+    assert cache.get(key, CachedAnswer) is None
     assert counts(telemetry, observer) == [
         ("get", "miss"),
         ("set", "ok"),
@@ -116,18 +124,18 @@ def test_a_value_comes_back_and_each_access_is_counted(
 def test_the_value_handed_out_is_a_copy(cache: AnswerCache) -> None:
     key = cache.key("q")
     cache.set(key, ANSWER)
-    taken = cache.get(key)
+    taken = cache.get(key, CachedAnswer)
     assert taken is not None
-    taken["sql"] = "changed"
-    assert cache.get(key) == ANSWER
+    taken.rows[0][0] = "changed"  # type: ignore[index]
+    assert cache.get(key, CachedAnswer) == ANSWER
 
 
 def test_values_end(cache: AnswerCache) -> None:
     key = cache.key("q")
     cache.set(key, ANSWER, ttl=1)
-    assert cache.get(key) == ANSWER
+    assert cache.get(key, CachedAnswer) == ANSWER
     limit = time.monotonic() + 5
-    while cache.get(key) is not None:
+    while cache.get(key, CachedAnswer) is not None:
         assert time.monotonic() < limit
         time.sleep(0.05)
 
@@ -140,7 +148,7 @@ def test_twenty_threads_create_once(cache: AnswerCache) -> None:
     def ask() -> tuple[Any, bool]:
         barrier.wait()
         with cache.lock(key, 20) as waited:
-            found = cache.get(key)
+            found = cache.get(key, CachedAnswer)
             if found is None:
                 created.append(1)
                 time.sleep(0.1)
@@ -214,11 +222,11 @@ def test_a_forged_value_is_no_answer(
     cache.set(key, ANSWER)
     raw(cache).set(key, forge(raw(cache).get(key)), 60)
     with caplog.at_level(logging.WARNING):
-        assert cache.get(key) is None
+        assert cache.get(key, CachedAnswer) is None
     assert counts(telemetry, observer)[-1] == ("get", "error")
     assert "not used" in caplog.text
     assert cache.set(key, ANSWER)
-    assert cache.get(key) == ANSWER
+    assert cache.get(key, CachedAnswer) == ANSWER
 
 
 def test_any_changed_byte_is_noticed(make: Make) -> None:
@@ -228,7 +236,7 @@ def test_any_changed_byte_is_noticed(make: Make) -> None:
     sealed = raw(cache).get(key)
     for position in range(len(sealed)):
         raw(cache).set(key, sealed[:position] + bytes([sealed[position] ^ 1]) + sealed[position + 1 :], 60)
-        assert cache.get(key) is None
+        assert cache.get(key, CachedAnswer) is None
 
 
 @given(st.lists(st.text(max_size=4), max_size=4), st.lists(st.text(max_size=4), max_size=4))
@@ -241,10 +249,10 @@ def test_a_value_of_another_key_or_secret_is_no_answer(cache: AnswerCache, setti
     mine, other = cache.key("mine"), cache.key("other")
     cache.set(mine, ANSWER)
     raw(cache).set(other, raw(cache).get(mine), 60)
-    assert cache.get(other) is None
+    assert cache.get(other, CachedAnswer) is None
     stranger = make(settings, b"t" * 32)
     raw(stranger).set(mine, raw(cache).get(mine), 60)
-    assert stranger.get(mine) is None
+    assert stranger.get(mine, CachedAnswer) is None
     assert stranger.key("mine") != mine
 
 
@@ -253,24 +261,24 @@ def test_an_expired_value_put_back_is_a_miss(
 ) -> None:
     key = cache.key("q")
     raw(cache).set(key, cache._seal(key, b'{"sql": "old"}', -1), 60)
-    assert cache.get(key) is None
+    assert cache.get(key, CachedAnswer) is None
     assert counts(telemetry, observer)[-1] == ("get", "miss")
 
 
 def test_what_is_too_large_or_no_json_is_not_kept(settings: Settings, make: Make) -> None:
     cache = make(settings.model_copy(update={"cache_entry_bytes": 1000}))
     key = cache.key("large")
-    assert not cache.set(key, {"rows": ["x" * 2000]})
-    assert not cache.set(key, {"rows": [object()]})
-    assert not cache.set(key, {"rows": ["\ud800"]})
-    assert cache.get(key) is None
+    assert not cache.set(key, answer([["x" * 2000]]))
+    assert not cache.set(key, answer([[object()]]))
+    assert not cache.set(key, answer([["\ud800"]]))
+    assert cache.get(key, CachedAnswer) is None
 
 
 def test_a_value_at_the_size_limit_is_kept(cache: AnswerCache) -> None:
     key = cache.key("large")
-    value = {"rows": "x" * 999_988}
+    value = answer([["x" * (1_000_000 - len(orjson.dumps(answer([[""]]))))]])
     assert cache.set(key, value)
-    assert cache.get(key) == value
+    assert cache.get(key, CachedAnswer) == value
 
 
 def test_keys_tell_nothing_and_do_not_collide(cache: AnswerCache) -> None:
@@ -285,7 +293,7 @@ def test_clear_forgets_everything(cache: AnswerCache) -> None:
     for key in keys:
         cache.set(key, ANSWER)
     cache.clear()
-    assert [cache.get(key) for key in keys] == [None] * 10
+    assert [cache.get(key, CachedAnswer) for key in keys] == [None] * 10
 
 
 def test_ping(cache: AnswerCache) -> None:
@@ -300,9 +308,9 @@ def test_memory_is_bounded_in_entries(telemetry: Telemetry, observer: MemoryObse
     keys = [cache.key(str(n)) for n in range(50)]
     cache.set(keys[0], ANSWER)
     for key in keys[1:]:
-        assert cache.get(keys[0]) == ANSWER
+        assert cache.get(keys[0], CachedAnswer) == ANSWER
         cache.set(key, ANSWER)
-    assert [n for n, key in enumerate(keys) if cache.get(key)] == [0, *range(41, 50)]
+    assert [n for n, key in enumerate(keys) if cache.get(key, CachedAnswer)] == [0, *range(41, 50)]
     telemetry.fold(readings=True)
     readings = [f for f in observer.facts if isinstance(f, Reading) and f.type is vocabulary.CACHE_ENTRIES]
     assert (readings[-1].labels, readings[-1].value) == ({"cache_type": "memory"}, 10)
@@ -311,7 +319,7 @@ def test_memory_is_bounded_in_entries(telemetry: Telemetry, observer: MemoryObse
 def test_memory_is_bounded_in_bytes(make: Make) -> None:
     cache = make(Settings(cache="memory", cache_entries=100_000))
     for n in range(100):
-        assert cache.set(cache.key(str(n)), {"rows": "x" * 990_000})
+        assert cache.set(cache.key(str(n)), answer([["x" * 990_000]]))
     assert raw(cache)._items.currsize <= 64_000_000
     assert 55 < len(raw(cache)) < 65
 
@@ -320,7 +328,7 @@ def test_off_keeps_nothing_and_counts_nothing(telemetry: Telemetry, observer: Me
     cache = make(Settings(cache="off"))
     assert cache.type == "off"
     assert not cache.set("k", ANSWER)
-    assert cache.get("k") is None
+    assert cache.get("k", CachedAnswer) is None
     cache.delete("k")
     cache.clear()
     cache.ping(1)
@@ -352,12 +360,12 @@ def test_a_dead_backend_is_left_alone_and_comes_back(
     assert cache.set(key, ANSWER)
     getattr(server, fault)()
     with caplog.at_level(logging.WARNING):
-        assert cache.get(key) is None
+        assert cache.get(key, CachedAnswer) is None
         down_until = cache._down_until
         assert down_until > time.monotonic()
         with cache.lock(key, 5) as waited:
             assert not waited
-            assert cache.get(key) is None
+            assert cache.get(key, CachedAnswer) is None
             assert not cache.set(key, ANSWER)
             cache.delete(key)
         assert cache._down_until == down_until, "a skipped access tried the backend"
@@ -380,7 +388,7 @@ def test_a_dead_backend_is_left_alone_and_comes_back(
     while not cache.set(key, ANSWER):
         assert time.monotonic() < limit
         time.sleep(0.1)
-    assert cache.get(key) == ANSWER
+    assert cache.get(key, CachedAnswer) == ANSWER
     cache.close()
 
 
@@ -393,7 +401,7 @@ def test_one_caller_tries_a_dead_backend_again(own_redis: Server, make: Make) ->
     get = raw(cache).get
     raw(cache).get = lambda key: (tried.append(1), get(key))[1]
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(cache.get, ["k"] * 8)) == [None] * 8
+        assert list(pool.map(cache.get, ["k"] * 8, [CachedAnswer] * 8)) == [None] * 8
     own_redis.thaw()
     assert len(tried) == 1
 
@@ -407,7 +415,7 @@ def test_a_refusal_is_no_reason_to_leave_the_backend_alone(
     with redis_client.Redis.from_url(own_redis.url) as admin:
         admin.config_set("maxmemory", 1)
         assert not cache.set(key, ANSWER)
-        assert cache.get(key) is None
+        assert cache.get(key, CachedAnswer) is None
         admin.config_set("maxmemory", 0)
     assert cache.set(key, ANSWER)
     assert counts(telemetry, observer) == [("set", "error"), ("get", "miss"), ("set", "ok")]
@@ -440,7 +448,7 @@ def test_nothing_readable_in_a_shared_backend(memcached_address: str, make: Make
 def test_a_backend_that_never_was_costs_no_answer(make: Make) -> None:
     settings = Settings(cache="redis", redis_url=f"redis://user:hunter2@127.0.0.1:{free_port()}/0")
     cache = make(settings)
-    assert cache.get("k") is None
+    assert cache.get("k", CachedAnswer) is None
     with pytest.raises(CacheUnavailable) as raised:
         cache.clear()
     assert "hunter2" not in repr(raised.value)

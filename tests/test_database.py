@@ -379,7 +379,7 @@ def test_a_full_pool_times_out_and_says_so(sqlite_url: str, bench: Callable[...,
     assert one.run("SELECT 1").rows == ((1,),)
     one.telemetry.fold()
     waits = one.observer.operations(vocabulary.CONNECTION_WAIT)
-    assert [wait.details.get("timed_out") for wait in waits] == [None, None, 1, None]
+    assert [wait.details.timed_out for wait in waits] == [None, None, 1, None]
     assert [wait.reason for wait in waits] == ["ok", "ok", "pool_timeout", "ok"]
     assert {wait.labels["database_type"] for wait in waits} == {"sqlite"}
 

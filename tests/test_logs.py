@@ -71,17 +71,13 @@ def observed(pipe, **settings):
 def request(facade, error=None):
     with facade.operation(vocabulary.HTTP_REQUEST, method="POST", route="/api/query", status="2xx") as http:
         http.trace.question_id, http.trace.actor, http.trace.address = "q1", "key1", "10.0.0.9"
-        http.details["status"] = 200
+        http.details.status = 200
         with facade.operation(
             vocabulary.QUESTION, query_type="select", database_type="sqlite", source="rules"
         ) as question:
-            question.details |= {
-                "question": "how many\n{}",
-                "sql": "SELECT 1",
-                "database": "shop",
-                "row_count": 4,
-                "timings_ms": {"execute": 1.5},
-            }
+            details = question.details
+            details.question, details.sql, details.database = "how many\n{}", "SELECT 1", "shop"
+            details.row_count, details.timings_ms = 4, {"execute": 1.5}
             if error is not None:
                 raise error
     return http

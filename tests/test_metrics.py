@@ -127,7 +127,8 @@ def test_details_with_numbers_feed_counters(facade, sample):
     facade.declared.declare(vocabulary.PROVIDER, "openai")
     facade.declared.declare(vocabulary.MODEL, "small")
     with facade.operation(vocabulary.LLM_REQUEST, provider="openai", model="small", outcome="success") as operation:
-        operation.details |= {"input_tokens": 120, "output_tokens": 30, "cost_usd": 0.5, "sent_bytes": 900}
+        details = operation.details
+        details.input_tokens, details.output_tokens, details.cost_usd, details.sent_bytes = 120, 30, 0.5, 900
     labels = {"provider": "openai", "model": "small"}
     assert sample("llm_tokens_total", **labels, direction="input") == 120
     assert sample("llm_tokens_total", **labels, direction="output") == 30

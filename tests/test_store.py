@@ -143,22 +143,13 @@ def test_history_is_the_callers_own_newest_first(store: Store) -> None:
     store.add_history([entry("c", identity="other", asked_at=1_900_000_003.0)])
     store.add_history([])
     items = store.history("k1")
-    assert [item["question_id"] for item in items] == ["b", "a"]
-    assert items[1] == {
-        "question_id": "a",
-        "database": "shop",
-        "question": "how many?",
-        "sql": "SELECT 1",
-        "source": "rules",
-        "outcome": "answered",
-        "row_count": 1,
-        "asked_at": "2030-03-17T17:46:41.500+00:00",
-    }
-    assert [item["question_id"] for item in store.history("k1", 1)] == ["b"]
+    assert [item.question_id for item in items] == ["b", "a"]
+    assert items[1] == entry("a", asked_at=1_900_000_001.5)
+    assert [item.question_id for item in store.history("k1", 1)] == ["b"]
     assert store.history("k1", -5) == []
     found = store.find_question("c")
     assert found is not None
-    assert found["identity"] == "other"
+    assert found.identity == "other"
     assert store.find_question("nothing") is None
     used = store.get_key("k1")
     assert used is not None
@@ -169,14 +160,14 @@ def test_odd_text_is_kept_as_far_as_it_can_be(store: Store) -> None:
     store.add_history([entry(question="a\0b \ud800 é 你", sql="'; DROP TABLE history; --")])
     found = store.find_question("q1")
     assert found is not None
-    assert found["question"] == "ab ? é 你"
-    assert found["sql"] == "'; DROP TABLE history; --"
+    assert found.question == "ab ? é 你"
+    assert found.sql == "'; DROP TABLE history; --"
 
 
 def test_an_id_seen_twice_is_kept_once(store: Store) -> None:
     store.add_history([entry(question="first"), entry(question="second")])
     store.add_history([entry(question="third"), entry("q2")])
-    assert [item["question"] for item in store.history("k1")][-1] == "first"
+    assert [item.question for item in store.history("k1")][-1] == "first"
     assert len(store.history("k1")) == 2
 
 
@@ -202,7 +193,7 @@ def test_history_is_bounded(store: Store) -> None:
     assert store.find_question("ancient") is None
     assert len(store.history("k1", 100)) == 20
     store.prune(rows=10)
-    assert [item["question_id"] for item in store.history("k1", 100)] == [f"q{n}" for n in range(10)]
+    assert [item.question_id for item in store.history("k1", 100)] == [f"q{n}" for n in range(10)]
     with store._engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM feedback").scalar() == 1
 
@@ -227,7 +218,8 @@ def test_questions_become_history(store: Store) -> None:
     with telemetry.operation(vocabulary.HTTP_REQUEST) as request:
         with telemetry.operation(vocabulary.QUESTION, source="llm") as question:
             request.trace.actor, request.trace.question_id = "k1", "q1"
-            question.details.update(question="how many?", sql="SELECT 2", row_count=3, database="shop")
+            details = question.details
+            details.question, details.sql, details.row_count, details.database = "how many?", "SELECT 2", 3, "shop"
         telemetry.emit(vocabulary.FEEDBACK, rating="up")
     with contextlib.suppress(Declined), telemetry.operation(vocabulary.QUESTION) as question:
         question.trace.actor, question.trace.question_id = "k1", "q2"
@@ -235,10 +227,10 @@ def test_questions_become_history(store: Store) -> None:
     with telemetry.operation(vocabulary.QUESTION):
         pass
     telemetry.close()
-    found = {item["question_id"]: item for item in store.history("k1")}
+    found = {item.question_id: item for item in store.history("k1")}
     assert set(found) == {"q1", "q2"}
-    assert (found["q1"]["outcome"], found["q1"]["source"], found["q1"]["row_count"]) == ("answered", "llm", 3)
-    assert (found["q2"]["outcome"], found["q2"]["source"], found["q2"]["sql"]) == ("declined", "none", "")
+    assert (found["q1"].outcome, found["q1"].source, found["q1"].row_count) == ("answered", "llm", 3)
+    assert (found["q2"].outcome, found["q2"].source, found["q2"].sql) == ("declined", "none", "")
 
 
 def ask(telemetry: Telemetry, *names: str) -> None:
@@ -278,7 +270,7 @@ def test_a_store_that_does_not_answer_holds_up_nobody(watched: Any, tmp_path: Pa
         assert len(observer.operations(vocabulary.QUESTION)) == 2
         assert not history.flush(0.01)
     assert history.flush(30)
-    assert {item["question_id"] for item in store.history("k1")} == {"q1", "q2"}
+    assert {item.question_id for item in store.history("k1")} == {"q1", "q2"}
 
 
 def test_what_a_store_refused_is_kept_for_the_next_try(watched: Any, tmp_path: Path) -> None:
@@ -291,7 +283,7 @@ def test_what_a_store_refused_is_kept_for_the_next_try(watched: Any, tmp_path: P
     assert reported(telemetry, observer, "telemetry_error")[0] == ("history", 1)
     change("ALTER TABLE away RENAME TO history")
     assert history.flush(30)
-    assert [item["question_id"] for item in store.history("k1")] == ["q1"]
+    assert [item.question_id for item in store.history("k1")] == ["q1"]
 
 
 def change_store(path: Path, statement: str) -> None:
@@ -309,7 +301,7 @@ def test_no_more_questions_wait_than_fit(watched: Any, tmp_path: Path, monkeypat
         telemetry.fold()
         assert reported(telemetry, observer, "telemetry_dropped") == [("history", 2)]
     assert history.flush(30)
-    assert {item["question_id"] for item in store.history("k1")} == {"q1", "q2", "q3"}
+    assert {item.question_id for item in store.history("k1")} == {"q1", "q2", "q3"}
 
 
 def test_the_end_waits_for_the_store_only_so_long(
@@ -457,10 +449,10 @@ def test_a_backup_taken_in_use_is_restored(open_store: Callable[..., Store], tmp
     assert len(store.history("k1")) == 2
     store.close()
     kept = Store.restore(backup, None, tmp_path)
-    assert [item["question_id"] for item in open_store().history("k1")] == ["before"]
+    assert [item.question_id for item in open_store().history("k1")] == ["before"]
     assert kept is not None
     old = open_store(f"sqlite:///{kept}")
-    assert {item["question_id"] for item in old.history("k1")} == {"before", "after"}
+    assert {item.question_id for item in old.history("k1")} == {"before", "after"}
     assert not list(tmp_path.glob(".*"))
 
 

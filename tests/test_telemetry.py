@@ -86,7 +86,7 @@ def test_every_error_has_a_stable_reason_and_a_known_event() -> None:
 
 def test_a_question_leaves_its_event_whatever_happens(telemetry: Telemetry) -> None:
     with telemetry.operation(vocabulary.QUESTION, query_type="select") as operation:
-        operation.details["sql"] = "SELECT 1"
+        operation.details.sql = "SELECT 1"
     with pytest.raises(PoolTimeout), telemetry.operation(vocabulary.QUESTION):
         raise PoolTimeout
     first, second = recorder(telemetry).records

@@ -47,17 +47,20 @@ def request(facade, error=None, parent=None):
     labels = {"method": "POST", "route": "/api/query", "status": "2xx"}
     with facade.operation(vocabulary.HTTP_REQUEST, parent=parent, **labels) as http:
         http.trace.question_id, http.trace.actor = "q1", "key1"
-        http.details["status"] = 200
+        http.details.status = 200
         with facade.operation(
             vocabulary.QUESTION, query_type="select", database_type="sqlite", source="llm"
         ) as question:
-            question.details |= {"question": "how many?", "sql": "SELECT 1", "database": "shop", "row_count": 1}
+            known = question.details
+            known.question, known.sql, known.database, known.row_count = "how many?", "SELECT 1", "shop", 1
             with facade.operation(vocabulary.STAGE_OPERATION, stage="synthesize"):
                 llm = {"provider": "openai", "model": "small", "outcome": "success"}
                 with facade.operation(vocabulary.LLM_REQUEST, **llm) as model:
-                    model.details |= {"input_tokens": 12, "output_tokens": 3, "gen_ai.response.model": "small-1"}
+                    reply = model.details
+                    reply.input_tokens, reply.output_tokens, reply.reply_model = 12, 3, "small-1"
             with facade.operation(vocabulary.STAGE_OPERATION, stage="execute") as stage:
-                stage.details |= {"database_type": "postgresql", "database": "shop", "sql": "SELECT 1"}
+                ran = stage.details
+                ran.database_type, ran.database, ran.sql = "postgresql", "shop", "SELECT 1"
                 if error is not None:
                     raise error
     return http

@@ -22,11 +22,13 @@ import orjson
 
 from sql_synthesizer.cache._backends import PREFIX, Backend, Memory
 from sql_synthesizer.cache._opening import open_backend
+from sql_synthesizer.cache.entries import CachedAnswer, CachedPages, Entry
 from sql_synthesizer.errors import CacheUnavailable
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.telemetry import Operation, Telemetry, vocabulary
 
 T = TypeVar("T")
+E = TypeVar("E", CachedAnswer, CachedPages)
 
 BACK_OFF = 1.0
 """Seconds that a failed backend is left alone."""
@@ -71,24 +73,26 @@ class AnswerCache:
         message = b"".join(len(text).to_bytes(8, "big") + text for text in texts)
         return PREFIX + hmac.digest(self._naming, message, "sha256").hex()
 
-    def get(self, key: str) -> dict[str, Any] | None:
-        """The value last set, or None; never raises."""
+    def get(self, key: str, kind: type[E]) -> E | None:
+        """The entry last set, or None; never raises."""
         backend = self._backend
         if backend is None:
             return None
         with self._operation("get") as operation:
             worked, sealed = self._attempt(lambda: backend.get(key))
             if not worked:
-                return self._failed(operation)
+                self._failed(operation)
+                return None
             try:
-                value = None if sealed is None else self._open(key, sealed)
-            except ValueError as error:
+                value = None if sealed is None else self._open(key, sealed, kind)
+            except (ValueError, TypeError) as error:
                 self._warn("a cached value was not used: %s", error)
-                return self._failed(operation)
+                self._failed(operation)
+                return None
             operation.labels["hit_miss"] = "miss" if value is None else "hit"
             return value
 
-    def set(self, key: str, value: dict[str, Any], ttl: int | None = None) -> bool:
+    def set(self, key: str, value: Entry, ttl: int | None = None) -> bool:
         """Keeps a value for ``ttl`` seconds (default: the setting); False when it is not kept. Never raises."""
         backend = self._backend
         if backend is None:
@@ -217,8 +221,8 @@ class AnswerCache:
         header = _HEADER.pack(_FORMAT, int((time.time() + ttl) * 1000))
         return self._mac(key, header, payload) + header + payload
 
-    def _open(self, key: str, sealed: bytes) -> dict[str, Any] | None:
-        """The value, or None when its time is over. Raises ValueError when it was not made here for this key."""
+    def _open(self, key: str, sealed: bytes, kind: type[E]) -> E | None:
+        """The entry, or None when its time is over. Raises ValueError, TypeError when it was not made here for this."""
         start = _MAC_SIZE + _HEADER.size
         mac, header, payload = sealed[:_MAC_SIZE], sealed[_MAC_SIZE:start], sealed[start:]
         if len(header) < _HEADER.size or not hmac.compare_digest(mac, self._mac(key, header, payload)):
@@ -226,8 +230,7 @@ class AnswerCache:
         _, expires = _HEADER.unpack(header)
         if time.time() * 1000 >= expires:
             return None
-        value: dict[str, Any] = orjson.loads(payload)
-        return value
+        return kind(**orjson.loads(payload))
 
     def _mac(self, key: str, header: bytes, payload: bytes) -> bytes:
         name = key.encode("utf-8", "surrogatepass")

@@ -189,7 +189,7 @@ class DatabaseManager:
         with self._telemetry.operation(vocabulary.CONNECTION_WAIT, database_type=pool.driver.kind) as wait:
             patience = min(self._settings.pool_wait, deadline - time.monotonic())
             if not pool.slots.acquire(timeout=max(0.0, patience)):
-                wait.details["timed_out"] = 1
+                wait.details.timed_out = 1
                 raise PoolTimeout
             try:
                 return self._open(pool, deadline, max_rows)

@@ -198,14 +198,12 @@ class LogObserver:
         ended = operation.started_ns + operation.duration_ns
         record = _head(ended, level, operation.type, operation.trace)
         record |= operation.labels
-        details = operation.details
+        details = operation.details.known()
         record |= {"ms": operation.milliseconds, "reason": operation.reason, "outcome": operation.outcome}
         if operation.type is vocabulary.HTTP_REQUEST:
             record["status"] = details.get("status", operation.labels.get("status"))
         else:
-            for name in ("database", "row_count", "timings_ms"):
-                if name in details:
-                    record[name] = details[name]
+            record |= {name: details[name] for name in ("database", "row_count", "timings_ms") if name in details}
             if self._text:
                 record |= {name: mask(str(details[name])) for name in _TEXT if name in details}
         return record

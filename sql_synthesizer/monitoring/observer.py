@@ -145,6 +145,8 @@ class _Count(_Series):
             return 1.0 if isinstance(fact, Operation) else float(fact.count)
         if self._value == "errors":
             return float(fact.reason != "ok")
+        if isinstance(fact, Operation):
+            return float(getattr(fact.details, self._value) or 0.0)
         return float(fact.details.get(self._value) or 0.0)
 
 
@@ -194,7 +196,7 @@ def _getter(label: Label, feed: Feed) -> Callable[[Any], Any]:
         return _SPECIAL[key]
     absent = next((word for word in ("unknown", "none") if word in label.vocabulary), None)
     if isinstance(feed.source, OperationType):
-        return lambda fact: fact.labels.get(key) or fact.details.get(key, absent)
+        return lambda fact: fact.labels.get(key) or absent
     if isinstance(feed.source, ReadingType):
         return lambda fact: fact.labels.get(key, absent)
     return lambda fact: fact.details.get(key, absent)

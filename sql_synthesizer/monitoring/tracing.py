@@ -49,6 +49,11 @@ DB_QUERY_TEXT = "db.query.text"
 GEN_AI_OPERATION_NAME = "gen_ai.operation.name"
 GEN_AI_PROVIDER_NAME = "gen_ai.provider.name"
 GEN_AI_REQUEST_MODEL = "gen_ai.request.model"
+GEN_AI_REQUEST_MAX_TOKENS = "gen_ai.request.max_tokens"
+GEN_AI_REQUEST_TEMPERATURE = "gen_ai.request.temperature"
+GEN_AI_RESPONSE_MODEL = "gen_ai.response.model"
+GEN_AI_RESPONSE_ID = "gen_ai.response.id"
+GEN_AI_RESPONSE_FINISH_REASONS = "gen_ai.response.finish_reasons"
 GEN_AI_USAGE_INPUT_TOKENS = "gen_ai.usage.input_tokens"
 GEN_AI_USAGE_OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
 OWN = "sql_synthesizer."
@@ -152,14 +157,17 @@ def _internal(operation: Operation) -> Shape:
 def _http(operation: Operation) -> Shape:
     method, route = operation.labels.get("method", ""), operation.labels.get("route", "")
     attributes: dict[str, Any] = {HTTP_REQUEST_METHOD: method, HTTP_ROUTE: route}
-    if "status" in operation.details:
-        attributes[HTTP_RESPONSE_STATUS_CODE] = operation.details["status"]
+    if operation.details.status is not None:
+        attributes[HTTP_RESPONSE_STATUS_CODE] = operation.details.status
     return f"{method} {route}".strip() or "HTTP", SpanKind.SERVER, attributes
 
 
 def _question(operation: Operation) -> Shape:
     attributes = _own(operation)
-    attributes |= {OWN + key: operation.details[key] for key in ("database", "row_count") if key in operation.details}
+    if operation.details.database is not None:
+        attributes[OWN + "database"] = operation.details.database
+    if operation.details.row_count is not None:
+        attributes[OWN + "row_count"] = operation.details.row_count
     return "question", SpanKind.INTERNAL, attributes
 
 
@@ -168,9 +176,9 @@ def _stage(operation: Operation) -> Shape:
     if stage != "execute":
         return stage, SpanKind.INTERNAL, _own(operation)
     details = operation.details
-    database = str(details.get("database", ""))
+    database = details.database or ""
     attributes = _own(operation) | {
-        DB_SYSTEM_NAME: str(details.get("database_type", "other_sql")),
+        DB_SYSTEM_NAME: details.database_type or "other_sql",
         DB_NAMESPACE: database,
         DB_OPERATION_NAME: "SELECT",
     }
@@ -187,12 +195,20 @@ def _model(operation: Operation) -> Shape:
         GEN_AI_OPERATION_NAME: "chat",
         GEN_AI_PROVIDER_NAME: labels.get("provider", ""),
         GEN_AI_REQUEST_MODEL: labels.get("model", ""),
+        GEN_AI_REQUEST_TEMPERATURE: 0,
         OWN + "llm_outcome": labels.get("outcome", ""),
     }
-    for name, key in (("input_tokens", GEN_AI_USAGE_INPUT_TOKENS), ("output_tokens", GEN_AI_USAGE_OUTPUT_TOKENS)):
-        if details.get(name) is not None:
-            attributes[key] = details[name]
-    attributes |= {key: value for key, value in details.items() if key.startswith("gen_ai.") and value is not None}
+    told = {
+        GEN_AI_REQUEST_MAX_TOKENS: details.max_tokens,
+        GEN_AI_RESPONSE_MODEL: details.reply_model,
+        GEN_AI_RESPONSE_ID: details.reply_id,
+        GEN_AI_RESPONSE_FINISH_REASONS: details.finish_reason and [details.finish_reason],
+        GEN_AI_USAGE_INPUT_TOKENS: details.input_tokens,
+        GEN_AI_USAGE_OUTPUT_TOKENS: details.output_tokens,
+        HTTP_RESPONSE_STATUS_CODE: details.status,
+        OWN + "llm_failure": details.failure,
+    }
+    attributes |= {key: value for key, value in told.items() if value is not None}
     return f"{attributes[GEN_AI_OPERATION_NAME]} {attributes[GEN_AI_REQUEST_MODEL]}", SpanKind.CLIENT, attributes
 
 
@@ -207,10 +223,10 @@ _SHAPES: dict[str, Callable[[Operation], Shape]] = {
 
 def _text(operation: Operation) -> dict[str, str]:
     found = {}
-    if "sql" in operation.details:
-        found[DB_QUERY_TEXT] = str(operation.details["sql"])[:8_192]
-    if "question" in operation.details:
-        found[OWN + "question"] = str(operation.details["question"])[:8_192]
+    if operation.details.sql is not None:
+        found[DB_QUERY_TEXT] = operation.details.sql[:8_192]
+    if operation.details.question is not None:
+        found[OWN + "question"] = operation.details.question[:8_192]
     return found
 
 

@@ -9,8 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime
+from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -84,11 +83,6 @@ class HistoryEntry:
     outcome: str
     row_count: int
     asked_at: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Its fields; the time as ISO 8601 in UTC."""
-        asked_at = datetime.fromtimestamp(self.asked_at, UTC).isoformat(timespec="milliseconds")
-        return asdict(self) | {"asked_at": asked_at}
 
 
 class Store:
@@ -164,19 +158,18 @@ class Store:
             self._until_prune = PRUNE_EVERY
             self.prune()
 
-    def history(self, identity: str, limit: int = 50) -> list[dict[str, Any]]:
-        """What this caller asked, newest first, with the fields of ``GET /api/history``."""
+    def history(self, identity: str, limit: int = 50) -> list[HistoryEntry]:
+        """What this caller asked, newest first."""
         query = select(_HISTORY).where(_HISTORY.c.identity == _text(identity)).order_by(_HISTORY.c.asked_at.desc())
         with transaction(self._engine) as connection:
-            items = [HistoryEntry(*row).to_json() for row in connection.execute(query.limit(max(0, limit)))]
-        return [{name: value for name, value in item.items() if name != "identity"} for item in items]
+            return [HistoryEntry(*row) for row in connection.execute(query.limit(max(0, limit)))]
 
-    def find_question(self, question_id: str) -> dict[str, Any] | None:
-        """The question of this id, whoever asked it: the fields of ``GET /api/history`` and ``identity``."""
+    def find_question(self, question_id: str) -> HistoryEntry | None:
+        """The question of this id, whoever asked it."""
         query = select(_HISTORY).where(_HISTORY.c.question_id == _text(question_id))
         with transaction(self._engine) as connection:
             row = connection.execute(query).one_or_none()
-        return None if row is None else HistoryEntry(*row).to_json()
+        return None if row is None else HistoryEntry(*row)
 
     def rate(self, question_id: str, identity: str, rating: str, comment: str | None = None) -> bool:
         """Keeps a caller's rating of its own question, instead of an earlier one; False when it asked no such.
@@ -334,12 +327,12 @@ def _entry(operation: Operation) -> HistoryEntry:
     return HistoryEntry(
         question_id=operation.trace.question_id,
         identity=operation.trace.actor,
-        database=str(details.get("database", "")),
-        question=str(details.get("question", "")),
-        sql=str(details.get("statement", details.get("sql", ""))),
+        database=details.database or "",
+        question=details.question or "",
+        sql=details.statement or details.sql or "",
         source=operation.labels.get("source", "none"),
         outcome=operation.outcome,
-        row_count=int(details.get("row_count") or 0),
+        row_count=details.row_count or 0,
         asked_at=operation.started_ns / 1e9,
     )
 

@@ -140,12 +140,7 @@ class LLMSynthesizer:
         with self._telemetry.operation(
             vocabulary.LLM_REQUEST, provider=settings.model_provider, model=settings.model, outcome="error"
         ) as operation:
-            operation.details |= {
-                "gen_ai.operation.name": "chat",
-                "gen_ai.request.model": settings.model,
-                "gen_ai.request.max_tokens": settings.model_max_tokens,
-                "gen_ai.request.temperature": 0,
-            }
+            operation.details.max_tokens = settings.model_max_tokens
             try:
                 reply = self._endpoint.complete(messages, timeout=timeout, traceparent=format_traceparent(operation))
             except EndpointError as error:
@@ -162,28 +157,20 @@ class LLMSynthesizer:
 
     def _note(self, operation: Operation, reply: Reply) -> None:
         settings, details = self._settings, operation.details
-        details |= {
-            "sent_bytes": reply.sent_bytes,
-            "gen_ai.response.model": reply.model,
-            "gen_ai.response.id": reply.id,
-            "gen_ai.response.finish_reasons": [reply.finish_reason],
-        }
-        if reply.input_tokens is not None:
-            details["input_tokens"] = reply.input_tokens
-        if reply.output_tokens is not None:
-            details["output_tokens"] = reply.output_tokens
+        details.sent_bytes, details.reply_model, details.reply_id = reply.sent_bytes, reply.model, reply.id
+        details.finish_reason = reply.finish_reason
+        details.input_tokens, details.output_tokens = reply.input_tokens, reply.output_tokens
         prices = (settings.model_input_price, settings.model_output_price)
         tokens = (reply.input_tokens, reply.output_tokens)
         if None in prices or None in tokens:
-            details["unpriced"] = 1
+            details.unpriced = 1
         else:
-            details["cost_usd"] = sum(p * t for p, t in zip(prices, tokens, strict=True) if p and t) / 1e6
+            details.cost_usd = sum(p * t for p, t in zip(prices, tokens, strict=True) if p and t) / 1e6
 
     def _note_failure(self, operation: Operation, error: EndpointError) -> None:
         operation.labels["outcome"] = error.outcome
-        operation.details |= {"sent_bytes": error.sent_bytes, "error.type": error.kind}
-        if error.status is not None:
-            operation.details["http.response.status_code"] = error.status
+        details = operation.details
+        details.sent_bytes, details.failure, details.status = error.sent_bytes, error.kind, error.status
         operation.fail(_unavailable(error))
         if error.status in (401, 403):
             _log.error("The model endpoint refused the key (HTTP %s); check OPENAI_API_KEY.", error.status)

@@ -155,7 +155,7 @@ class Telemetry:
         """Emits the event that stands for the operation's type, with what is known of it."""
         operation.reported = True
         if operation.type.event is not None:
-            details = {**operation.labels, **operation.details}
+            details: dict[str, Any] = {**operation.labels, **operation.details.known()}
             details |= {"reason": operation.reason, "outcome": operation.outcome}
             self.emit(vocabulary.EVENTS[operation.type.event], milliseconds=operation.milliseconds, **details)
 

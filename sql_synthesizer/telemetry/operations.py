@@ -6,7 +6,7 @@ import contextvars
 import os
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -59,6 +59,40 @@ class Trace:
     ticket: int = 0
 
 
+class Details:
+    """What is known of an operation beside its labels, for spans, logs and the audit record; None is not known."""
+
+    database: str | None = None
+    database_type: str | None = None
+    question: str | None = None
+    sql: str | None = None
+    """The statement as the guard let it through; ``statement`` is it as it was written."""
+    statement: str | None = None
+    tables: Sequence[str] | None = None
+    row_count: int | None = None
+    truncated: bool | None = None
+    timings_ms: Mapping[str, float] | None = None
+    question_id: str | None = None
+    page: int | None = None
+    status: int | None = None
+    """Of the HTTP reply: the service's own, or that of the model's endpoint."""
+    timed_out: int | None = None
+    sent_bytes: int | None = None
+    max_tokens: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+    unpriced: int | None = None
+    reply_model: str | None = None
+    reply_id: str | None = None
+    finish_reason: str | None = None
+    failure: str | None = None
+
+    def known(self) -> dict[str, object]:
+        """Name -> value of all that was set, in the order in which it was."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
 class Operation:
     """A kind of work between its start and its end; use it as a context manager.
 
@@ -92,7 +126,7 @@ class Operation:
         self.parent_id = parent_id
         self.span_id = f"{_random.getrandbits(64) or 1:016x}"
         self.labels = labels
-        self.details: dict[str, Any] = {}
+        self.details = Details()
         self.reason = "ok"
         self.reported = False
         self.error: BaseException | None = None

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Literal
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, Literal, TypedDict
 
 from flask import Response, g
 from flask_openapi3 import OpenAPI, Tag
 from pydantic import BaseModel, ConfigDict, Field
 
 from sql_synthesizer.errors import NotFound, QuestionEmpty, QuestionTooLong, SqlSynthesizerError, tree
-from sql_synthesizer.model import Answer, Caller, Question, Rows, Schema
+from sql_synthesizer.model import Answer, AnswerReply, Caller, Question, Rows, Scalar, Schema, Table
+from sql_synthesizer.store import HistoryEntry
 from sql_synthesizer.telemetry import vocabulary
 from sql_synthesizer.web.csv import csv_lines
 from sql_synthesizer.wiring import Rooms
 
-Scalar = str | int | float | bool | None
+JsonObject = Mapping[str, object]
+"""A reply's fields, made at the edge and read by nobody here."""
 HISTORY_WAIT = 1.0
 """Seconds that a reader of the history waits for the latest questions to be in it."""
 PAGE_SIZE = (
@@ -108,21 +113,32 @@ class HistoryQuery(BaseModel):
     limit: int = Field(50, ge=1, le=500)
 
 
+Responses = dict[str | int | HTTPStatus, type[BaseModel] | dict[Any, Any] | None]
+
+
+class _Documented(TypedDict):
+    """What the OpenAPI document says of a route."""
+
+    responses: Responses
+    security: list[dict[str, list[str]]]
+
+
 def register(app: OpenAPI, rooms: Rooms) -> None:
     """Adds the routes under /api; ``g.caller`` is set before they run."""
-    responses = {str(cls.status): ErrorBody for cls in tree(SqlSynthesizerError)}
+    errors: Responses = {str(cls.status): ErrorBody for cls in tree(SqlSynthesizerError)}
     asking, reading = Tag(name="asking"), Tag(name="reading")
-    common: dict[str, Any] = {"responses": responses, "security": [{"key": []}]}
+    common = _Documented(responses=errors, security=[{"key": []}])
+    answered = _Documented(responses={**errors, "200": AnswerBody}, security=[{"key": []}])
     settings = rooms.settings
 
-    @app.post("/api/query", tags=[asking], summary="Answer a question", **_answered(common))
-    def query(body: QueryBody) -> dict[str, Any]:
+    @app.post("/api/query", tags=[asking], summary="Answer a question", **answered)
+    def query(body: QueryBody) -> AnswerReply:
         _check_text(body.question, settings.max_question_chars)
         question = _question(rooms, g.caller, body.question, body.database, body.max_rows)
         return _reply(rooms, rooms.service.ask(question), g.caller, body.page_size)
 
-    @app.post("/api/sql", tags=[asking], summary="Run a read-only statement", **_answered(common))
-    def sql(body: SqlBody) -> dict[str, Any]:
+    @app.post("/api/sql", tags=[asking], summary="Run a read-only statement", **answered)
+    def sql(body: SqlBody) -> AnswerReply:
         if not body.sql.strip():
             raise QuestionEmpty("The statement is empty; write a SELECT.", hint=f"For example: {EXAMPLE}.")
         _check_text(body.sql, settings.max_sql_chars)
@@ -130,12 +146,12 @@ def register(app: OpenAPI, rooms: Rooms) -> None:
         return _reply(rooms, rooms.service.run(question), g.caller, body.page_size)
 
     @app.get("/api/schema", tags=[reading], summary="Tables and columns that can be asked about", **common)
-    def schema(query: SchemaQuery) -> dict[str, Any]:
+    def schema(query: SchemaQuery) -> JsonObject:
         database = query.database or rooms.databases.default
         return _schema_json(rooms.service.describe(database), rooms.databases.names)
 
     @app.get("/api/results/<string:question_id>", tags=[reading], summary="A page of an answer", **common)
-    def result(path: ResultPath, query: PageQuery) -> dict[str, Any]:
+    def result(path: ResultPath, query: PageQuery) -> JsonObject:
         page = rooms.service.page(path.question_id, g.caller, number=query.page, size=query.page_size)
         more = page.number < page.pages
         return {
@@ -151,24 +167,24 @@ def register(app: OpenAPI, rooms: Rooms) -> None:
 
     @app.get("/api/results/<string:question_id>/csv", tags=[reading], summary="An answer as a CSV file", **common)
     def export(path: ResultPath) -> Response:
-        row = _history_row(rooms, path.question_id, g.caller)
-        question = _question(rooms, g.caller, row["question"], row["database"], settings.row_cap)
-        return _csv(rooms.service.export(path.question_id, row, question), path.question_id)
+        asked = _asked(rooms, path.question_id, g.caller)
+        question = _question(rooms, g.caller, asked.question, asked.database, settings.row_cap)
+        return _csv(rooms.service.export(asked, question), path.question_id)
 
     @app.get("/api/history", tags=[reading], summary="Your latest questions", **common)
-    def history(query: HistoryQuery) -> dict[str, Any]:
+    def history(query: HistoryQuery) -> JsonObject:
         _catch_up(rooms)
-        return {"items": rooms.store.history(g.caller.identity, query.limit)}
+        return {"items": [_history_json(entry) for entry in rooms.store.history(g.caller.identity, query.limit)]}
 
     @app.post("/api/feedback", tags=[asking], summary="Say whether an answer was right", **common)
     def feedback(body: FeedbackBody) -> tuple[dict[str, str], int]:
-        _history_row(rooms, body.question_id, g.caller)
+        _asked(rooms, body.question_id, g.caller)
         rooms.store.rate(body.question_id, g.caller.identity, body.rating, body.comment)
         rooms.telemetry.emit(vocabulary.FEEDBACK, rating=body.rating, question_id=body.question_id)
         return {"question_id": body.question_id, "rating": body.rating}, 201
 
     @app.get("/api/me", tags=[reading], summary="Who you are to the service", **common)
-    def me() -> dict[str, Any]:
+    def me() -> JsonObject:
         return {
             "identity": g.caller.identity,
             "role": g.caller.role,
@@ -177,10 +193,6 @@ def register(app: OpenAPI, rooms: Rooms) -> None:
             "default_database": rooms.databases.default,
             "llm": rooms.service.has_model,
         }
-
-
-def _answered(common: dict[str, Any]) -> dict[str, Any]:
-    return {**common, "responses": {**common["responses"], "200": AnswerBody}}
 
 
 def _check_text(text: str, limit: int) -> None:
@@ -197,8 +209,8 @@ def _question(rooms: Rooms, caller: Caller, text: str, database: str | None, max
     return Question(text, name, caller, rows, time.monotonic() + settings.deadline)
 
 
-def _reply(rooms: Rooms, answer: Answer, caller: Caller, page_size: int | None) -> dict[str, Any]:
-    reply = answer.to_json() | {"next": None}
+def _reply(rooms: Rooms, answer: Answer, caller: Caller, page_size: int | None) -> AnswerReply:
+    reply = answer.to_json()
     if page_size is not None and len(answer.rows.rows) > page_size and rooms.service.keep_pages(answer, caller):
         reply["rows"] = reply["rows"][:page_size]
         reply["next"] = _page_path(answer.question_id, 2, page_size)
@@ -215,44 +227,55 @@ def _catch_up(rooms: Rooms) -> None:
     rooms.history.flush(HISTORY_WAIT)
 
 
-def _history_row(rooms: Rooms, question_id: str, caller: Caller) -> dict[str, Any]:
+def _asked(rooms: Rooms, question_id: str, caller: Caller) -> HistoryEntry:
     _catch_up(rooms)
-    row = rooms.store.find_question(question_id)
-    if row is None or row["identity"] != caller.identity:
+    entry = rooms.store.find_question(question_id)
+    if entry is None or entry.identity != caller.identity:
         raise NotFound("None of your questions has this id.", hint="GET /api/history lists your questions.")
-    return row
+    return entry
 
 
-def _schema_json(schema: Schema, databases: tuple[str, ...]) -> dict[str, Any]:
+def _history_json(entry: HistoryEntry) -> JsonObject:
+    return {
+        "question_id": entry.question_id,
+        "database": entry.database,
+        "question": entry.question,
+        "sql": entry.sql,
+        "source": entry.source,
+        "outcome": entry.outcome,
+        "row_count": entry.row_count,
+        "asked_at": datetime.fromtimestamp(entry.asked_at, UTC).isoformat(timespec="milliseconds"),
+    }
+
+
+def _schema_json(schema: Schema, databases: tuple[str, ...]) -> JsonObject:
     return {
         "database": schema.database,
         "dialect": schema.dialect,
         "version": schema.version,
         "databases": databases,
-        "tables": [
-            {
-                "name": table.name,
-                "comment": table.comment,
-                "columns": [
-                    {
-                        "name": column.name,
-                        "type": column.type,
-                        "kind": column.kind,
-                        "primary_key": column.primary_key,
-                        "nullable": column.nullable,
-                        "sensitive": column.sensitive,
-                        "comment": column.comment,
-                    }
-                    for column in table.columns
-                ],
-                "foreign_keys": [
-                    {"columns": key.columns, "target": key.target, "target_columns": key.target_columns}
-                    for key in table.foreign_keys
-                ],
-            }
-            for table in schema.tables
-        ],
+        "tables": [_table_json(table) for table in schema.tables],
     }
+
+
+def _table_json(table: Table) -> JsonObject:
+    columns = [
+        {
+            "name": column.name,
+            "type": column.type,
+            "kind": column.kind,
+            "primary_key": column.primary_key,
+            "nullable": column.nullable,
+            "sensitive": column.sensitive,
+            "comment": column.comment,
+        }
+        for column in table.columns
+    ]
+    keys = [
+        {"columns": key.columns, "target": key.target, "target_columns": key.target_columns}
+        for key in table.foreign_keys
+    ]
+    return {"name": table.name, "comment": table.comment, "columns": columns, "foreign_keys": keys}
 
 
 def _csv(rows: Rows, name: str) -> Response:

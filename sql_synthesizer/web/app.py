@@ -180,7 +180,7 @@ def _release(response: Response) -> Response:
     if operation.reason != AuditUnavailable.reason:  # else it is withheld already, and on record as that
         response = _settled(operation, response)
     operation.labels["status"] = f"{response.status_code // 100}xx"
-    operation.details["status"] = response.status_code
+    operation.details.status = response.status_code
     operation.close()
     response.headers["X-Trace-Id"] = operation.trace.trace_id
     if request.endpoint != "static":

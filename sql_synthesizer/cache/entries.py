@@ -1,0 +1,53 @@
+"""What the cache keeps, as values that can be JSON: answers, and the rows that a caller pages through."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from sql_synthesizer.model import Rows, Statement
+
+
+@dataclass(frozen=True, slots=True)
+class CachedAnswer:
+    """A statement as it was written and as it ran, and its rows; ``source`` is who wrote it."""
+
+    sql: str
+    statement: str
+    source: str
+    explanation: str
+    query_type: str
+    sensitive: Sequence[str]
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    truncated: bool
+
+    @classmethod
+    def of(cls, statement: Statement, written: str, rows: Rows) -> Self:
+        """An answer to keep; ``written`` is the statement before the guard."""
+        about = (statement.sql, written, statement.source, statement.explanation, statement.query_type)
+        return cls(*about, statement.sensitive, rows.columns, rows.rows, rows.truncated)
+
+    def to_statement(self) -> Statement:
+        """The statement, to be judged again."""
+        return Statement(self.sql, self.source, self.explanation, self.query_type)
+
+
+@dataclass(frozen=True, slots=True)
+class CachedPages:
+    """An answer's rows, for the caller who got it."""
+
+    identity: str
+    database: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    truncated: bool
+
+
+Entry = CachedAnswer | CachedPages
+
+
+def to_rows(entry: Entry) -> Rows:
+    """The rows of an entry."""
+    return Rows(tuple(entry.columns), tuple(tuple(row) for row in entry.rows), entry.truncated)
