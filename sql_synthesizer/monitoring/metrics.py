@@ -13,11 +13,9 @@ import atexit
 import inspect
 import logging
 import os
-import time
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextlib import aclosing
+from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -58,7 +56,7 @@ def measured(facade: Telemetry) -> Measured:
 def track_query_metrics(query_type: str, database_type: str) -> Callable[[F], F]:
     """Decorates a function that runs a query: its calls are counted and timed, ``error`` when one raises.
 
-    Plain functions, coroutine functions and both kinds of generator functions can be decorated.
+    Plain functions and coroutine functions can be decorated. Raises TypeError on a generator function.
     """
     for success in vocabulary.SUCCESS.values:
         labels = (vocabulary.QUERY_TYPE(query_type), vocabulary.DATABASE_TYPE(database_type), success)
@@ -164,93 +162,39 @@ Begin = Callable[[], Operation]
 End = Callable[[Operation, BaseException | None, object], None]
 
 
+class _Call:
+    """One call of a decorated function, reported when it ends."""
+
+    def __init__(self, begin: Begin, end: End) -> None:
+        self._begin = begin
+        self._end = end
+        self.result: object = None
+
+    def __enter__(self) -> Self:
+        self._operation = self._begin().__enter__()
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._end(self._operation, error, self.result)
+
+
 def _tracked(function: Callable[..., Any], begin: Begin, end: End) -> Callable[..., Any]:
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(f"{function.__qualname__} is a generator function: decorate what consumes it instead")
     if inspect.iscoroutinefunction(function):
-        return _tracked_coroutine(function, begin, end)
-    if inspect.isasyncgenfunction(function):
-        return _tracked_async_generator(function, begin, end)
-    if inspect.isgeneratorfunction(function):
-        return _tracked_generator(function, begin, end)
+
+        @wraps(function)
+        async def call_later(*args: Any, **kwargs: Any) -> Any:
+            with _Call(begin, end) as call:
+                call.result = await function(*args, **kwargs)
+            return call.result
+
+        return call_later
 
     @wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        operation = begin().__enter__()
-        try:
-            result = function(*args, **kwargs)
-        except BaseException as error:
-            end(operation, error, None)
-            raise
-        end(operation, None, result)
-        return result
+    def call_now(*args: Any, **kwargs: Any) -> Any:
+        with _Call(begin, end) as call:
+            call.result = function(*args, **kwargs)
+        return call.result
 
-    return call
-
-
-def _tracked_coroutine(function: Callable[..., Any], begin: Begin, end: End) -> Callable[..., Any]:
-    @wraps(function)
-    async def call(*args: Any, **kwargs: Any) -> Any:
-        operation = begin().__enter__()
-        try:
-            result = await function(*args, **kwargs)
-        except BaseException as error:
-            end(operation, error, None)
-            raise
-        end(operation, None, result)
-        return result
-
-    return call
-
-
-def _tracked_generator(function: Callable[..., Any], begin: Begin, end: End) -> Callable[..., Any]:
-    @wraps(function)
-    def steps(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        started, failure = time.perf_counter_ns(), None
-        try:
-            return (yield from function(*args, **kwargs))
-        except GeneratorExit:  # the caller has had enough
-            raise
-        except BaseException as error:
-            failure = error
-            raise
-        finally:
-            _report(begin, end, started, failure)
-
-    return steps
-
-
-def _tracked_async_generator(function: Callable[..., Any], begin: Begin, end: End) -> Callable[..., Any]:
-    @wraps(function)
-    async def steps(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        started, failure = time.perf_counter_ns(), None
-        try:
-            async with aclosing(function(*args, **kwargs)) as source:
-                item = await anext(source)
-                while True:
-                    try:
-                        sent = yield item
-                    except GeneratorExit:
-                        raise
-                    except BaseException as error:  # noqa: BLE001  # the function's own to handle
-                        item = await source.athrow(error)
-                    else:
-                        item = await source.asend(sent)
-        except StopAsyncIteration:
-            return
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            failure = error
-            raise
-        finally:
-            _report(begin, end, started, failure)
-
-    return steps
-
-
-def _report(begin: Begin, end: End, started: int, failure: BaseException | None) -> None:
-    """Reports a generator at its end: between its steps it must not be the current operation of its caller."""
-    operation = begin().__enter__()
-    elapsed = time.perf_counter_ns() - started
-    operation.started_ns -= elapsed
-    operation._start -= elapsed  # noqa: SLF001
-    end(operation, failure, operation)
+    return call_now
