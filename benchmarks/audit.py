@@ -19,8 +19,8 @@ from pathlib import Path
 
 from benchmarks import harness
 from sql_synthesizer.audit import AuditLog, chain
-from sql_synthesizer.audit.keyring import derive
-from sql_synthesizer.audit.record import Encoder, placed
+from sql_synthesizer.audit.keyring import derive_key
+from sql_synthesizer.audit.record import Encoder, add_position
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.telemetry import Event, Telemetry, Trace, vocabulary
 
@@ -63,7 +63,7 @@ def sync_each(directory: Path) -> Sink:
     def put() -> None:
         body, _ = encoder.body(event())
         with lock:
-            os.write(descriptor, placed(b"writer", 1, body) + b"\n")
+            os.write(descriptor, add_position(b"writer", 1, body) + b"\n")
             os.fsync(descriptor)
 
     return put, lambda: os.close(descriptor)
@@ -117,17 +117,17 @@ def run(sink: Callable[[Path], Sink], directory: Path, threads: int, seconds: fl
 
 def arms() -> dict[str, harness.Arm]:
     """What one record costs without the disk: for instruction counts."""
-    encoder, key = Encoder(bytes(32), hashed=False), derive(bytes(32)).chain
+    encoder, key = Encoder(bytes(32), hashed=False), derive_key(bytes(32)).chain
 
     def encode(n: int) -> None:
         for number in range(n):
-            placed(b"writer", number, encoder.body(event(number))[0])
+            add_position(b"writer", number, encoder.body(event(number))[0])
 
     def sealed(n: int) -> None:
         own = chain.ORIGIN
         for number in range(n):
             body, text = encoder.body(event(number))
-            _, own = chain.seal(own, placed(b"writer", number, body), key, text)
+            _, own = chain.seal_line(own, add_position(b"writer", number, body), key, text)
 
     def make(n: int) -> None:
         for number in range(n):

@@ -24,7 +24,7 @@ from flask import Flask, request
 from benchmarks import harness
 from sql_synthesizer.settings import load
 from sql_synthesizer.webapp import create_app
-from sql_synthesizer.wiring import build
+from sql_synthesizer.wiring import build_rooms
 
 CACHED = "how many customers are there"
 UNCACHED = "how many products have price over {}"
@@ -73,7 +73,7 @@ def post(app: WsgiApp, path: str, body: bytes) -> tuple[str, bytes]:
 
 def product(mode: dict[str, Any], questions: Callable[[], Iterator[str]]) -> harness.Arm:
     settings = load(state_dir=Path(tempfile.mkdtemp()), rate_limit="", **mode)
-    rooms = build(settings)
+    rooms = build_rooms(settings)
     if not settings.telemetry:
         rooms.telemetry.recorder = None
     app = create_app(rooms=rooms)

@@ -73,7 +73,7 @@ def read(path: Path) -> list[Line]:
     lines = []
     for row in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
         if row["label"] == "benign" or row["class"] in CLASSES:
-            signs, parts = intent.seen(form(row["text"]))
+            signs, parts = intent.signs_and_features(form(row["text"]))
             source = row["source"].partition(":")[0]
             lines.append(Line(tuple(map(frozenset, parts)), sum(signs.values()), row["label"], row["class"], source))
     return lines

@@ -367,12 +367,15 @@ class ConfigurationError(SqlSynthesizerError):
     default_hint = "Every setting is described in docs/settings.md."
 
 
-def tree(root: type[SqlSynthesizerError] = SqlSynthesizerError) -> Iterator[type[SqlSynthesizerError]]:
+def error_classes(root: type[SqlSynthesizerError] = SqlSynthesizerError) -> Iterator[type[SqlSynthesizerError]]:
     """Every error class, the root first."""
     yield root
     for child in root.__subclasses__():
-        yield from tree(child)
+        yield from error_classes(child)
 
 
-OUTCOME_BY_REASON: dict[str, str] = {"ok": "answered", **{cls.reason: cls.outcome for cls in reversed([*tree()])}}
+OUTCOME_BY_REASON: dict[str, str] = {
+    "ok": "answered",
+    **{cls.reason: cls.outcome for cls in reversed([*error_classes()])},
+}
 """Reason -> outcome; ``ok`` is the reason of an operation that ended without an error."""

@@ -66,7 +66,7 @@ class SecurityAuditLogger:
             trace = replace(trace, actor=actor or trace.actor, role=role, address=address or trace.address)
         event = report_security_event(self._telemetry, event_type, severity, facts, trace)
         if event.type.name == OTHER != event_type:
-            self._warn(str(event_type))
+            self._warn_unknown_type(str(event_type))
         if self._telemetry.recorder is not None:
             self._telemetry.recorder.settle(event.trace.ticket)
 
@@ -79,7 +79,7 @@ class SecurityAuditLogger:
         elif not isinstance(recorder, AuditLog) or recorder.directory.resolve() != directory.resolve():
             raise ConfigurationError("The audit record of this process is already kept elsewhere.")
 
-    def _warn(self, event_type: str) -> None:
+    def _warn_unknown_type(self, event_type: str) -> None:
         if event_type not in self._unknown and len(self._unknown) < UNKNOWN_LIMIT:
             self._unknown.add(event_type)
             _logger.warning("unknown security event type %.100r is recorded as other", event_type)

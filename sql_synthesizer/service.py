@@ -133,31 +133,31 @@ class Service:
         Raises the errors of every room it passes: QuestionRefused, Declined, StatementRefused, PoolTimeout,
         DatabaseUnavailable, StatementTimeout, DatabaseFailed, ModelUnavailable, ModelInvalid, Overloaded.
         """
-        with self._admitted(question) as work:
-            with self._stage(work, "guard_question"):
+        with self._admit_question(question) as work:
+            with self._timed_stage(work, "guard_question"):
                 text = self._question_guard.check(question.text, question.caller)
             work.question = question = replace(question, text=text)
             work.operation.details.question = text
-            work.schema = self._schema(work)
-            key = self._key(work)
-            return self._answer(work, self._cached(work, key) or self._shared(work, key))
+            work.schema = self._load_schema(work)
+            key = self._cache_key(work)
+            return self._build_answer(work, self._load_cached_entry(work, key) or self._compute_entry_once(work, key))
 
     def run(self, question: Question) -> Answer:
         """Runs an analyst's own statement, which ``question.text`` holds; it is guarded like any other."""
-        with self._admitted(question) as work:
+        with self._admit_question(question) as work:
             work.operation.details.sql = question.text
-            work.schema = self._schema(work)
-            statement, rows = self._execute(work, Statement(question.text, "analyst"))
-            return self._answer(work, CachedAnswer.of(statement, question.text, rows))
+            work.schema = self._load_schema(work)
+            statement, rows = self._execute_statement(work, Statement(question.text, "analyst"))
+            return self._build_answer(work, CachedAnswer.of(statement, question.text, rows))
 
     def export(self, asked: HistoryEntry, question: Question) -> Rows:
         """Runs the statement of an earlier answer again without its limit, up to ``question.max_rows`` rows."""
         database_type = self.databases.dialect(question.database)
-        with self._telemetry.operation(vocabulary.EXPORT, database_type=database_type) as operation, self._slot():
+        with self._telemetry.operation(vocabulary.EXPORT, database_type=database_type) as operation, self._hold_slot():
             details = operation.details
             details.question_id, details.sql, details.database = asked.question_id, asked.sql, question.database
             work = _Work(question, self.schemas.get(question.database), operation, {})
-            _, rows = self._execute(work, Statement(asked.sql, "analyst"))
+            _, rows = self._execute_statement(work, Statement(asked.sql, "analyst"))
             details.row_count = len(rows.rows)
             return rows
 
@@ -196,7 +196,7 @@ class Service:
     # --- the stages --------------------------------------------------------------------------
 
     @contextmanager
-    def _admitted(self, question: Question) -> Iterator[_Work]:
+    def _admit_question(self, question: Question) -> Iterator[_Work]:
         database_type = self.databases.dialect(question.database)
         with self._telemetry.operation(
             vocabulary.QUESTION, query_type="unknown", database_type=database_type, source="none"
@@ -205,13 +205,13 @@ class Service:
             work = _Work(question, Schema(question.database, database_type, ()), operation, {})
             details = operation.details
             details.database, details.timings_ms, details.question = question.database, work.timings, question.text
-            with self._slot():
+            with self._hold_slot():
                 yield work
                 with _Timed("settle", work.timings):
                     operation.settle()
 
     @contextmanager
-    def _slot(self) -> Iterator[None]:
+    def _hold_slot(self) -> Iterator[None]:
         """One of the places for work that waits for a database; raises Overloaded when all are taken."""
         if not self._free.acquire(blocking=False):
             raise Overloaded(retry_after=1)
@@ -224,19 +224,19 @@ class Service:
                 self._running -= 1
             self._free.release()
 
-    def _stage(self, work: _Work, stage: str) -> _Timed:
+    def _timed_stage(self, work: _Work, stage: str) -> _Timed:
         return _Timed(stage, work.timings, self._telemetry.operation(vocabulary.STAGE_OPERATION, stage=stage))
 
-    def _schema(self, work: _Work) -> Schema:
-        with self._stage(work, "schema"):
+    def _load_schema(self, work: _Work) -> Schema:
+        with self._timed_stage(work, "schema"):
             return self.schemas.get(work.question.database)
 
-    def _key(self, work: _Work) -> str:
+    def _cache_key(self, work: _Work) -> str:
         question = work.question
         return self._cache.key(
             "answer",
             question.database,
-            _normalised(question.text),
+            _normalize_question(question.text),
             work.schema.version,
             self._statement_guard.policy_version,
             self._cache_version,
@@ -245,30 +245,30 @@ class Service:
             self._today().isoformat(),
         )
 
-    def _cached(self, work: _Work, key: str) -> CachedAnswer | None:
+    def _load_cached_entry(self, work: _Work, key: str) -> CachedAnswer | None:
         with _Timed("cache", work.timings):
             kept = self._cache.get(key, CachedAnswer)
         if kept is None:
             return None
-        with self._stage(work, "guard_statement"):
-            self._checked(work, kept.to_statement())
+        with self._timed_stage(work, "guard_statement"):
+            self._check_statement(work, kept.to_statement())
         return replace(kept, source="cache")
 
-    def _shared(self, work: _Work, key: str) -> CachedAnswer:
+    def _compute_entry_once(self, work: _Work, key: str) -> CachedAnswer:
         """Makes the answer, or takes the one that an equal question made meanwhile."""
         with self._cache.lock(key, work.question.remaining()) as waited:
             if waited:
                 self._telemetry.emit(vocabulary.COALESCED)
-                kept = self._cached(work, key)
+                kept = self._load_cached_entry(work, key)
                 if kept is not None:
                     return kept
-            made = self._made(work)
+            made = self._compute_entry(work)
             if not made.sensitive:
                 with _Timed("cache", work.timings):
                     self._cache.set(key, made)
             return made
 
-    def _made(self, work: _Work) -> CachedAnswer:
+    def _compute_entry(self, work: _Work) -> CachedAnswer:
         question = work.question
         context = Context(
             question=question.text,
@@ -278,15 +278,15 @@ class Service:
             max_rows=question.max_rows,
             deadline=question.deadline,
         )
-        with self._stage(work, "synthesize"):
-            synthesizer, statement = self._synthesize(context)
+        with self._timed_stage(work, "synthesize"):
+            synthesizer, statement = self._synthesize_statement(context)
         try:
-            statement, rows = self._execute(work, statement)
+            statement, rows = self._execute_statement(work, statement)
         except (StatementInvalid, StatementRefused) as error:
-            statement, rows = self._repaired(work, context, synthesizer, statement, _mendable(error))
+            statement, rows = self._repair_and_execute(work, context, synthesizer, statement, _repairable_error(error))
         return CachedAnswer.of(statement, work.operation.details.statement or "", rows)
 
-    def _synthesize(self, context: Context) -> tuple[Synthesizer, Statement]:
+    def _synthesize_statement(self, context: Context) -> tuple[Synthesizer, Statement]:
         failure: ModelUnavailable | ModelInvalid | None = None
         models = self.databases.config(context.schema.database).models
         for synthesizer in self._synthesizers:
@@ -302,26 +302,26 @@ class Service:
                     raise
         raise failure or Declined
 
-    def _repaired(
+    def _repair_and_execute(
         self, work: _Work, context: Context, synthesizer: Synthesizer, statement: Statement, error: StatementInvalid
     ) -> tuple[Statement, Rows]:
         """One more try of the model with the database's error, reduced to class and identifier."""
         if not isinstance(synthesizer, Repairer):
             raise DatabaseFailed from error
-        with self._stage(work, "synthesize"):
+        with self._timed_stage(work, "synthesize"):
             statement = synthesizer.repair(context, statement, error)
         try:
-            return self._execute(work, statement)
+            return self._execute_statement(work, statement)
         except (StatementInvalid, StatementRefused) as again:
-            raise ModelInvalid from _mendable(again)
+            raise ModelInvalid from _repairable_error(again)
 
-    def _execute(self, work: _Work, statement: Statement) -> tuple[Statement, Rows]:
+    def _execute_statement(self, work: _Work, statement: Statement) -> tuple[Statement, Rows]:
         question = work.question
         work.operation.labels["source"] = statement.source
         details = work.operation.details
         details.sql = details.statement = statement.sql
-        with self._stage(work, "guard_statement"):
-            statement = self._checked(work, statement)
+        with self._timed_stage(work, "guard_statement"):
+            statement = self._check_statement(work, statement)
         work.operation.labels["query_type"] = statement.query_type
         details.sql, details.tables = statement.sql, list(statement.tables)
         if statement.sensitive:
@@ -337,11 +337,11 @@ class Service:
             )
         return statement, rows
 
-    def _checked(self, work: _Work, statement: Statement) -> Statement:
+    def _check_statement(self, work: _Work, statement: Statement) -> Statement:
         policy = policy_of(self.databases.config(work.question.database), work.question.caller.role)
         return self._statement_guard.check(statement, work.schema, max_rows=work.question.max_rows, policy=policy)
 
-    def _answer(self, work: _Work, made: CachedAnswer) -> Answer:
+    def _build_answer(self, work: _Work, made: CachedAnswer) -> Answer:
         operation, rows = work.operation, to_rows(made)
         operation.labels |= {"source": made.source, "query_type": made.query_type}
         details = operation.details
@@ -361,13 +361,13 @@ class Service:
         )
 
 
-def _normalised(text: str) -> str:
+def _normalize_question(text: str) -> str:
     """The question without regard to case and spacing, but for what stands in quotes."""
     parts = _QUOTED.split(text)
     return "\0".join(part if n % 2 else " ".join(part.casefold().split()) for n, part in enumerate(parts))
 
 
-def _mendable(error: StatementInvalid | StatementRefused) -> StatementInvalid:
+def _repairable_error(error: StatementInvalid | StatementRefused) -> StatementInvalid:
     """The error as the database would have put it, when it is a wrong name; any other refusal is raised again."""
     if isinstance(error, StatementInvalid):
         return error

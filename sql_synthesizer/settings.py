@@ -57,7 +57,7 @@ class DatabaseSettings(BaseModel):
     pool_size: int | None = Field(None, ge=1, le=1000, description="Connections; default: the pool_size setting.")
 
 
-def _field(default: Any, help: str, *, unit: str = "", env: str | None = None, **limits: Any) -> Any:
+def _make_field(default: Any, help: str, *, unit: str = "", env: str | None = None, **limits: Any) -> Any:
     alias = AliasChoices(env) if env else None
     return Field(default, description=help, json_schema_extra={"unit": unit}, validation_alias=alias, **limits)
 
@@ -68,116 +68,126 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True, populate_by_name=True)
 
     # where the service listens
-    host: str = _field("127.0.0.1", "Address of the application; keys are required unless it is loopback.")
-    port: int = _field(5000, "Port of the application.", ge=1, le=65535)
-    metrics_enabled: bool = _field(True, "Whether /metrics is exported at all.", env="PROMETHEUS_METRICS_ENABLED")
-    metrics_host: str = _field("127.0.0.1", "Address of the metrics exporter.")
-    metrics_port: int = _field(8080, "Port of the metrics exporter.", env="METRICS_PORT", ge=1, le=65535)
-    workers: int = _field(1, "Web worker processes.", ge=1, le=64)
-    threads: int = _field(8, "Threads of each web worker.", ge=3, le=256)
-    trusted_proxies: int = _field(
+    host: str = _make_field("127.0.0.1", "Address of the application; keys are required unless it is loopback.")
+    port: int = _make_field(5000, "Port of the application.", ge=1, le=65535)
+    metrics_enabled: bool = _make_field(True, "Whether /metrics is exported at all.", env="PROMETHEUS_METRICS_ENABLED")
+    metrics_host: str = _make_field("127.0.0.1", "Address of the metrics exporter.")
+    metrics_port: int = _make_field(8080, "Port of the metrics exporter.", env="METRICS_PORT", ge=1, le=65535)
+    workers: int = _make_field(1, "Web worker processes.", ge=1, le=64)
+    threads: int = _make_field(8, "Threads of each web worker.", ge=3, le=256)
+    trusted_proxies: int = _make_field(
         0, "Proxies in front whose X-Forwarded-For is believed; with any, keys are required.", ge=0, le=10
     )
-    state_dir: Path = _field(Path(".sql-synthesizer"), "Directory of the service's own state.")
+    state_dir: Path = _make_field(Path(".sql-synthesizer"), "Directory of the service's own state.")
 
-    drain_seconds: float = _field(1.0, "How long readiness is off before a stop.", unit="seconds", ge=0, le=60)
+    drain_seconds: float = _make_field(1.0, "How long readiness is off before a stop.", unit="seconds", ge=0, le=60)
 
     # databases
-    database_url: SecretStr | None = _field(None, "URL of the one database to ask.", env="DATABASE_URL")
-    databases_file: Path | None = _field(None, "YAML file that lists several databases.")
-    default_database: str | None = _field(None, "Which database is asked when none is named; default: the first.")
-    pool_size: int = _field(10, "Connections to each database.", ge=1, le=1000)
-    pool_wait: float = _field(2.0, "How long to wait for a free connection.", unit="seconds", gt=0, le=60)
-    connect_timeout: float = _field(3.0, "How long connecting may take.", unit="seconds", gt=0, le=60)
-    deadline: float = _field(30.0, "How long a question may take in all.", unit="seconds", gt=0, le=600)
-    statement_timeout: float = _field(20.0, "How long one statement may run.", unit="seconds", gt=0, le=600)
-    max_rows: int = _field(1000, "Rows returned when a question does not say.", unit="rows", ge=1, le=100_000)
-    row_cap: int = _field(10_000, "Rows that a question may ask for at most.", unit="rows", ge=1, le=100_000)
-    byte_cap: int = _field(10_000_000, "Size of a result at most.", unit="bytes", ge=1000)
-    schema_ttl: float = _field(300.0, "How long a schema is believed unchanged.", unit="seconds", ge=1)
-    value_index: bool = _field(True, "Whether text values are looked up to understand questions.")
+    database_url: SecretStr | None = _make_field(None, "URL of the one database to ask.", env="DATABASE_URL")
+    databases_file: Path | None = _make_field(None, "YAML file that lists several databases.")
+    default_database: str | None = _make_field(None, "Which database is asked when none is named; default: the first.")
+    pool_size: int = _make_field(10, "Connections to each database.", ge=1, le=1000)
+    pool_wait: float = _make_field(2.0, "How long to wait for a free connection.", unit="seconds", gt=0, le=60)
+    connect_timeout: float = _make_field(3.0, "How long connecting may take.", unit="seconds", gt=0, le=60)
+    deadline: float = _make_field(30.0, "How long a question may take in all.", unit="seconds", gt=0, le=600)
+    statement_timeout: float = _make_field(20.0, "How long one statement may run.", unit="seconds", gt=0, le=600)
+    max_rows: int = _make_field(1000, "Rows returned when a question does not say.", unit="rows", ge=1, le=100_000)
+    row_cap: int = _make_field(10_000, "Rows that a question may ask for at most.", unit="rows", ge=1, le=100_000)
+    byte_cap: int = _make_field(10_000_000, "Size of a result at most.", unit="bytes", ge=1000)
+    schema_ttl: float = _make_field(300.0, "How long a schema is believed unchanged.", unit="seconds", ge=1)
+    value_index: bool = _make_field(True, "Whether text values are looked up to understand questions.")
 
     # limits of input
-    max_body_bytes: int = _field(65_536, "Request body at most.", unit="bytes", ge=1024)
-    max_question_chars: int = _field(2_000, "Question text at most.", unit="characters", ge=10, le=20_000)
-    max_sql_chars: int = _field(20_000, "Statement text at most.", unit="characters", ge=10, le=200_000)
+    max_body_bytes: int = _make_field(65_536, "Request body at most.", unit="bytes", ge=1024)
+    max_question_chars: int = _make_field(2_000, "Question text at most.", unit="characters", ge=10, le=20_000)
+    max_sql_chars: int = _make_field(20_000, "Statement text at most.", unit="characters", ge=10, le=200_000)
 
     # language model
-    openai_api_key: SecretStr | None = _field(None, "Key of the model endpoint.", env="OPENAI_API_KEY")
-    openai_base_url: str | None = _field(None, "Base URL of any OpenAI-compatible endpoint.", env="OPENAI_BASE_URL")
-    model: str = _field("gpt-4.1-mini", "Model that writes SQL.")
-    model_provider: str = _field("openai", "What metrics call the endpoint.", pattern=r"^[a-z0-9_.-]{1,32}$")
-    model_timeout: float = _field(15.0, "How long one model call may take.", unit="seconds", gt=0, le=300)
-    model_retries: int = _field(1, "Further tries after a model call failed.", ge=0, le=5)
-    model_max_tokens: int = _field(800, "Tokens of a model's reply at most.", unit="tokens", ge=50)
-    model_input_price: float | None = _field(None, "Price of a million input tokens.", unit="US dollars", ge=0)
-    model_output_price: float | None = _field(None, "Price of a million output tokens.", unit="US dollars", ge=0)
-    model_prompt_bytes: int = _field(24_000, "Schema sent to a model at most.", unit="bytes", ge=500)
-    breaker_failures: int = _field(5, "Model failures in a row that open the circuit breaker.", ge=1)
-    breaker_reset: float = _field(30.0, "How long an open breaker waits before a try.", unit="seconds", gt=0)
+    openai_api_key: SecretStr | None = _make_field(None, "Key of the model endpoint.", env="OPENAI_API_KEY")
+    openai_base_url: str | None = _make_field(
+        None, "Base URL of any OpenAI-compatible endpoint.", env="OPENAI_BASE_URL"
+    )
+    model: str = _make_field("gpt-4.1-mini", "Model that writes SQL.")
+    model_provider: str = _make_field("openai", "What metrics call the endpoint.", pattern=r"^[a-z0-9_.-]{1,32}$")
+    model_timeout: float = _make_field(15.0, "How long one model call may take.", unit="seconds", gt=0, le=300)
+    model_retries: int = _make_field(1, "Further tries after a model call failed.", ge=0, le=5)
+    model_max_tokens: int = _make_field(800, "Tokens of a model's reply at most.", unit="tokens", ge=50)
+    model_input_price: float | None = _make_field(None, "Price of a million input tokens.", unit="US dollars", ge=0)
+    model_output_price: float | None = _make_field(None, "Price of a million output tokens.", unit="US dollars", ge=0)
+    model_prompt_bytes: int = _make_field(24_000, "Schema sent to a model at most.", unit="bytes", ge=500)
+    breaker_failures: int = _make_field(5, "Model failures in a row that open the circuit breaker.", ge=1)
+    breaker_reset: float = _make_field(30.0, "How long an open breaker waits before a try.", unit="seconds", gt=0)
 
     # cache
-    cache: Literal["memory", "redis", "memcached", "off"] = _field("memory", "Where answers are cached.")
-    cache_ttl: int = _field(300, "How long an answer is kept.", unit="seconds", ge=1, le=86_400)
-    cache_entries: int = _field(1_000, "Answers kept by the memory cache.", unit="answers", ge=1, le=1_000_000)
-    cache_entry_bytes: int = _field(1_000_000, "Size of a cached answer at most.", unit="bytes", ge=1000)
-    cache_timeout: float = _field(0.25, "How long a cache call may take.", unit="seconds", gt=0, le=10)
-    redis_url: SecretStr | None = _field(None, "Redis for cache and rate limits.", env="REDIS_URL")
-    memcached_servers: str = _field("127.0.0.1:11211", "Memcached servers, host:port with commas between.")
-    cache_secret: SecretStr | None = _field(None, "Key that authenticates cached values; default: made in state_dir.")
+    cache: Literal["memory", "redis", "memcached", "off"] = _make_field("memory", "Where answers are cached.")
+    cache_ttl: int = _make_field(300, "How long an answer is kept.", unit="seconds", ge=1, le=86_400)
+    cache_entries: int = _make_field(1_000, "Answers kept by the memory cache.", unit="answers", ge=1, le=1_000_000)
+    cache_entry_bytes: int = _make_field(1_000_000, "Size of a cached answer at most.", unit="bytes", ge=1000)
+    cache_timeout: float = _make_field(0.25, "How long a cache call may take.", unit="seconds", gt=0, le=10)
+    redis_url: SecretStr | None = _make_field(None, "Redis for cache and rate limits.", env="REDIS_URL")
+    memcached_servers: str = _make_field("127.0.0.1:11211", "Memcached servers, host:port with commas between.")
+    cache_secret: SecretStr | None = _make_field(
+        None, "Key that authenticates cached values; default: made in state_dir."
+    )
 
     # access
-    auth: Literal["auto", "required"] = _field("auto", "auto: keys are not needed on a loopback address.")
-    rate_limit: str = _field("120/minute", "Requests of one caller, as count/period; empty for none.")
-    failed_login_limit: str = _field("20/minute", "Wrong keys from one address before a lock; empty for no locks.")
-    lock_seconds: int = _field(60, "First lock on guessing; each further one is twice as long.", unit="seconds", ge=1)
-    lock_max_seconds: int = _field(3600, "Longest lock, and how soon locks are forgotten.", unit="seconds", ge=1)
-    suspicion_limit: str = _field(
+    auth: Literal["auto", "required"] = _make_field("auto", "auto: keys are not needed on a loopback address.")
+    rate_limit: str = _make_field("120/minute", "Requests of one caller, as count/period; empty for none.")
+    failed_login_limit: str = _make_field("20/minute", "Wrong keys from one address before a lock; empty for no locks.")
+    lock_seconds: int = _make_field(
+        60, "First lock on guessing; each further one is twice as long.", unit="seconds", ge=1
+    )
+    lock_max_seconds: int = _make_field(3600, "Longest lock, and how soon locks are forgotten.", unit="seconds", ge=1)
+    suspicion_limit: str = _make_field(
         "5/10minutes", "Suspicious questions of a caller that make an attack; empty for none."
     )
-    rate_limit_storage: Literal["memory", "redis"] = _field("memory", "Where rate limits are counted.")
-    store_url: SecretStr | None = _field(None, "Database of the service's own state; default: SQLite in state_dir.")
-    session_hours: float = _field(8.0, "How long a page's sign-in lasts.", unit="hours", gt=0, le=168)
+    rate_limit_storage: Literal["memory", "redis"] = _make_field("memory", "Where rate limits are counted.")
+    store_url: SecretStr | None = _make_field(
+        None, "Database of the service's own state; default: SQLite in state_dir."
+    )
+    session_hours: float = _make_field(8.0, "How long a page's sign-in lasts.", unit="hours", gt=0, le=168)
 
     # audit and telemetry
-    audit_dir: Path | None = _field(None, "Directory of the audit record; default: state_dir/audit.")
-    audit_key_file: Path | None = _field(
+    audit_dir: Path | None = _make_field(None, "Directory of the audit record; default: state_dir/audit.")
+    audit_key_file: Path | None = _make_field(
         None, "File of the audit keys; default: beside the directory, with .key added."
     )
-    audit_mode: Literal["strict", "batched"] = _field("strict", "batched answers before the record is durable.")
-    audit_batch_seconds: float = _field(1.0, "What batched mode may lose.", unit="seconds", gt=0, le=10)
-    audit_question_text: Literal["masked", "hashed"] = _field("masked", "How question text is recorded.")
-    audit_segment_bytes: int = _field(64_000_000, "Size of an audit segment before the next.", unit="bytes", ge=10_000)
-    audit_reserve_bytes: int = _field(
+    audit_mode: Literal["strict", "batched"] = _make_field("strict", "batched answers before the record is durable.")
+    audit_batch_seconds: float = _make_field(1.0, "What batched mode may lose.", unit="seconds", gt=0, le=10)
+    audit_question_text: Literal["masked", "hashed"] = _make_field("masked", "How question text is recorded.")
+    audit_segment_bytes: int = _make_field(
+        64_000_000, "Size of an audit segment before the next.", unit="bytes", ge=10_000
+    )
+    audit_reserve_bytes: int = _make_field(
         64_000_000, "Free space below which nothing is answered, only recorded.", unit="bytes", ge=0
     )
-    audit_verify_minutes: int = _field(
+    audit_verify_minutes: int = _make_field(
         60, "How often a running service verifies its record; 0 for never.", unit="minutes", ge=0, le=10_080
     )
-    audit_retention_days: int | None = _field(
+    audit_retention_days: int | None = _make_field(
         None, "After how many days verified segments are removed; default: never.", unit="days", ge=1
     )
-    telemetry: bool = _field(
+    telemetry: bool = _make_field(
         True, "Whether operations are observed; off only for measurements. The audit record is kept always."
     )
-    telemetry_capacity: int = _field(20_000, "Facts that may wait to be folded.", unit="facts", ge=100)
-    log_level: Literal["debug", "info", "warning", "error"] = _field("info", "Least level of log lines.")
-    log_text: bool = _field(False, "Whether question text and SQL appear in logs and spans.")
-    trace_ratio: float = _field(1.0, "Share of new traces that are sampled, 0 to 1.", ge=0, le=1)
-    otlp_endpoint: str | None = _field(
+    telemetry_capacity: int = _make_field(20_000, "Facts that may wait to be folded.", unit="facts", ge=100)
+    log_level: Literal["debug", "info", "warning", "error"] = _make_field("info", "Least level of log lines.")
+    log_text: bool = _make_field(False, "Whether question text and SQL appear in logs and spans.")
+    trace_ratio: float = _make_field(1.0, "Share of new traces that are sampled, 0 to 1.", ge=0, le=1)
+    otlp_endpoint: str | None = _make_field(
         None, "OTLP/HTTP endpoint that spans are sent to.", env="OTEL_EXPORTER_OTLP_ENDPOINT"
     )
-    service_name: str = _field("sql-synthesizer", "Name of the service in traces.", env="OTEL_SERVICE_NAME")
+    service_name: str = _make_field("sql-synthesizer", "Name of the service in traces.", env="OTEL_SERVICE_NAME")
 
     @field_validator("*", mode="before")
     @classmethod
-    def _given(cls, value: Any, info: ValidationInfo) -> Any:
+    def _replace_empty(cls, value: Any, info: ValidationInfo) -> Any:
         name = info.field_name or ""
         return cls.model_fields[name].get_default() if value == "" and name not in EMPTY_MEANS_NONE else value
 
     @field_validator("metrics_port")
     @classmethod
-    def _own_port(cls, value: int, info: ValidationInfo) -> int:
+    def _check_metrics_port(cls, value: int, info: ValidationInfo) -> int:
         given = info.data
         if (
             given.get("metrics_enabled")
@@ -189,14 +199,14 @@ class Settings(BaseSettings):
 
     @field_validator("rate_limit", "failed_login_limit", "suspicion_limit")
     @classmethod
-    def _period(cls, value: str) -> str:
+    def _check_rate_limit(cls, value: str) -> str:
         if value and not re.fullmatch(RATE_LIMIT, value):
             raise ValueError("write a limit as count/period, for example 120/minute")
         return value
 
     @field_validator("lock_max_seconds")
     @classmethod
-    def _longest_lock(cls, value: int, info: ValidationInfo) -> int:
+    def _check_longest_lock(cls, value: int, info: ValidationInfo) -> int:
         if not info.data.get("lock_seconds", 0) <= value <= 86_400:
             raise ValueError("the longest lock lasts at least as long as the first, and a day at most")
         return value
@@ -252,9 +262,9 @@ def load(**overrides: Any) -> Settings:
     if "database_url" in given:
         given = {"databases_file": None, "default_database": None, **given}
     try:
-        return Settings(**{**_secret_files(), **given})
+        return Settings(**{**_read_secret_files(), **given})
     except ValidationError as error:
-        raise ConfigurationError("The settings cannot be used:\n" + _faults(error)) from None
+        raise ConfigurationError("The settings cannot be used:\n" + _format_faults(error)) from None
 
 
 def environment_name(setting: str) -> str:
@@ -275,29 +285,29 @@ def child_environment(overrides: Mapping[str, object], **variables: str) -> dict
 def unknown_variables() -> dict[str, str | None]:
     """Variables of the environment that look like settings and are none, each with the closest setting's variable."""
     known = {environment_name(name) for name in Settings.model_fields}
-    known |= {environment_name(name) + "_FILE" for name in _secrets()}
+    known |= {environment_name(name) + "_FILE" for name in _secret_names()}
     short = {name.removeprefix(PREFIX): name for name in sorted(known)}
     unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name.upper() not in known)
     closest = {name: difflib.get_close_matches(name.removeprefix(PREFIX), short, 1) for name in unknown}
     return {name: short[found[0]] if found else None for name, found in closest.items()}
 
 
-def address(host: str, port: int) -> str:
+def format_address(host: str, port: int) -> str:
     """Host and port as a URL writes them."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def environment(name: str) -> str | None:
+def read_variable(name: str) -> str | None:
     """A variable that is not a setting, such as the one a databases file refers to."""
     return os.environ.get(name)
 
 
-def _secret_files() -> dict[str, str]:
-    paths = {name: os.environ.get(environment_name(name) + "_FILE") for name in _secrets()}
+def _read_secret_files() -> dict[str, str]:
+    paths = {name: os.environ.get(environment_name(name) + "_FILE") for name in _secret_names()}
     return {name: _read_secret(path) for name, path in paths.items() if path}
 
 
-def _secrets() -> list[str]:
+def _secret_names() -> list[str]:
     return [name for name, info in Settings.model_fields.items() if "SecretStr" in str(info.annotation)]
 
 
@@ -324,10 +334,10 @@ def _read_databases(path: Path) -> tuple[DatabaseSettings, ...]:
     for name, entry in entries:
         try:
             databases.append(
-                DatabaseSettings(**{"name": name, **(entry or {}), "url": _resolve((entry or {}).get("url"))})
+                DatabaseSettings(**{"name": name, **(entry or {}), "url": _resolve_url((entry or {}).get("url"))})
             )
         except ValidationError as error:
-            faults.append(f"{name}:\n{_faults(error)}")
+            faults.append(f"{name}:\n{_format_faults(error)}")
         except (TypeError, AttributeError):
             faults.append(f"{name}: an entry is a mapping with at least 'url'")
     if faults or not databases:
@@ -335,12 +345,12 @@ def _read_databases(path: Path) -> tuple[DatabaseSettings, ...]:
     return tuple(databases)
 
 
-def _resolve(url: object) -> object:
+def _resolve_url(url: object) -> object:
     text = url if isinstance(url, str) else ""
     if text.startswith("env:"):
         return os.environ.get(text[4:])
     return _read_secret(text[5:]) if text.startswith("file:") else url
 
 
-def _faults(error: ValidationError) -> str:
+def _format_faults(error: ValidationError) -> str:
     return "\n".join(f"  {'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors())

@@ -68,7 +68,7 @@ class Rooms:
         self.closing.close()
 
 
-def build(settings: Settings, facade: Telemetry | None = None, *, logging: bool = True) -> Rooms:
+def build_rooms(settings: Settings, facade: Telemetry | None = None, *, logging: bool = True) -> Rooms:
     """Wires an application that reports to ``facade``, by default to a new one, until ``Rooms.close``.
 
     Only one application at a time can have a facade. In multi-process mode the metrics of a process are in one set of
@@ -86,17 +86,17 @@ def build(settings: Settings, facade: Telemetry | None = None, *, logging: bool 
     facade.claim()
     closing = ExitStack()
     try:
-        return _build(settings, facade, closing, logging=logging)
+        return _wire_rooms(settings, facade, closing, logging=logging)
     except BaseException:
         closing.close()
         facade.close()
         raise
 
 
-def _build(settings: Settings, facade: Telemetry, closing: ExitStack, *, logging: bool) -> Rooms:
+def _wire_rooms(settings: Settings, facade: Telemetry, closing: ExitStack, *, logging: bool) -> Rooms:
     """Makes the rooms; what has to be closed is put on ``closing``, which closes the last first."""
     facade.sample_ratio, facade.capacity = settings.trace_ratio, settings.telemetry_capacity
-    store = Store(_secret(settings.store_url), settings.state_dir)
+    store = Store(_secret_value(settings.store_url), settings.state_dir)
     closing.callback(store.close)
     configured = configured_databases(settings)
     databases = DatabaseManager(configured, settings, facade)
@@ -105,7 +105,7 @@ def _build(settings: Settings, facade: Telemetry, closing: ExitStack, *, logging
     closing.callback(cache.close)
     facade.recorder = audit = AuditLog(settings, facade)
     closing.callback(facade.close)
-    model = _model(settings, facade)
+    model = _build_model(settings, facade)
     if model is not None:
         closing.callback(model.close)
     synthesizers: tuple[Synthesizer, ...] = (RulesSynthesizer(),) if model is None else (model, RulesSynthesizer())
@@ -116,7 +116,7 @@ def _build(settings: Settings, facade: Telemetry, closing: ExitStack, *, logging
         telemetry=facade,
         databases=databases,
         schemas=schemas,
-        question_guard=Screening(questions, facade, access.suspicions.repeated),
+        question_guard=Screening(questions, facade, access.suspicions.count_suspicion),
         statement_guard=StatementGuard(),
         synthesizers=synthesizers,
         cache=cache,
@@ -124,14 +124,14 @@ def _build(settings: Settings, facade: Telemetry, closing: ExitStack, *, logging
         statement_timeout=settings.statement_timeout,
         cache_version=_cache_version(settings, synthesizers),
     )
-    health = _health(settings, facade, databases, cache, store, audit, model)
+    health = _build_health(settings, facade, databases, cache, store, audit, model)
     closing.callback(health.close)
     history = HistoryObserver(store, facade)
-    measured = metrics.measured(facade)
+    measured = metrics.facade_metrics(facade)
     facade.observers = [history]
     if settings.telemetry:
-        _listen(measured, databases, cache)
-        facade.observers += [measured.observer, *_exporters(settings, facade, logging=logging)]
+        _precreate_series(measured, databases, cache)
+        facade.observers += [measured.observer, *_build_exporters(settings, facade, logging=logging)]
     return Rooms(
         settings,
         facade,
@@ -167,12 +167,12 @@ def first_key_path(settings: Settings) -> Path:
     return settings.state_dir / "first-api-key"
 
 
-def _secret(value: object) -> str | None:
+def _secret_value(value: object) -> str | None:
     return value.get_secret_value() if hasattr(value, "get_secret_value") else None
 
 
 def _cache_secret(settings: Settings, store: Store) -> bytes:
-    given = _secret(settings.cache_secret)
+    given = _secret_value(settings.cache_secret)
     return given.encode() if given else store.secret("cache")
 
 
@@ -181,8 +181,8 @@ def _cache_version(settings: Settings, synthesizers: tuple[Synthesizer, ...]) ->
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def _model(settings: Settings, facade: Telemetry) -> LLMSynthesizer | None:
-    configured = _secret(settings.openai_api_key) or settings.openai_base_url
+def _build_model(settings: Settings, facade: Telemetry) -> LLMSynthesizer | None:
+    configured = _secret_value(settings.openai_api_key) or settings.openai_base_url
     if not configured:
         return None
     from sql_synthesizer.synthesizer.llm import LLMSynthesizer  # noqa: PLC0415
@@ -190,7 +190,7 @@ def _model(settings: Settings, facade: Telemetry) -> LLMSynthesizer | None:
     return LLMSynthesizer(settings, facade)
 
 
-def _health(
+def _build_health(
     settings: Settings,
     facade: Telemetry,
     databases: DatabaseManager,
@@ -215,12 +215,12 @@ def _health(
     return health
 
 
-def _listen(measured: Measured, databases: DatabaseManager, cache: AnswerCache) -> None:
+def _precreate_series(measured: Measured, databases: DatabaseManager, cache: AnswerCache) -> None:
     database_types = sorted({databases.dialect(name) for name in databases.names} | {"unknown"})
     measured.observer.precreate({"database_type": database_types, "cache_type": [cache.type]})
 
 
-def _exporters(settings: Settings, facade: Telemetry, *, logging: bool) -> Iterator[Observer]:
+def _build_exporters(settings: Settings, facade: Telemetry, *, logging: bool) -> Iterator[Observer]:
     if logging:
         yield logs.LogObserver(settings, facade)
     if settings.otlp_endpoint:

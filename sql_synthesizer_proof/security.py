@@ -69,9 +69,9 @@ class Group:
         self.attack += judged.grade == "attack"
         self.layers.update(judged.layers)
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """As JSON: rates are shares of ``n``; the interval is Wilson's, 95 %."""
-        low, high = wilson(self.flagged, self.n)
+        low, high = wilson_interval(self.flagged, self.n)
         rate = self.flagged / self.n if self.n else 0.0
         shares = {"rate": round(rate, 4), "low": round(low, 4), "high": round(high, 4)}
         return {
@@ -94,7 +94,7 @@ class Judge:
     def question(self, text: str) -> Judged:
         """What becomes of a typed question."""
         try:
-            verdicts = question.judge(self._questions.clean(text))
+            verdicts = question.judge_text(self._questions.clean(text))
         except InvalidRequest as error:
             reason = "too_long" if isinstance(error, QuestionTooLong) else str(error.details.get("rule", error.reason))
             return Judged("suspicious", reason, ("form",))
@@ -111,13 +111,13 @@ class Judge:
             return Judged("suspicious", "too_long", ("form",))
         rules: list[str] = []
         for name in (_SPELLINGS[dialect],) if dialect else ANY_DIALECT:
-            rules.append(self._rule(text, name))
+            rules.append(self._broken_rule(text, name))
             if not rules[-1]:
                 return Judged()
         reason = next((rule for rule in rules if rule not in _CLUMSY), rules[0])
         return Judged("suspicious" if reason in _CLUMSY else "attack", reason, ("statement",))
 
-    def _rule(self, text: str, dialect: str) -> str:
+    def _broken_rule(self, text: str, dialect: str) -> str:
         """The rule that the statement breaks in a dialect; empty when it may run."""
         try:
             self._statements.check(Statement(text, "analyst"), imagined_schema(text, dialect), max_rows=1000)
@@ -133,43 +133,43 @@ class Judge:
         return self.question(text) if line["kind"] == "question" else self.sql(text, line.get("dialect"))
 
 
-def parsed(text: str, *needed: str) -> dict[str, Any]:
+def parse_line(text: str, *needed: str) -> dict[str, Any]:
     """A line, which has these names. Raises InvalidRequest when it is not of the form above."""
     try:
         line = json.loads(text)
     except (ValueError, RecursionError):
-        raise _bad("is no JSON") from None
+        raise _line_error("is no JSON") from None
     if not isinstance(line, dict):
-        raise _bad("is no JSON object")
+        raise _line_error("is no JSON object")
     for name in needed:
         if name not in line:
-            raise _bad(f"has no '{name}'", line)
+            raise _line_error(f"has no '{name}'", line)
     if not isinstance(line["text"], str):
-        raise _bad("has a 'text' that is no string", line)
+        raise _line_error("has a 'text' that is no string", line)
     for name, known in (("kind", KINDS), ("label", LABELS), ("dialect", (None, *_SPELLINGS))):
         if name in line and line[name] not in known:
-            raise _bad(f"has an unknown {name}; known are {', '.join(filter(None, known))}", line)
+            raise _line_error(f"has an unknown {name}; known are {', '.join(filter(None, known))}", line)
     return line
 
 
-def _bad(what: str, line: dict[str, Any] | None = None) -> InvalidRequest:
+def _line_error(what: str, line: dict[str, Any] | None = None) -> InvalidRequest:
     hint = "A line is an object with text, kind, label and class."
     return InvalidRequest(f"The line {what}.", hint=hint, details={"id": (line or {}).get("id")})
 
 
-def read(directory: Path) -> Iterator[dict[str, Any]]:
+def read_lines(directory: Path) -> Iterator[dict[str, Any]]:
     """The labelled lines of a directory's ``*.jsonl`` files, or of one file. Raises InvalidRequest on a bad line."""
     for path in sorted(directory.glob("*.jsonl")) if directory.is_dir() else [directory]:
         for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             if not text.strip():
                 continue
             try:
-                yield parsed(text, "text", "kind", "label", "class")
+                yield parse_line(text, "text", "kind", "label", "class")
             except InvalidRequest as error:
                 raise InvalidRequest(f"{path.name}, line {number}: {error.message}", hint=error.hint) from None
 
 
-def evaluate(judge: Judge, lines: Iterable[dict[str, Any]], by: str) -> dict[str, Any]:
+def evaluate_lines(judge: Judge, lines: Iterable[dict[str, Any]], by: str) -> dict[str, Any]:
     """Figures of each kind, label and value of ``by`` (``class`` or ``source``), and CPU milliseconds a text.
 
     Raises InvalidRequest when there is no line.
@@ -185,11 +185,16 @@ def evaluate(judge: Judge, lines: Iterable[dict[str, Any]], by: str) -> dict[str
     if not groups:
         raise InvalidRequest("There is no line to judge.", hint="Give a file, or a directory with *.jsonl files.")
     rows = [
-        {"kind": kind, "label": label, by: name, **group.told()}
+        {"kind": kind, "label": label, by: name, **group.as_dict()}
         for (kind, label, name), group in sorted(groups.items())
     ]
     cpu = [
-        {"kind": kind, "label": label, "p50_ms": _quantile(taken, 0.5), "p95_ms": _quantile(taken, 0.95)}
+        {
+            "kind": kind,
+            "label": label,
+            "p50_ms": _rounded_quantile(taken, 0.5),
+            "p95_ms": _rounded_quantile(taken, 0.95),
+        }
         for (kind, label), taken in sorted(spent.items())
     ]
     benign = groups["question", "benign", "all"]
@@ -202,12 +207,12 @@ def evaluate(judge: Judge, lines: Iterable[dict[str, Any]], by: str) -> dict[str
     }
 
 
-def converse(judge: Judge, lines: Iterable[str], out: TextIO) -> None:
+def answer_lines(judge: Judge, lines: Iterable[str], out: TextIO) -> None:
     """Answers each line of JSON at once with ``{"id", "flagged", "grade", "reason"}``, a bad one with ``error``."""
     for text in lines:
         told: dict[str, Any] = {"id": None}
         try:
-            line = parsed(text, "id", "text", "kind")
+            line = parse_line(text, "id", "text", "kind")
             judged = judge.line(line)
             told |= {"id": line["id"], "flagged": judged.flagged, "grade": judged.grade, "reason": judged.reason}
         except InvalidRequest as error:
@@ -216,7 +221,7 @@ def converse(judge: Judge, lines: Iterable[str], out: TextIO) -> None:
         out.flush()
 
 
-def wilson(hits: int, n: int) -> tuple[float, float]:
+def wilson_interval(hits: int, n: int) -> tuple[float, float]:
     """Wilson's 95 % score interval of a share, (0, 1) of nothing (Wilson, 1927)."""
     if not n:
         return 0.0, 1.0
@@ -226,5 +231,5 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def _quantile(values: list[float], share: float) -> float:
+def _rounded_quantile(values: list[float], share: float) -> float:
     return round(sorted(values)[min(len(values) - 1, int(share * len(values)))], 3)

@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 
 from sql_synthesizer.errors import ConfigurationError
-from sql_synthesizer.operate.programs import Child, account, find, free_port
+from sql_synthesizer.operate.programs import Child, account_options, find_program, free_port
 
 POSTGRES_OPTIONS = {
     "listen_addresses": "127.0.0.1",
@@ -26,27 +26,27 @@ POSTGRES_OPTIONS = {
 """Quick and small; durability is nothing to a database that lives for one drill."""
 
 
-def listens(port: int) -> bool:
+def is_listening(port: int) -> bool:
     """Whether something accepts connections on the port."""
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False
 
 
-def postgres(home: Path, port: int | None = None) -> tuple[Child, str]:
+def make_postgres(home: Path, port: int | None = None) -> tuple[Child, str]:
     """A PostgreSQL server, not started, and the URL of its owner. Raises ConfigurationError."""
     port = port or free_port()
     password = secrets.token_urlsafe(12)
     home.mkdir(mode=0o755, parents=True)
-    options = account("postgres")
+    options = account_options("postgres")
     if options:
         os.chown(home, options["user"], options["group"])
     secret = home / "password"
     secret.write_text(password, encoding="ascii")
     secret.chmod(0o644)
-    _initialise(home, secret, options)
+    _run_initdb(home, secret, options)
     settings = [f"--{name}={value}" for name, value in POSTGRES_OPTIONS.items()]
-    command = [find("postgres"), "-D", str(home / "data"), "-p", str(port), "-k", str(home), *settings]
+    command = [find_program("postgres"), "-D", str(home / "data"), "-p", str(port), "-k", str(home), *settings]
     address = f"owner:{password}@127.0.0.1:{port}/postgres"
     ready = partial(_takes_statements, f"postgresql://{address}")
     server = Child("PostgreSQL", command, ready, home / "log", options={"cwd": home, **options})
@@ -60,9 +60,9 @@ def _takes_statements(url: str) -> bool:
     return False
 
 
-def _initialise(home: Path, secret: Path, options: dict[str, int]) -> None:
+def _run_initdb(home: Path, secret: Path, options: dict[str, int]) -> None:
     command = [
-        find("initdb"),
+        find_program("initdb"),
         f"--pgdata={home / 'data'}",
         "--username=owner",
         f"--pwfile={secret}",
@@ -78,10 +78,10 @@ def _initialise(home: Path, secret: Path, options: dict[str, int]) -> None:
         )
 
 
-def redis(home: Path, port: int | None = None) -> tuple[Child, str]:
+def make_redis(home: Path, port: int | None = None) -> tuple[Child, str]:
     """A Redis server without persistence, not started, and its URL."""
     port = port or free_port()
     home.mkdir(mode=0o755, parents=True)
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(home)]
-    server = Child("Redis", [find("redis-server"), *options], lambda: listens(port), home / "log")
+    server = Child("Redis", [find_program("redis-server"), *options], lambda: is_listening(port), home / "log")
     return server, f"redis://127.0.0.1:{port}/0"

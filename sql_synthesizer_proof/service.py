@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from sql_synthesizer.operate.programs import SERVE, Child, answers, free_port
+from sql_synthesizer.operate.programs import SERVE, Child, free_port, is_answering
 from sql_synthesizer.operate.traffic import Client
 from sql_synthesizer.settings import child_environment
 
@@ -29,7 +29,7 @@ class Service:
             **settings,
         }
         self.environment = child_environment(given)
-        self.child = Child("The service", command, self._ready, home / "service.log", environment=self.environment)
+        self.child = Child("The service", command, self._is_ready, home / "service.log", environment=self.environment)
 
     def __enter__(self) -> Self:
         self.child.start()
@@ -38,8 +38,8 @@ class Service:
     def __exit__(self, *_: object) -> None:
         self.child.stop()
 
-    def _ready(self) -> bool:
-        return answers(f"{self.url}/health/ready") and answers(f"http://{self.metrics_address}/metrics", 5.0)
+    def _is_ready(self) -> bool:
+        return is_answering(f"{self.url}/health/ready") and is_answering(f"http://{self.metrics_address}/metrics", 5.0)
 
     @property
     def key(self) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from sql_synthesizer.errors import ConfigurationError
-from sql_synthesizer.operate.traffic import Traffic, mix
-from sql_synthesizer_proof.drill.chain import Chain, chain, workspace
+from sql_synthesizer.operate.traffic import Traffic, request_mix
+from sql_synthesizer_proof.drill.chain import Chain, make_workspace, run_chain
 
 FAILURE_SHARE = 0.001
 """Share of the answers that may say that the service failed: more would be no silence."""
@@ -65,7 +65,7 @@ class Silence:
             return self.flagged > 0 and self.false / self.flagged < FALSE_SHARE
         return not self.fired and not self.notified and self.failed < FAILURE_SHARE * self.requests
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
         return {
             "seconds": self.seconds,
@@ -91,11 +91,11 @@ def upper_bound(false: int, total: int, confidence: float = 0.95) -> float:
     low, high = false / total, 1.0
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if _at_most(false, total, middle) > 1 - confidence else (low, middle)
+        low, high = (middle, high) if _cumulative_probability(false, total, middle) > 1 - confidence else (low, middle)
     return high
 
 
-def _at_most(successes: int, trials: int, share: float) -> float:
+def _cumulative_probability(successes: int, trials: int, share: float) -> float:
     """The probability of so many successes or fewer."""
     total = term = (1 - share) ** trials
     for n in range(1, successes + 1):
@@ -104,7 +104,7 @@ def _at_most(successes: int, trials: int, share: float) -> float:
     return total
 
 
-def questions(file: Path | None) -> tuple[str, ...]:
+def load_questions(file: Path | None) -> tuple[str, ...]:
     """Harmless questions from a file: one a line, or JSON objects with ``text`` or ``question``, benign ones only.
 
     Raises ConfigurationError.
@@ -115,10 +115,10 @@ def questions(file: Path | None) -> tuple[str, ...]:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{file} cannot be read: {type(error).__name__}.") from None
-    return tuple(text for line in lines if (text := _question(line)))
+    return tuple(text for line in lines if (text := _parse_question(line)))
 
 
-def _question(line: str) -> str:
+def _parse_question(line: str) -> str:
     if not line.startswith("{"):
         return line.strip()
     entry = json.loads(line)
@@ -127,27 +127,31 @@ def _question(line: str) -> str:
     return str(entry.get("text") or entry.get("question") or "")
 
 
-def run(seconds: float, rate: float, attacks: float, harmless: Sequence[str], say: Callable[[str], None]) -> Silence:
+def measure_silence(
+    seconds: float, rate: float, attacks: float, harmless: Sequence[str], say: Callable[[str], None]
+) -> Silence:
     """Runs a chain for so long and watches it. Raises ConfigurationError when a program is missing."""
     seen = Silence(seconds, rate, attacks)
-    with workspace("silence-") as directory:
+    with make_workspace("silence-") as directory:
         ordinary_volume = {"audit_dir": directory / "record"}
-        with chain(directory / "chain", rate=0.1, settings=ordinary_volume) as made:
-            before = _flagged(made)
-            with Traffic(made.service.url, made.service.key, rate, mix(harmless, attacks), threads=8) as traffic:
-                _watch(made, seen, seconds, say)
+        with run_chain(directory / "chain", rate=0.1, settings=ordinary_volume) as made:
+            before = _count_flagged(made)
+            with Traffic(
+                made.service.url, made.service.key, rate, request_mix(harmless, attacks), threads=8
+            ) as traffic:
+                _watch_alerts(made, seen, seconds, say)
             seen.sent = traffic.sent
             time.sleep(20)  # the last scrape
-            seen.flagged = round(_flagged(made) - before)
+            seen.flagged = round(_count_flagged(made) - before)
             seen.attacked = sum(count for (kind, _), count in traffic.sent.items() if kind == "attack")
     return seen
 
 
-def _flagged(made: Chain) -> float:
+def _count_flagged(made: Chain) -> float:
     return made.value(f'sum(sql_synthesizer_security_events_total{{event_type=~"{GRADE}"}})') or 0.0
 
 
-def _watch(made: Chain, seen: Silence, seconds: float, say: Callable[[str], None]) -> None:
+def _watch_alerts(made: Chain, seen: Silence, seconds: float, say: Callable[[str], None]) -> None:
     began = time.monotonic()
     known = 0
     while (now := time.monotonic() - began) < seconds:

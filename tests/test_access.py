@@ -445,7 +445,7 @@ def test_the_first_key_is_not_left_unless_the_record_is_durable(
 ) -> None:
     recorder.failing = AuditUnavailable()
     with pytest.raises(AuditUnavailable):
-        access.first_key(tmp_path / "key")
+        access.ensure_first_key(tmp_path / "key")
     assert store.list_keys() == []
     assert not (tmp_path / "key").exists()
 
@@ -849,17 +849,17 @@ def test_a_redis_that_never_was(make: Callable[..., Access]) -> None:
 
 def test_the_first_key_is_left_in_a_private_file(make: Callable[..., Access], tmp_path: Path) -> None:
     access, path = make(auth="required"), tmp_path / "first-api-key"
-    assert access.first_key(path)
+    assert access.ensure_first_key(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     key = path.read_text(encoding="ascii").strip()
     assert access.authenticate(with_key(key)).role is Role.OPERATOR
     path.unlink()
-    assert not access.first_key(path)
+    assert not access.ensure_first_key(path)
     assert not path.exists()
 
 
 def test_no_first_key_where_none_is_needed(make: Callable[..., Access], tmp_path: Path, store: Store) -> None:
-    assert not make().first_key(tmp_path / "key")
+    assert not make().ensure_first_key(tmp_path / "key")
     assert store.list_keys() == []
 
 
@@ -868,12 +868,12 @@ def test_a_file_in_the_way_is_left_alone(
 ) -> None:
     path = tmp_path / "key"
     path.write_text("mine")
-    assert not make(auth="required").first_key(path)
+    assert not make(auth="required").ensure_first_key(path)
     assert path.read_text() == "mine"
     assert store.list_keys() == []
     assert "remove it" in caplog.text
     with pytest.raises(ConfigurationError):
-        make(auth="required").first_key(tmp_path / "no" / "key")
+        make(auth="required").ensure_first_key(tmp_path / "no" / "key")
 
 
 def test_no_file_without_its_key(make: Callable[..., Access], store: Store, tmp_path: Path) -> None:
@@ -886,6 +886,6 @@ def test_no_file_without_its_key(make: Callable[..., Access], store: Store, tmp_
 
     access = Access(Settings(auth="required"), Broken(), Telemetry())
     with pytest.raises(StoreUnavailable):
-        access.first_key(tmp_path / "key")
+        access.ensure_first_key(tmp_path / "key")
     assert not (tmp_path / "key").exists()
-    assert make(auth="required").first_key(tmp_path / "key")
+    assert make(auth="required").ensure_first_key(tmp_path / "key")

@@ -15,13 +15,13 @@ from pathlib import Path
 import orjson
 import pytest
 
-from sql_synthesizer.audit import AuditLog, log, read, redact_sql, search
-from sql_synthesizer.audit.chain import commitment
+from sql_synthesizer.audit import AuditLog, log, read_records, redact_sql, search_records
+from sql_synthesizer.audit.chain import text_commitment
 from sql_synthesizer.audit.folding import ADDRESSES, BURST, TOTAL, Folding
 from sql_synthesizer.audit.keyring import Keyring
-from sql_synthesizer.audit.record import DETAILS_LIMIT, TEXT_LIMIT, rfc3339
-from sql_synthesizer.audit.redact import mask
-from sql_synthesizer.audit.verify import verify
+from sql_synthesizer.audit.record import DETAILS_LIMIT, TEXT_LIMIT, format_rfc3339
+from sql_synthesizer.audit.redact import mask_secrets
+from sql_synthesizer.audit.verify import verify_record
 from sql_synthesizer.errors import AuditUnavailable, ConfigurationError
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.telemetry import Event, Telemetry, Trace, vocabulary
@@ -58,14 +58,14 @@ class Bench:
         )
 
     def records(self):
-        return list(read(self.directory))
+        return list(read_records(self.directory))
 
     def asked(self):
         """Who asked; who got no answer is marked by the record that says so."""
         withheld = {record["trace_id"] for record in self.records() if record["event_type"] == "answer_withheld"}
         return [
             record["actor"] + " (withheld)" * (record["trace_id"] in withheld)
-            for record in read(self.directory, report=lambda *_: None)
+            for record in read_records(self.directory, report=lambda *_: None)
             if record["event_type"] != "answer_withheld"
         ]
 
@@ -99,7 +99,7 @@ def test_a_settled_record_is_in_the_file_with_every_field(bench):
     assert re.fullmatch(r"[0-9a-f]{32}", record.pop("mac"))
     salt, question = record.pop("text")
     assert question == "how many orders"
-    assert record["details"] == {"question": commitment(salt, question, bench.log.keyring.current.values)}
+    assert record["details"] == {"question": text_commitment(salt, question, bench.log.keyring.current.values)}
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", record.pop("time"))
     assert record == {
         "writer": bench.log.writer,
@@ -193,7 +193,7 @@ def test_details_are_bounded_together(bench):
     ],
 )
 def test_known_secrets_are_masked(text, masked):
-    assert mask(text) == masked
+    assert mask_secrets(text) == masked
 
 
 def test_values_under_a_secret_name_are_masked(bench):
@@ -337,10 +337,10 @@ def test_a_closed_log_takes_nothing(bench):
 
 
 def test_a_waiter_gives_up_after_its_time_and_the_lead_goes_on(bench):
-    with bench.log._led():
+    with bench.log._hold_lead():
         ticket = bench.refuse()
         with pytest.raises(AuditUnavailable):
-            bench.log._commit(ticket, timeout=0.01)
+            bench.log._commit_ticket(ticket, timeout=0.01)
     bench.log.settle(ticket)
     assert len(bench.records()) == 1
 
@@ -409,7 +409,7 @@ def test_a_failed_sync_is_never_believed_later(bench):
     os.close(write_end)
     assert bench.asked() == ["before", "during (withheld)", "after"]
     assert files(bench.directory) != [path]
-    assert verify(bench.directory, bench.log.keyring).sound
+    assert verify_record(bench.directory, bench.log.keyring).sound
 
 
 def test_callers_under_failing_syncs_are_told_the_truth_and_none_is_left_waiting(bench):
@@ -427,7 +427,7 @@ def test_callers_under_failing_syncs_are_told_the_truth_and_none_is_left_waiting
         thread.start()
     read_end, write_end = os.pipe()
     for _ in range(20):
-        with bench.log._led():
+        with bench.log._hold_lead():
             if bench.log._segments._descriptor is not None:
                 os.dup2(write_end, bench.log._segments._descriptor)
     for thread in threads:
@@ -439,7 +439,7 @@ def test_callers_under_failing_syncs_are_told_the_truth_and_none_is_left_waiting
     assert [record["sequence"] for record in records] == list(range(1, len(records) + 1))
     assert len(bench.asked()) == len(settled) + len(refused) == 800
     assert sum(name.endswith("(withheld)") for name in bench.asked()) == len(refused)
-    assert verify(bench.directory, bench.log.keyring).sound
+    assert verify_record(bench.directory, bench.log.keyring).sound
     assert refused
     assert bench.reported("audit_failure")
 
@@ -472,10 +472,10 @@ bench.log.close()
 def test_a_full_disk_refuses_leaves_no_half_line_and_loses_nothing(tmp_path):
     done = subprocess.run([sys.executable, "-c", FULL, tmp_path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    actors = [(record["actor"], record["event_type"]) for record in read(tmp_path / "audit")]
+    actors = [(record["actor"], record["event_type"]) for record in read_records(tmp_path / "audit")]
     withheld = [("during", "query_execution"), ("during", "answer_withheld")] * 3
     assert actors == [("before", "query_execution"), *withheld, ("after", "query_execution")]
-    assert verify(tmp_path / "audit", Keyring(tmp_path / "audit.key")).sound
+    assert verify_record(tmp_path / "audit", Keyring(tmp_path / "audit.key")).sound
     assert len(files(tmp_path / "audit")) == 1
 
 
@@ -512,7 +512,7 @@ def test_nothing_settled_is_missing_after_kills(tmp_path):
     settled = {tuple(text.split()) for text in done.stdout.splitlines()}
     assert len(settled) >= 2000
     by_writer = {}
-    for record in read(tmp_path / "audit", report=lambda *_: None):
+    for record in read_records(tmp_path / "audit", report=lambda *_: None):
         by_writer.setdefault(record["writer"], []).append(record["sequence"])
     assert len(by_writer) == 10
     for sequences in by_writer.values():
@@ -547,7 +547,7 @@ bench.log.close()
 
 def test_a_forked_child_is_a_writer_of_its_own_whatever_its_parent_was_doing(tmp_path):
     subprocess.run([sys.executable, "-c", FORKED, tmp_path], check=True, timeout=60)
-    records = list(read(tmp_path / "audit"))
+    records = list(read_records(tmp_path / "audit"))
     assert sorted((r["actor"], r["sequence"]) for r in records) == [
         ("", 3),
         ("child", 1),
@@ -568,7 +568,7 @@ def test_a_flood_from_one_address_takes_few_records_and_every_refusal_is_counted
     assert sum(record["count"] for record in records) == 1000
     assert len(records) <= BURST + 3
     assert max(tickets) == BURST
-    assert records[-1]["details"]["first"] == rfc3339(1_700_000_000_000_000_000)
+    assert records[-1]["details"]["first"] == format_rfc3339(1_700_000_000_000_000_000)
 
 
 def test_a_flood_from_many_addresses_is_bounded_too(bench):
@@ -644,7 +644,7 @@ def test_a_torn_last_line_and_a_damaged_one_are_skipped_and_reported(bench):
     first, second = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(first + b"not json\n[]\n" + second + b'{"writer":"x","seq')
     found = []
-    actors = [r["actor"] for r in read(bench.directory, report=lambda *fault: found.append(fault))]
+    actors = [r["actor"] for r in read_records(bench.directory, report=lambda *fault: found.append(fault))]
     assert actors == ["a", "b"]
     size = len(first)
     assert found == [
@@ -660,7 +660,7 @@ def test_records_of_several_writers_come_in_time_order(tmp_path):
         benches[n % 3].ask(actor=str(n))
     for bench in benches:
         bench.log.close()
-    assert [record["actor"] for record in read(tmp_path / "audit")] == [str(n) for n in range(9)]
+    assert [record["actor"] for record in read_records(tmp_path / "audit")] == [str(n) for n in range(9)]
 
 
 def test_a_line_that_was_written_twice_counts_once(bench):
@@ -677,19 +677,25 @@ def test_search_finds_who_did_what_when(bench):
     bench.refuse(actor="key-1", name="access_denied")
     bench.log.close()
     records = bench.records()
-    assert [r["sequence"] for r in search(bench.directory, actor="key-1", event_type="query_execution")] == [2, 4, 6]
-    assert [r["sequence"] for r in search(bench.directory, limit=2, until=datetime.now(UTC), actor="key-0")] == [3, 5]
-    assert search(bench.directory, trace_id=records[3]["trace_id"]) == [records[3]]
-    assert search(bench.directory, question_id="none") == []
-    assert search(bench.directory, since=datetime.now(UTC) + timedelta(minutes=1)) == []
-    assert search(bench.directory / "absent") == []
+    assert [r["sequence"] for r in search_records(bench.directory, actor="key-1", event_type="query_execution")] == [
+        2,
+        4,
+        6,
+    ]
+    assert [
+        r["sequence"] for r in search_records(bench.directory, limit=2, until=datetime.now(UTC), actor="key-0")
+    ] == [3, 5]
+    assert search_records(bench.directory, trace_id=records[3]["trace_id"]) == [records[3]]
+    assert search_records(bench.directory, question_id="none") == []
+    assert search_records(bench.directory, since=datetime.now(UTC) + timedelta(minutes=1)) == []
+    assert search_records(bench.directory / "absent") == []
     since = datetime.fromisoformat(records[5]["time"])
-    assert [r["sequence"] for r in search(bench.directory, since=since)] == [6]
+    assert [r["sequence"] for r in search_records(bench.directory, since=since)] == [6]
 
 
 def test_a_question_id_in_the_details_becomes_the_records(bench):
     bench.ask(question_id="q7")
-    assert [r["question_id"] for r in search(bench.directory, question_id="q7")] == ["q7"]
+    assert [r["question_id"] for r in search_records(bench.directory, question_id="q7")] == ["q7"]
 
 
 # --- health ------------------------------------------------------------------------------------

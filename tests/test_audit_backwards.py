@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sql_synthesizer.audit import backwards
-from sql_synthesizer.audit.backwards import Reach, find, newest_first, search
+from sql_synthesizer.audit.backwards import Reach, find_record, newest_first, search_records
 from sql_synthesizer.audit.manifest import segment_name
-from sql_synthesizer.audit.reading import Wanted, matching, read
-from sql_synthesizer.audit.record import rfc3339
+from sql_synthesizer.audit.reading import Wanted, matching, read_records
+from sql_synthesizer.audit.record import format_rfc3339
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 WRITERS = ("20260101T000000Z-1-aa", "20260101T000010Z-2-bb", "20260101T000100Z-3-cc")
@@ -33,7 +33,7 @@ def at(seconds):
 
 
 def line(writer, sequence, seconds, **fields):
-    time = rfc3339(int(at(seconds).timestamp() * 1_000_000) * 1000)
+    time = format_rfc3339(int(at(seconds).timestamp() * 1_000_000) * 1000)
     record = {"writer": writer, "sequence": sequence, "time": time, "actor": "a", "details": {}, "mac": "0" * 32}
     return orjson.dumps({**record, **fields}, option=orjson.OPT_APPEND_NEWLINE)
 
@@ -87,17 +87,17 @@ def test_both_directions_give_the_same(segments, actor, since, until, limit):
         found = list(newest_first(directory, wanted, report=lambda *_: None))
         assert in_order(found) == in_order(forwards)
         assert [record["time"] for record in found] == sorted((r["time"] for r in forwards), reverse=True)
-        newest = search(directory, limit=limit, actor=actor, since=since, until=until, report=lambda *_: None)
+        newest = search_records(directory, limit=limit, actor=actor, since=since, until=until, report=lambda *_: None)
         assert newest == found[:limit][::-1]
         for record in found:
-            assert find(directory, record["writer"], record["sequence"]) == record
+            assert find_record(directory, record["writer"], record["sequence"]) == record
 
 
 def test_faults_are_reported_once_at_their_place(tmp_path):
     first, second = line(WRITERS[0], 1, 0), line(WRITERS[0], 2, 1)
     write(tmp_path, WRITERS[0], 0, first, b"not json\n[]\n", second, b'{"writer":"x"')
     found = {True: [], False: []}
-    list(read(tmp_path, report=lambda *fault: found[True].append(fault)))
+    list(read_records(tmp_path, report=lambda *fault: found[True].append(fault)))
     list(newest_first(tmp_path, Wanted(), report=lambda *fault: found[False].append(fault)))
     assert found[True] == found[False][::-1]
     assert len(found[True]) == 3
@@ -134,12 +134,12 @@ def test_a_search_that_may_not_read_on_says_how_far_it_came_and_goes_on_from_the
 def test_one_record_with_a_wrong_time_hides_none(tmp_path):
     lines = [line(WRITERS[0], n, 100 + n) for n in range(1, 20)]
     write(tmp_path, WRITERS[0], 0, *lines, line(WRITERS[0], 20, 0), line(WRITERS[0], 21, 0, time="never"))
-    assert set(places(search(tmp_path, since=at(101)))) >= {(WRITERS[0], n) for n in range(1, 20)}
-    assert len(search(tmp_path)) == 21
+    assert set(places(search_records(tmp_path, since=at(101)))) >= {(WRITERS[0], n) for n in range(1, 20)}
+    assert len(search_records(tmp_path)) == 21
 
 
 @pytest.mark.parametrize(("writer", "sequence"), [("nobody", 1), (WRITERS[0], 0), (WRITERS[0], 9), ("../x", 1)])
 def test_what_is_not_there_is_not_found(tmp_path, writer, sequence):
     write(tmp_path, WRITERS[0], 0, line(WRITERS[0], 1, 0))
-    assert find(tmp_path, writer, sequence) is None
-    assert find(tmp_path / "absent", writer, sequence) is None
+    assert find_record(tmp_path, writer, sequence) is None
+    assert find_record(tmp_path / "absent", writer, sequence) is None

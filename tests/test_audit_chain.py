@@ -14,12 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sql_synthesizer.audit import chain, keeping, manifest, read
-from sql_synthesizer.audit.anchor import Checkpoint, fingerprint, read_anchors
+from sql_synthesizer.audit import chain, keeping, manifest, read_records
+from sql_synthesizer.audit.anchor import Checkpoint, mac_fingerprint, read_anchors
 from sql_synthesizer.audit.keyring import Keyring
 from sql_synthesizer.audit.manifest import NAME, Manifest
 from sql_synthesizer.audit.verdict import State
-from sql_synthesizer.audit.verify import verify
+from sql_synthesizer.audit.verify import verify_record
 from sql_synthesizer.errors import AuditUnavailable, ConfigurationError
 from sql_synthesizer.telemetry.testing import MemoryObserver
 from tests.test_audit import Bench, files
@@ -36,7 +36,7 @@ def kept(tmp_path):
             bench.ask(f"question {count}", actor=f"key-{number}", sql=f"SELECT {count} FROM orders")
         if number < 2:
             bench.log.close()
-    benches[2].log._checkpoints.tell(now=True)
+    benches[2].log._checkpoints.emit_checkpoint(now=True)
     made = Kept(tmp_path, benches)
     assert made.verify().sound
     yield made
@@ -53,7 +53,7 @@ class Kept:
 
     def verify(self, *, anchored=False, **options):
         anchors = self.anchors if anchored else []
-        return verify(self.directory, self.keyring, anchors=anchors, **options)
+        return verify_record(self.directory, self.keyring, anchors=anchors, **options)
 
     def path(self, number: int, segment: int = 0) -> Path:
         return self.directory / f"{self.benches[number].log.writer}-{segment:06d}.jsonl"
@@ -82,7 +82,7 @@ def reseal(lines: list[bytes], at: int, **fields) -> None:
     told = orjson.loads(lines[at])
     told.pop("mac")
     told.pop("text", None)
-    lines[at], _ = chain.seal(b"0" * 16, orjson.dumps(told | fields), b"k" * 32)
+    lines[at], _ = chain.seal_line(b"0" * 16, orjson.dumps(told | fields), b"k" * 32)
 
 
 def swap(lines):
@@ -156,7 +156,7 @@ def test_the_tail_of_a_living_writer_is_missed_with_an_anchor(kept):
     assert kept.verify().sound, "without an anchor nothing tells that there was more"
     (fault,) = kept.verify(anchored=True).faults
     assert (fault.kind, fault.sequence) == ("cut", RECORDS)
-    number = fingerprint(kept.anchors[2].mac)
+    number = mac_fingerprint(kept.anchors[2].mac)
     (fault,) = kept.verify(fingerprints=[number]).faults
     assert fault.kind == "anchor"
     assert str(number) in fault.told
@@ -239,7 +239,7 @@ def test_nothing_may_follow_the_mac_but_the_text(kept, tail, place):
     kept.edit(path, change)
     report = kept.verify()
     assert (report.faults[0].kind, report.faults[0].sequence) == ("damaged", 3)
-    assert "alice" not in {record["actor"] for record in read(kept.directory, report=lambda *_: None)}
+    assert "alice" not in {record["actor"] for record in read_records(kept.directory, report=lambda *_: None)}
 
 
 def test_the_border_between_salt_and_question_cannot_be_moved(kept):
@@ -277,14 +277,14 @@ def test_what_is_no_file_hangs_nobody_and_is_found(kept, there, tmp_path):
     else:
         path.symlink_to(tmp_path / "nowhere")
     assert {fault.kind for fault in kept.verify().faults} == {"removed", "damaged"}
-    assert {record["actor"] for record in read(kept.directory)} == {"key-1", "key-2"}
-    assert keeping.erase(kept.directory, kept.keyring, lambda record: record["actor"] == "key-0") == 0
+    assert {record["actor"] for record in read_records(kept.directory)} == {"key-1", "key-2"}
+    assert keeping.erase_texts(kept.directory, kept.keyring, lambda record: record["actor"] == "key-0") == 0
 
 
 @pytest.mark.parametrize("fields", [{}, {"kind": "ended"}, {"kind": "segment", "segment": "x", "writer": 3}])
 def test_an_entry_without_its_fields_is_found_and_the_records_are_still_read(kept, fields):
-    last = chain.parse(Manifest(kept.directory).lines()[-1])
-    line, _ = chain.seal(last.mac, orjson.dumps({"number": 99, **fields}), b"k" * 32)
+    last = chain.parse_line(Manifest(kept.directory).lines()[-1])
+    line, _ = chain.seal_line(last.mac, orjson.dumps({"number": 99, **fields}), b"k" * 32)
     with (kept.directory / NAME).open("ab") as file:
         file.write(line)
     report = kept.verify()
@@ -300,7 +300,9 @@ def test_a_line_that_no_writer_wrote_does_not_stop_the_next_writer(tmp_path):
     bench = Bench(tmp_path)
     bench.ask()
     bench.log.close()
-    assert {fault.kind for fault in verify(tmp_path / "audit", Keyring(tmp_path / "audit.key")).faults} == {"damaged"}
+    assert {fault.kind for fault in verify_record(tmp_path / "audit", Keyring(tmp_path / "audit.key")).faults} == {
+        "damaged"
+    }
 
 
 def test_an_anchor_that_nobody_signed_proves_nothing_and_is_told(kept):
@@ -355,7 +357,7 @@ def test_the_log_carries_checkpoints_whatever_its_level(tmp_path):
     done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, check=True)
     (tmp_path / "log").write_bytes(done.stdout)
     (anchor,) = read_anchors(tmp_path / "log")
-    report = verify(tmp_path / "audit", Keyring(tmp_path / "audit.key"), anchors=[anchor])
+    report = verify_record(tmp_path / "audit", Keyring(tmp_path / "audit.key"), anchors=[anchor])
     assert report.sound, report.faults
     assert anchor.sequence == 1
 
@@ -381,14 +383,14 @@ def crash(root: Path) -> None:
 def test_an_unfinished_line_is_repaired_by_the_next_writer_and_reported(tmp_path, caplog):
     crash(tmp_path)
     keyring = Keyring(tmp_path / "audit.key")
-    before = verify(tmp_path / "audit", keyring)
+    before = verify_record(tmp_path / "audit", keyring)
     assert before.sound
     assert "unfinished" in before.notes[0]
     bench = Bench(tmp_path)
     bench.ask("after")
     bench.log.close()
     assert "21 bytes of an unfinished record were taken off" in caplog.text
-    report = verify(tmp_path / "audit", keyring)
+    report = verify_record(tmp_path / "audit", keyring)
     assert report.sound, report.faults
     assert not report.notes
     assert report.records == 4
@@ -431,9 +433,9 @@ def test_files_from_before_the_chain_are_adopted_and_guarded_from_then_on(tmp_pa
     bench = Bench(tmp_path)
     bench.ask(actor="new")
     assert [record["actor"] for record in bench.records()] == ["old", "new"]
-    assert verify(bench.directory, bench.log.keyring).sound
+    assert verify_record(bench.directory, bench.log.keyring).sound
     old.write_bytes(old.read_bytes().replace(b"old", b"odd"))
-    assert [fault.kind for fault in verify(bench.directory, bench.log.keyring).faults] == ["changed"]
+    assert [fault.kind for fault in verify_record(bench.directory, bench.log.keyring).faults] == ["changed"]
     bench.log.close()
 
 
@@ -480,38 +482,38 @@ def test_a_state_that_was_changed_counts_for_nothing(kept, tmp_path):
 
 
 def test_retention_removes_only_what_is_old_and_verified_and_the_rest_verifies(kept):
-    assert keeping.retire(kept.directory, kept.keyring, State(), 1) == []
+    assert keeping.retire_segments(kept.directory, kept.keyring, State(), 1) == []
     state = kept.verify().state
-    assert keeping.retire(kept.directory, kept.keyring, state, 1) == []
+    assert keeping.retire_segments(kept.directory, kept.keyring, state, 1) == []
     shifted = [path for path in files(kept.directory) if path != kept.path(2)]
-    removed = keeping.retire(kept.directory, kept.keyring, state, -1)
+    removed = keeping.retire_segments(kept.directory, kept.keyring, state, -1)
     assert sorted(removed) == sorted(path.name for path in shifted)
     report = kept.verify(anchored=True)
     assert report.sound, report.faults
     assert report.records == RECORDS
     assert kept.verify(since=state).sound
-    assert keeping.retire(kept.directory, kept.keyring, state, -1) == []
+    assert keeping.retire_segments(kept.directory, kept.keyring, state, -1) == []
 
 
 def test_a_file_in_the_place_of_a_retired_segment_is_found(kept):
     text = kept.path(0).read_bytes()
-    keeping.retire(kept.directory, kept.keyring, kept.verify().state, -1)
+    keeping.retire_segments(kept.directory, kept.keyring, kept.verify().state, -1)
     kept.path(0).write_bytes(text)
     assert kept.verify().sound, "a crash may leave it behind"
     kept.path(0).write_bytes(text.replace(b"key-0", b"key-9", 1))
     assert [fault.kind for fault in kept.verify().faults] == ["changed"]
-    keeping.retire(kept.directory, kept.keyring, kept.verify().state, -1)
+    keeping.retire_segments(kept.directory, kept.keyring, kept.verify().state, -1)
 
 
 def test_retention_believes_no_record_that_was_changed(kept):
     state = kept.verify().state
     kept.edit(kept.path(0), lambda lines: lines.__setitem__(-1, lines[-1].replace(b'"time":"2', b'"time":"1')))
-    assert kept.path(0).name not in keeping.retire(kept.directory, kept.keyring, state, -1)
+    assert kept.path(0).name not in keeping.retire_segments(kept.directory, kept.keyring, state, -1)
 
 
 def test_a_writer_that_was_taken_for_dead_goes_on(kept):
     bench = kept.benches[2]
-    bench.log._segments._leave()
+    bench.log._segments._close_segment()
     Bench(kept.directory.parent).ask()
     bench.ask("still here")
     assert kept.verify().sound
@@ -579,22 +581,22 @@ def test_an_erased_text_is_gone_and_the_chain_holds(kept):
     def mine(record):
         return record["actor"] == "key-2" and record["sequence"] > 6
 
-    count = keeping.erase(kept.directory, kept.keyring, mine)
+    count = keeping.erase_texts(kept.directory, kept.keyring, mine)
     assert count == RECORDS - 6
     text = kept.path(2).read_bytes()
     assert b"question 7" not in text
     assert b"question 5" in text
     assert len(text) == size
     assert kept.verify(anchored=True).sound
-    texts = [record["details"]["question"] for record in read(kept.directory) if record["actor"] == "key-2"]
+    texts = [record["details"]["question"] for record in read_records(kept.directory) if record["actor"] == "key-2"]
     assert texts == [*(f"question {number}" for number in range(6)), *["[erased]"] * 6]
     kept.benches[2].ask("goes on")
     assert kept.verify().sound
-    assert keeping.erase(kept.directory, kept.keyring, mine) == 0
+    assert keeping.erase_texts(kept.directory, kept.keyring, mine) == 0
 
 
 def test_a_text_that_somebody_erases_beside_the_verb_is_found(kept):
-    kept.edit(kept.path(0), lambda lines: lines.__setitem__(3, chain.erased(lines[3])))
+    kept.edit(kept.path(0), lambda lines: lines.__setitem__(3, chain.erase_line_text(lines[3])))
     (fault,) = kept.verify().faults
     assert (fault.kind, fault.sequence) == ("changed", 4)
     assert "manifest" in fault.told
@@ -602,7 +604,7 @@ def test_a_text_that_somebody_erases_beside_the_verb_is_found(kept):
 
 def test_many_texts_are_erased_at_once(kept, monkeypatch):
     monkeypatch.setattr(keeping, "ERASED_TOGETHER", 5)
-    assert keeping.erase(kept.directory, kept.keyring, lambda record: record["actor"] == "key-1") == 3 * RECORDS
+    assert keeping.erase_texts(kept.directory, kept.keyring, lambda record: record["actor"] == "key-1") == 3 * RECORDS
     assert kept.verify(anchored=True).sound
 
 
@@ -619,7 +621,7 @@ def test_a_rotated_key_is_taken_up_and_old_records_still_verify(kept):
     alone = Keyring(kept.directory.parent / "alone.key")
     alone.path.write_text(kept.keyring.path.read_text().splitlines()[1])
     alone.reload()
-    assert verify(kept.directory, alone).faults[0].kind == "unknown_key"
+    assert verify_record(kept.directory, alone).faults[0].kind == "unknown_key"
 
 
 def test_a_key_that_a_crash_kept_out_of_the_manifest_is_told_to_it_by_the_next_writer(kept):
@@ -636,7 +638,7 @@ def test_memory_observer_sees_no_text_in_checkpoints(kept):
     observer = MemoryObserver()
     kept.benches[2].telemetry.observers.append(observer)
     kept.benches[2].ask("a private thing")
-    kept.benches[2].log._checkpoints.tell(now=True)
+    kept.benches[2].log._checkpoints.emit_checkpoint(now=True)
     kept.benches[2].telemetry.fold()
     (event,) = observer.events("audit_checkpoint")
     assert "private" not in str(event.details)

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from click.testing import CliRunner, Result
 
-from sql_synthesizer.audit import read
+from sql_synthesizer.audit import read_records
 from sql_synthesizer.cli import group
 from sql_synthesizer.errors import SqlSynthesizerError
 from tests.test_audit import files
@@ -26,7 +26,7 @@ class Officer:
         return CliRunner().invoke(group, list(arguments))
 
     def told(self, event_type: str) -> list[dict[str, object]]:
-        return [record["details"] for record in read(self.directory) if record["event_type"] == event_type]
+        return [record["details"] for record in read_records(self.directory) if record["event_type"] == event_type]
 
 
 @pytest.fixture
@@ -41,11 +41,11 @@ def officer(tmp_path: Path, demo_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_sound_record_is_told_and_no_record_is_made_of_it(officer: Officer) -> None:
-    before = len(list(read(officer.directory)))
+    before = len(list(read_records(officer.directory)))
     done = officer("audit", "verify")
     assert done.exit_code == 0
     assert done.stdout.startswith(f"The audit record is sound: {before:,} records in 3 segments of 3 writers")
-    assert len(list(read(officer.directory))) == before
+    assert len(list(read_records(officer.directory))) == before
     report = json.loads(officer("audit", "verify", "--incremental", "--json").stdout)
     assert (report["sound"], report["records"], report["writers"]) == (True, 0, 3)
 
@@ -91,10 +91,12 @@ def test_a_value_is_found_by_its_hash(officer: Officer) -> None:
 
 def test_texts_are_erased_and_the_record_verifies(officer: Officer) -> None:
     question_id = next(
-        record["question_id"] for record in read(officer.directory) if "customers" in record["details"]["question"]
+        record["question_id"]
+        for record in read_records(officer.directory)
+        if "customers" in record["details"]["question"]
     )
     assert "1 records" in officer("audit", "erase", "--question", question_id).stdout
-    texts = [record["details"].get("question") for record in read(officer.directory)]
+    texts = [record["details"].get("question") for record in read_records(officer.directory)]
     assert "[erased]" in texts
     assert "how many orders per status" in texts
     assert officer("audit", "verify").exit_code == 0
@@ -141,7 +143,10 @@ def test_the_record_is_used_although_only_its_reserve_is_left(
     assert refused.exit_code != 0
     assert "reserve" in str(refused.exception)
     assert officer("audit", "search").exit_code == 0
-    assert [record["event_type"] for record in read(officer.directory)][3:5] == ["query_execution", "answer_withheld"]
+    assert [record["event_type"] for record in read_records(officer.directory)][3:5] == [
+        "query_execution",
+        "answer_withheld",
+    ]
 
 
 def test_the_key_may_not_lie_among_what_it_seals(officer: Officer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sql_synthesizer.audit.export import COLUMNS
-from sql_synthesizer.audit.ocsf import MAPPING, event
+from sql_synthesizer.audit.ocsf import MAPPING, ocsf_event
 from sql_synthesizer.cli.audit import EXPORTS
 from sql_synthesizer.telemetry import vocabulary
 from sql_synthesizer.web.csv import csv_lines
@@ -95,7 +95,7 @@ def test_every_security_event_is_mapped():
     ],
 )
 def test_what_the_schema_requires_is_there(name, fields):
-    made = event(record(name, **fields))
+    made = ocsf_event(record(name, **fields))
     uid, activity = made["class_uid"], made["activity_id"]
     for path in REQUIRED[uid]:
         assert at(made, path) not in ("", None, {}), path
@@ -109,7 +109,7 @@ def test_what_the_schema_requires_is_there(name, fields):
 
 
 def test_times_are_in_milliseconds_and_what_has_no_attribute_is_kept():
-    made = event(record(given_severity="high"))
+    made = ocsf_event(record(given_severity="high"))
     assert made["time"] == 1_767_323_045_678
     assert made["metadata"]["original_time"] == "2026-01-02T03:04:05.678901Z"
     assert made["metadata"]["uid"] == "w-1:7"
@@ -140,7 +140,7 @@ def test_times_are_in_milliseconds_and_what_has_no_attribute_is_kept():
     ],
 )
 def test_types_and_statuses(name, details, expected):
-    made = event(record(name, details=details))
+    made = ocsf_event(record(name, details=details))
     assert (made["type_uid"], made["status_id"]) == expected
 
 

@@ -13,12 +13,12 @@ import orjson
 import pytest
 
 from sql_synthesizer.audit.manifest import segment_name
-from sql_synthesizer.audit.verify import verify
+from sql_synthesizer.audit.verify import verify_record
 from sql_synthesizer.model import Role
 from sql_synthesizer.settings import load
 from sql_synthesizer.telemetry import vocabulary
 from sql_synthesizer.web import audit_page
-from sql_synthesizer.web.audit_page import Filters, look, visible, what
+from sql_synthesizer.web.audit_page import Filters, escape_unprintable, record_summary, search_records
 from tests.support.app import App, running
 
 MARKUP = "<script>alert(1)</script>\"'&amp;"
@@ -42,7 +42,7 @@ def emit(app: App, name: str = "query_execution", *, actor: str = "key-1", **det
 def verified(app: App) -> None:
     """As the command does when nothing is wrong."""
     settings, keyring = app.rooms.settings, app.rooms.audit.keyring
-    report = verify(settings.audit_path, keyring)
+    report = verify_record(settings.audit_path, keyring)
     assert report.sound
     report.state.save(settings.audit_state_path, keyring.current)
 
@@ -279,7 +279,7 @@ def test_records_of_one_microsecond_are_not_torn_apart(tmp_path: Path) -> None:
     strange(tmp_path, *(sound(5 - n, time) for n, time in reversed(list(enumerate(times)))))
     seen, before = [], None
     for _ in range(10):
-        page = look(tmp_path, Filters(limit=3, before=before))
+        page = search_records(tmp_path, Filters(limit=3, before=before))
         seen.append([record["sequence"] for record in page.records])
         before = page.older
         if before is None:
@@ -346,7 +346,7 @@ def test_a_verification_that_is_overdue_is_no_good_news(app_settings: dict[str, 
     with running(load(**app_settings, audit_verify_minutes=1)) as app:
         emit(app)
         settings, keyring = app.rooms.settings, app.rooms.audit.keyring
-        state = verify(settings.audit_path, keyring).state
+        state = verify_record(settings.audit_path, keyring).state
         state.verified_at -= 200
         state.save(settings.audit_state_path, keyring.current)
         assert "A verification is overdue" in app.get("/audit").text
@@ -377,7 +377,7 @@ def test_a_state_that_nobody_sealed_counts_for_nothing(app: App) -> None:
     ],
 )
 def test_a_record_in_one_line(details: Any, told: str) -> None:
-    assert what({"details": details}) == told
+    assert record_summary({"details": details}) == told
 
 
 @pytest.mark.parametrize(
@@ -385,4 +385,4 @@ def test_a_record_in_one_line(details: Any, told: str) -> None:
     [("a\nb", "a\nb"), ("\t", "\\u0009"), ("\u2066x", "\\u2066x"), ("ä😀", "ä😀"), ("\u200b", "\\u200b"), (5, "5")],
 )
 def test_nothing_hides_in_a_text(text: object, shown: str) -> None:
-    assert visible(text) == shown
+    assert escape_unprintable(text) == shown

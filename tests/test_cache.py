@@ -260,7 +260,7 @@ def test_an_expired_value_put_back_is_a_miss(
     cache: AnswerCache, telemetry: Telemetry, observer: MemoryObserver
 ) -> None:
     key = cache.key("q")
-    raw(cache).set(key, cache._seal(key, b'{"sql": "old"}', -1), 60)
+    raw(cache).set(key, cache._seal_value(key, b'{"sql": "old"}', -1), 60)
     assert cache.get(key, CachedAnswer) is None
     assert counts(telemetry, observer)[-1] == ("get", "miss")
 

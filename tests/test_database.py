@@ -14,7 +14,7 @@ import sqlalchemy
 
 from sql_synthesizer import errors
 from sql_synthesizer.database import DatabaseManager
-from sql_synthesizer.database.cells import collect, distinct_names, scalar
+from sql_synthesizer.database.cells import collect_rows, distinct_names, to_scalar
 from sql_synthesizer.settings import DatabaseSettings, Settings
 from sql_synthesizer.telemetry import Reading, Telemetry, vocabulary
 from sql_synthesizer.telemetry.testing import MemoryObserver
@@ -660,9 +660,9 @@ def test_names_become_distinct(names: list[str], distinct: tuple[str, ...]) -> N
 
 
 def test_a_row_over_the_byte_cap_is_left_out() -> None:
-    rows = collect(["a"], iter([[("x" * 10,), ("é" * 5,)], [("y",)]]), 10, 20)
+    rows = collect_rows(["a"], iter([[("x" * 10,), ("é" * 5,)], [("y",)]]), 10, 20)
     assert (len(rows.rows), rows.byte_count, rows.truncated) == (2, 20, True)
 
 
 def test_not_a_number_is_text() -> None:
-    assert scalar(float("nan")) == "NaN"
+    assert to_scalar(float("nan")) == "NaN"

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from sql_synthesizer.errors import InvalidRequest
 from sql_synthesizer.settings import Settings, load
 from sql_synthesizer_proof.cli.eval import command
-from sql_synthesizer_proof.security import Judge, converse, evaluate, read, wilson
+from sql_synthesizer_proof.security import Judge, answer_lines, evaluate_lines, read_lines, wilson_interval
 
 LINES = [
     {"id": "1", "text": "1' or '1'='1", "kind": "question", "label": "attack", "class": "tautology", "source": "a"},
@@ -73,7 +73,7 @@ def test_statements(judge: Judge, text: str, dialect: str | None, grade: str) ->
 
 
 def test_figures(judge: Judge, corpus: Path) -> None:
-    told = evaluate(judge, read(corpus), "class")
+    told = evaluate_lines(judge, read_lines(corpus), "class")
     rows = {(row["kind"], row["label"], row["class"]): row for row in told["groups"]}
     assert rows["question", "attack", "tautology"] | {"low": 0, "high": 0} == {
         "kind": "question",
@@ -97,7 +97,7 @@ def test_figures(judge: Judge, corpus: Path) -> None:
     ("hits", "n", "low", "high"), [(0, 0, 0, 1), (0, 10, 0, 0.2775), (10, 10, 0.7225, 1), (5, 10, 0.2366, 0.7634)]
 )
 def test_wilson(hits: int, n: int, low: float, high: float) -> None:
-    assert wilson(hits, n) == pytest.approx((low, high), abs=1e-4)
+    assert wilson_interval(hits, n) == pytest.approx((low, high), abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -116,12 +116,12 @@ def test_wilson(hits: int, n: int, low: float, high: float) -> None:
 def test_a_bad_line_is_named(tmp_path: Path, bad: str, fault: str) -> None:
     (tmp_path / "x.jsonl").write_text(json.dumps(LINES[0]) + "\n" + bad, encoding="utf-8")
     with pytest.raises(InvalidRequest, match=rf"x\.jsonl, line 2: The line {fault}"):
-        list(read(tmp_path))
+        list(read_lines(tmp_path))
 
 
 def test_nothing_to_judge_is_an_error(judge: Judge, tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="no line"):
-        evaluate(judge, read(tmp_path), "class")
+        evaluate_lines(judge, read_lines(tmp_path), "class")
 
 
 def test_conversation_goes_on_after_bad_lines(judge: Judge) -> None:
@@ -135,7 +135,7 @@ def test_conversation_goes_on_after_bad_lines(judge: Judge) -> None:
         '{"id": 8, "text": "a", "kind": "sql", "dialect": "tsql"}',
     ]
     out = io.StringIO()
-    converse(judge, [*given, json.dumps(LINES[0])], out)
+    answer_lines(judge, [*given, json.dumps(LINES[0])], out)
     answers: list[dict[str, Any]] = [json.loads(line) for line in out.getvalue().splitlines()]
     assert [answer["id"] for answer in answers] == ["1", "2", "3", "4", None, None, 5, 6, 7, 8, "1"]
     assert [answer.get("flagged") for answer in answers] == [True, False, False, True, *[None] * 6, True]

@@ -25,9 +25,9 @@ from sql_synthesizer.settings import load
 from sql_synthesizer.telemetry import Event, Telemetry, Trace
 from sql_synthesizer.telemetry.vocabulary import SECURITY_EVENTS, EventType
 from sql_synthesizer.webapp import create_app
-from sql_synthesizer.wiring import build
+from sql_synthesizer.wiring import build_rooms
 from sql_synthesizer_proof.evidence import events
-from sql_synthesizer_proof.evidence.embedding import embed
+from sql_synthesizer_proof.evidence.embedding import add_routes
 from sql_synthesizer_proof.evidence.scenarios import SCENARIOS, Caused, Scenario
 from sql_synthesizer_proof.evidence.world import World
 
@@ -64,12 +64,12 @@ class InProcess(World):
             "SQL_SYNTHESIZER_DATABASES_FILE": str(databases),
         }
         self.facade = Muted()
-        self.rooms = build(self._settings, self.facade, logging=False)
+        self.rooms = build_rooms(self._settings, self.facade, logging=False)
         self._descriptor = os.open(self._out, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
         self.writer = LineWriter(self._descriptor)
         self.facade.observers.append(LogObserver(self._settings, self.facade, self.writer))
         app = create_app(rooms=self.rooms)
-        embed(app, SecurityAuditLogger(self.facade))
+        add_routes(app, SecurityAuditLogger(self.facade))
         self._server = make_server("127.0.0.1", 0, app, threaded=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
@@ -119,7 +119,7 @@ def _nothing_muted() -> Iterator[None]:
 
 
 def test_every_type_leaves_every_signal(world: InProcess) -> None:
-    rows = events.perform(world)
+    rows = events.run_scenarios(world)
     assert [row.missing for row in rows if row.missing] == []
     assert events.as_text(rows).splitlines()[-1] == f"{len(SECURITY_EVENTS)} of {len(SECURITY_EVENTS)} types"
 
@@ -127,7 +127,7 @@ def test_every_type_leaves_every_signal(world: InProcess) -> None:
 @pytest.mark.parametrize("name", SECURITY_EVENTS)
 def test_without_its_emitter_exactly_its_rows_are_red(world: InProcess, name: str) -> None:
     muted.add(name)
-    rows = events.perform(world)
+    rows = events.run_scenarios(world)
     assert [row.type for row in rows if row.missing] == [row.type for row in rows if row.type == name]
     assert all("0 records" in row.missing for row in rows if row.type == name)
 
@@ -139,7 +139,7 @@ BY_COMMAND_ONLY = {"audit_verification_failed"}
 def test_without_a_listener_every_row_of_the_service_is_red(world: InProcess, signal: str, told: str) -> None:
     observers = world.facade.observers
     world.facade.observers = [observer for observer in observers if observer.signal != signal]
-    rows = events.perform(world)
+    rows = events.run_scenarios(world)
     world.facade.observers = observers
     assert {row.type for row in rows if row.missing} == SECURITY_EVENTS.keys() - BY_COMMAND_ONLY
     assert all(len(row.missing) == 1 and told in row.missing[0] for row in rows if row.missing)
@@ -158,14 +158,14 @@ def test_without_a_listener_every_row_of_the_service_is_red(world: InProcess, si
 def test_what_a_record_says_is_looked_at(world: InProcess, wrong: dict[str, Any], told: str) -> None:
     (reading,) = (scenario for scenario in SCENARIOS if scenario.type == "schema_access")
     changed = replace(reading, run=lambda world: replace(reading.run(world), **wrong))
-    row = next(row for row in events.perform(world, [changed]) if row.type == "schema_access")
+    row = next(row for row in events.run_scenarios(world, [changed]) if row.type == "schema_access")
     assert any(told in missing for missing in row.missing)
 
 
 def test_a_type_without_a_scenario_is_red(world: InProcess) -> None:
-    rows = events.perform(world, [])
+    rows = events.run_scenarios(world, [])
     assert {row.type: row.missing for row in rows} == dict.fromkeys(SECURITY_EVENTS, ("no scenario",))
-    assert events.kept(rows) == set()
+    assert events.complete_types(rows) == set()
     assert events.as_text(rows).splitlines()[-1] == f"0 of {len(SECURITY_EVENTS)} types"
 
 
@@ -173,6 +173,6 @@ def test_a_scenario_that_cannot_be_made_is_red(world: InProcess) -> None:
     def run(_world: World) -> Caused:
         raise ConnectionRefusedError
 
-    rows = events.perform(world, [Scenario("schema_access", "", run)])
+    rows = events.run_scenarios(world, [Scenario("schema_access", "", run)])
     (row,) = (row for row in rows if row.type == "schema_access")
     assert row.missing == ("not made: ConnectionRefusedError",)

@@ -22,10 +22,10 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.monitoring import multiprocess, shared
-from sql_synthesizer.monitoring.exposition import Exporter, alive, render
+from sql_synthesizer.monitoring.exposition import Exporter, is_app_alive, render_metrics
 from sql_synthesizer.monitoring.metrics import METRICS_REGISTRY
 from sql_synthesizer.monitoring.multiprocess import SharedCollector, mark_dead
-from sql_synthesizer.monitoring.shared import locked, prepare
+from sql_synthesizer.monitoring.shared import lock_directory, prepare_directory
 from sql_synthesizer.settings import Settings
 from tests.support import program
 
@@ -53,7 +53,7 @@ input()
 @pytest.fixture
 def directory(tmp_path):
     place = tmp_path / "metrics"
-    prepare(place)
+    prepare_directory(place)
     return place
 
 
@@ -108,7 +108,7 @@ def questions(directory):
     ],
 )
 def test_the_format_is_negotiated(accept, content_type):
-    body, given = render(accept, METRICS_REGISTRY)
+    body, given = render_metrics(accept, METRICS_REGISTRY)
     assert given == content_type
     parse = parse_openmetrics if "openmetrics" in content_type else parse_text
     assert PREFIX + "security_events" in {f.name.removesuffix("_total") for f in parse(body.decode())}
@@ -117,13 +117,13 @@ def test_the_format_is_negotiated(accept, content_type):
 def test_any_registry_can_be_rendered():
     registry = CollectorRegistry()
     Counter("apples", "Apples.", registry=registry).inc()
-    assert b"apples_total 1.0" in render(None, registry)[0]
+    assert b"apples_total 1.0" in render_metrics(None, registry)[0]
 
 
 def test_promtool_finds_nothing_to_say():
     result = subprocess.run(
         [program("promtool"), "check", "metrics"],
-        input=render(None, METRICS_REGISTRY)[0],
+        input=render_metrics(None, METRICS_REGISTRY)[0],
         capture_output=True,
         check=False,
     )
@@ -198,7 +198,7 @@ def test_a_damaged_file_does_not_cost_the_others(directory, worker):
 
 def test_exemplars_of_all_processes_are_rendered(directory, worker):
     first, _ = worker(1), worker(1)
-    body = render("application/openmetrics-text", SharedCollector(directory))[0].decode()
+    body = render_metrics("application/openmetrics-text", SharedCollector(directory))[0].decode()
     families = {family.name: family for family in parse_openmetrics(body)}
     family = families[PREFIX + "query_duration_seconds"]
     marked = [s for s in family.samples if s.exemplar]
@@ -207,7 +207,7 @@ def test_exemplars_of_all_processes_are_rendered(directory, worker):
     for sample in marked:
         assert len(sample.exemplar.labels["trace_id"]) == 32
         assert sample.exemplar.value <= float(sample.labels["le"])
-    assert b"trace_id" not in render(None, SharedCollector(directory))[0]
+    assert b"trace_id" not in render_metrics(None, SharedCollector(directory))[0]
     first.kill()
     first.wait()
     mark_dead(first.pid, directory)
@@ -216,13 +216,13 @@ def test_exemplars_of_all_processes_are_rendered(directory, worker):
 
 def test_preparing_empties_the_directory(directory, worker):
     worker(1).communicate(b"\n")
-    prepare(directory)
+    prepare_directory(directory)
     assert [file.name for file in directory.iterdir()] == ["lock"]
 
 
 def test_a_lock_that_is_never_free_is_reported(directory, monkeypatch):
     monkeypatch.setattr(shared, "LOCK_WAIT", 0.01)
-    with locked(directory), pytest.raises(TimeoutError), locked(directory):
+    with lock_directory(directory), pytest.raises(TimeoutError), lock_directory(directory):
         pass
 
 
@@ -404,7 +404,7 @@ def test_it_does_not_run_when_switched_off():
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])
 def test_liveness_is_asked_where_it_can_be_reached(host):
     with application() as port:
-        assert alive(host, port)
+        assert is_app_alive(host, port)
         App.hang.set()
-        assert not alive(host, port, 0.05)
-    assert not alive(host, port)
+        assert not is_app_alive(host, port, 0.05)
+    assert not is_app_alive(host, port)

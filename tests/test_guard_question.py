@@ -14,9 +14,9 @@ import pytest
 from sql_synthesizer.access._limits import Counter
 from sql_synthesizer.access._suspicion import Suspicions
 from sql_synthesizer.errors import InvalidRequest, QuestionEmpty, QuestionRefused, QuestionTooLong
-from sql_synthesizer.guard.question import QuestionGuard, Screening, intent, judge
-from sql_synthesizer.guard.question.lexer import fingerprint
-from sql_synthesizer.guard.question.normal import MAX_CHARS, readings
+from sql_synthesizer.guard.question import QuestionGuard, Screening, intent, judge_text
+from sql_synthesizer.guard.question.lexer import build_fingerprint
+from sql_synthesizer.guard.question.normal import MAX_CHARS, text_readings
 from sql_synthesizer.guard.question.words import CALLS, KINDS
 from sql_synthesizer.model import Caller
 from sql_synthesizer.settings import load
@@ -130,7 +130,7 @@ def test_payloads_are_attacks(guard: QuestionGuard, text: str, rule: str) -> Non
     error = refused(guard, text)
     assert error.event == SQL
     assert error.details["grade"] == "attack"
-    assert rule in {verdict.reason for verdict in judge(text)} | {error.details["rule"]}
+    assert rule in {verdict.reason for verdict in judge_text(text)} | {error.details["rule"]}
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_payloads_are_attacks(guard: QuestionGuard, text: str, rule: str) -> Non
 def test_single_signs_are_suspicious(guard: QuestionGuard, text: str, rule: str) -> None:
     error = refused(guard, text)
     assert (error.event, error.details["grade"]) == (WEAK, "suspicious")
-    assert rule in {verdict.reason for verdict in judge(text)}
+    assert rule in {verdict.reason for verdict in judge_text(text)}
 
 
 @pytest.mark.parametrize(
@@ -244,11 +244,11 @@ def test_disguised_letters_are_read_as_what_they_look_like(guard: QuestionGuard,
     ],
 )
 def test_readings(text: str, read: tuple[str, ...]) -> None:
-    assert readings(text) == read
+    assert text_readings(text) == read
 
 
 def test_readings_are_bounded() -> None:
-    assert all(len(reading) <= MAX_CHARS for reading in readings("\ufdfa" * 20_000))
+    assert all(len(reading) <= MAX_CHARS for reading in text_readings("\ufdfa" * 20_000))
 
 
 @pytest.mark.parametrize(
@@ -265,11 +265,11 @@ def test_readings_are_bounded() -> None:
     ],
 )
 def test_fingerprints(text: str, kinds: str) -> None:
-    assert fingerprint(text) == kinds
+    assert build_fingerprint(text) == kinds
 
 
 def test_an_open_string_counts_only_in_its_own_quotes() -> None:
-    assert [fingerprint(text, 2) for text in ("a' or 'b", "a' or \"b")] == ["&q", "&r"]
+    assert [build_fingerprint(text, 2) for text in ("a' or 'b", "a' or \"b")] == ["&q", "&r"]
 
 
 def test_words_have_one_letter_each() -> None:
@@ -325,7 +325,7 @@ def test_the_text_comes_back_in_normal_form(guard: QuestionGuard) -> None:
 def test_no_text_makes_the_guard_slow(piece: str) -> None:
     started = time.process_time()
     for before, behind in (("", ""), ("'", ""), ("' or 1", " x x")):
-        judge(before + piece * (2_000 // len(piece)) + behind)
+        judge_text(before + piece * (2_000 // len(piece)) + behind)
     assert time.process_time() - started < 10, "a pattern backtracks without bound"
 
 
@@ -341,7 +341,7 @@ def screening(seen: MemoryObserver, tmp_path: Path, limit: str) -> Screening:
     facade = Telemetry()
     facade.observers = [seen]
     settings = load(state_dir=tmp_path, suspicion_limit=limit)
-    return Screening(QuestionGuard(max_chars=200), facade, Suspicions(settings, Counter(settings)).repeated)
+    return Screening(QuestionGuard(max_chars=200), facade, Suspicions(settings, Counter(settings)).count_suspicion)
 
 
 def names(seen: MemoryObserver, screen: Screening) -> list[str]:
@@ -402,7 +402,7 @@ def test_a_statement_typed_from_curiosity_is_no_attack(
 
 def test_layers_and_grades_are_the_vocabulary() -> None:
     assert set(vocabulary.LAYER.values) == {"fragment", "decoding", "intent"}
-    assert intent.judge("how many customers") is None
+    assert intent.judge_intent("how many customers") is None
 
 
 def test_a_served_question_leaves_count_event_and_record(tmp_path: Path) -> None:

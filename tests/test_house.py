@@ -113,12 +113,12 @@ def test_budgets(path: Path) -> None:
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
-            assert length <= 60 or node.name == "register", f"{node.name} has {length} lines"
+            assert length <= 60 or node.name == "register_routes", f"{node.name} has {length} lines"
 
 
 def test_size() -> None:
     """The whole stays small enough to be read; a higher number here is a decision."""
-    assert sum(path.read_text(encoding="utf-8").count("\n") for path in FILES) <= 31_700
+    assert sum(path.read_text(encoding="utf-8").count("\n") for path in FILES) <= 31_860
 
 
 def test_project_speaks_of_the_product_only() -> None:

@@ -15,7 +15,7 @@ import structlog
 from sql_synthesizer import telemetry
 from sql_synthesizer.errors import PoolTimeout, QuestionRefused
 from sql_synthesizer.monitoring import logs
-from sql_synthesizer.monitoring.logs import LineWriter, LogObserver, encode, mask, masked
+from sql_synthesizer.monitoring.logs import LineWriter, LogObserver, encode_line, mask_text, mask_value
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.telemetry import Telemetry, vocabulary
 from sql_synthesizer.telemetry.testing import MemoryObserver
@@ -54,7 +54,7 @@ def configured(pipe):
     """Ordinary records go to the pipe."""
     root = logging.getLogger()
     before = root.handlers[:], root.level
-    logs.configure(Settings(log_level="info"), pipe.writer)
+    logs.configure_logging(Settings(log_level="info"), pipe.writer)
     yield pipe
     logging.captureWarnings(capture=False)
     root.handlers[:] = before[0]
@@ -272,8 +272,8 @@ def test_what_cannot_be_printed_is_said_without_its_content(configured):
     ],
 )
 def test_secrets_are_masked_wherever_they_stand(configured, text):
-    assert "hunter2" not in mask(text)
-    assert "hunter2" not in str(masked({"a": [{"b": text}], text: 1}))
+    assert "hunter2" not in mask_text(text)
+    assert "hunter2" not in str(mask_value({"a": [{"b": text}], text: 1}))
     structlog.get_logger("sql_synthesizer").warning("failed: " + text, extra_field={"nested": [text]})
     output = configured.text()
     assert "hunter2" not in output
@@ -282,24 +282,24 @@ def test_secrets_are_masked_wherever_they_stand(configured, text):
 
 @pytest.mark.parametrize("text", ["http://127.0.0.1:5000/metrics", "bearer of news", "how many tokens", "a@b.example"])
 def test_harmless_text_is_left_alone(text):
-    assert mask(text) == text or "bearer" in text
+    assert mask_text(text) == text or "bearer" in text
 
 
 @pytest.mark.parametrize("value", ["a\nb", 'quote " and \\', "\ud800", "\u2028", 2**70, object(), b"\xff", {1: 2}])
 def test_nothing_starts_a_second_line(value):
-    line = encode({"event": masked(value)})
+    line = encode_line({"event": mask_value(value)})
     assert line.count(b"\n") == 1
     assert "event" in json.loads(line)
 
 
 def test_values_are_cut():
-    assert len(mask("x" * 100_000)) == logs.TEXT_LIMIT
+    assert len(mask_text("x" * 100_000)) == logs.TEXT_LIMIT
 
 
 def test_many_threads_write_whole_lines(pipe):
     def write():
         for _ in range(200):
-            pipe.writer.write(encode({"event": "x" * 20}))
+            pipe.writer.write(encode_line({"event": "x" * 20}))
 
     threads = [threading.Thread(target=write) for _ in range(4)]
     for thread in threads:

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from sql_synthesizer_proof.drill import report
-from sql_synthesizer_proof.drill.run import rules
+from sql_synthesizer_proof.drill.run import load_rules
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = " ".join((DOCS / "drill.md").read_text(encoding="utf-8").split())
-SEEN = report.read(DOCS / "drill.json")
-ROWS = report.rows(SEEN.lines)
-FAST = {name for name, found in rules().items() if any("detection" in rule["labels"] for rule in found)}
+SEEN = report.read_report(DOCS / "drill.json")
+ROWS = report.build_rows(SEEN.lines)
+FAST = {name for name, found in load_rules().items() if any("detection" in rule["labels"] for rule in found)}
 
 
 def test_every_alert_was_fired_and_kept_its_promise() -> None:
-    assert {row.alert for row in ROWS} == rules().keys()
+    assert {row.alert for row in ROWS} == load_rules().keys()
     assert [row.alert for row in ROWS if not row.kept] == []
     assert [check.name for check in SEEN.checks if not check.kept] == []
 

@@ -13,7 +13,7 @@ import pytest
 from sql_synthesizer.errors import StatementInvalid
 from sql_synthesizer.model import Column, ForeignKey, Kind, Schema, Statement, Table, ValueMatch
 from sql_synthesizer.synthesizer import Context
-from sql_synthesizer.synthesizer.exposure import visible
+from sql_synthesizer.synthesizer.exposure import visible_schema
 from sql_synthesizer.synthesizer.prompt import PROMPT_VERSION, question_messages, render_schema, repair_messages
 from tests.support.llm import SCHEMA, context
 
@@ -52,7 +52,7 @@ def test_prompt_byte_for_byte():
 
 
 def rendered(schema: Schema, question: str = "", max_bytes: int = 10_000) -> str:
-    return "\n".join(render_schema(visible(schema), question, (), max_bytes))
+    return "\n".join(render_schema(visible_schema(schema), question, (), max_bytes))
 
 
 def one(*columns: Column, **more) -> Schema:

@@ -14,14 +14,14 @@ import pytest
 
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.operate import programs
-from sql_synthesizer.operate.traffic import Client, mix
+from sql_synthesizer.operate.traffic import Client, request_mix
 from sql_synthesizer_proof import silence
 from sql_synthesizer_proof.drill import report
-from sql_synthesizer_proof.drill.chain import abandon
+from sql_synthesizer_proof.drill.chain import end_chains
 from sql_synthesizer_proof.drill.faults import SCENARIOS
 from sql_synthesizer_proof.drill.faults.escalation import Check
 from sql_synthesizer_proof.drill.proxy import Proxy
-from sql_synthesizer_proof.drill.run import rules
+from sql_synthesizer_proof.drill.run import load_rules
 from sql_synthesizer_proof.drill.scenario import Timeline
 from sql_synthesizer_proof.silence import Silence
 
@@ -79,23 +79,23 @@ def test_attacks_that_were_missed_make_no_harmless_request_an_attack() -> None:
 def test_harmless_questions_from_a_file(tmp_path: Path, text: str, found: tuple[str, ...]) -> None:
     file = tmp_path / "questions"
     file.write_text(text)
-    assert silence.questions(file) == found
+    assert silence.load_questions(file) == found
 
 
 def test_a_missing_file_of_questions_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        silence.questions(tmp_path / "none")
+        silence.load_questions(tmp_path / "none")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5])
 def test_the_share_of_attacks(share: float) -> None:
-    kinds = mix(attacks=share)
+    kinds = request_mix(attacks=share)
     weight = sum(kind.weight for kind in kinds if kind.name == "attack") / sum(kind.weight for kind in kinds)
     assert weight == pytest.approx(share)
 
 
 def test_equal_seeds_make_equal_requests() -> None:
-    made = [[kind.make(Random(5)) for kind in mix(("more",), 0.1)] for _ in range(2)]
+    made = [[kind.make(Random(5)) for kind in request_mix(("more",), 0.1)] for _ in range(2)]
     assert made[0] == made[1]
     assert all(method in ("GET", "POST") and path.startswith("/api/") for method, path, _ in made[0])
 
@@ -124,12 +124,12 @@ def line(
     ids=["in time", "p95 too late", "one late of many", "beyond the limit", "missing", "incomplete", "slow by design"],
 )
 def test_when_an_alert_keeps_its_promise(lines: list[Timeline], kept: bool) -> None:
-    (row,) = report.rows(lines)
+    (row,) = report.build_rows(lines)
     assert row.kept is kept
 
 
 def test_scaled_timelines_stay_out_of_the_figures() -> None:
-    real, scaled = report.rows([line(mail=30.0), line(2, mail=5.0, scaled=True)])
+    real, scaled = report.build_rows([line(mail=30.0), line(2, mail=5.0, scaled=True)])
     assert (real.most, real.scaled, scaled.most, scaled.scaled) == (30.0, False, 5.0, True)
 
 
@@ -140,7 +140,7 @@ def test_the_first_message_counts() -> None:
 
 @pytest.mark.parametrize(("share", "value"), [(0.5, 3), (0.95, 5), (1.0, 5), (0.01, 1)])
 def test_nearest_rank(share: float, value: float) -> None:
-    assert report.percentile([5, 1, 4, 2, 3], share) == value
+    assert report.nearest_rank_percentile([5, 1, 4, 2, 3], share) == value
 
 
 def test_reports_tell_the_same() -> None:
@@ -160,17 +160,17 @@ def test_reports_tell_the_same() -> None:
 def test_an_earlier_drill_is_reported_with_this_one(tmp_path: Path) -> None:
     file = tmp_path / "drill.json"
     file.write_text(report.as_json(report.Seen((line(),), (Check("c", False, "not"),)), ABOUT))
-    seen = report.Seen((line(2),)).after([report.read(file)])
+    seen = report.Seen((line(2),)).merge_earlier([report.read_report(file)])
     assert [one.run for one in seen.lines] == [1, 2]
     assert not seen.kept
     file.write_text("{}")
     with pytest.raises(ConfigurationError, match="no report"):
-        report.read(file)
+        report.read_report(file)
 
 
 def test_every_alert_has_a_scenario() -> None:
     fired = {scenario.alert for scenario in SCENARIOS}
-    assert fired == rules().keys()
+    assert fired == load_rules().keys()
 
 
 def test_every_wave_makes_a_fault() -> None:
@@ -219,7 +219,7 @@ def test_a_proxy_passes_on_until_it_is_closed(echo: int) -> None:
 
 def test_a_missing_program_says_how_to_get_it() -> None:
     with pytest.raises(ConfigurationError) as caught:
-        programs.find("prometheus-of-tomorrow", "none-such")
+        programs.find_program("prometheus-of-tomorrow", "none-such")
     assert "prometheus-of-tomorrow or none-such" in caught.value.message
     assert "apt-get install" in caught.value.hint
 
@@ -234,6 +234,6 @@ def test_a_child_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path) -
 def test_what_was_started_can_be_ended_at_once(tmp_path: Path) -> None:
     child = programs.Child("A child", ["sleep", "600"], lambda: True, tmp_path / "log").start()
     assert child in programs.RUNNING
-    abandon()
-    assert child.ended is not None
+    end_chains()
+    assert child.exit_status is not None
     assert child not in programs.RUNNING

@@ -59,7 +59,7 @@ class Visit:
 def ended(visit: Visit, **changes: Any) -> str:
     """A key whose row in the store says so."""
     key = visit.key()
-    kept = visit.access._find(id_of(key))
+    kept = visit.access._find_key(id_of(key))
     assert isinstance(kept, ApiKey)
     with visit.access._lock:
         visit.access._known[kept.id] = replace(kept, **changes)

@@ -19,7 +19,7 @@ from sql_synthesizer.errors import Declined
 from sql_synthesizer.model import SQLGLOT_DIALECT, Column, ForeignKey, Kind, Schema, Statement, Table, ValueMatch
 from sql_synthesizer.synthesizer import Context, rules
 from sql_synthesizer.synthesizer.rules import RulesSynthesizer
-from sql_synthesizer.synthesizer.rules.text import plural, singular, split_name, tokenize
+from sql_synthesizer.synthesizer.rules.text import plural_form, singular_form, split_name, tokenize_question
 
 TODAY = datetime.date(2026, 3, 15)
 
@@ -412,7 +412,7 @@ def test_text_in_a_pattern_stands_for_itself() -> None:
     ],
 )
 def test_singular(plural: str, one: str) -> None:
-    assert singular(plural) == one
+    assert singular_form(plural) == one
 
 
 @pytest.mark.parametrize(
@@ -428,7 +428,7 @@ def test_singular(plural: str, one: str) -> None:
     ],
 )
 def test_plural(one: str, several: str) -> None:
-    assert plural(one) == several
+    assert plural_form(one) == several
 
 
 def test_names_are_split() -> None:
@@ -440,7 +440,7 @@ def test_names_are_split() -> None:
     "text", ["a" * 50_000, '"' * 1000, "' " * 5000, "1" * 400, "\x00\x01", "é" * 100, "a’s’s " * 30]
 )
 def test_odd_text_is_declined_or_answered(text: str) -> None:
-    tokenize(text)
+    tokenize_question(text)
     with pytest.raises(Declined):
         ask(text)
 
@@ -459,5 +459,5 @@ def test_no_name_of_a_database_stands_in_the_code() -> None:
         }
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
-                used = {singular(word) for word in re.findall(r"[a-z]+", node.value.casefold())}
+                used = {singular_form(word) for word in re.findall(r"[a-z]+", node.value.casefold())}
                 assert not used & forbidden, f"{path.name}: {used & forbidden}"

@@ -23,7 +23,7 @@ import psutil
 import psycopg
 import pytest
 
-from sql_synthesizer.audit import read
+from sql_synthesizer.audit import read_records
 from sql_synthesizer.demo.tables import load_demo
 from sql_synthesizer.settings import Settings
 from sql_synthesizer_proof.fakes.model_endpoint import FakeOpenAI
@@ -249,7 +249,7 @@ def run(postgres_server: Server, tmp_path_factory: pytest.TempPathFactory) -> It
         run.add("log", served.out.read_bytes())
         run.add("prompts", b"".join(request.body for request in model.requests))
         run.state = {str(p.relative_to(served.state)): p.read_bytes() for p in served.state.rglob("*") if p.is_file()}
-        run.records = list(read(served.state / "audit"))
+        run.records = list(read_records(served.state / "audit"))
         run.secrets["audit"] = run.state["audit.key"].decode().split()[-1]
         run.secrets["signing"] = run.state["session.key"].decode().split()[-1]
         yield run

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from sql_synthesizer import telemetry
-from sql_synthesizer.audit import read
+from sql_synthesizer.audit import read_records
 from sql_synthesizer.errors import AuditUnavailable, ConfigurationError, InvalidRequest
 from sql_synthesizer.monitoring import metrics
 from sql_synthesizer.monitoring.observer import MetricsObserver
@@ -109,7 +109,7 @@ def test_inside_a_decorated_function_the_event_is_in_the_file_on_return(tmp_path
     logger = SecurityAuditLogger(facade, directory=tmp_path / "audit")
     with facade.operation(vocabulary.TRACKED_QUERY):
         logger.log_event("access_denied", {})
-        assert len(list(read(tmp_path / "audit"))) == 1
+        assert len(list(read_records(tmp_path / "audit"))) == 1
     facade.close()
 
 
@@ -118,7 +118,7 @@ def test_with_a_directory_it_keeps_the_record_itself(tmp_path):
     for _ in range(2):
         SecurityAuditLogger(facade, directory=tmp_path / "audit").log_event("login_failed", {"password": "x"}, "high")
     facade.close()
-    records = list(read(tmp_path / "audit"))
+    records = list(read_records(tmp_path / "audit"))
     assert [(r["event_type"], r["given_severity"], r["details"]) for r in records] == [
         ("authentication_failure", "high", {"password": "***"})
     ] * 2
@@ -155,7 +155,7 @@ def test_one_directory_may_be_named_in_several_ways(tmp_path, monkeypatch):
     SecurityAuditLogger(facade, directory="audit")
     SecurityAuditLogger(facade, directory=tmp_path / "x" / ".." / "audit").log_event("access_denied")
     facade.close()
-    assert len(list(read(tmp_path / "audit"))) == 1
+    assert len(list(read_records(tmp_path / "audit"))) == 1
 
 
 def test_a_second_directory_is_refused(tmp_path, facade):
@@ -173,7 +173,7 @@ logger.log_event("sql_injection", {"rule": "r1"}, severity="critical")
 
 def test_it_works_alone_in_another_process(tmp_path):
     subprocess.run([sys.executable, "-c", ALONE, tmp_path / "audit"], check=True)
-    (record,) = read(tmp_path / "audit")
+    (record,) = read_records(tmp_path / "audit")
     assert (record["event_type"], record["severity"], record["given_severity"]) == (
         "sql_injection_attempt",
         "high",
@@ -214,7 +214,7 @@ for child in range(2):
 
 def test_forked_children_keep_records_of_their_own(tmp_path):
     subprocess.run([sys.executable, "-c", FORKED, tmp_path / "audit"], check=True)
-    records = list(read(tmp_path / "audit"))
+    records = list(read_records(tmp_path / "audit"))
     by_writer = {}
     for record in records:
         by_writer.setdefault((record["details"]["who"], record["writer"]), []).append(record["sequence"])

@@ -143,5 +143,5 @@ def test_unknown_variables_name_the_closest_setting(monkeypatch: pytest.MonkeyPa
 
 
 def test_addresses() -> None:
-    assert settings.address("::1", 80) == "[::1]:80"
-    assert settings.address("localhost", 80) == "localhost:80"
+    assert settings.format_address("::1", 80) == "[::1]:80"
+    assert settings.format_address("localhost", 80) == "localhost:80"

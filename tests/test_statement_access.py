@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy
 
-from sql_synthesizer.schema import reflect
+from sql_synthesizer.schema import reflect_schema
 from sql_synthesizer.settings import DatabaseSettings, load
 from tests.support.app import App, running
 
@@ -96,7 +96,7 @@ def test_what_reflection_hides(tmp_path: Path) -> None:
     )
     engine = sqlalchemy.create_engine(config.url.get_secret_value())
     with engine.connect() as connection:
-        found = {table.name: table for table in reflect(connection, config, "sqlite").tables}
+        found = {table.name: table for table in reflect_schema(connection, config, "sqlite").tables}
     engine.dispose()
     assert {name: table.hidden for name, table in found.items()} == {
         "a": ("note",),

@@ -20,7 +20,7 @@ from sqlalchemy import create_engine
 from sql_synthesizer.errors import ConfigurationError, Declined, StoreUnavailable
 from sql_synthesizer.model import ApiKey, Role
 from sql_synthesizer.store import COMMENT_CHARS, HistoryEntry, HistoryObserver, Store
-from sql_synthesizer.store._engine import MIGRATIONS, migrate, open_engine
+from sql_synthesizer.store._engine import MIGRATIONS, migrate_tables, open_engine
 from sql_synthesizer.telemetry import Telemetry, vocabulary
 from sql_synthesizer.telemetry.testing import MemoryObserver
 
@@ -324,18 +324,18 @@ def test_the_end_waits_for_the_store_only_so_long(
 
 def test_migrations_run_once_each(url: str | None, tmp_path: Path) -> None:
     engine = open_engine(url, tmp_path)
-    assert migrate(engine) == len(MIGRATIONS)
+    assert migrate_tables(engine) == len(MIGRATIONS)
     with engine.begin() as connection:
         connection.exec_driver_sql("INSERT INTO meta (key, value) VALUES ('kept', 'yes')")
     longer = (*MIGRATIONS, ("ALTER TABLE meta ADD COLUMN note TEXT", "UPDATE meta SET note = 'new'"))
-    assert migrate(engine, longer) == len(longer)
-    assert migrate(engine, longer) == len(longer)
+    assert migrate_tables(engine, longer) == len(longer)
+    assert migrate_tables(engine, longer) == len(longer)
     with engine.connect() as connection:
         assert tuple(connection.exec_driver_sql("SELECT key, value, note FROM meta").one()) == ("kept", "yes", "new")
         versions = connection.exec_driver_sql("SELECT version FROM schema_version ORDER BY 1").scalars().all()
     assert list(versions) == list(range(1, len(longer) + 1))
     with pytest.raises(ConfigurationError, match="knows only"):
-        migrate(engine)
+        migrate_tables(engine)
     engine.dispose()
 
 
@@ -344,7 +344,7 @@ FIRST_KEY = "INSERT INTO api_keys VALUES ('k1', 'laptop', 'analyst', '5a', 'd1',
 
 def test_keys_of_the_first_release_are_kept(url: str | None, tmp_path: Path, open_store: Callable[..., Store]) -> None:
     engine = open_engine(url, tmp_path)
-    assert migrate(engine, MIGRATIONS[:1]) == 1
+    assert migrate_tables(engine, MIGRATIONS[:1]) == 1
     with engine.begin() as connection:
         connection.exec_driver_sql(FIRST_KEY)
     engine.dispose()
@@ -353,7 +353,7 @@ def test_keys_of_the_first_release_are_kept(url: str | None, tmp_path: Path, ope
 
 def test_a_backup_of_the_first_release_is_restored(tmp_path: Path, open_store: Callable[..., Store]) -> None:
     engine = open_engine(None, tmp_path / "old")
-    migrate(engine, MIGRATIONS[:1])
+    migrate_tables(engine, MIGRATIONS[:1])
     with engine.begin() as connection:
         connection.exec_driver_sql(FIRST_KEY)
     engine.dispose()
@@ -363,13 +363,13 @@ def test_a_backup_of_the_first_release_is_restored(tmp_path: Path, open_store: C
 
 def test_a_migration_that_fails_leaves_the_version_before_it(url: str | None, tmp_path: Path) -> None:
     engine = open_engine(url, tmp_path)
-    migrate(engine)
+    migrate_tables(engine)
     with pytest.raises(StoreUnavailable):
-        migrate(engine, (*MIGRATIONS, ("CREATE TABLE half (x INTEGER)", "NOT SQL")))
+        migrate_tables(engine, (*MIGRATIONS, ("CREATE TABLE half (x INTEGER)", "NOT SQL")))
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT max(version) FROM schema_version").scalar() == len(MIGRATIONS)
     with pytest.raises(StoreUnavailable):
-        migrate(engine, (*MIGRATIONS, ("SELECT * FROM half",)))
+        migrate_tables(engine, (*MIGRATIONS, ("SELECT * FROM half",)))
     engine.dispose()
 
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sql_synthesizer import errors
-from sql_synthesizer.errors import AuditUnavailable, ConfigurationError, PoolTimeout, StatementRefused, tree
+from sql_synthesizer.errors import AuditUnavailable, ConfigurationError, PoolTimeout, StatementRefused, error_classes
 from sql_synthesizer.telemetry import Event, Fact, Operation, Telemetry, vocabulary
 from sql_synthesizer.telemetry.testing import MemoryObserver, MemoryRecorder
 from sql_synthesizer.telemetry.traceparent import format_traceparent, parse_traceparent
@@ -76,9 +76,9 @@ def test_an_exception_sets_the_outcome(
 
 
 def test_every_error_has_a_stable_reason_and_a_known_event() -> None:
-    reasons = [cls.reason for cls in tree() if "reason" in vars(cls)]
+    reasons = [cls.reason for cls in error_classes() if "reason" in vars(cls)]
     assert len(reasons) == len(set(reasons))
-    for cls in tree():
+    for cls in error_classes():
         assert 400 <= cls.status < 600
         assert cls.event is None or cls.event in vocabulary.SECURITY_EVENTS
         assert cls.outcome in vocabulary.OUTCOME
@@ -170,11 +170,11 @@ def test_carry_hands_the_operation_to_threads_and_generators(telemetry: Telemetr
         yield child()
 
     with telemetry.operation(vocabulary.HTTP_REQUEST) as above, ThreadPoolExecutor(2) as pool:
-        carried = telemetry.carry(child)
+        carried = telemetry.bind_operation(child)
         assert list(pool.map(lambda _: carried(), range(4))) == [above.span_id] * 4
-        generator = telemetry.carry(stream)
+        generator = telemetry.bind_operation(stream)
         assert pool.submit(lambda: list(generator())).result() == [above.span_id] * 2
-        assert pool.submit(telemetry.carry(children)).result() == [above.span_id]
+        assert pool.submit(telemetry.bind_operation(children)).result() == [above.span_id]
         assert pool.submit(child).result() == ""
 
 

@@ -17,7 +17,7 @@ from sql_synthesizer import telemetry
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.monitoring import metrics
 from sql_synthesizer.settings import load
-from sql_synthesizer.wiring import build
+from sql_synthesizer.wiring import build_rooms
 from tests.support.app import LOCAL, App, running
 
 TABLES = ("apples", "planets")
@@ -77,14 +77,14 @@ def test_the_facade_of_the_process_is_neither(apps: dict[str, App]) -> None:
 
 def test_a_second_owner_of_a_facade_is_refused(tmp_path: Path) -> None:
     first, second = (load(**settings(tmp_path / table, table)) for table in TABLES)
-    rooms = build(first, telemetry.default)
+    rooms = build_rooms(first, telemetry.default)
     try:
         with pytest.raises(ConfigurationError, match="already reports"):
-            build(second, telemetry.default)
+            build_rooms(second, telemetry.default)
         assert telemetry.default.recorder is rooms.audit
     finally:
         rooms.close()
-    build(second, telemetry.default).close()
+    build_rooms(second, telemetry.default).close()
     assert telemetry.default.observers == [metrics.observer]
 
 
@@ -92,5 +92,5 @@ def test_a_build_that_fails_lets_go_of_the_facade(tmp_path: Path) -> None:
     wrong = load(**settings(tmp_path / "apples", "apples"), default_database="pears")
     for _ in range(2):
         with pytest.raises(ConfigurationError, match="pears"):
-            build(wrong, telemetry.default)
+            build_rooms(wrong, telemetry.default)
     assert telemetry.default.observers == [metrics.observer]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sql_synthesizer.audit import read
+from sql_synthesizer.audit import read_records
 from sql_synthesizer.cli import upkeep
 from sql_synthesizer.cli.upkeep import Upkeep
 from sql_synthesizer.settings import child_environment, load
@@ -34,8 +34,8 @@ def kept(tmp_path: Path, demo_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def run(kept: Upkeep) -> None:
-    kept.look()
-    until(lambda: kept.look() or (kept._process is None and not kept._left))
+    kept.poll_steps()
+    until(lambda: kept.poll_steps() or (kept._process is None and not kept._left))
 
 
 def test_the_record_is_verified(kept) -> None:
@@ -54,31 +54,31 @@ def test_a_changed_record_is_reported(kept, capfd) -> None:
     told = [json.loads(line) for line in out.splitlines()]
     (event,) = [line for line in told if line["event"] == "audit_verification_failed"]
     assert event["level"] == "critical"
-    assert [r["event_type"] for r in read(state / "audit")][-1] == "audit_verification_failed"
+    assert [r["event_type"] for r in read_records(state / "audit")][-1] == "audit_verification_failed"
     assert not (state / "audit.verified").exists()
 
 
 def test_what_retention_does_not_keep_is_removed_after_it_was_verified(kept) -> None:
     state, make = kept
     run(make(audit_retention_days=1))
-    told = [r["details"].get("action") for r in read(state / "audit") if r["event_type"] == "audit_access"]
+    told = [r["details"].get("action") for r in read_records(state / "audit") if r["event_type"] == "audit_access"]
     assert told == ["retire", "retired"]
 
 
 def test_nothing_is_done_where_it_is_turned_off(kept) -> None:
     _, make = kept
     kept = make(audit_verify_minutes=0)
-    kept.look()
+    kept.poll_steps()
     time.sleep(0.05)
-    kept.look()
+    kept.poll_steps()
     assert kept._process is None
 
 
 def test_a_stop_does_not_wait_for_a_verification(kept) -> None:
     _, make = kept
     kept = make()
-    kept.look()
-    kept.look()
+    kept.poll_steps()
+    kept.poll_steps()
     assert kept._process is not None
     kept.stop()
     assert kept._process.returncode is not None

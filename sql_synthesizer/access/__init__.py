@@ -11,18 +11,18 @@ from pathlib import Path
 from cachetools import TTLCache
 from limits import RateLimitItem, parse
 
-from sql_synthesizer.access._keys import BELIEVED, UNLIMITED, Keys, KeyStore, digest
+from sql_synthesizer.access._keys import BELIEVED, UNLIMITED, Keys, KeyStore, hash_secret
 from sql_synthesizer.access._limits import Counter
 from sql_synthesizer.access._lockout import Lock, Lockout
 from sql_synthesizer.access._origin import (
     Credentials,
     Session,
+    address_network,
     is_foreign,
     is_loopback,
-    network,
-    not_local,
     plain_address,
     refuse_foreign,
+    remote_cause,
 )
 from sql_synthesizer.access._suspicion import Suspicions
 from sql_synthesizer.errors import AccessDenied, AuthenticationFailed, AuthenticationRequired, RateLimited
@@ -64,11 +64,11 @@ class Access(Keys):
         locked, StoreUnavailable.
         """
         if credentials.key:
-            return self._with_key(credentials.key, credentials)
+            return self._authenticate_key(credentials.key, credentials)
         if credentials.session:
             refuse_foreign(credentials)
-            return self._with_session(credentials.session, credentials)
-        return self._open(credentials)
+            return self._authenticate_session(credentials.session, credentials)
+        return self._authenticate_local(credentials)
 
     def require(self, caller: Caller, role: Role) -> None:
         """Raises AccessDenied unless the caller's role includes this one."""
@@ -81,21 +81,21 @@ class Access(Keys):
         if item is None or caller.rate_limit == UNLIMITED:
             return
         if not self._counter.hit(item, "requests", caller.identity):
-            raise self._limited(item, caller)
+            raise self._rate_limit_error(item, caller)
 
-    def first_key(self, path: Path) -> bool:
+    def ensure_first_key(self, path: Path) -> bool:
         """``make_first_key`` where keys are required."""
         return self.keys_required and self.make_first_key(path)
 
     def is_local(self, credentials: Credentials) -> bool:
         """Whether a request comes from this machine's own user, whatever the service listens on."""
-        return not not_local(credentials) and not is_foreign(credentials)
+        return not remote_cause(credentials) and not is_foreign(credentials)
 
     # --- sessions ---------------------------------------------------------------------------
 
     def begin_session(self, caller: Caller) -> Session:
         """What the page of a caller that came with a key is to keep, signed. Raises StoreUnavailable."""
-        key = self._find(caller.identity)
+        key = self._find_key(caller.identity)
         return Session(caller.identity, key.session_version if key else 0, time.time() + self._session_seconds)
 
     def end_sessions(self, session: Session) -> None:
@@ -103,62 +103,62 @@ class Access(Keys):
 
         Does nothing when it has ended. Raises AuditUnavailable, StoreUnavailable.
         """
-        key = self._current(session)
+        key = self._find_session_key(session)
         if key is not None and key.session_version == session.version and session.until > time.time():
-            self._changing("signed_out", key)
+            self._record_change("signed_out", key)
             self._keys.end_sessions(key.id)
             self.forget(key.id)
 
-    def _current(self, session: Session) -> ApiKey | None:
+    def _find_session_key(self, session: Session) -> ApiKey | None:
         """The session's key, read again when another process has changed it since."""
-        key = self._find(session.key)
+        key = self._find_key(session.key)
         if key is not None and key.session_version < session.version:
             self.forget(session.key)
-            key = self._find(session.key)
+            key = self._find_key(session.key)
         return key
 
     # --- ways in ----------------------------------------------------------------------------
 
-    def _open(self, credentials: Credentials) -> Caller:
+    def _authenticate_local(self, credentials: Credentials) -> Caller:
         if self.keys_required:
             raise AuthenticationRequired(details={"address": credentials.address})
-        if why := not_local(credentials):
+        if why := remote_cause(credentials):
             raise AuthenticationRequired(details={"address": credentials.address, "cause": why})
         refuse_foreign(credentials)
         if is_foreign(credentials):
             raise AuthenticationRequired(details={"address": credentials.address, "cause": "origin"})
         return Caller("local", Role.OPERATOR, credentials.address, "open")
 
-    def _with_key(self, text: str, credentials: Credentials) -> Caller:
+    def _authenticate_key(self, text: str, credentials: Credentials) -> Caller:
         match = _KEY.fullmatch(text)
         key_id, secret = match.groups() if match else ("", "")
         with self._lock:
             seen = (key_id, credentials.address) in self._seen
-        if not seen and (lock := self._lockout.check(network(credentials.address), key_id)):
-            raise self._locked(lock, credentials)
+        if not seen and (lock := self._lockout.check(address_network(credentials.address), key_id)):
+            raise self._lockout_error(lock, credentials)
         if match is None:
-            raise self._guessed(credentials, "", "malformed")
-        key = self._find(key_id)
-        given = digest((key or _NOBODY).salt, secret)
+            raise self._count_wrong_key(credentials, "", "malformed")
+        key = self._find_key(key_id)
+        given = hash_secret((key or _NOBODY).salt, secret)
         if not hmac.compare_digest(given, (key or _NOBODY).digest) or key is None:
-            raise self._guessed(credentials, key_id, "unknown" if key is None else "secret")
-        return self._admit(key, credentials, "key")
+            raise self._count_wrong_key(credentials, key_id, "unknown" if key is None else "secret")
+        return self._admit_key(key, credentials, "key")
 
-    def _with_session(self, session: Session, credentials: Credentials) -> Caller:
-        key = self._current(session)
+    def _authenticate_session(self, session: Session, credentials: Credentials) -> Caller:
+        key = self._find_session_key(session)
         if key is None:
-            raise _failed(credentials, session.key, "unknown")
+            raise _authentication_error(credentials, session.key, "unknown")
         if session.until <= time.time():
-            raise _failed(credentials, key.id, "session expired")
+            raise _authentication_error(credentials, key.id, "session expired")
         if session.version != key.session_version:
-            raise _failed(credentials, key.id, "signed out")
-        return self._admit(key, credentials, "session")
+            raise _authentication_error(credentials, key.id, "signed out")
+        return self._admit_key(key, credentials, "session")
 
-    def _admit(self, key: ApiKey, credentials: Credentials, method: str) -> Caller:
+    def _admit_key(self, key: ApiKey, credentials: Credentials, method: str) -> Caller:
         if key.revoked_at is not None:
-            raise _failed(credentials, key.id, "revoked")
+            raise _authentication_error(credentials, key.id, "revoked")
         if key.expires_at is not None and key.expires_at <= time.time():
-            raise _failed(credentials, key.id, "expired")
+            raise _authentication_error(credentials, key.id, "expired")
         pair = (key.id, credentials.address)
         with self._lock:
             seen = pair in self._seen
@@ -172,23 +172,23 @@ class Access(Keys):
                 address=credentials.address,
                 method=method,
             )
-            self._lockout.used(network(credentials.address), key.id)
+            self._lockout.remember_use(address_network(credentials.address), key.id)
             with self._lock:
                 self._seen[pair] = True
         return Caller(key.id, key.role, credentials.address, method, key.rate_limit)
 
     # --- refusals ---------------------------------------------------------------------------
 
-    def _guessed(self, credentials: Credentials, key_id: str, cause: str) -> AuthenticationFailed | RateLimited:
+    def _count_wrong_key(self, credentials: Credentials, key_id: str, cause: str) -> AuthenticationFailed | RateLimited:
         """The error, counted; the one that starts a lock is on record as both. A key that has ended is no guess."""
-        error = _failed(credentials, key_id, cause)
-        lock = self._lockout.failed(network(credentials.address), key_id)
+        error = _authentication_error(credentials, key_id, cause)
+        lock = self._lockout.count_failure(address_network(credentials.address), key_id)
         if lock is None:
             return error
-        self._telemetry.failed(error)
-        return self._locked(lock, credentials)
+        self._telemetry.report_error(error)
+        return self._lockout_error(lock, credentials)
 
-    def _locked(self, lock: Lock, credentials: Credentials) -> RateLimited:
+    def _lockout_error(self, lock: Lock, credentials: Credentials) -> RateLimited:
         details = {"limit": "failures", "caller": lock.who, "address": credentials.address}
         return RateLimited(
             "Too many wrong API keys came from this address, or for this key.",
@@ -196,12 +196,12 @@ class Access(Keys):
             details=details | {"locked_seconds": lock.seconds, "locks": lock.locks},
         )
 
-    def _limited(self, item: RateLimitItem, caller: Caller) -> RateLimited:
+    def _rate_limit_error(self, item: RateLimitItem, caller: Caller) -> RateLimited:
         return RateLimited(
             retry_after=self._counter.seconds_left(item, "requests", caller.identity),
             details={"limit": "requests", "caller": caller.identity, "address": caller.address},
         )
 
 
-def _failed(credentials: Credentials, key_id: str, cause: str) -> AuthenticationFailed:
+def _authentication_error(credentials: Credentials, key_id: str, cause: str) -> AuthenticationFailed:
     return AuthenticationFailed(details={"key": key_id, "address": credentials.address, "cause": cause})

@@ -78,7 +78,7 @@ class Keys:
         Raises InvalidRequest, AuditUnavailable, StoreUnavailable.
         """
         text, key = _new_key(label, role, days, _rate_limit(limit, role))
-        self._changing("created", key)
+        self._record_change("created", key)
         self._keys.add_key(key)
         return text
 
@@ -87,11 +87,11 @@ class Keys:
 
         Raises NotFound, AuditUnavailable, StoreUnavailable.
         """
-        old = self._in_force(key_id)
+        old = self._load_unrevoked_key(key_id)
         text, key = _new_key(old.label, old.role, None, old.rate_limit)
         if old.expires_at is not None:
             key = replace(key, expires_at=key.created_at + old.expires_at - old.created_at)
-        self._changing("rotated", key, replaces=key_id)
+        self._record_change("rotated", key, replaces=key_id)
         if not self._keys.rotate(key_id, key):
             raise _no_such_key()
         self.forget(key_id)
@@ -103,7 +103,7 @@ class Keys:
         Raises NotFound, AuditUnavailable, StoreUnavailable.
         """
         self.forget(key_id)
-        self._changing("revoked", self._in_force(key_id))
+        self._record_change("revoked", self._load_unrevoked_key(key_id))
         revoked = self._keys.revoke_key(key_id)
         self.forget(key_id)
         if not revoked:
@@ -114,9 +114,9 @@ class Keys:
 
         Raises NotFound, InvalidRequest, AuditUnavailable, StoreUnavailable.
         """
-        old = self._in_force(key_id)
+        old = self._load_unrevoked_key(key_id)
         key = replace(old, rate_limit=_rate_limit(limit, old.role))
-        self._changing("limited", key, before=old.rate_limit or "default")
+        self._record_change("limited", key, before=old.rate_limit or "default")
         changed = self._keys.limit_key(key_id, key.rate_limit)
         self.forget(key_id)
         if not changed:
@@ -145,14 +145,14 @@ class Keys:
             text, key = _new_key("first operator", Role.OPERATOR, None, "")
             with os.fdopen(descriptor, "w", encoding="ascii") as file:
                 file.write(text + "\n")
-            self._changing("created", key, path=str(path))
+            self._record_change("created", key, path=str(path))
             self._keys.add_key(key)
         except BaseException:
             path.unlink()
             raise
         return True
 
-    def _find(self, key_id: str) -> ApiKey | None:
+    def _find_key(self, key_id: str) -> ApiKey | None:
         with self._lock:
             key = self._known.get(key_id)
         if key is None:
@@ -162,13 +162,13 @@ class Keys:
                     self._known[key_id] = key
         return key
 
-    def _in_force(self, key_id: str) -> ApiKey:
+    def _load_unrevoked_key(self, key_id: str) -> ApiKey:
         key = self._keys.get_key(key_id)
         if key is None or key.revoked_at is not None:
             raise _no_such_key()
         return key
 
-    def _changing(self, change: str, key: ApiKey, **details: Any) -> None:
+    def _record_change(self, change: str, key: ApiKey, **details: Any) -> None:
         """Records a change that is about to be made. Raises AuditUnavailable."""
         ends = datetime.fromtimestamp(key.expires_at, UTC).isoformat(timespec="seconds") if key.expires_at else "never"
         details |= {"key": key.id, "label": key.label, "key_role": key.role, "limit": key.rate_limit or "default"}
@@ -181,7 +181,7 @@ class Keys:
             self._telemetry.settle()
 
 
-def digest(salt: str, secret: str) -> str:
+def hash_secret(salt: str, secret: str) -> str:
     """What is kept of a secret. One round is enough: it is 256 random bits, so there is nothing to guess."""
     return hashlib.sha256((salt + secret).encode()).hexdigest()
 
@@ -195,7 +195,7 @@ def _new_key(label: str, role: Role, days: int | None, rate_limit: str) -> tuple
         raise InvalidRequest("A key lasts 1 to 36500 days.", hint="Leave the days out for a key without an end.")
     key_id, secret, salt, now = secrets.token_hex(6), secrets.token_urlsafe(32), secrets.token_hex(16), time.time()
     expires = None if days is None else now + days * 86_400
-    key = ApiKey(key_id, label, role, salt, digest(salt, secret), now, expires, rate_limit=rate_limit)
+    key = ApiKey(key_id, label, role, salt, hash_secret(salt, secret), now, expires, rate_limit=rate_limit)
     return f"sqs_{key_id}_{secret}", key
 
 

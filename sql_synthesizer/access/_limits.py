@@ -39,23 +39,23 @@ class Memory(Storage):
         self._lock = threading.Lock()
         self._windows: LRUCache[str, tuple[int, float]] = LRUCache(WINDOWS)
 
-    def _window(self, key: str) -> tuple[int, float]:
+    def _read_window(self, key: str) -> tuple[int, float]:
         count, end = self._windows.get(key, (0, 0.0))
         return (count, end) if time.monotonic() < end else (0, 0.0)
 
     def incr(self, key: str, expiry: float, amount: int = 1) -> int:
         with self._lock:
-            count, end = self._window(key)
+            count, end = self._read_window(key)
             self._windows[key] = (count + amount, end or time.monotonic() + expiry)
             return count + amount
 
     def get(self, key: str) -> int:
         with self._lock:
-            return self._window(key)[0]
+            return self._read_window(key)[0]
 
     def get_expiry(self, key: str) -> float:
         with self._lock:
-            end = self._window(key)[1]
+            end = self._read_window(key)[1]
         return time.time() + max(0.0, end - time.monotonic())
 
     def check(self) -> bool:
@@ -76,21 +76,23 @@ class Counter:
 
     def __init__(self, settings: Settings) -> None:
         self._memory = FixedWindowRateLimiter(Memory())
-        self.shared = FixedWindowRateLimiter(_redis(settings)) if settings.rate_limit_storage == "redis" else None
+        self.shared = (
+            FixedWindowRateLimiter(_make_redis_storage(settings)) if settings.rate_limit_storage == "redis" else None
+        )
         self._down_until = 0.0
         self._failed = 0
         self._log_after = 0.0
 
     def hit(self, item: RateLimitItem, what: str, who: str) -> bool:
         """Counts; False when it is over the limit."""
-        return self.ask(lambda limiter: bool(limiter.hit(item, what, who)))
+        return self.call_limiter(lambda limiter: bool(limiter.hit(item, what, who)))
 
     def seconds_left(self, item: RateLimitItem, what: str, who: str) -> int:
         """Whole seconds until the window ends, at least 1."""
-        left = self.ask(lambda limiter: limiter.get_window_stats(item, what, who)).reset_time - time.time()
+        left = self.call_limiter(lambda limiter: limiter.get_window_stats(item, what, who)).reset_time - time.time()
         return max(1, min(math.ceil(left), item.get_expiry()))
 
-    def ask(self, question: Callable[[FixedWindowRateLimiter], R]) -> R:
+    def call_limiter(self, question: Callable[[FixedWindowRateLimiter], R]) -> R:
         """Puts a question to Redis, or to memory when that is not used or does not answer."""
         now = time.monotonic()
         if self.shared is not None and now >= self._down_until:
@@ -101,13 +103,13 @@ class Counter:
                 result = question(self.shared)
             except Exception as error:  # noqa: BLE001 - requests are counted here when they cannot be there
                 self._down_until = time.monotonic() + BACK_OFF
-                self._note(error)
+                self._log_redis_failure(error)
             else:
                 self._down_until = 0.0
                 return result
         return question(self._memory)
 
-    def _note(self, error: Exception) -> None:
+    def _log_redis_failure(self, error: Exception) -> None:
         self._failed += 1
         now = time.monotonic()
         if now >= self._log_after:
@@ -118,7 +120,7 @@ class Counter:
             self._failed = 0
 
 
-def _redis(settings: Settings) -> Storage:
+def _make_redis_storage(settings: Settings) -> Storage:
     if settings.redis_url is None:
         raise ConfigurationError("rate_limit_storage is 'redis', but REDIS_URL is not set.")
     from redis.backoff import NoBackoff  # noqa: PLC0415

@@ -46,49 +46,49 @@ class Lockout:
 
     def check(self, network: str, key_id: str) -> Lock | None:
         """The lock that keeps a network from trying a key (no id: a malformed one), unless it has used that key."""
-        for who, _ in zip(_both(network, key_id), self._limits, strict=False):
-            lock = self._counter.ask(partial(self._state, who))
+        for who, _ in zip(_lock_targets(network, key_id), self._limits, strict=False):
+            lock = self._counter.call_limiter(partial(self._load_lock, who))
             if lock.seconds:
-                return None if key_id and self._knows(network, key_id) else lock
+                return None if key_id and self._has_used_key(network, key_id) else lock
         return None
 
-    def failed(self, network: str, key_id: str) -> Lock | None:
+    def count_failure(self, network: str, key_id: str) -> Lock | None:
         """Counts a wrong key; returns the lock that it starts."""
-        for who, limit in zip(_both(network, key_id), self._limits, strict=False):
+        for who, limit in zip(_lock_targets(network, key_id), self._limits, strict=False):
             if not self._counter.hit(limit, "failures", who):
                 with self._locking:
-                    return self._counter.ask(partial(self._start, who))
+                    return self._counter.call_limiter(partial(self._start_lock, who))
         return None
 
-    def used(self, network: str, key_id: str) -> None:
+    def remember_use(self, network: str, key_id: str) -> None:
         """Remembers that this network has used this key."""
         with self._locking:
             self._used[network, key_id] = True
         if self._counter.shared:
-            self._counter.ask(partial(_keep, f"used/{key_id}/{network}", USED, 1))
+            self._counter.call_limiter(partial(_set_counter, f"used/{key_id}/{network}", USED, 1))
 
-    def _knows(self, network: str, key_id: str) -> bool:
+    def _has_used_key(self, network: str, key_id: str) -> bool:
         with self._locking:
             known = (network, key_id) in self._used
-        return known or self._counter.ask(lambda limiter: limiter.storage.get(f"used/{key_id}/{network}")) > 0
+        return known or self._counter.call_limiter(lambda limiter: limiter.storage.get(f"used/{key_id}/{network}")) > 0
 
-    def _state(self, who: str, limiter: FixedWindowRateLimiter) -> Lock:
+    def _load_lock(self, who: str, limiter: FixedWindowRateLimiter) -> Lock:
         count = limiter.storage.get(f"lock/{who}")
         left = limiter.storage.get_expiry(f"lock/{who}") - time.time() - self._longest if count else 0.0
         return Lock(who, max(0, math.ceil(left)), count)
 
-    def _start(self, who: str, limiter: FixedWindowRateLimiter) -> Lock:
-        lock = self._state(who, limiter)
+    def _start_lock(self, who: str, limiter: FixedWindowRateLimiter) -> Lock:
+        lock = self._load_lock(who, limiter)
         if not lock.seconds:
             lock = Lock(who, min(self._first << min(lock.locks, 20), self._longest), lock.locks + 1)
-            _keep(f"lock/{who}", lock.seconds + self._longest, lock.locks, limiter)
+            _set_counter(f"lock/{who}", lock.seconds + self._longest, lock.locks, limiter)
         return lock
 
 
-def _both(network: str, key_id: str) -> tuple[str, ...]:
+def _lock_targets(network: str, key_id: str) -> tuple[str, ...]:
     return (network, f"key:{key_id}") if key_id else (network,)
 
 
-def _keep(name: str, seconds: int, value: int, limiter: FixedWindowRateLimiter) -> None:
+def _set_counter(name: str, seconds: int, value: int, limiter: FixedWindowRateLimiter) -> None:
     limiter.storage.clear(name)
     limiter.storage.incr(name, seconds, value)

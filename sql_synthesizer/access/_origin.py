@@ -55,7 +55,7 @@ def is_loopback(address: str) -> bool:
     return (getattr(ip, "ipv4_mapped", None) or ip).is_loopback
 
 
-def network(address: str) -> str:
+def address_network(address: str) -> str:
     """What failures are counted for: an IPv4 address, or the /64 that one IPv6 customer has."""
     try:
         ip = ipaddress.ip_address(address)
@@ -66,7 +66,7 @@ def network(address: str) -> str:
     return str(ip)
 
 
-def not_local(credentials: Credentials) -> str:
+def remote_cause(credentials: Credentials) -> str:
     """Why a request does not come from a browser or program of this machine's user; empty when it does."""
     if credentials.forwarded:
         return "forwarded"

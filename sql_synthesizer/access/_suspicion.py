@@ -17,7 +17,7 @@ class Suspicions:
         self._before = item and type(item)(item.amount - 1, item.multiples)
         self._once = item and type(item)(1, item.multiples)
 
-    def repeated(self, identity: str) -> bool:
+    def count_suspicion(self, identity: str) -> bool:
         """Counts one; whether it is the one that reaches the limit, which is so once in a window."""
         if self._before is None or self._once is None or self._counter.hit(self._before, "suspicions", identity):
             return False

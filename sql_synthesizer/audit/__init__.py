@@ -1,8 +1,8 @@
 """The audit record: append-only JSON lines, durable before an answer leaves."""
 
-from sql_synthesizer.audit.backwards import search
+from sql_synthesizer.audit.backwards import search_records
 from sql_synthesizer.audit.log import AuditLog
-from sql_synthesizer.audit.reading import read
+from sql_synthesizer.audit.reading import read_records
 from sql_synthesizer.audit.redact import redact_sql
 
-__all__ = ["AuditLog", "read", "redact_sql", "search"]
+__all__ = ["AuditLog", "read_records", "redact_sql", "search_records"]

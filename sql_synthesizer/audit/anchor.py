@@ -36,15 +36,15 @@ class Checkpoint:
     key: str
     signature: str = ""
 
-    def signed(self, key: Key) -> Checkpoint:
+    def with_signature(self, key: Key) -> Checkpoint:
         """This checkpoint with its signature."""
-        return replace(self, signature=self._signature(key))
+        return replace(self, signature=self._compute_signature(key))
 
     def is_signed(self, key: Key) -> bool:
         """Whether the signature was made with this key."""
-        return hmac.compare_digest(self.signature.encode("utf-8", "replace"), self._signature(key).encode())
+        return hmac.compare_digest(self.signature.encode("utf-8", "replace"), self._compute_signature(key).encode())
 
-    def _signature(self, key: Key) -> str:
+    def _compute_signature(self, key: Key) -> str:
         told = f"{self.writer} {self.sequence} {self.mac} {self.manifest} {self.manifest_mac} {self.key}"
         return hashlib.blake2b(told.encode(), key=key.chain, digest_size=chain.MAC_BYTES).hexdigest()
 
@@ -60,7 +60,7 @@ class Checkpoints:
         self._next = time.monotonic() + INTERVAL
         self.fingerprint: int | None = None
 
-    def tell(self, *, now: bool = False) -> None:
+    def emit_checkpoint(self, *, now: bool = False) -> None:
         """Emits a checkpoint if one is due, or ``now``."""
         if not now and time.monotonic() < self._next:
             return
@@ -75,12 +75,14 @@ class Checkpoints:
         self._told = position.sequence, number
         key = self._keyring.current
         own = position.mac.hex()
-        made = Checkpoint(self._segments.writer, position.sequence, own, number, manifest_mac, key.id).signed(key)
-        self.fingerprint = fingerprint(own)
+        made = Checkpoint(self._segments.writer, position.sequence, own, number, manifest_mac, key.id).with_signature(
+            key
+        )
+        self.fingerprint = mac_fingerprint(own)
         self._telemetry.emit(vocabulary.AUDIT_CHECKPOINT, **asdict(made))
 
 
-def fingerprint(mac: str) -> int:
+def mac_fingerprint(mac: str) -> int:
     """The start of a MAC as the number that the metric ``audit_checkpoint_fingerprint`` shows."""
     return int(mac[:FINGERPRINT_DIGITS], 16)
 
@@ -96,7 +98,7 @@ def read_anchors(path: Path) -> Iterator[Checkpoint]:
                 if b'"audit_checkpoint"' not in (plain := line.replace(b'\\"', b'"')):
                     continue
                 try:
-                    yield _checkpoint(plain)
+                    yield _parse_checkpoint(plain)
                 except (ValueError, KeyError, TypeError):
                     raise ConfigurationError(
                         f"Line {number} of the anchor file {path} names a checkpoint that cannot be read.",
@@ -106,7 +108,7 @@ def read_anchors(path: Path) -> Iterator[Checkpoint]:
         raise ConfigurationError(f"The anchor file {path} cannot be read: {type(error).__name__}.") from None
 
 
-def _checkpoint(line: bytes) -> Checkpoint:
+def _parse_checkpoint(line: bytes) -> Checkpoint:
     """Raises ValueError, KeyError, TypeError when the line holds none."""
     begin = line.rindex(b"{", 0, line.index(b'"audit_checkpoint"'))
     told = orjson.loads(line[begin : line.index(b"}", begin) + 1])

@@ -7,7 +7,7 @@ from itertools import chain
 
 import orjson
 
-from sql_synthesizer.audit.ocsf import event
+from sql_synthesizer.audit.ocsf import ocsf_event
 from sql_synthesizer.audit.reading import Record
 from sql_synthesizer.model import Scalar
 
@@ -30,23 +30,23 @@ COLUMNS = (
 """The columns of the table; ``details`` are JSON."""
 
 
-def _jsonl(records: Iterable[Record]) -> Iterator[bytes]:
+def _jsonl_lines(records: Iterable[Record]) -> Iterator[bytes]:
     return (orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in records)
 
 
-def _ocsf(records: Iterable[Record]) -> Iterator[bytes]:
-    return (orjson.dumps(event(record), option=orjson.OPT_APPEND_NEWLINE) for record in records)
+def _ocsf_lines(records: Iterable[Record]) -> Iterator[bytes]:
+    return (orjson.dumps(ocsf_event(record), option=orjson.OPT_APPEND_NEWLINE) for record in records)
 
 
-FORMATS: Mapping[str, Callable[[Iterable[Record]], Iterator[bytes]]] = {"jsonl": _jsonl, "ocsf": _ocsf}
+FORMATS: Mapping[str, Callable[[Iterable[Record]], Iterator[bytes]]] = {"jsonl": _jsonl_lines, "ocsf": _ocsf_lines}
 """Format -> what makes its lines, one record at a time."""
 
 
 def table_rows(records: Iterable[Record]) -> Iterator[Sequence[Scalar]]:
     """``COLUMNS``, then a row for each record."""
-    return chain([COLUMNS], map(_row, records))
+    return chain([COLUMNS], map(_table_row, records))
 
 
-def _row(record: Record) -> list[Scalar]:
+def _table_row(record: Record) -> list[Scalar]:
     cells = [record.get(name, "") for name in COLUMNS]
     return [cell if isinstance(cell, str | int | float) else orjson.dumps(cell).decode() for cell in cells]

@@ -29,7 +29,7 @@ def open_regular(path: Path, *, write: bool = False) -> BinaryIO:
     return os.fdopen(descriptor, "r+b" if write else "rb")
 
 
-def put_whole(path: Path, parts: Iterable[bytes], *, replace: bool = True) -> None:
+def write_atomically(path: Path, parts: Iterable[bytes], *, replace: bool = True) -> None:
     """Writes a durable file, for its owner only, that is whole when it gets its name.
 
     Without ``replace`` a file that is there stays, so that the first of several processes wins. Raises OSError.
@@ -49,7 +49,7 @@ def put_whole(path: Path, parts: Iterable[bytes], *, replace: bool = True) -> No
         Path(draft).unlink(missing_ok=True)
 
 
-def segments(directory: Path) -> list[Path]:
+def list_segments(directory: Path) -> list[Path]:
     """The regular files that are named as segments, in order."""
     return [path for path in sorted(directory.glob(f"*{SUFFIX}")) if is_regular(path)]
 

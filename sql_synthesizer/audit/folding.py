@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from sql_synthesizer.audit.record import rfc3339
+from sql_synthesizer.audit.record import format_rfc3339
 from sql_synthesizer.telemetry import Event
 
 FOLDED = frozenset(
@@ -45,17 +45,17 @@ class Folding:
 
     def absorb(self, event: Event) -> bool:
         """Whether the event was counted here and needs no record of its own."""
-        key = _key(event)
+        key = _folding_key(event)
         if not key[1] or key[0] not in FOLDED:
             return False
         with self._lock:
-            self._turn()
+            self._advance_second()
             seen = self._seen.get(key, 0)
             if seen < BURST and self._alone < TOTAL:
                 self._seen[key] = seen + 1
                 self._alone += 1
                 return False
-            self._merge(key, event)
+            self._merge_event(key, event)
         return True
 
     def take(self) -> list[Event]:
@@ -68,23 +68,23 @@ class Folding:
         """Takes in again what could not be recorded."""
         with self._lock:
             for event in merged:
-                self._merge(_key(event), event)
+                self._merge_event(_folding_key(event), event)
 
     def __len__(self) -> int:
         return len(self._merged)
 
-    def _turn(self) -> None:
+    def _advance_second(self) -> None:
         second = int(self._clock())
         if second != self._second:
             self._second, self._alone = second, 0
             self._seen.clear()
 
-    def _merge(self, key: tuple[str, str], event: Event) -> None:
+    def _merge_event(self, key: tuple[str, str], event: Event) -> None:
         if key not in self._merged and len(self._merged) >= ADDRESSES:
             key = (key[0], "")
         held = self._merged.get(key)
         if held is None:
-            details = {"first": rfc3339(event.time_ns), **event.details}
+            details = {"first": format_rfc3339(event.time_ns), **event.details}
             trace = event.trace if key[1] else replace(event.trace, actor="", role="", address="")
             self._merged[key] = replace(event, trace=trace, details=details)
         else:
@@ -92,7 +92,7 @@ class Folding:
             held.time_ns = max(held.time_ns, event.time_ns)
 
 
-def _key(event: Event) -> tuple[str, str]:
+def _folding_key(event: Event) -> tuple[str, str]:
     """The type, and who caused it: the caller or address; empty when the event is not to be folded."""
     trace, name = event.trace, event.type.name
     if name == LIMITS:

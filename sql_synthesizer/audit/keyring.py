@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sql_synthesizer.audit.files import put_whole
+from sql_synthesizer.audit.files import write_atomically
 from sql_synthesizer.errors import ConfigurationError
 
 SECRET_BYTES = 32
@@ -35,9 +35,9 @@ class Keyring:
         self._seen = 0
         try:
             if not path.exists():
-                _write(path, [os.urandom(SECRET_BYTES)], replace=False)
+                _write_secrets(path, [os.urandom(SECRET_BYTES)], replace=False)
         except OSError as error:
-            raise _unusable(path, type(error).__name__) from None
+            raise _key_file_error(path, type(error).__name__) from None
         self.reload()
 
     @property
@@ -61,40 +61,40 @@ class Keyring:
             changed = self.path.stat().st_mtime_ns
             if changed == self._seen:
                 return False
-            secrets = self._secrets()
+            secrets = self._read_secrets()
         except (OSError, ValueError) as error:
-            raise _unusable(self.path, type(error).__name__) from None
+            raise _key_file_error(self.path, type(error).__name__) from None
         if not secrets or any(len(secret) != SECRET_BYTES for secret in secrets):
             raise ConfigurationError(
                 f"The audit key {self.path} is damaged: each line has to hold {SECRET_BYTES} bytes in hexadecimal."
             )
         self._seen = changed
-        self._keys = {key.id: key for key in map(derive, secrets)}
+        self._keys = {key.id: key for key in map(derive_key, secrets)}
         return True
 
     def add(self, secret: bytes) -> Key:
         """Makes this the current key, here and in the file. Raises OSError."""
-        _write(self.path, [*self._secrets(), secret], replace=True)
+        _write_secrets(self.path, [*self._read_secrets(), secret], replace=True)
         self.reload()
         return self.current
 
-    def _secrets(self) -> list[bytes]:
+    def _read_secrets(self) -> list[bytes]:
         return [bytes.fromhex(line) for line in self.path.read_text(encoding="ascii").split()]
 
 
-def _unusable(path: Path, fault: str) -> ConfigurationError:
+def _key_file_error(path: Path, fault: str) -> ConfigurationError:
     return ConfigurationError(f"The audit key {path} cannot be read or made: {fault}.")
 
 
-def derive(secret: bytes) -> Key:
+def derive_key(secret: bytes) -> Key:
     """The key that belongs to a secret of 32 bytes."""
-    return Key(_derived(secret, b"id", 4).hex(), _derived(secret, b"chain"), _derived(secret, b"values"))
+    return Key(_derive_bytes(secret, b"id", 4).hex(), _derive_bytes(secret, b"chain"), _derive_bytes(secret, b"values"))
 
 
-def _derived(secret: bytes, purpose: bytes, size: int = 32) -> bytes:
+def _derive_bytes(secret: bytes, purpose: bytes, size: int = 32) -> bytes:
     return hashlib.blake2b(key=secret, person=purpose, digest_size=size).digest()
 
 
-def _write(path: Path, secrets: list[bytes], *, replace: bool) -> None:
+def _write_secrets(path: Path, secrets: list[bytes], *, replace: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    put_whole(path, (f"{secret.hex()}\n".encode() for secret in secrets), replace=replace)
+    write_atomically(path, (f"{secret.hex()}\n".encode() for secret in secrets), replace=replace)

@@ -20,7 +20,7 @@ from pathlib import Path
 from sql_synthesizer.audit.anchor import Checkpoints
 from sql_synthesizer.audit.folding import Folding
 from sql_synthesizer.audit.keyring import Keyring
-from sql_synthesizer.audit.record import Encoder, placed
+from sql_synthesizer.audit.record import Encoder, add_position
 from sql_synthesizer.audit.segment import Body, Segments
 from sql_synthesizer.audit.volume import Volume
 from sql_synthesizer.errors import AuditUnavailable, ConfigurationError
@@ -76,15 +76,17 @@ class AuditLog:
         self._batched = settings.audit_mode == "batched"
         self._interval = settings.audit_batch_seconds if self._batched else IDLE_COMMIT
         self._closed = False
-        self._begin()
+        self._init_process_state()
         _logs.add(self)
-        telemetry.read(vocabulary.AUDIT_FREE_BYTES, lambda: _level(self._volume.free()))
-        telemetry.read(vocabulary.AUDIT_PENDING, lambda: _level(self.pending))
-        telemetry.read(vocabulary.AUDIT_FINGERPRINT, lambda: _level(self._checkpoints.fingerprint))
+        telemetry.read(vocabulary.AUDIT_FREE_BYTES, lambda: _gauge_samples(self._volume.free_bytes()))
+        telemetry.read(vocabulary.AUDIT_PENDING, lambda: _gauge_samples(self.pending))
+        telemetry.read(vocabulary.AUDIT_FINGERPRINT, lambda: _gauge_samples(self._checkpoints.fingerprint))
         born = time.time()
-        telemetry.read(vocabulary.AUDIT_VERIFIED, lambda: _level(_changed(settings.audit_state_path) or born))
+        telemetry.read(
+            vocabulary.AUDIT_VERIFIED, lambda: _gauge_samples(_modification_time(settings.audit_state_path) or born)
+        )
 
-    def _begin(self) -> None:
+    def _init_process_state(self) -> None:
         """Makes what belongs to one process: its name, its files, its locks and what waits to be written."""
         self._segments = Segments(self.directory, self._segment_bytes, self.keyring)
         self._checkpoints = Checkpoints(self._segments, self.keyring, self._telemetry)
@@ -119,9 +121,9 @@ class AuditLog:
         Refusals of strangers beyond a burst are folded and written within a second; nobody waits for those.
         Raises AuditUnavailable when too many records wait.
         """
-        ticket = 0 if self._folding.absorb(event) else self._add(event)
+        ticket = 0 if self._folding.absorb(event) else self._queue_record(event)
         if self._thread is None:
-            self._start()
+            self._start_thread()
         return max(ticket, event.trace.ticket)
 
     def settle(self, ticket: int) -> None:
@@ -130,7 +132,7 @@ class AuditLog:
         Also raises it, though the record is durable, when only the reserve of the volume is left.
         """
         if ticket > self._durable and not (self._batched and self._may_lag()):
-            self._commit(ticket)
+            self._commit_ticket(ticket)
         self._check_volume()
 
     def close(self) -> None:
@@ -144,9 +146,9 @@ class AuditLog:
         self.flush()
         if self.pending:
             _logger.critical("%d audit records are lost: the audit directory could not be written", self.pending)
-        with suppress(AuditUnavailable), self._led():
+        with suppress(AuditUnavailable), self._hold_lead():
             self._segments.close()
-        self._checkpoints.tell(now=True)
+        self._checkpoints.emit_checkpoint(now=True)
 
     def flush(self) -> None:
         """Writes what nobody waits for, folded refusals too; what cannot be written stays for later."""
@@ -156,7 +158,7 @@ class AuditLog:
             return
         with suppress(AuditUnavailable):
             while merged:
-                self._add(merged[-1])
+                self._queue_record(merged[-1])
                 merged.pop()
         self._folding.give_back(merged)
         self._commit_all()
@@ -169,46 +171,46 @@ class AuditLog:
         self._check_volume()
         if not self._failing and time.monotonic() - self._written_at < PROBE_INTERVAL:
             return
-        last = self._last()
+        last = self._last_ticket()
         if last > self._durable:
-            self._commit(last, timeout)
+            self._commit_ticket(last, timeout)
             return
-        with self._led(timeout):
+        with self._hold_lead(timeout):
             try:
                 self._segments.probe()
             except OSError as error:
-                self._failed(error)
+                self._report_failure(error)
                 raise AuditUnavailable from None
-            self._succeeded()
+            self._report_success()
 
     # --- appending ---------------------------------------------------------------------------
 
-    def _add(self, event: Event) -> int:
+    def _queue_record(self, event: Event) -> int:
         body, question = self._encoder.body(event)
         with self._mutex:
             full = len(self._pending) >= PENDING_RECORDS or self._pending_bytes >= PENDING_BYTES
             if full or self._closed:
                 raise AuditUnavailable
             sequence = self._durable + len(self._pending) + 1
-            record = Body(placed(self._writer, sequence, body), question)
+            record = Body(add_position(self._writer, sequence, body), question)
             self._pending.append(record)
-            self._pending_bytes += _size(record)
+            self._pending_bytes += _record_size(record)
             return sequence
 
     def _may_lag(self) -> bool:
         return not self._failing and len(self._pending) < PENDING_RECORDS // 2
 
-    def _start(self) -> None:
+    def _start_thread(self) -> None:
         with self._mutex:
             if self._thread is None and not self._closed and not self._stop.is_set():
-                self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
+                self._thread = threading.Thread(target=self._run_thread, name="audit", daemon=True)
                 self._thread.start()
 
-    def _run(self) -> None:
+    def _run_thread(self) -> None:
         while not self._stop.wait(self._interval):
             try:
                 self.flush()
-                self._checkpoints.tell()
+                self._checkpoints.emit_checkpoint()
                 self._reload_key()
             except Exception:
                 _logger.exception("the audit log could not be kept up; it is tried again")
@@ -227,23 +229,23 @@ class AuditLog:
 
     def _commit_all(self) -> None:
         with suppress(AuditUnavailable):
-            self._commit(self._last())
+            self._commit_ticket(self._last_ticket())
 
-    def _last(self) -> int:
+    def _last_ticket(self) -> int:
         with self._mutex:
             return self._durable + len(self._pending)
 
     # --- committing --------------------------------------------------------------------------
 
-    def _commit(self, ticket: int, timeout: float = SETTLE_WAIT) -> None:
+    def _commit_ticket(self, ticket: int, timeout: float = SETTLE_WAIT) -> None:
         with self._mutex:
             if ticket <= self._durable:
                 return
-            waiter = self._enter(ticket)
-        if (waiter is None or self._gets_lead(waiter, timeout)) and not self._write():
+            waiter = self._request_lead(ticket)
+        if (waiter is None or self._wait_for_lead(waiter, timeout)) and not self._write_pending():
             raise AuditUnavailable
 
-    def _enter(self, ticket: int) -> _Waiter | None:
+    def _request_lead(self, ticket: int) -> _Waiter | None:
         """None when the caller leads from now on, else where it has to wait; under the mutex."""
         if self._leading:
             waiter = _Waiter(ticket)
@@ -252,20 +254,20 @@ class AuditLog:
         self._leading = True
         return None
 
-    def _gets_lead(self, waiter: _Waiter, timeout: float) -> bool:
+    def _wait_for_lead(self, waiter: _Waiter, timeout: float) -> bool:
         """Waits until the caller leads or is covered. Raises AuditUnavailable when neither happens in time."""
         try:
             arrived = waiter.turn.acquire(timeout=max(0.0, timeout))
         except BaseException:
-            if not self._withdraw(waiter) and waiter.leads:
+            if not self._remove_waiter(waiter) and waiter.leads:
                 self._hand_over((), durable=False)
             raise
-        withdrawn = not arrived and self._withdraw(waiter)
+        withdrawn = not arrived and self._remove_waiter(waiter)
         if withdrawn or waiter.failed:
             raise AuditUnavailable
         return waiter.leads
 
-    def _withdraw(self, waiter: _Waiter) -> bool:
+    def _remove_waiter(self, waiter: _Waiter) -> bool:
         """Whether the waiter was still waiting; it no longer is."""
         with self._mutex:
             if waiter not in self._waiting:
@@ -273,7 +275,7 @@ class AuditLog:
             self._waiting.remove(waiter)
             return True
 
-    def _write(self) -> bool:
+    def _write_pending(self) -> bool:
         """Writes everything pending, as the leader, and passes the lead on."""
         with self._mutex:
             batch = self._pending[:]
@@ -281,9 +283,9 @@ class AuditLog:
         try:
             self._segments.write(batch)
             durable = True
-            self._succeeded()
+            self._report_success()
         except OSError as error:
-            self._failed(error)
+            self._report_failure(error)
         finally:
             self._hand_over(batch, durable=durable)
         if durable:
@@ -295,7 +297,7 @@ class AuditLog:
             reached = self._durable + len(batch)
             if durable:
                 del self._pending[: len(batch)]
-                self._pending_bytes -= sum(map(_size, batch))
+                self._pending_bytes -= sum(map(_record_size, batch))
                 self._durable = reached
             covered = [waiter for waiter in self._waiting if waiter.ticket <= reached]
             for waiter in covered:
@@ -311,12 +313,12 @@ class AuditLog:
             heir.turn.release()
 
     @contextmanager
-    def _led(self, timeout: float = SETTLE_WAIT) -> Iterator[None]:
+    def _hold_lead(self, timeout: float = SETTLE_WAIT) -> Iterator[None]:
         """The lead without a write, so that nobody else touches the files. Raises AuditUnavailable."""
         with self._mutex:
-            waiter = self._enter(_NEVER)
+            waiter = self._request_lead(_NEVER)
         if waiter is not None:
-            self._gets_lead(waiter, timeout)
+            self._wait_for_lead(waiter, timeout)
         try:
             yield
         finally:
@@ -324,14 +326,14 @@ class AuditLog:
 
     # --- how it goes -------------------------------------------------------------------------
 
-    def _failed(self, error: OSError) -> None:
+    def _report_failure(self, error: OSError) -> None:
         name = errno.errorcode.get(error.errno or 0, type(error).__name__)
         if not self._failing:
             _logger.error("the audit record cannot be written (%s); requests are refused until it can", name)
         self._failing = True
         self._telemetry.emit(vocabulary.AUDIT_FAILURE, sink="file", error=name)
 
-    def _succeeded(self) -> None:
+    def _report_success(self) -> None:
         if self._failing:
             _logger.warning("the audit record can be written again")
         self._failing = False
@@ -348,25 +350,25 @@ class AuditLog:
             raise AuditUnavailable("The audit volume has only its reserve left, so no answer may be given.")
 
 
-def _size(record: Body) -> int:
+def _record_size(record: Body) -> int:
     return len(record.json) + len(record.text)
 
 
-def _changed(path: Path) -> float | None:
+def _modification_time(path: Path) -> float | None:
     try:
         return path.stat().st_mtime
     except OSError:
         return None
 
 
-def _level(value: float | None) -> list[tuple[dict[str, str], float]]:
+def _gauge_samples(value: float | None) -> list[tuple[dict[str, str], float]]:
     return [] if value is None else [({}, float(value))]
 
 
-def _begin_in_child() -> None:
+def _reset_after_fork() -> None:
     for log in list(_logs):
         log._segments.abandon()  # noqa: SLF001
-        log._begin()  # noqa: SLF001
+        log._init_process_state()  # noqa: SLF001
 
 
-os.register_at_fork(after_in_child=_begin_in_child)
+os.register_at_fork(after_in_child=_reset_after_fork)

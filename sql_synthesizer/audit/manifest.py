@@ -16,9 +16,9 @@ from typing import Any
 import orjson
 
 from sql_synthesizer.audit import chain
-from sql_synthesizer.audit.files import SUFFIX, open_regular, segments
+from sql_synthesizer.audit.files import SUFFIX, list_segments, open_regular
 from sql_synthesizer.audit.keyring import Key, Keyring
-from sql_synthesizer.audit.record import rfc3339
+from sql_synthesizer.audit.record import format_rfc3339
 from sql_synthesizer.errors import ConfigurationError
 
 NAME = "manifest.chain"
@@ -73,12 +73,12 @@ class Manifest:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(self.path, flags, 0o600)
         try:
-            _lock(descriptor)
+            _lock_file(descriptor)
             with suppress(ConfigurationError):  # the keys that are held are as good as they were
                 keyring.reload()
             appender = Appender(descriptor, keyring.current)
             if appender.number == 0:
-                self._start(appender, keyring.current)
+                self._write_first_entries(appender, keyring.current)
             elif appender.newest != keyring.current.id:
                 appender.introduce(_held(keyring, appender.newest), keyring.current)
             yield appender
@@ -87,10 +87,10 @@ class Manifest:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
 
-    def _start(self, appender: Appender, key: Key) -> None:
+    def _write_first_entries(self, appender: Appender, key: Key) -> None:
         """The first entries: the key, and the files that were there before there was a chain."""
         appender.add("key", new=key.id)
-        for path in segments(self.path.parent):
+        for path in list_segments(self.path.parent):
             with open_regular(path) as file:
                 first = file.readline(TAIL_BYTES * 16)
             if first and b'"mac"' not in first:
@@ -100,7 +100,7 @@ class Manifest:
         """Raises OSError when the key file does not have the key that seals the record."""
         last = self.last()
         if last is not None:
-            _held(keyring, _newest(last))
+            _held(keyring, _newest_key_id(last))
 
     def tail(self) -> tuple[int, str]:
         """Number and MAC of the last entry; (0, "") when there is none. Raises OSError."""
@@ -111,7 +111,7 @@ class Manifest:
         """The last entry; None when there is none. Raises OSError."""
         try:
             with open_regular(self.path) as file:
-                return _last(file.fileno())[0]
+                return _read_last_entry(file.fileno())[0]
         except FileNotFoundError:
             return None
 
@@ -131,11 +131,11 @@ class Appender:
     def __init__(self, descriptor: int, key: Key) -> None:
         self._descriptor = descriptor
         self._key = key
-        last, end = _last(descriptor)
+        last, end = _read_last_entry(descriptor)
         os.ftruncate(descriptor, end)
         self._size = end
         self.number = last.fields["number"] if last else 0
-        self.newest = _newest(last) if last else ""
+        self.newest = _newest_key_id(last) if last else ""
         self._mac = last.mac if last else chain.ORIGIN
 
     def introduce(self, before: Key, key: Key) -> None:
@@ -148,12 +148,12 @@ class Appender:
         """Appends one entry and returns its MAC. Raises OSError; then nothing of it stays."""
         entry = {
             "number": self.number + 1,
-            "time": rfc3339(time.time_ns()),
+            "time": format_rfc3339(time.time_ns()),
             "kind": kind,
             **fields,
             "key": self._key.id,
         }
-        text, own = chain.seal(self._mac, orjson.dumps(entry), self._key.chain)
+        text, own = chain.seal_line(self._mac, orjson.dumps(entry), self._key.chain)
         try:
             written = os.write(self._descriptor, text)
             os.fsync(self._descriptor)
@@ -167,7 +167,7 @@ class Appender:
         return own
 
 
-def _newest(last: chain.Line) -> str:
+def _newest_key_id(last: chain.Line) -> str:
     """The key that seals after an entry."""
     return str(last.fields["new" if last.fields["kind"] == "key" else "key"])
 
@@ -179,9 +179,9 @@ def _held(keyring: Keyring, key_id: str) -> Key:
     return key
 
 
-def parsed(lines: list[bytes]) -> list[chain.Line]:
+def parse_entries(lines: list[bytes]) -> list[chain.Line]:
     """The entries that can be read, whether they are sound or not."""
-    return [entry for line in lines if (entry := chain.parse(line)) is not None and is_entry(entry)]
+    return [entry for line in lines if (entry := chain.parse_line(line)) is not None and is_entry(entry)]
 
 
 def is_entry(entry: chain.Line) -> bool:
@@ -192,7 +192,7 @@ def is_entry(entry: chain.Line) -> bool:
     )
 
 
-def writers(entries: list[chain.Line]) -> dict[str, Writer]:
+def collect_writers(entries: list[chain.Line]) -> dict[str, Writer]:
     """Writer -> what the entries say of it, in the order they started."""
     found: dict[str, Writer] = {}
     for entry in entries:
@@ -210,7 +210,7 @@ def writers(entries: list[chain.Line]) -> dict[str, Writer]:
     return found
 
 
-def begins_after(entry: chain.Line) -> tuple[int, bytes]:
+def preceding_position(entry: chain.Line) -> tuple[int, bytes]:
     """Number and MAC of the record that a segment follows; before a writer's first its entry stands for one."""
     follows = entry.fields["follows"]
     return entry.fields["after"], bytes.fromhex(follows) if entry.fields["segment"] else entry.mac
@@ -230,7 +230,7 @@ def file_hash(path: Path, key: Key) -> str:
     return digest.hexdigest()
 
 
-def _lock(descriptor: int) -> None:
+def _lock_file(descriptor: int) -> None:
     deadline = time.monotonic() + LOCK_WAIT
     while True:
         try:
@@ -243,14 +243,14 @@ def _lock(descriptor: int) -> None:
             return
 
 
-def _last(descriptor: int) -> tuple[chain.Line | None, int]:
+def _read_last_entry(descriptor: int) -> tuple[chain.Line | None, int]:
     """The last whole entry, and where it ends."""
     size = os.fstat(descriptor).st_size
     start = max(0, size - TAIL_BYTES)
     tail = os.pread(descriptor, size - start, start)
     end = tail.rfind(b"\n") + 1
     begin = tail.rfind(b"\n", 0, max(0, end - 1)) + 1
-    last = chain.parse(tail[begin:end]) if end else None
+    last = chain.parse_line(tail[begin:end]) if end else None
     if end and (last is None or not is_entry(last)):
         raise OSError(errno.EBADMSG, "the manifest of the audit record is damaged; verify it")
     return last, start + end

@@ -72,13 +72,13 @@ _MAPPED_FIELDS = frozenset(
 _TEXTS = ("event_type", "severity", "trace_id", "actor", "address", "writer", "time")
 
 
-def event(record: Record) -> dict[str, Any]:
+def ocsf_event(record: Record) -> dict[str, Any]:
     """The event of a record; what the class has no attribute for stands under ``unmapped``."""
-    record = _complete(record)
+    record = _complete_record(record)
     name, details = record["event_type"], record["details"]
     mapped = MAPPING.get(name, MAPPING[vocabulary.OTHER])
     activity = mapped.activities.get(str(details.get(mapped.detail)), mapped.activity_id)
-    moment = _milliseconds(record["time"])
+    moment = _epoch_milliseconds(record["time"])
     made = {
         "activity_id": activity,
         "category_uid": mapped.class_uid // 1000,
@@ -86,13 +86,13 @@ def event(record: Record) -> dict[str, Any]:
         "type_uid": mapped.class_uid * 100 + activity,
         "time": moment,
         "severity_id": SEVERITY_ID.get(record["severity"], 0),
-        "status_id": _status(mapped, details),
-        "message": _title(name),
+        "status_id": _status_id(mapped, details),
+        "message": _event_title(name),
         "count": record["count"],
         "metadata": {
             "version": VERSION,
             "product": _PRODUCT,
-            "uid": _uid(record),
+            "uid": _record_uid(record),
             "correlation_uid": record["trace_id"],
             "event_code": name,
             "log_name": "audit",
@@ -106,7 +106,7 @@ def event(record: Record) -> dict[str, Any]:
     return made | _OF_CLASS[mapped.class_uid](record, moment)
 
 
-def _complete(record: Record) -> Record:
+def _complete_record(record: Record) -> Record:
     """The record with all that every sound one has; an unsound one may lack it."""
     count, details = record.get("count"), record.get("details")
     return {
@@ -117,73 +117,73 @@ def _complete(record: Record) -> Record:
     }
 
 
-def _milliseconds(moment: str) -> int:
+def _epoch_milliseconds(moment: str) -> int:
     try:
         return int(datetime.fromisoformat(moment).timestamp() * 1000)
     except ValueError:
         return 0
 
 
-def _finding(record: Record, moment: int) -> dict[str, Any]:
-    evidence = {"actor": _actor(record), "src_endpoint": _source(record)}
-    about = {"uid": _uid(record), "title": _title(record["event_type"]), "created_time": moment}
+def _finding_attributes(record: Record, moment: int) -> dict[str, Any]:
+    evidence = {"actor": _actor_object(record), "src_endpoint": _source_endpoint(record)}
+    about = {"uid": _record_uid(record), "title": _event_title(record["event_type"]), "created_time": moment}
     alarming = record["severity"] in ("high", "critical")
     return {"finding_info": about, "evidences": [evidence], "is_alert": alarming}
 
 
-def _api(record: Record, _moment: int) -> dict[str, Any]:
+def _api_attributes(record: Record, _moment: int) -> dict[str, Any]:
     action = record["details"].get("action", "")
     operation = f"{record['event_type']} {action}".rstrip() if isinstance(action, str) else record["event_type"]
     api = {"operation": operation, "service": {"name": _PRODUCT["name"]}, "request": {"uid": record["trace_id"]}}
-    return {"api": api, "actor": _actor(record), "src_endpoint": _source(record)}
+    return {"api": api, "actor": _actor_object(record), "src_endpoint": _source_endpoint(record)}
 
 
-def _authentication(record: Record, _moment: int) -> dict[str, Any]:
+def _authentication_attributes(record: Record, _moment: int) -> dict[str, Any]:
     details = record["details"]
     who = details.get("identity") or details.get("key") or record["actor"]
-    made = {"user": _user(who), "service": {"name": _PRODUCT["name"]}, "src_endpoint": _source(record)}
+    made = {"user": _user_object(who), "service": {"name": _PRODUCT["name"]}, "src_endpoint": _source_endpoint(record)}
     return made | ({"status_detail": str(details["cause"])} if "cause" in details else {})
 
 
-def _account(record: Record, _moment: int) -> dict[str, Any]:
+def _account_attributes(record: Record, _moment: int) -> dict[str, Any]:
     return {
-        "user": _user(record["details"].get("key")),
-        "actor": _actor(record),
-        "src_endpoint": _source(record),
+        "user": _user_object(record["details"].get("key")),
+        "actor": _actor_object(record),
+        "src_endpoint": _source_endpoint(record),
     }
 
 
 _OF_CLASS = {
-    DETECTION_FINDING: _finding,
-    API_ACTIVITY: _api,
-    AUTHENTICATION: _authentication,
-    ACCOUNT_CHANGE: _account,
+    DETECTION_FINDING: _finding_attributes,
+    API_ACTIVITY: _api_attributes,
+    AUTHENTICATION: _authentication_attributes,
+    ACCOUNT_CHANGE: _account_attributes,
 }
 
 
-def _status(mapped: Mapped, details: dict[str, Any]) -> int:
+def _status_id(mapped: Mapped, details: dict[str, Any]) -> int:
     failed = mapped.class_uid == API_ACTIVITY and details.get("outcome", "answered") != "answered"
     return FAILURE if failed else mapped.status_id
 
 
-def _uid(record: Record) -> str:
+def _record_uid(record: Record) -> str:
     return f"{record['writer']}:{record['sequence']}"
 
 
-def _title(name: str) -> str:
+def _event_title(name: str) -> str:
     return vocabulary.SECURITY_EVENTS.get(name, vocabulary.SECURITY_EVENTS[vocabulary.OTHER]).help
 
 
-def _actor(record: Record) -> dict[str, Any]:
-    return {"user": _user(record["actor"])}
+def _actor_object(record: Record) -> dict[str, Any]:
+    return {"user": _user_object(record["actor"])}
 
 
-def _user(identity: object) -> dict[str, Any]:
+def _user_object(identity: object) -> dict[str, Any]:
     """A user; type 0 where nobody has proved who it is."""
     return {"uid": str(identity)} if identity else {"name": "unknown", "type_id": 0}
 
 
-def _source(record: Record) -> dict[str, Any]:
+def _source_endpoint(record: Record) -> dict[str, Any]:
     """Where it came from: an address, or this host where a command was typed."""
     try:
         return {"ip": str(ipaddress.ip_address(record["address"]))}

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from sql_synthesizer.audit import chain
-from sql_synthesizer.audit.redact import MASK, digest, mask, names_secret, redact_sql
+from sql_synthesizer.audit.redact import MASK, is_secret_name, keyed_hash, mask_secrets, redact_sql
 from sql_synthesizer.telemetry import Event
 
 TEXT_LIMIT = 4_000
@@ -40,26 +40,26 @@ class Encoder:
 
     def body(self, event: Event) -> tuple[bytes, bytes]:
         """The record as a JSON object, without its place in the file, and the text that can be erased."""
-        fields, text = self._fields(event)
+        fields, text = self._event_fields(event)
         try:
             encoded = orjson.dumps(fields)
         except orjson.JSONEncodeError:  # a lone surrogate, which UTF-8 cannot hold
-            fields = _encodable(fields)
+            fields = _to_encodable(fields)
             encoded = orjson.dumps(fields)
         if len(encoded) > DETAILS_LIMIT:
-            encoded = orjson.dumps(fields | {"details": _fitted(fields["details"])})
+            encoded = orjson.dumps(fields | {"details": _shrink_details(fields["details"])})
         return encoded, text
 
-    def _fields(self, event: Event) -> tuple[dict[str, Any], bytes]:
+    def _event_fields(self, event: Event) -> tuple[dict[str, Any], bytes]:
         trace, details = event.trace, dict(event.details)
         details.pop("timings_ms", None)  # how long each stage took is no matter of the record
         details.pop("statement", None)  # what was asked for; ``sql`` is what ran
         given = details.pop("given_severity", None)
         question_id = details.pop("question_id", None) or trace.question_id
         count = event.count
-        clean, text = self._details(details)
+        clean, text = self._clean_details(details)
         fields = {
-            "time": rfc3339(event.time_ns),
+            "time": format_rfc3339(event.time_ns),
             "event_type": event.type.name,
             "severity": event.type.severity,
             "trace_id": trace.trace_id,
@@ -77,7 +77,7 @@ class Encoder:
             fields["given_severity"] = str(given)[:NAME_LIMIT]
         return fields, text
 
-    def _details(self, details: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    def _clean_details(self, details: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         """The details as they may stand in the record, and the question's text apart, which can be erased."""
         dialect = str(details.get("database_type", ""))
         question = details.get("question")
@@ -85,68 +85,70 @@ class Encoder:
         if isinstance(question, str) and (details.get("source") == "analyst" or question == details.get("sql")):
             details["question"], plain = redact_sql(question, dialect, self.key), False
         elif isinstance(question, str) and self._hashed:
-            details["question"], plain = f"#{digest(question, self.key)}", False
-        clean = self._mapping(details, dialect, 0)
+            details["question"], plain = f"#{keyed_hash(question, self.key)}", False
+        clean = self._clean_mapping(details, dialect, 0)
         if not plain or "question" not in clean:
             return clean, b""
-        clean["question"], text = chain.apart(_encodable(clean["question"]), self.key)
+        clean["question"], text = chain.detach_text(_to_encodable(clean["question"]), self.key)
         return clean, text
 
-    def _mapping(self, details: dict[Any, Any], dialect: str, depth: int) -> dict[str, Any]:
+    def _clean_mapping(self, details: dict[Any, Any], dialect: str, depth: int) -> dict[str, Any]:
         clean: dict[str, Any] = {}
         for name, value in details.items():
             if len(clean) == ITEMS_LIMIT:
                 clean["…"] = f"[cut {len(details) - ITEMS_LIMIT} entries]"
                 break
-            text = _told(name)[:NAME_LIMIT]
-            clean[text] = self._value(text, value, dialect, depth)
+            text = _object_text(name)[:NAME_LIMIT]
+            clean[text] = self._clean_value(text, value, dialect, depth)
         return clean
 
-    def _value(self, name: str, value: Any, dialect: str, depth: int) -> Any:
+    def _clean_value(self, name: str, value: Any, dialect: str, depth: int) -> Any:
         if isinstance(value, str):
             if name in _SQL_NAMES:
-                return _cut(redact_sql(str(value), dialect, self.key))
-            return MASK if names_secret(name) else _cut(mask(value[: 2 * TEXT_LIMIT]), len(value))
+                return _truncate_text(redact_sql(str(value), dialect, self.key))
+            return MASK if is_secret_name(name) else _truncate_text(mask_secrets(value[: 2 * TEXT_LIMIT]), len(value))
         if isinstance(value, _PLAIN):
             return value
         if isinstance(value, int):
             return value if -_INT64 <= value < _INT64 else str(value)[:NAME_LIMIT]
         if isinstance(value, _COLLECTIONS):
-            return self._collection(name, value, dialect, depth + 1)
-        return self._value(name, _told(value), dialect, depth)
+            return self._clean_collection(name, value, dialect, depth + 1)
+        return self._clean_value(name, _object_text(value), dialect, depth)
 
-    def _collection(self, name: str, value: Any, dialect: str, depth: int) -> Any:
+    def _clean_collection(self, name: str, value: Any, dialect: str, depth: int) -> Any:
         if depth > DEPTH_LIMIT:
             return f"[cut {len(value)} entries]"
         if isinstance(value, dict):
-            return self._mapping(value, dialect, depth)
-        clean = [self._value(name, item, dialect, depth) for item, _ in zip(value, range(ITEMS_LIMIT), strict=False)]
+            return self._clean_mapping(value, dialect, depth)
+        clean = [
+            self._clean_value(name, item, dialect, depth) for item, _ in zip(value, range(ITEMS_LIMIT), strict=False)
+        ]
         if len(value) > ITEMS_LIMIT:
             clean.append(f"[cut {len(value) - ITEMS_LIMIT} entries]")
         return clean
 
 
-def placed(writer: bytes, sequence: int, body: bytes) -> bytes:
+def add_position(writer: bytes, sequence: int, body: bytes) -> bytes:
     """A body with its place in the record, ready to be sealed."""
     return b'{"writer":"%b","sequence":%d,%b' % (writer, sequence, body[1:])
 
 
-def rfc3339(time_ns: int) -> str:
+def format_rfc3339(time_ns: int) -> str:
     """A time in UTC with microseconds, as RFC 3339 writes it; such texts sort by time."""
-    return f"{_second(time_ns // 1_000_000_000)}.{time_ns % 1_000_000_000 // 1000:06d}Z"
+    return f"{_format_seconds(time_ns // 1_000_000_000)}.{time_ns % 1_000_000_000 // 1000:06d}Z"
 
 
 @lru_cache(maxsize=4)
-def _second(seconds: int) -> str:
+def _format_seconds(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
-def _cut(text: str, length: int = 0) -> str:
+def _truncate_text(text: str, length: int = 0) -> str:
     length = max(length, len(text))
     return text if length <= TEXT_LIMIT else f"{text[:TEXT_LIMIT]}… [cut {length - TEXT_LIMIT} characters]"
 
 
-def _told(value: object) -> str:
+def _object_text(value: object) -> str:
     """An object's text; one that cannot tell it is named by its type."""
     try:
         return str(value)
@@ -154,7 +156,7 @@ def _told(value: object) -> str:
         return f"[{type(value).__name__}]"
 
 
-def _fitted(details: dict[str, Any]) -> dict[str, Any]:
+def _shrink_details(details: dict[str, Any]) -> dict[str, Any]:
     """``details`` with the largest entries taken out until the rest fits."""
     excess = len(orjson.dumps(details)) - DETAILS_LIMIT
     sizes = {name: len(orjson.dumps(value)) for name, value in details.items()}
@@ -166,9 +168,9 @@ def _fitted(details: dict[str, Any]) -> dict[str, Any]:
     return details
 
 
-def _encodable(value: Any) -> Any:
+def _to_encodable(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):
-        return {_encodable(name): _encodable(item) for name, item in value.items()}
-    return [_encodable(item) for item in value] if isinstance(value, list) else value
+        return {_to_encodable(name): _to_encodable(item) for name, item in value.items()}
+    return [_to_encodable(item) for item in value] if isinstance(value, list) else value

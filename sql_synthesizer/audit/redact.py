@@ -57,38 +57,38 @@ _SECRET_NAME = re.compile(
 )
 
 
-def mask(text: str) -> str:
+def mask_secrets(text: str) -> str:
     """``text`` with known kinds of secrets (API keys, tokens, passwords, card numbers) replaced by ``***``."""
-    return _short_masked(text) if len(text) <= SHORT else _masked(text)
+    return _short_masked(text) if len(text) <= SHORT else _replace_secrets(text)
 
 
-def _masked(text: str) -> str:
+def _replace_secrets(text: str) -> str:
     folded = text.lower()
     for anchors, kind in _SECRETS:
         for anchor in anchors:
             if anchor in folded:
                 text = kind.sub(rf"\1{MASK}", text)
                 break
-    return _CARD.sub(_masked_card, text)
+    return _CARD.sub(_mask_card, text)
 
 
-_short_masked = lru_cache(maxsize=2048)(_masked)
+_short_masked = lru_cache(maxsize=2048)(_replace_secrets)
 
 
 @lru_cache(maxsize=1024)
-def names_secret(name: str) -> bool:
+def is_secret_name(name: str) -> bool:
     """Whether a value stored under this name is a secret whatever it looks like."""
     return _SECRET_NAME.search(name) is not None
 
 
-def digest(text: str, key: bytes, size: int = 16) -> str:
+def keyed_hash(text: str, key: bytes, size: int = 16) -> str:
     """Keyed hash of ``text`` in hexadecimal: equal texts can be matched, none can be guessed without the key."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=key, digest_size=size).hexdigest()
 
 
-def forms(value: str, key: bytes) -> tuple[str, str]:
+def value_hashes(value: str, key: bytes) -> tuple[str, str]:
     """How a value stands in the record: as a literal of a statement, and as the text of a question that is hashed."""
-    return f"#{digest(value, key, LITERAL_BYTES)}", f"#{digest(value, key)}"
+    return f"#{keyed_hash(value, key, LITERAL_BYTES)}", f"#{keyed_hash(value, key)}"
 
 
 @lru_cache(maxsize=256)
@@ -100,11 +100,11 @@ def redact_sql(sql: str, dialect: str, key: bytes) -> str:
     """
     known = SQLGLOT_DIALECT.get(dialect)
     if len(sql) > SQL_LIMIT:
-        return f"#{digest(sql, key)}"
+        return f"#{keyed_hash(sql, key)}"
     try:
         tokens = Dialect.get_or_raise(known or "").tokenize(sql)
     except (SqlglotError, ValueError, RecursionError):
-        return f"#{digest(sql, key)}"
+        return f"#{keyed_hash(sql, key)}"
     hidden = _LITERALS if known else _LITERALS | {TokenType.IDENTIFIER}
     parts: list[str] = []
     position, number = 0, False
@@ -116,16 +116,16 @@ def redact_sql(sql: str, dialect: str, key: bytes) -> str:
         doubtful = dialect == "sqlite" and token.token_type is TokenType.IDENTIFIER and sql[token.start] == '"'
         literal = number or doubtful or token.token_type in hidden
         text = sql[token.start : token.end + 1]
-        parts.append(f"#{digest(token.text if literal else text, key, LITERAL_BYTES)}" if literal else text)
+        parts.append(f"#{keyed_hash(token.text if literal else text, key, LITERAL_BYTES)}" if literal else text)
         position = token.end + 1
     return "".join(parts)
 
 
-def _masked_card(found: re.Match[str]) -> str:
-    return MASK if _luhn(found[0]) else found[0]
+def _mask_card(found: re.Match[str]) -> str:
+    return MASK if _has_check_digit(found[0]) else found[0]
 
 
-def _luhn(text: str) -> bool:
+def _has_check_digit(text: str) -> bool:
     """Whether the digits end in the check digit of ISO/IEC 7812-1."""
     digits = [int(c) for c in reversed(text) if c.isdigit()]
     doubled = (d * 2 - 9 if d > 4 else d * 2 for d in digits[1::2])

@@ -10,7 +10,15 @@ from pathlib import Path
 from sql_synthesizer.audit import chain
 from sql_synthesizer.audit.files import open_regular
 from sql_synthesizer.audit.keyring import Key, Keyring
-from sql_synthesizer.audit.manifest import Appender, Manifest, Writer, begins_after, parsed, segment_name, writers
+from sql_synthesizer.audit.manifest import (
+    Appender,
+    Manifest,
+    Writer,
+    collect_writers,
+    parse_entries,
+    preceding_position,
+    segment_name,
+)
 
 TAIL_BYTES = 1_000_000
 """No record is longer."""
@@ -18,14 +26,16 @@ TAIL_BYTES = 1_000_000
 _logger = logging.getLogger(__name__)
 
 
-def end_of_the_dead(directory: Path, manifest: Appender, keyring: Keyring) -> None:
+def end_crashed_writers(directory: Path, manifest: Appender, keyring: Keyring) -> None:
     """Notes the end of each writer that died without doing so itself. Raises OSError."""
-    for name, writer in writers(parsed(Manifest(directory).lines())).items():
+    for name, writer in collect_writers(parse_entries(Manifest(directory).lines())).items():
         if writer.ended is None:
-            _end(directory / segment_name(name, writer.segments[-1].fields["segment"]), manifest, writer, keyring)
+            _end_writer(
+                directory / segment_name(name, writer.segments[-1].fields["segment"]), manifest, writer, keyring
+            )
 
 
-def _end(path: Path, manifest: Appender, writer: Writer, keyring: Keyring) -> None:
+def _end_writer(path: Path, manifest: Appender, writer: Writer, keyring: Keyring) -> None:
     last = writer.segments[-1]
     key = keyring.get(last.fields["seal"])
     try:
@@ -38,20 +48,20 @@ def _end(path: Path, manifest: Appender, writer: Writer, keyring: Keyring) -> No
         except BlockingIOError:
             return  # its writer lives
         if key is not None:
-            _note(file.fileno(), manifest, last, key)
+            _repair_segment(file.fileno(), manifest, last, key)
 
 
-def _note(descriptor: int, manifest: Appender, segment: chain.Line, key: Key) -> None:
+def _repair_segment(descriptor: int, manifest: Appender, segment: chain.Line, key: Key) -> None:
     """Takes an unfinished line off and notes the last record; where that is not sound nothing is noted."""
     size = os.fstat(descriptor).st_size
     start = max(0, size - TAIL_BYTES)
     tail = os.pread(descriptor, size - start, start)
     whole, torn = tail[: tail.rfind(b"\n") + 1], tail[tail.rfind(b"\n") + 1 :]
-    sequence, last = begins_after(segment)
+    sequence, last = preceding_position(segment)
     if whole:
         lines = whole.splitlines(keepends=True)
-        line = chain.parse(lines[-1])
-        above = chain.parse(lines[-2]) if len(lines) > 1 else None
+        line = chain.parse_line(lines[-1])
+        above = chain.parse_line(lines[-2]) if len(lines) > 1 else None
         before = above.mac if above else last
         if line is None or (len(lines) > 1 and above is None) or not line.continues(before, key.chain):
             return

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from sql_synthesizer.audit import chain
 from sql_synthesizer.audit.keyring import Key, Keyring
 from sql_synthesizer.audit.manifest import Appender, Manifest, segment_name
-from sql_synthesizer.audit.repair import end_of_the_dead
+from sql_synthesizer.audit.repair import end_crashed_writers
 
 
 class Body(NamedTuple):
@@ -58,24 +58,24 @@ class Segments:
 
         Raises OSError; then none of them counts as written, and the next call starts from the last good line.
         """
-        descriptor = self._writable()
+        descriptor = self._prepare_segment()
         lines: list[bytes] = []
         own = self.position.mac
         for body in bodies:
-            text, own = chain.seal(own, body.json, self._key.chain, body.text)
+            text, own = chain.seal_line(own, body.json, self._key.chain, body.text)
             lines.append(text)
         data = b"".join(lines)
         try:
-            _write(descriptor, data)
+            _write_all(descriptor, data)
         except OSError:
-            self._repair(descriptor)
+            self._undo_write(descriptor)
             raise
         try:
             os.fdatasync(descriptor)
         except OSError:
             # Linux reports a failed write-back once and may drop the pages: a second sync would prove nothing.
-            self._repair(descriptor)
-            self._leave()
+            self._undo_write(descriptor)
+            self._close_segment()
             raise
         self._size += len(data)
         self.position = Position(self.position.sequence + len(bodies), own)
@@ -87,7 +87,7 @@ class Segments:
         path = self.directory / f".{self.writer}.probe"
         descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
         try:
-            _write(descriptor, b"\n")
+            _write_all(descriptor, b"\n")
             os.fdatasync(descriptor)
         finally:
             os.close(descriptor)
@@ -95,7 +95,7 @@ class Segments:
 
     def close(self) -> None:
         """Lets go of the files, and says in the manifest where this writer has ended."""
-        self._leave()
+        self._close_segment()
         if self._number:
             with suppress(OSError), self.manifest.locked(self._keyring) as manifest:
                 sequence, own = self.position
@@ -107,7 +107,7 @@ class Segments:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def _leave(self) -> None:
+    def _close_segment(self) -> None:
         """Lets go of the current segment; the next write starts another."""
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
@@ -116,26 +116,26 @@ class Segments:
             os.close(descriptor)
         self._size = 0
 
-    def _writable(self) -> int:
+    def _prepare_segment(self) -> int:
         """The current segment, or the next when this one is full or another key is to seal; never neither."""
         if self._descriptor is None:
-            return self._open()
-        before = self._checked(self._descriptor)
+            return self._open_segment()
+        before = self._check_segment(self._descriptor)
         if self._size < self._limit and self._key.id == self._keyring.current.id:
             return before
-        descriptor = self._open()
+        descriptor = self._open_segment()
         os.close(before)
         return descriptor
 
-    def _open(self) -> int:
+    def _open_segment(self) -> int:
         make_directory(self.directory)
         with self.manifest.locked(self._keyring) as manifest:
             if self._number == 0:
-                end_of_the_dead(self.directory, manifest, self._keyring)
+                end_crashed_writers(self.directory, manifest, self._keyring)
             self._key = self._keyring.current
-            return self._register(manifest)
+            return self._register_segment(manifest)
 
-    def _register(self, manifest: Appender) -> int:
+    def _register_segment(self, manifest: Appender) -> int:
         path = self.directory / segment_name(self.writer, self._number)
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(path, flags, 0o600)
@@ -156,26 +156,26 @@ class Segments:
         self._inode, self._size = os.fstat(descriptor).st_ino, 0
         return descriptor
 
-    def _checked(self, descriptor: int) -> int:
+    def _check_segment(self, descriptor: int) -> int:
         """``descriptor``, if its file is still the one at its path and ends where the last write ended."""
-        if self._found() == (self._inode, self._size):
+        if self._stat_segment() == (self._inode, self._size):
             return descriptor
-        self._leave()
+        self._close_segment()
         raise OSError(errno.ESTALE, "the audit segment was changed by somebody else")
 
-    def _found(self) -> tuple[int, int] | None:
+    def _stat_segment(self) -> tuple[int, int] | None:
         try:
             found = self._path.stat()
         except OSError:
             return None
         return found.st_ino, found.st_size
 
-    def _repair(self, descriptor: int) -> None:
+    def _undo_write(self, descriptor: int) -> None:
         """Takes back what a failed write left behind, or leaves the segment when that fails too."""
         try:
             os.ftruncate(descriptor, self._size)
         except OSError:
-            self._leave()
+            self._close_segment()
 
 
 def make_directory(path: Path) -> None:
@@ -196,7 +196,7 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def _write(descriptor: int, data: bytes) -> None:
+def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import orjson
 
 from sql_synthesizer.audit import chain
-from sql_synthesizer.audit.files import put_whole
+from sql_synthesizer.audit.files import write_atomically
 from sql_synthesizer.audit.keyring import Key, Keyring
 
 FAULTS_LIMIT = 1_000
@@ -79,14 +79,14 @@ class State:
         places = {name: [p.segment, p.byte, p.sequence, p.mac.hex()] for name, p in self.places.items()}
         told = {"manifest": self.manifest, "manifest_mac": self.manifest_mac, "places": places}
         told |= {"verified_at": self.verified_at, "full_at": self.full_at}
-        text, _ = chain.seal(_STATE, orjson.dumps(told | {"key": key.id}), key.chain)
-        put_whole(path, [text])
+        text, _ = chain.seal_line(_STATE, orjson.dumps(told | {"key": key.id}), key.chain)
+        write_atomically(path, [text])
 
     @classmethod
     def load(cls, path: Path, keyring: Keyring) -> State:
         """The state in the file; the beginning when there is none that one of the keys has sealed."""
         try:
-            line = chain.parse(path.read_bytes())
+            line = chain.parse_line(path.read_bytes())
             key = keyring.get(line.fields["key"]) if line else None
         except (OSError, KeyError, TypeError):
             return cls()

@@ -19,7 +19,7 @@ class Volume:
         self._looked_at = float("-inf")
         self._low = False
 
-    def free(self) -> int | None:
+    def free_bytes(self) -> int | None:
         """Bytes that an ordinary user may still write; None when the volume cannot be asked."""
         try:
             volume = os.statvfs(self._directory if self._directory.is_dir() else self._directory.parent)
@@ -33,6 +33,6 @@ class Volume:
         now = time.monotonic()
         if self._reserve and now - self._looked_at >= LOOK_INTERVAL:
             self._looked_at = now
-            free = self.free()
+            free = self.free_bytes()
             self._low = free is not None and free < self._reserve
         return self._low

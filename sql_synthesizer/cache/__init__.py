@@ -78,16 +78,16 @@ class AnswerCache:
         backend = self._backend
         if backend is None:
             return None
-        with self._operation("get") as operation:
-            worked, sealed = self._attempt(lambda: backend.get(key))
+        with self._access_operation("get") as operation:
+            worked, sealed = self._call_backend(lambda: backend.get(key))
             if not worked:
-                self._failed(operation)
+                self._mark_failed(operation)
                 return None
             try:
-                value = None if sealed is None else self._open(key, sealed, kind)
+                value = None if sealed is None else self._unseal_value(key, sealed, kind)
             except (ValueError, TypeError) as error:
-                self._warn("a cached value was not used: %s", error)
-                self._failed(operation)
+                self._warn_throttled("a cached value was not used: %s", error)
+                self._mark_failed(operation)
                 return None
             operation.labels["hit_miss"] = "miss" if value is None else "hit"
             return value
@@ -101,17 +101,17 @@ class AnswerCache:
         try:
             payload = orjson.dumps(value)
         except (TypeError, ValueError) as error:
-            self._warn("an answer cannot be cached: %s", type(error).__name__)
+            self._warn_throttled("an answer cannot be cached: %s", type(error).__name__)
             return False
         if len(payload) > self._entry_bytes:
             return False
-        return self._write("set", lambda: backend.set(key, self._seal(key, payload, seconds), seconds))
+        return self._run_write("set", lambda: backend.set(key, self._seal_value(key, payload, seconds), seconds))
 
     def delete(self, key: str) -> None:
         """Forgets a value; never raises."""
         backend = self._backend
         if backend is not None:
-            self._write("delete", lambda: backend.delete(key))
+            self._run_write("delete", lambda: backend.delete(key))
 
     @contextmanager
     def lock(self, key: str, timeout: float) -> Iterator[bool]:
@@ -125,12 +125,12 @@ class AnswerCache:
             return
         deadline = time.monotonic() + max(0.0, timeout)
         with self._locks.hold(key, deadline) as waited:
-            unlock, waited_elsewhere = self._shared_lock(self._backend, key, deadline)
+            unlock, waited_elsewhere = self._acquire_shared_lock(self._backend, key, deadline)
             try:
                 yield waited or waited_elsewhere
             finally:
                 if unlock is not None:
-                    self._attempt(unlock)
+                    self._call_backend(unlock)
 
     def ping(self, timeout: float) -> None:
         """Returns when the backend answers within ``timeout`` seconds; raises CacheUnavailable."""
@@ -158,24 +158,24 @@ class AnswerCache:
 
     # --- access to the backend --------------------------------------------------------------
 
-    def _operation(self, name: str) -> Operation:
+    def _access_operation(self, name: str) -> Operation:
         return self._telemetry.operation(vocabulary.CACHE_ACCESS, operation=name, cache_type=self.type)
 
-    def _write(self, name: str, step: Callable[[], None]) -> bool:
-        with self._operation(name) as operation:
-            worked, _ = self._attempt(step)
+    def _run_write(self, name: str, step: Callable[[], None]) -> bool:
+        with self._access_operation(name) as operation:
+            worked, _ = self._call_backend(step)
             if worked:
                 operation.labels["hit_miss"] = "ok"
             else:
-                self._failed(operation)
+                self._mark_failed(operation)
             return worked
 
     @staticmethod
-    def _failed(operation: Operation) -> None:
+    def _mark_failed(operation: Operation) -> None:
         operation.labels["hit_miss"] = "error"
         operation.fail(CacheUnavailable())
 
-    def _attempt(self, step: Callable[[], T]) -> tuple[bool, T | None]:
+    def _call_backend(self, step: Callable[[], T]) -> tuple[bool, T | None]:
         now = time.monotonic()
         down_until = self._down_until
         if now < down_until:
@@ -188,7 +188,7 @@ class AnswerCache:
         except Exception as error:  # noqa: BLE001 - whatever breaks in a cache, questions go on
             if self._backend is not None and self._backend.is_refusal(error):
                 self._down_until = 0.0
-                self._warn("the cache refused an access: %s", type(error).__name__)
+                self._warn_throttled("the cache refused an access: %s", type(error).__name__)
                 return False, None
             self._down_until = time.monotonic() + BACK_OFF
             if not down_until:
@@ -199,16 +199,18 @@ class AnswerCache:
             log.warning("the %s cache answers again", self.type)
         return True, result
 
-    def _warn(self, text: str, reason: object) -> None:
+    def _warn_throttled(self, text: str, reason: object) -> None:
         now = time.monotonic()
         if now >= self._warn_after:
             self._warn_after = now + WARN_INTERVAL
             log.warning(text, reason)
 
-    def _shared_lock(self, backend: Backend, key: str, deadline: float) -> tuple[Callable[[], Any] | None, bool]:
+    def _acquire_shared_lock(
+        self, backend: Backend, key: str, deadline: float
+    ) -> tuple[Callable[[], Any] | None, bool]:
         waited = False
         while True:
-            worked, unlock = self._attempt(lambda: backend.try_lock(key, self._lease))
+            worked, unlock = self._call_backend(lambda: backend.try_lock(key, self._lease))
             remaining = deadline - time.monotonic()
             if unlock is not None or not worked or remaining <= 0:
                 return unlock, waited
@@ -217,22 +219,22 @@ class AnswerCache:
 
     # --- envelope ---------------------------------------------------------------------------
 
-    def _seal(self, key: str, payload: bytes, ttl: int) -> bytes:
+    def _seal_value(self, key: str, payload: bytes, ttl: int) -> bytes:
         header = _HEADER.pack(_FORMAT, int((time.time() + ttl) * 1000))
-        return self._mac(key, header, payload) + header + payload
+        return self._compute_mac(key, header, payload) + header + payload
 
-    def _open(self, key: str, sealed: bytes, kind: type[E]) -> E | None:
+    def _unseal_value(self, key: str, sealed: bytes, kind: type[E]) -> E | None:
         """The entry, or None when its time is over. Raises ValueError, TypeError when it was not made here for this."""
         start = _MAC_SIZE + _HEADER.size
         mac, header, payload = sealed[:_MAC_SIZE], sealed[_MAC_SIZE:start], sealed[start:]
-        if len(header) < _HEADER.size or not hmac.compare_digest(mac, self._mac(key, header, payload)):
+        if len(header) < _HEADER.size or not hmac.compare_digest(mac, self._compute_mac(key, header, payload)):
             raise ValueError("it is cut, foreign or forged")
         _, expires = _HEADER.unpack(header)
         if time.time() * 1000 >= expires:
             return None
         return kind(**orjson.loads(payload))
 
-    def _mac(self, key: str, header: bytes, payload: bytes) -> bytes:
+    def _compute_mac(self, key: str, header: bytes, payload: bytes) -> bytes:
         name = key.encode("utf-8", "surrogatepass")
         return hmac.digest(self._sealing, b"%d:%b%b%b" % (len(name), name, header, payload), hashlib.sha256)
 

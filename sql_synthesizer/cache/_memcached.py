@@ -20,7 +20,7 @@ class Memcached:
     """One or more Memcached servers, keys spread over them."""
 
     def __init__(self, servers: str, timeout: float) -> None:
-        self._servers = [_address(server) for server in servers.split(",")]
+        self._servers = [_parse_address(server) for server in servers.split(",")]
         self._client = HashClient(
             self._servers,
             connect_timeout=timeout,
@@ -69,7 +69,7 @@ class Memcached:
         return refused and not isinstance(error, MemcacheUnexpectedCloseError)
 
 
-def _address(server: str) -> tuple[str, int]:
+def _parse_address(server: str) -> tuple[str, int]:
     host, _, port = server.strip().rpartition(":")
     if not host or not port.isdigit():
         raise ConfigurationError(f"memcached_servers: {server.strip()!r} is not host:port.")

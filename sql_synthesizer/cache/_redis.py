@@ -18,9 +18,9 @@ class Redis:
 
     def __init__(self, url: str, timeout: float) -> None:
         self._url = url
-        self._client = self._connect(timeout)
+        self._client = self._make_client(timeout)
 
-    def _connect(self, timeout: float) -> redis.Redis:
+    def _make_client(self, timeout: float) -> redis.Redis:
         return redis.Redis.from_url(
             self._url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0)
         )
@@ -43,7 +43,7 @@ class Redis:
         return lock.release if lock.acquire(blocking=False) else None
 
     def ping(self, timeout: float) -> None:
-        with self._connect(timeout) as probe:
+        with self._make_client(timeout) as probe:
             probe.ping()
 
     def close(self) -> None:

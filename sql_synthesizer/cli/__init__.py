@@ -128,7 +128,7 @@ def group() -> None:
     """Answers questions in plain language from a SQL database, and watches itself doing it."""
 
 
-def told(error: SqlSynthesizerError) -> str:
+def format_error(error: SqlSynthesizerError) -> str:
     """What a person at the terminal reads about an error."""
     suggestions = error.suggestions if isinstance(error, Declined) else ()
     return "\n  ".join([f"{error.message}\n{error.hint}" + "\nYou could ask:" * bool(suggestions), *suggestions])
@@ -141,5 +141,5 @@ def main(**kwargs: Any) -> None:
     try:
         group.main(prog_name="sql-synthesizer", standalone_mode=True, **kwargs)
     except SqlSynthesizerError as error:
-        click.echo(f"Error: {told(error)}", err=True)
+        click.echo(f"Error: {format_error(error)}", err=True)
         sys.exit(2)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
-from sql_synthesizer.cli import told
-from sql_synthesizer.cli.session import recorded, session
+from sql_synthesizer.cli import format_error
+from sql_synthesizer.cli.session import open_rooms, record_command
 from sql_synthesizer.errors import QuestionEmpty, SqlSynthesizerError
 from sql_synthesizer.model import Answer, Question
 
@@ -34,34 +34,34 @@ def command(
     """Ask QUESTION and print the answer."""
     if question is None and not interactive:
         raise QuestionEmpty('Give a question: sql-synthesizer ask "how many customers are there".')
-    with session(database_url=database_url) as rooms:
+    with open_rooms(database_url=database_url) as rooms:
         if question is not None:
-            _ask(rooms, question, name, **options)
-        while interactive and (line := _line()):
+            _ask_question(rooms, question, name, **options)
+        while interactive and (line := _read_line()):
             try:
-                _ask(rooms, line, name, **options)
+                _ask_question(rooms, line, name, **options)
             except SqlSynthesizerError as error:
-                click.echo(told(error), err=True)
+                click.echo(format_error(error), err=True)
 
 
-def _line() -> str:
+def _read_line() -> str:
     try:
         return input("? " if sys.stdin.isatty() else "").strip()
     except EOFError:
         return ""
 
 
-def _ask(rooms: Rooms, text: str, name: str | None, *, max_rows: int | None, **options: Any) -> None:
+def _ask_question(rooms: Rooms, text: str, name: str | None, *, max_rows: int | None, **options: Any) -> None:
     settings = rooms.settings
     rows = min(max_rows or settings.max_rows, settings.row_cap)
-    with recorded(rooms) as caller:
+    with record_command(rooms) as caller:
         database = rooms.databases.config(name or rooms.databases.default).name
         question = Question(text, database, caller, rows, time.monotonic() + settings.deadline)
         answer = rooms.service.ask(question)
-    _print(answer, **options)
+    _print_answer(answer, **options)
 
 
-def _print(answer: Answer, *, sql_only: bool, explain: bool, output: str) -> None:
+def _print_answer(answer: Answer, *, sql_only: bool, explain: bool, output: str) -> None:
     if sql_only:
         click.echo(answer.sql)
     elif output == "json":
@@ -71,7 +71,7 @@ def _print(answer: Answer, *, sql_only: bool, explain: bool, output: str) -> Non
         writer.writerow(answer.rows.columns)
         writer.writerows(answer.rows.rows)
     else:
-        _table(answer)
+        _print_table(answer)
     if explain and output != "json":
         timings = " · ".join(f"{stage} {ms:g} ms" for stage, ms in answer.timings_ms.items())
         click.echo(
@@ -80,8 +80,8 @@ def _print(answer: Answer, *, sql_only: bool, explain: bool, output: str) -> Non
         )
 
 
-def _table(answer: Answer) -> None:
-    cells = [[_cell(value) for value in row] for row in answer.rows.rows]
+def _print_table(answer: Answer) -> None:
+    cells = [[_format_cell(value) for value in row] for row in answer.rows.rows]
     widths = [max(map(len, column)) for column in zip(answer.rows.columns, *cells, strict=True)]
     for line in [list(answer.rows.columns), ["-" * width for width in widths], *cells]:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
@@ -89,5 +89,5 @@ def _table(answer: Answer) -> None:
     click.echo(f"({len(cells)} row{'' if len(cells) == 1 else 's'}){more}")
 
 
-def _cell(value: object) -> str:
+def _format_cell(value: object) -> str:
     return "NULL" if value is None else str(value).replace("\n", "⏎")

@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
-from sql_synthesizer.audit import keeping
-from sql_synthesizer.audit import search as search_records
+from sql_synthesizer.audit import keeping, search_records
 from sql_synthesizer.audit.anchor import read_anchors
 from sql_synthesizer.audit.export import FORMATS, table_rows
-from sql_synthesizer.audit.files import put_whole
+from sql_synthesizer.audit.files import write_atomically
 from sql_synthesizer.audit.reading import Record, Wanted, matching
-from sql_synthesizer.audit.redact import forms
+from sql_synthesizer.audit.redact import value_hashes
 from sql_synthesizer.audit.verdict import Report, State
-from sql_synthesizer.audit.verify import verify as verify_record
-from sql_synthesizer.cli.session import recorded, session
+from sql_synthesizer.audit.verify import verify_record
+from sql_synthesizer.cli.session import open_rooms, record_command
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.telemetry import vocabulary
 from sql_synthesizer.web.csv import csv_lines
@@ -34,11 +33,11 @@ FULL_EVERY = 86_400.0
 """Seconds after which a verification that could go on from the last one reads everything again."""
 
 
-def _csv(records: Iterable[Record]) -> Iterator[bytes]:
+def _encode_csv(records: Iterable[Record]) -> Iterator[bytes]:
     return (line.encode() for line in csv_lines(table_rows(records)))
 
 
-EXPORTS: Mapping[str, Callable[[Iterable[Record]], Iterator[bytes]]] = {**FORMATS, "csv": _csv}
+EXPORTS: Mapping[str, Callable[[Iterable[Record]], Iterator[bytes]]] = {**FORMATS, "csv": _encode_csv}
 """Format -> what makes the lines of a file."""
 
 
@@ -59,9 +58,9 @@ def command() -> None:
 
 
 @contextmanager
-def _used(action: str, **details: Any) -> Iterator[Rooms]:
+def _recorded_access(action: str, **details: Any) -> Iterator[Rooms]:
     """The rooms, once it is on record that somebody uses the audit record; also when only its reserve is left."""
-    with session(audit_reserve_bytes=0) as rooms, recorded(rooms):
+    with open_rooms(audit_reserve_bytes=0) as rooms, record_command(rooms):
         rooms.telemetry.emit(vocabulary.SECURITY_EVENTS["audit_access"], action=action, **details)
         rooms.telemetry.settle()
         yield rooms
@@ -79,7 +78,7 @@ _WANTED = (
 )
 
 
-def filtered(function: Any) -> Any:
+def add_filter_options(function: Any) -> Any:
     """Adds the options that say which records are wanted."""
     for option in reversed(_WANTED):
         function = option(function)
@@ -87,37 +86,37 @@ def filtered(function: Any) -> Any:
 
 
 @command.command()
-@filtered
+@add_filter_options
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
 def search(limit: int, **wanted: Any) -> None:
     """Print the newest matching records, oldest first, as JSON lines."""
-    with _used("search", search=_told({**wanted, "limit": limit})) as rooms:
-        for record in search_records(rooms.settings.audit_path, limit=limit, **_hashed(rooms, wanted)):
+    with _recorded_access("search", search=_recorded_filters({**wanted, "limit": limit})) as rooms:
+        for record in search_records(rooms.settings.audit_path, limit=limit, **_filter_fields(rooms, wanted)):
             click.echo(orjson.dumps(record).decode())
 
 
 @command.command()
-@filtered
+@add_filter_options
 @click.option("--format", "name", type=click.Choice(sorted(EXPORTS)), default="jsonl", show_default=True)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="File, made for its owner only.")
 def export(name: str, output: Path | None, **wanted: Any) -> None:
     """Write every matching record, oldest first, as JSON lines, as CSV, or as OCSF 1.6 events for a SIEM."""
-    with _used("export", format=name, output=str(output or "-"), search=_told(wanted)) as rooms:
-        sought = Wanted(**_hashed(rooms, wanted))
+    with _recorded_access("export", format=name, output=str(output or "-"), search=_recorded_filters(wanted)) as rooms:
+        sought = Wanted(**_filter_fields(rooms, wanted))
         lines = EXPORTS[name](matching(rooms.settings.audit_path, sought))
         if output is None:
             sys.stdout.buffer.writelines(lines)
         else:
-            _write(output, lines)
+            _write_file(output, lines)
 
 
 @command.command()
 @click.argument("text")
 def value(text: str) -> None:
     """Print how a value stands in the record: the hash of a literal, and that of a hashed question, for each key."""
-    with _used("value") as rooms:
+    with _recorded_access("value") as rooms:
         for key in rooms.audit.keyring:
-            literal, question = forms(text, key.values)
+            literal, question = value_hashes(text, key.values)
             click.echo(f"key {key.id}  literal {literal}  question {question}")
 
 
@@ -140,7 +139,7 @@ def verify(
     checkpoints = [checkpoint for path in anchors for checkpoint in read_anchors(path)]
     if anchors and not checkpoints:
         raise ConfigurationError("The anchor files hold no checkpoints.", hint="They are lines of the service's log.")
-    with session(log=log, audit_reserve_bytes=0) as rooms:
+    with open_rooms(log=log, audit_reserve_bytes=0) as rooms:
         settings = rooms.settings
         state = State.load(settings.audit_state_path, rooms.audit.keyring)
         fresh = 0 <= datetime.now(UTC).timestamp() - state.full_at < FULL_EVERY
@@ -157,7 +156,7 @@ def verify(
         else:
             _report_failure(rooms, report)
     if not log:
-        click.echo(orjson.dumps(_json(report)).decode() if as_json else _text(report))
+        click.echo(orjson.dumps(_report_fields(report)).decode() if as_json else _format_report(report))
     sys.exit(0 if report.sound else 1)
 
 
@@ -165,13 +164,13 @@ def verify(
 @click.option("--days", type=click.IntRange(1), help="Default: the setting audit_retention_days.")
 def retire(days: int | None) -> None:
     """Remove segments older than so many days that the last verification found sound."""
-    with _used("retire", days=days) as rooms:
+    with _recorded_access("retire", days=days) as rooms:
         settings, keyring = rooms.settings, rooms.audit.keyring
         kept = days or settings.audit_retention_days
         if kept is None:
             raise ConfigurationError("Nothing says how long records are kept.", hint="Give --days, or set the setting.")
         state = State.load(settings.audit_state_path, keyring)
-        removed = keeping.retire(settings.audit_path, keyring, state, kept)
+        removed = keeping.retire_segments(settings.audit_path, keyring, state, kept)
         rooms.telemetry.emit(vocabulary.SECURITY_EVENTS["audit_access"], action="retired", segments=removed)
     click.echo(f"{len(removed)} segments removed" + "".join(f"\n  {name}" for name in removed))
 
@@ -184,43 +183,45 @@ def erase(question_id: str | None, actor: str | None) -> None:
     if not question_id and not actor:
         raise ConfigurationError("Say whose text is to be erased.", hint="Give --question ID or --actor NAME.")
     asked = {name: given for name, given in (("question_id", question_id), ("actor", actor)) if given}
-    with _used("erase", erase=asked) as rooms:
+    with _recorded_access("erase", erase=asked) as rooms:
         settings = rooms.settings
-        count = keeping.erase(settings.audit_path, rooms.audit.keyring, lambda told: asked.items() <= told.items())
+        count = keeping.erase_texts(
+            settings.audit_path, rooms.audit.keyring, lambda told: asked.items() <= told.items()
+        )
     click.echo(f"The text of {count} records was erased. The history of the store keeps its own copy.")
 
 
 @command.command("rotate-key")
 def rotate_key() -> None:
     """Make another key for the record; the old ones stay in the key file for verifying."""
-    with _used("rotate-key") as rooms:
+    with _recorded_access("rotate-key") as rooms:
         key = keeping.rotate_key(rooms.settings.audit_path, rooms.audit.keyring)
     click.echo(f"Key {key.id} seals from now on; running services take it up within seconds.")
 
 
-def _hashed(rooms: Rooms, wanted: dict[str, Any]) -> dict[str, Any]:
+def _filter_fields(rooms: Rooms, wanted: dict[str, Any]) -> dict[str, Any]:
     """The options as fields of ``Wanted``: a value is looked for by its hashes."""
     text = wanted.pop("value")
-    hashes = [form for key in rooms.audit.keyring for form in forms(text, key.values)] if text else []
+    hashes = [form for key in rooms.audit.keyring for form in value_hashes(text, key.values)] if text else []
     return {**wanted, "hashes": hashes}
 
 
-def _write(output: Path, lines: Iterable[bytes]) -> None:
+def _write_file(output: Path, lines: Iterable[bytes]) -> None:
     """Writes a whole file before it gets its name. Raises ConfigurationError."""
     try:
-        put_whole(output, lines)
+        write_atomically(output, lines)
     except OSError as error:
         raise ConfigurationError(f"The file {output} cannot be written: {error.strerror}.") from None
 
 
-def _told(wanted: dict[str, Any]) -> dict[str, str]:
+def _recorded_filters(wanted: dict[str, Any]) -> dict[str, str]:
     """The search as the record keeps it; the value looked for is hashed in the record, and stays so."""
     return {name: str(value) for name, value in wanted.items() if value is not None and name != "value"}
 
 
 def _report_failure(rooms: Rooms, report: Report) -> None:
     first = report.faults[0]
-    with recorded(rooms):
+    with record_command(rooms):
         rooms.telemetry.emit(
             vocabulary.SECURITY_EVENTS["audit_verification_failed"],
             faults=report.faults_total,
@@ -231,12 +232,12 @@ def _report_failure(rooms: Rooms, report: Report) -> None:
         )
 
 
-def _json(report: Report) -> dict[str, Any]:
+def _report_fields(report: Report) -> dict[str, Any]:
     told = {name: value for name, value in asdict(report).items() if name != "state"}
     return {"sound": report.sound, **told}
 
 
-def _text(report: Report) -> str:
+def _format_report(report: Report) -> str:
     read = f"{report.records:,} records in {report.segments} segments of {report.writers} writers"
     lines = [f"{read}, {report.anchors} anchors, {report.seconds} s", *(f"note: {note}" for note in report.notes)]
     if report.sound:

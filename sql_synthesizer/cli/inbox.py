@@ -10,7 +10,7 @@ import click
 
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.operate.inbox import Inbox
-from sql_synthesizer.settings import address
+from sql_synthesizer.settings import format_address
 
 
 @click.command("inbox")
@@ -31,10 +31,10 @@ def command(host: str, smtp_port: int, http_port: int) -> None:
             hint="Choose others with --smtp-port and --http-port.",
         ) from None
     with inbox:
-        base = f"http://{address(host, inbox.http_port)}"
+        base = f"http://{format_address(host, inbox.http_port)}"
         click.echo(
             f"Page      {base}/\nSlack     {base}/slack\nWatchdog  {base}/watchdog\nWebhook   {base}/webhook\n"
-            f"SMTP      {address(host, inbox.smtp_port)}",
+            f"SMTP      {format_address(host, inbox.smtp_port)}",
             err=True,
         )
         stop.wait()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sql_synthesizer.cli.session import recorded, session
+from sql_synthesizer.cli.session import open_rooms, record_command
 from sql_synthesizer.model import ApiKey, Role
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ def command() -> None:
 
 
 @contextmanager
-def _session() -> Iterator[Rooms]:
+def _recorded_rooms() -> Iterator[Rooms]:
     """The rooms, also when only the record's reserve is left: a stolen key can be revoked while nothing is answered."""
-    with session(audit_reserve_bytes=0) as rooms, recorded(rooms):
+    with open_rooms(audit_reserve_bytes=0) as rooms, record_command(rooms):
         yield rooms
 
 
@@ -36,21 +36,21 @@ def _session() -> Iterator[Rooms]:
 @click.option("--limit", default="default", help="Its requests, such as 600/minute; 'none' is for operators only.")
 def create(label: str, role: str, days: int | None, limit: str) -> None:
     """Make a key for LABEL and print it; it is shown this once only."""
-    with _session() as rooms:
+    with _recorded_rooms() as rooms:
         click.echo(rooms.access.create_key(label, Role(role), days=days, limit=limit))
 
 
 @command.command(name="list")
-def list_() -> None:
+def list_keys() -> None:
     """List the keys without their secrets: id, role, state, day (UTC) of expiry, limit, label."""
-    with _session() as rooms:
+    with _recorded_rooms() as rooms:
         for key in rooms.store.list_keys():
             ends = datetime.fromtimestamp(key.expires_at, UTC).date().isoformat() if key.expires_at else "never"
             limit = key.rate_limit or "default"
-            click.echo(f"{key.id}  {key.role:<8}  {_state(key):<7}  {ends:<10}  {limit:<10}  {key.label}")
+            click.echo(f"{key.id}  {key.role:<8}  {_key_state(key):<7}  {ends:<10}  {limit:<10}  {key.label}")
 
 
-def _state(key: ApiKey) -> str:
+def _key_state(key: ApiKey) -> str:
     if key.revoked_at:
         return "revoked"
     return "expired" if key.expires_at and key.expires_at <= time.time() else "active"
@@ -64,7 +64,7 @@ def limit(key_id: str, limit: str) -> None:
 
     A period is a second, minute, hour or day; 'none' is for operators only. Running services follow within 30 seconds.
     """
-    with _session() as rooms:
+    with _recorded_rooms() as rooms:
         rooms.access.limit_key(key_id, limit)
         click.echo(f"{key_id} limited to {limit}")
 
@@ -73,7 +73,7 @@ def limit(key_id: str, limit: str) -> None:
 @click.argument("key_id")
 def rotate(key_id: str) -> None:
     """Replace a key by a new one with the same label, role, limit and lifetime, and print that."""
-    with _session() as rooms:
+    with _recorded_rooms() as rooms:
         click.echo(rooms.access.rotate_key(key_id))
 
 
@@ -81,6 +81,6 @@ def rotate(key_id: str) -> None:
 @click.argument("key_id")
 def revoke(key_id: str) -> None:
     """Revoke the key with this id; running services follow within 30 seconds."""
-    with _session() as rooms:
+    with _recorded_rooms() as rooms:
         rooms.access.revoke_key(key_id)
         click.echo(f"{key_id} revoked")

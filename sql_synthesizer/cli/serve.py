@@ -21,7 +21,7 @@ import click
 from sql_synthesizer.cli.upkeep import Upkeep
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.monitoring import shared
-from sql_synthesizer.settings import Settings, address, child_environment, load, unknown_variables
+from sql_synthesizer.settings import Settings, child_environment, format_address, load, unknown_variables
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 POLL = 0.2
@@ -50,7 +50,7 @@ class _Child:
     def start(self) -> None:
         self.process = subprocess.Popen(self._arguments, env=self._environment, start_new_session=True)  # noqa: S603 - our own module
 
-    def keep(self) -> bool:
+    def ensure_running(self) -> bool:
         """Starts it again when it has ended; False when it ends too often."""
         if self.process.poll() is None:
             return True
@@ -88,17 +88,17 @@ def command(**overrides: Any) -> None:
     settings = load(**overrides)
     for name, closest in unknown_variables().items():
         click.echo(f"Warning: {name} is not a setting" + (f"; did you mean {closest}?" if closest else "."), err=True)
-    lock = _locked(settings)
-    for port, host, name in _ports(settings):
+    lock = _lock_state_dir(settings)
+    for port, host, name in _listening_ports(settings):
         _check_port(host, port, name)
     if not settings.databases() and not settings.demo_path.exists():
         from sql_synthesizer.demo import create_demo  # noqa: PLC0415
 
         create_demo(settings.demo_path)
     settings.drain_file.unlink(missing_ok=True)
-    shared.prepare(settings.metrics_dir)
+    shared.prepare_directory(settings.metrics_dir)
     environment = child_environment(overrides, PROMETHEUS_MULTIPROC_DIR=str(settings.metrics_dir.resolve()))
-    _supervise(settings, environment)
+    _supervise_children(settings, environment)
     lock.close()
 
 
@@ -108,35 +108,35 @@ class _Signals:
     def __init__(self) -> None:
         self.came = False
         for number in STOPPING:
-            signal.signal(number, self._note)
+            signal.signal(number, self._note_signal)
 
-    def _note(self, _number: int, _frame: FrameType | None) -> None:
+    def _note_signal(self, _number: int, _frame: FrameType | None) -> None:
         self.came = True
 
     @staticmethod
-    def hold() -> None:
+    def block_signals() -> None:
         """Leaves signals that still come to the end of the process, which no longer has a handler for them."""
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
 
 
-def _supervise(settings: Settings, environment: dict[str, str]) -> None:
+def _supervise_children(settings: Settings, environment: dict[str, str]) -> None:
     signals = _Signals()
     web = ["gunicorn", "-c", "python:sql_synthesizer.web.server", "sql_synthesizer.web.server:application()"]
     exporter = ["sql_synthesizer.monitoring.exposition"]
     children: list[_Child] = []
     upkeep = Upkeep(settings, environment)
 
-    def running() -> bool:
-        return not signals.came and all(child.keep() for child in children)
+    def keep_running() -> bool:
+        return not signals.came and all(child.ensure_running() for child in children)
 
     try:
         children.append(_Child("the web server", web, environment, settings.metrics_dir))
         if settings.metrics_enabled:
             children.append(_Child("the exporter", exporter, environment, settings.metrics_dir))
-        if _await_ready(settings, running):
-            _announce(settings)
-        while running():
-            upkeep.look()
+        if _await_ready(settings, keep_running):
+            _print_addresses(settings)
+        while keep_running():
+            upkeep.poll_steps()
             time.sleep(POLL)
         if signals.came:
             settings.drain_file.touch()
@@ -146,7 +146,7 @@ def _supervise(settings: Settings, environment: dict[str, str]) -> None:
         for child in children:
             child.stop(settings.deadline + 10)
         settings.drain_file.unlink(missing_ok=True)
-        signals.hold()
+        signals.block_signals()
     if not signals.came:
         raise ConfigurationError("A process of the service cannot run.", hint="Its last lines above say why.")
 
@@ -155,7 +155,7 @@ def _await_ready(settings: Settings, alive: Callable[[], bool]) -> bool:
     """Whether the service became ready; returns at once when a process cannot be kept running."""
     begun, told = time.monotonic(), False
     while (waited := time.monotonic() - begun) < READY_WITHIN and alive():
-        if (missing := _missing(settings)) is None:
+        if (missing := _unready_reason(settings)) is None:
             return True
         if waited > TELL_AFTER and not told:
             click.echo(f"Not ready yet: {missing}", err=True)
@@ -164,7 +164,7 @@ def _await_ready(settings: Settings, alive: Callable[[], bool]) -> bool:
     return False
 
 
-def _missing(settings: Settings) -> str | None:
+def _unready_reason(settings: Settings) -> str | None:
     """Why the service is not ready; None when it is."""
     host = "127.0.0.1" if settings.host in ("", "0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
     connection = http.client.HTTPConnection(host, settings.port, timeout=2)
@@ -179,14 +179,14 @@ def _missing(settings: Settings) -> str | None:
         connection.close()
 
 
-def _announce(settings: Settings) -> None:
-    app = f"http://{address(settings.host, settings.port)}"
+def _print_addresses(settings: Settings) -> None:
+    app = f"http://{format_address(settings.host, settings.port)}"
     click.echo(
         f"\n  Ask        {app}\n"
         f"  API        {app}/openapi\n"
         f"  Health     {app}/health\n"
         + (
-            f"  Metrics    http://{address(settings.metrics_host, settings.metrics_port)}/metrics\n"
+            f"  Metrics    http://{format_address(settings.metrics_host, settings.metrics_port)}/metrics\n"
             if settings.metrics_enabled
             else ""
         )
@@ -197,7 +197,7 @@ def _announce(settings: Settings) -> None:
     )
 
 
-def _ports(settings: Settings) -> list[tuple[int, str, str]]:
+def _listening_ports(settings: Settings) -> list[tuple[int, str, str]]:
     ports = [(settings.port, settings.host, "SQL_SYNTHESIZER_PORT or --port")]
     if settings.metrics_enabled:
         ports.append((settings.metrics_port, settings.metrics_host, "METRICS_PORT or --metrics-port"))
@@ -212,12 +212,12 @@ def _check_port(host: str, port: int, setting: str) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise ConfigurationError(
-                f"The service cannot listen on {address(host, port)}: {error.strerror}.",
+                f"The service cannot listen on {format_address(host, port)}: {error.strerror}.",
                 hint=f"Stop the program that uses the port, or choose another with {setting}.",
             ) from None
 
 
-def _locked(settings: Settings) -> TextIO:
+def _lock_state_dir(settings: Settings) -> TextIO:
     try:
         settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (settings.state_dir / "serve.lock").open("w")

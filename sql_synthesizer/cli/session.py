@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def session(*, log: bool = False, **overrides: Any) -> Iterator[Rooms]:
+def open_rooms(*, log: bool = False, **overrides: Any) -> Iterator[Rooms]:
     """The rooms, closed at the end. Beside a running service the command's events join its metrics.
 
     With ``log`` they are lines on standard output too, as the service's own are.
     """
     settings = load(**overrides)
-    shared = _serving(settings.state_dir / "serve.lock") and settings.metrics_enabled
+    shared = _is_service_running(settings.state_dir / "serve.lock") and settings.metrics_enabled
     if shared:
         # the client library reads this once, when it is first imported
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(settings.metrics_dir.resolve())
     telemetry.default.levels = False
     from sql_synthesizer.monitoring import logs, multiprocess  # noqa: PLC0415
-    from sql_synthesizer.wiring import build  # noqa: PLC0415
+    from sql_synthesizer.wiring import build_rooms  # noqa: PLC0415
 
     if log:
-        logs.configure(settings)
-    rooms = build(settings, telemetry.default, logging=log)
+        logs.configure_logging(settings)
+    rooms = build_rooms(settings, telemetry.default, logging=log)
     try:
         yield rooms
     finally:
@@ -46,7 +46,7 @@ def session(*, log: bool = False, **overrides: Any) -> Iterator[Rooms]:
 
 
 @contextmanager
-def recorded(rooms: Rooms) -> Iterator[Caller]:
+def record_command(rooms: Rooms) -> Iterator[Caller]:
     """One operation in the name of the person at the terminal, durable in the audit record when it ends."""
     caller = Caller(f"cli:{getpass.getuser()}"[:64], Role.OPERATOR, "", "cli")
     with rooms.telemetry.operation(vocabulary.COMMAND) as operation:
@@ -57,7 +57,7 @@ def recorded(rooms: Rooms) -> Iterator[Caller]:
             rooms.telemetry.settle()
 
 
-def _serving(lock: Path) -> bool:
+def _is_service_running(lock: Path) -> bool:
     """Whether a supervisor holds the lock."""
     try:
         with lock.open("r+") as file:

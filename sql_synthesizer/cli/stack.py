@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from sql_synthesizer.cli.serve import command as serve
-from sql_synthesizer.operate.stack import run
+from sql_synthesizer.operate.stack import run_stack
 from sql_synthesizer.settings import child_environment, load
 
 
@@ -20,4 +20,4 @@ def command(**overrides: Any) -> None:
     Alerts come to an inbox on this machine. A chat address in the file stack/secrets/slack_api_url of the state
     directory is used instead of it.
     """
-    sys.exit(run(load(**overrides), child_environment(overrides), partial(click.echo, err=True)))
+    sys.exit(run_stack(load(**overrides), child_environment(overrides), partial(click.echo, err=True)))

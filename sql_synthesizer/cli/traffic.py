@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 
 from sql_synthesizer.errors import ConfigurationError
-from sql_synthesizer.operate.traffic import Client, Traffic, mix
-from sql_synthesizer.settings import address, load
+from sql_synthesizer.operate.traffic import Client, Traffic, request_mix
+from sql_synthesizer.settings import format_address, load
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -39,14 +39,14 @@ def command(
     as_json: bool,
 ) -> None:
     """Send what people ask on an ordinary day, and print what was answered."""
-    url = url or _configured()
+    url = url or _configured_url()
     key = key_file.read_text(encoding="utf-8").strip() if key_file else key or ""
-    _check(url, key)
+    _check_service(url, key)
     further = [line.strip() for line in questions.read_text(encoding="utf-8").splitlines()] if questions else []
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with Traffic(url, key, rate, mix([line for line in further if line], attacks)) as traffic:
+    with Traffic(url, key, rate, request_mix([line for line in further if line], attacks)) as traffic:
         stop.wait(seconds)
     rows = [(kind, answer, count) for (kind, answer), count in traffic.sent.most_common()]
     if as_json:
@@ -57,12 +57,12 @@ def command(
     click.echo(f"({traffic.sent.total()} requests)")
 
 
-def _configured() -> str:
+def _configured_url() -> str:
     settings = load()
-    return f"http://{address(settings.host, settings.port)}"
+    return f"http://{format_address(settings.host, settings.port)}"
 
 
-def _check(url: str, key: str) -> None:
+def _check_service(url: str, key: str) -> None:
     if not re.fullmatch(r"http://[^/]+/?", url):
         raise ConfigurationError(f"{url} is not the address of a service.", hint="Write it as http://host:port.")
     with Client(url, key) as client:

@@ -35,16 +35,16 @@ class Upkeep:
         self._until = 0.0
         self._process: subprocess.Popen[bytes] | None = None
 
-    def look(self) -> None:
+    def poll_steps(self) -> None:
         """Starts what is due, and tells how it ended; never waits."""
         if self._process is not None:
             if self._process.poll() is None:
                 if time.monotonic() > self._until:
                     self._process.kill()
                 return
-            self._ended(self._process.returncode)
+            self._finish_step(self._process.returncode)
         if self._left:
-            self._start(self._left.pop(0))
+            self._start_step(self._left.pop(0))
         elif self._interval and time.monotonic() >= self._next:
             self._next = time.monotonic() + self._interval
             self._left = list(self._steps)
@@ -55,14 +55,14 @@ class Upkeep:
             self._process.terminate()
             self._process.wait()
 
-    def _start(self, step: list[str]) -> None:
+    def _start_step(self, step: list[str]) -> None:
         command = [sys.executable, "-m", "sql_synthesizer", *step]
         self._process = subprocess.Popen(command, env=self._environment)  # noqa: S603 - our own module
         self._until = time.monotonic() + LIMIT
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
 
-    def _ended(self, status: int) -> None:
+    def _finish_step(self, status: int) -> None:
         self._process = None
         if status:
             self._left = []

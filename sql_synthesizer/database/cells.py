@@ -17,14 +17,14 @@ EXACT = 2**53
 """Whole numbers beyond this do not survive a reader that knows only doubles."""
 
 
-def scalar(cell: Any) -> Scalar:
+def to_scalar(cell: Any) -> Scalar:
     """A driver's value as one of JSON's scalar types, without losing a digit."""
     if cell is None or isinstance(cell, (str, bool, int)):
         return cell
     if isinstance(cell, float):
         return cell if math.isfinite(cell) else str(Decimal(cell))
     if isinstance(cell, Decimal):
-        return _decimal(cell)
+        return _decimal_to_scalar(cell)
     if isinstance(cell, (dt.date, dt.time)):
         return cell.isoformat()
     if isinstance(cell, (bytes, bytearray, memoryview)):
@@ -35,7 +35,7 @@ def scalar(cell: Any) -> Scalar:
     return str(cell)
 
 
-def _decimal(number: Decimal) -> Scalar:
+def _decimal_to_scalar(number: Decimal) -> Scalar:
     if not number.is_finite():
         return str(number)
     if number == number.to_integral_value() and abs(number) < EXACT:
@@ -59,14 +59,16 @@ def distinct_names(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(result)
 
 
-def collect(names: Sequence[str], batches: Iterable[Sequence[Sequence[Any]]], max_rows: int, byte_cap: int) -> Rows:
+def collect_rows(
+    names: Sequence[str], batches: Iterable[Sequence[Sequence[Any]]], max_rows: int, byte_cap: int
+) -> Rows:
     """Reads rows until a cap is reached; bytes are those of text in UTF-8, and 8 for any other cell."""
     rows: list[tuple[Scalar, ...]] = []
     total = 0
     columns = distinct_names(names)
     for batch in batches:
         for row in batch:
-            converted, size = _row(row)
+            converted, size = _convert_row(row)
             if len(rows) >= max_rows or total + size > byte_cap:
                 return Rows(columns, tuple(rows), truncated=True, byte_count=total)
             rows.append(converted)
@@ -74,11 +76,11 @@ def collect(names: Sequence[str], batches: Iterable[Sequence[Sequence[Any]]], ma
     return Rows(columns, tuple(rows), byte_count=total)
 
 
-def _row(row: Sequence[Any]) -> tuple[tuple[Scalar, ...], int]:
+def _convert_row(row: Sequence[Any]) -> tuple[tuple[Scalar, ...], int]:
     size = 0
     cells: list[Scalar] = []
     for cell in row:
-        value = cell if type(cell) in (str, int) or cell is None else scalar(cell)
+        value = cell if type(cell) in (str, int) or cell is None else to_scalar(cell)
         if isinstance(value, str):
             size += len(value) if value.isascii() else len(value.encode("utf-8", "replace"))
         else:

@@ -50,17 +50,17 @@ class Driver(Protocol):
         """What makes a call that hangs in ``raw`` return; callable from another thread, never blocking."""
         ...
 
-    def fault(self, error: Exception) -> Fault:
+    def classify_error(self, error: Exception) -> Fault:
         """What an exception of the driver means."""
         ...
 
 
-def milliseconds(seconds: float) -> int:
+def to_milliseconds(seconds: float) -> int:
     """Whole milliseconds, at least one: zero would mean no limit."""
     return max(1, math.ceil(seconds * 1000))
 
 
-def batches(cursor: Any, deadline: float) -> Batches:
+def fetch_batches(cursor: Any, deadline: float) -> Batches:
     """The rows of a cursor. Raises StatementTimeout when the deadline passes between two batches."""
     while rows := cursor.fetchmany(BATCH):
         yield rows
@@ -68,11 +68,11 @@ def batches(cursor: Any, deadline: float) -> Batches:
             raise StatementTimeout
 
 
-def shutdown(descriptor: int) -> Callable[[], None]:
+def make_socket_stopper(descriptor: int) -> Callable[[], None]:
     """Closes the conversation on a socket under the thread that waits for it."""
 
-    def stop() -> None:
+    def stop_socket() -> None:
         with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as twin:
             twin.shutdown(socket.SHUT_RDWR)
 
-    return stop
+    return stop_socket

@@ -35,7 +35,7 @@ class Fault:
     kind: str
     identifier: str = ""
 
-    def error(self) -> errors.SqlSynthesizerError:
+    def to_error(self) -> errors.SqlSynthesizerError:
         """The error to raise."""
         if self.kind == REFUSED:
             return errors.StatementRefused(
@@ -53,6 +53,6 @@ class Fault:
         )
 
 
-def identifier(text: str | None) -> str:
+def clean_identifier(text: str | None) -> str:
     """A name from a driver's message, without quotes."""
     return (text or "").strip().replace('"', "").replace("`", "")[:IDENTIFIER_LENGTH]

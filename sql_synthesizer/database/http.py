@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import URL
 from sqlalchemy.engine import Dialect
 
-from sql_synthesizer.database.driver import Batches, batches
+from sql_synthesizer.database.driver import Batches, fetch_batches
 from sql_synthesizer.database.faults import FAILED, REFUSED, TIMEOUT, UNAVAILABLE, Fault
 from sql_synthesizer.settings import Settings
 
@@ -69,7 +69,7 @@ class HttpDriver:
         """Runs one query."""
         cursor = raw.cursor()
         cursor.execute(sql)
-        return [column[0] for column in cursor.description or ()], batches(cursor, deadline)
+        return [column[0] for column in cursor.description or ()], fetch_batches(cursor, deadline)
 
     def end(self, raw: Any) -> bool:
         """Ends the transaction; False when the connection cannot be used again."""
@@ -81,7 +81,7 @@ class HttpDriver:
         del raw
         return lambda: None
 
-    def fault(self, error: Exception) -> Fault:
+    def classify_error(self, error: Exception) -> Fault:
         """What an exception means, by the error name that the server gives."""
         found = _WORD.search(f"{getattr(error, 'error_name', '')} {error}")
         if found:

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, QueuePool, create_engine
 from sqlalchemy.exc import DBAPIError
 
-from sql_synthesizer.database.cells import collect
+from sql_synthesizer.database.cells import collect_rows
 from sql_synthesizer.database.driver import Driver
 from sql_synthesizer.database.urls import Target, read_url
 from sql_synthesizer.database.watchdog import Watchdog
@@ -58,44 +58,44 @@ class DatabaseManager:
         self._telemetry = telemetry
         self._watchdog = Watchdog()
         self._connecting = threading.local()
-        self._pools = self._build(databases)
+        self._pools = self._build_pools(databases)
         self.names = tuple(self._pools)
         self.default = settings.default_database or next(iter(self.names), "")
         if self.default and self.default not in self._pools:
             raise ConfigurationError(f"The default database {self.default!r} is none of: {', '.join(self.names)}.")
-        telemetry.read(vocabulary.POOL_IN_USE, lambda: self._levels(lambda pool: pool.pool.checkedout()))
-        telemetry.read(vocabulary.POOL_LIMIT, lambda: self._levels(lambda pool: pool.size))
+        telemetry.read(vocabulary.POOL_IN_USE, lambda: self._sum_pool_levels(lambda pool: pool.pool.checkedout()))
+        telemetry.read(vocabulary.POOL_LIMIT, lambda: self._sum_pool_levels(lambda pool: pool.size))
 
     def config(self, name: str) -> DatabaseSettings:
         """The settings of a database. Raises UnknownDatabase."""
-        return self._pool(name).config
+        return self._find_pool(name).config
 
     def dialect(self, name: str) -> str:
         """The kind of a database, one of ``vocabulary.DATABASE_TYPE``. Raises UnknownDatabase."""
-        return self._pool(name).driver.kind
+        return self._find_pool(name).driver.kind
 
     def execute(self, name: str, sql: str, *, max_rows: int, deadline: float) -> Rows:
         """Runs one query; ``deadline`` is on the monotonic clock, in seconds.
 
         Raises StatementInvalid, StatementRefused, StatementTimeout, PoolTimeout, DatabaseUnavailable, DatabaseFailed.
         """
-        pool = self._pool(name)
+        pool = self._find_pool(name)
         _check_query(sql)
-        with self._session(pool, deadline, max_rows) as connection:
-            columns, batches = pool.driver.run(_raw(connection), sql, deadline)
+        with self._open_session(pool, deadline, max_rows) as connection:
+            columns, batches = pool.driver.run(_raw_connection(connection), sql, deadline)
             with closing(batches):
-                return collect(columns, batches, max_rows, self._settings.byte_cap)
+                return collect_rows(columns, batches, max_rows, self._settings.byte_cap)
 
     @contextmanager
     def connect(self, name: str, timeout: float | None = None) -> Iterator[Connection]:
         """A pooled read-only connection for ``timeout`` seconds, by default the statement timeout."""
         seconds = self._settings.statement_timeout if timeout is None else timeout
-        with self._session(self._pool(name), time.monotonic() + seconds, None) as connection:
+        with self._open_session(self._find_pool(name), time.monotonic() + seconds, None) as connection:
             yield connection
 
     def ping(self, name: str, timeout: float) -> None:
         """Opens a connection of its own and asks for an answer. Raises DatabaseUnavailable."""
-        pool = self._pool(name)
+        pool = self._find_pool(name)
         try:
             raw = pool.driver.connect(timeout)
             with closing(raw), self._watchdog.limit(time.monotonic() + timeout, pool.driver.stopper(raw)):
@@ -103,7 +103,7 @@ class DatabaseManager:
                 cursor.execute("SELECT 1")
                 cursor.fetchall()
         except pool.driver.errors as error:
-            self._log(pool, error)
+            self._log_error(pool, error)
             raise DatabaseUnavailable from None
 
     def close(self) -> None:
@@ -114,7 +114,7 @@ class DatabaseManager:
 
     # --- pools ------------------------------------------------------------------------------
 
-    def _build(self, databases: Sequence[DatabaseSettings]) -> dict[str, _Pool]:
+    def _build_pools(self, databases: Sequence[DatabaseSettings]) -> dict[str, _Pool]:
         faults: list[str] = []
         pools: dict[str, _Pool] = {}
         for config in databases:
@@ -141,7 +141,7 @@ class DatabaseManager:
         assert isinstance(engine.pool, QueuePool)  # noqa: S101 - tells the type checker
         return _Pool(config, target.driver, engine, engine.pool, threading.Semaphore(size), size, target.redact)
 
-    def _pool(self, name: str) -> _Pool:
+    def _find_pool(self, name: str) -> _Pool:
         try:
             return self._pools[name]
         except KeyError:
@@ -149,7 +149,7 @@ class DatabaseManager:
                 f"There is no database named {name[:64]!r}; known: {', '.join(self._pools) or 'none'}."
             ) from None
 
-    def _levels(self, level: Callable[[_Pool], int]) -> Iterable[tuple[Mapping[str, str], float]]:
+    def _sum_pool_levels(self, level: Callable[[_Pool], int]) -> Iterable[tuple[Mapping[str, str], float]]:
         sums: Counter[str] = Counter()
         for pool in self._pools.values():
             sums[pool.driver.kind] += level(pool)
@@ -158,10 +158,10 @@ class DatabaseManager:
     # --- one connection ---------------------------------------------------------------------
 
     @contextmanager
-    def _session(self, pool: _Pool, deadline: float, max_rows: int | None) -> Iterator[Connection]:
+    def _open_session(self, pool: _Pool, deadline: float, max_rows: int | None) -> Iterator[Connection]:
         """A connection in a read-only transaction that ends, at the latest, shortly after the deadline."""
-        connection = self._checkout(pool, deadline, max_rows)
-        raw = _raw(connection)
+        connection = self._acquire_connection(pool, deadline, max_rows)
+        raw = _raw_connection(connection)
         reusable = False
         try:
             with self._watchdog.limit(deadline + pool.driver.grace, pool.driver.stopper(raw)) as limit:
@@ -172,7 +172,7 @@ class DatabaseManager:
             if not reusable:
                 connection.invalidate()
         except BaseException as error:
-            fault = self._translate(pool, error, fired=limit.fired)
+            fault = self._translate_error(pool, error, fired=limit.fired)
             lost = not reusable or isinstance(fault, DatabaseUnavailable) or (limit.fired and pool.driver.breaks)
             if lost or not isinstance(error, Exception):
                 connection.invalidate()
@@ -185,24 +185,24 @@ class DatabaseManager:
             finally:
                 pool.slots.release()
 
-    def _checkout(self, pool: _Pool, deadline: float, max_rows: int | None) -> Connection:
+    def _acquire_connection(self, pool: _Pool, deadline: float, max_rows: int | None) -> Connection:
         with self._telemetry.operation(vocabulary.CONNECTION_WAIT, database_type=pool.driver.kind) as wait:
             patience = min(self._settings.pool_wait, deadline - time.monotonic())
             if not pool.slots.acquire(timeout=max(0.0, patience)):
                 wait.details.timed_out = 1
                 raise PoolTimeout
             try:
-                return self._open(pool, deadline, max_rows)
+                return self._open_transaction(pool, deadline, max_rows)
             except BaseException:
                 pool.slots.release()
                 raise
 
-    def _open(self, pool: _Pool, deadline: float, max_rows: int | None) -> Connection:
+    def _open_transaction(self, pool: _Pool, deadline: float, max_rows: int | None) -> Connection:
         """A connection that has just begun a transaction; those that broke while they were idle are replaced."""
         for left in range(pool.size, -1, -1):
-            connection = self._connect(pool, deadline)
+            connection = self._checkout_connection(pool, deadline)
             try:
-                self._begin(pool, connection, deadline, max_rows)
+                self._begin_transaction(pool, connection, deadline, max_rows)
             except BaseException as error:
                 connection.invalidate()
                 connection.close()
@@ -214,17 +214,17 @@ class DatabaseManager:
                 return connection
         raise DatabaseUnavailable
 
-    def _connect(self, pool: _Pool, deadline: float) -> Connection:
+    def _checkout_connection(self, pool: _Pool, deadline: float) -> Connection:
         self._connecting.seconds = max(0.1, min(self._settings.connect_timeout, deadline - time.monotonic()))
         try:
             return pool.engine.connect()
         except DBAPIError as error:
-            self._log(pool, error.orig or error)
+            self._log_error(pool, error.orig or error)
             raise DatabaseUnavailable from None
 
-    def _begin(self, pool: _Pool, connection: Connection, deadline: float, max_rows: int | None) -> None:
+    def _begin_transaction(self, pool: _Pool, connection: Connection, deadline: float, max_rows: int | None) -> None:
         now = time.monotonic()
-        raw = _raw(connection)
+        raw = _raw_connection(connection)
         patience = min(deadline, now + self._settings.connect_timeout)
         try:
             with self._watchdog.limit(patience, pool.driver.stopper(raw)) as limit:
@@ -232,25 +232,25 @@ class DatabaseManager:
         except pool.driver.errors as error:
             if limit.fired:
                 raise (StatementTimeout if patience == deadline else DatabaseUnavailable) from None
-            fault = self._translate(pool, error, fired=False)
+            fault = self._translate_error(pool, error, fired=False)
             raise (_StaleError if isinstance(fault, DatabaseUnavailable) else fault) from None
 
-    def _translate(self, pool: _Pool, error: BaseException, *, fired: bool) -> BaseException:
+    def _translate_error(self, pool: _Pool, error: BaseException, *, fired: bool) -> BaseException:
         cause = error.orig if isinstance(error, DBAPIError) else error
         if fired and isinstance(error, Exception):
             return StatementTimeout()
         if not isinstance(cause, pool.driver.errors):
             return error
-        fault = pool.driver.fault(cause).error()
+        fault = pool.driver.classify_error(cause).to_error()
         if isinstance(fault, StatementInvalid):
             # What an analyst mistyped is the analyst's business; the driver quotes it, and values of rows.
-            self._log(pool, cause, logging.DEBUG, text=self._settings.log_text)
+            self._log_error(pool, cause, logging.DEBUG, text=self._settings.log_text)
         else:
-            self._log(pool, cause)
+            self._log_error(pool, cause)
         return fault
 
     @staticmethod
-    def _log(pool: _Pool, error: BaseException, level: int = logging.WARNING, *, text: bool = True) -> None:
+    def _log_error(pool: _Pool, error: BaseException, level: int = logging.WARNING, *, text: bool = True) -> None:
         told = pool.redact(str(error)).partition("\nLINE ")[0] if text else "(log_text is off)"
         told = " ".join(told.split())[:LOG_CHARACTERS]
         logger.log(level, "database %s: %s: %s", pool.config.name, type(error).__name__, told)
@@ -260,20 +260,20 @@ class _StaleError(Exception):
     """A pooled connection turned out to be broken before it was used."""
 
 
-def _raw(connection: Connection) -> Any:
+def _raw_connection(connection: Connection) -> Any:
     return connection.connection.driver_connection
 
 
 def _check_query(sql: str) -> None:
     if not _QUERY.match(sql):
         raise StatementRefused("The statement was refused: only a query, such as SELECT, can be run.")
-    if "\0" in sql or _unwritable(sql):
+    if "\0" in sql or _is_unencodable(sql):
         raise StatementInvalid(
             "The statement holds characters that no database takes.", details={"class": "syntax", "identifier": ""}
         )
 
 
-def _unwritable(sql: str) -> bool:
+def _is_unencodable(sql: str) -> bool:
     try:
         sql.encode()
     except UnicodeEncodeError:

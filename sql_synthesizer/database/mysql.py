@@ -10,8 +10,8 @@ import pymysql
 from pymysql.constants import FIELD_TYPE
 from pymysql.cursors import SSCursor
 
-from sql_synthesizer.database.driver import Batches, batches, milliseconds, shutdown
-from sql_synthesizer.database.faults import FAILED, NAMED, REFUSED, TIMEOUT, UNAVAILABLE, Fault, identifier
+from sql_synthesizer.database.driver import Batches, fetch_batches, make_socket_stopper, to_milliseconds
+from sql_synthesizer.database.faults import FAILED, NAMED, REFUSED, TIMEOUT, UNAVAILABLE, Fault, clean_identifier
 
 _AS_TEXT = frozenset({FIELD_TYPE.DATE, FIELD_TYPE.TIME, FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP})
 _TIMESTAMPS = frozenset({FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP})
@@ -46,7 +46,7 @@ class MysqlDriver:
     def __init__(self, kind: str, parameters: dict[str, Any]) -> None:
         self.kind = kind
         # Dates stay text: Python's types have no room for zero dates and long times.
-        converters: dict[Any, Any] = {**pymysql.converters.conversions, **dict.fromkeys(_TIMESTAMPS, _with_t)}
+        converters: dict[Any, Any] = {**pymysql.converters.conversions, **dict.fromkeys(_TIMESTAMPS, _iso_timestamp)}
         for code in _AS_TEXT - _TIMESTAMPS:
             del converters[code]
         self._parameters = {"charset": "utf8mb4", **parameters, "conv": converters}
@@ -66,7 +66,7 @@ class MysqlDriver:
         # PyMySQL has no public way to change the limit of a read once it is connected.
         raw._read_timeout = seconds + 2 * self.grace  # noqa: SLF001
         mariadb = "mariadb" in raw.get_server_info().lower()
-        limit = f"max_statement_time = {seconds:.3f}" if mariadb else f"max_execution_time = {milliseconds(seconds)}"
+        limit = f"max_statement_time = {seconds:.3f}" if mariadb else f"max_execution_time = {to_milliseconds(seconds)}"
         rows = "DEFAULT" if max_rows is None else str(max_rows + 1)
         with raw.cursor() as cursor:
             cursor.execute(f"SET SESSION {limit}, sql_select_limit = {rows}")
@@ -76,13 +76,13 @@ class MysqlDriver:
         """Runs one query."""
         cursor = raw.cursor(SSCursor)
         cursor.execute(sql)
-        return [column[0] for column in cursor.description or ()], self._rows(raw, cursor, deadline)
+        return [column[0] for column in cursor.description or ()], self._fetch_batches(raw, cursor, deadline)
 
     @staticmethod
-    def _rows(raw: Any, cursor: Any, deadline: float) -> Batches:
+    def _fetch_batches(raw: Any, cursor: Any, deadline: float) -> Batches:
         finished = False
         try:
-            yield from batches(cursor, deadline)
+            yield from fetch_batches(cursor, deadline)
             finished = True
         finally:
             if not finished:
@@ -100,9 +100,9 @@ class MysqlDriver:
 
     def stopper(self, raw: Any) -> Callable[[], None]:
         """What makes a hanging call return."""
-        return shutdown(raw._sock.fileno())  # noqa: SLF001
+        return make_socket_stopper(raw._sock.fileno())  # noqa: SLF001
 
-    def fault(self, error: Exception) -> Fault:
+    def classify_error(self, error: Exception) -> Fault:
         """What an exception means, by its number."""
         number = error.args[0] if error.args and isinstance(error.args[0], int) else -1
         if 2000 <= number < 3000:  # raised by the client itself: the connection is gone
@@ -112,8 +112,8 @@ class MysqlDriver:
             invalid = isinstance(error, (pymysql.ProgrammingError, pymysql.NotSupportedError, pymysql.DataError))
             return Fault("other" if invalid else FAILED)
         found = _NAME.search(str(error.args[1])) if kind in NAMED and len(error.args) > 1 else None
-        return Fault(kind, identifier(found and (found["name"] or found["function"])))
+        return Fault(kind, clean_identifier(found and (found["name"] or found["function"])))
 
 
-def _with_t(text: object) -> str:
+def _iso_timestamp(text: object) -> str:
     return str(text).replace(" ", "T", 1)

@@ -11,8 +11,8 @@ from typing import Any
 import psycopg
 from psycopg.adapt import Loader
 
-from sql_synthesizer.database.driver import BATCH, Batches, milliseconds, shutdown
-from sql_synthesizer.database.faults import FAILED, NAMED, REFUSED, TIMEOUT, UNAVAILABLE, Fault, identifier
+from sql_synthesizer.database.driver import BATCH, Batches, make_socket_stopper, to_milliseconds
+from sql_synthesizer.database.faults import FAILED, NAMED, REFUSED, TIMEOUT, UNAVAILABLE, Fault, clean_identifier
 from sql_synthesizer.errors import StatementTimeout
 
 _STATES = {
@@ -103,7 +103,7 @@ class PostgresDriver:
         del max_rows
         # cursor_tuple_fraction: plan for all rows, as a plain query would be.
         raw.execute(
-            f"BEGIN READ ONLY; SET LOCAL statement_timeout = {milliseconds(seconds)};"
+            f"BEGIN READ ONLY; SET LOCAL statement_timeout = {to_milliseconds(seconds)};"
             "SET LOCAL cursor_tuple_fraction = 1".encode()
         )
 
@@ -112,10 +112,10 @@ class PostgresDriver:
         # binary: the extended protocol, which takes a single statement only.
         raw.execute(b"DECLARE answer NO SCROLL CURSOR FOR " + sql.encode(), binary=True)
         cursor = raw.execute(f"FETCH FORWARD {BATCH} FROM answer".encode())
-        return [column.name for column in cursor.description or ()], self._rows(cursor, deadline)
+        return [column.name for column in cursor.description or ()], self._fetch_batches(cursor, deadline)
 
     @staticmethod
-    def _rows(cursor: psycopg.Cursor[Any], deadline: float) -> Batches:
+    def _fetch_batches(cursor: psycopg.Cursor[Any], deadline: float) -> Batches:
         while rows := cursor.fetchall():
             yield rows
             if len(rows) < BATCH:
@@ -123,7 +123,7 @@ class PostgresDriver:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise StatementTimeout
-            cursor.execute(f"SET LOCAL statement_timeout = {milliseconds(left)}".encode())
+            cursor.execute(f"SET LOCAL statement_timeout = {to_milliseconds(left)}".encode())
             cursor.execute(f"FETCH FORWARD {BATCH} FROM answer".encode())
 
     def end(self, raw: psycopg.Connection[Any]) -> bool:
@@ -134,9 +134,9 @@ class PostgresDriver:
 
     def stopper(self, raw: psycopg.Connection[Any]) -> Callable[[], None]:
         """What makes a hanging call return."""
-        return shutdown(raw.fileno())
+        return make_socket_stopper(raw.fileno())
 
-    def fault(self, error: Exception) -> Fault:
+    def classify_error(self, error: Exception) -> Fault:
         """What an exception means, by its SQLSTATE."""
         state = getattr(error, "sqlstate", None)
         if state is None:
@@ -144,4 +144,4 @@ class PostgresDriver:
             return Fault(UNAVAILABLE if lost else FAILED)
         kind = _STATES.get(state) or _CLASSES.get(state[:2], FAILED)
         found = _NAME.search(str(error)) if kind in NAMED else None
-        return Fault(kind, identifier(found and (found["name"] or found["entry"] or found["function"])))
+        return Fault(kind, clean_identifier(found and (found["name"] or found["entry"] or found["function"])))

@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 from sqlalchemy import URL
 
-from sql_synthesizer.database.driver import Batches, batches
-from sql_synthesizer.database.faults import FAILED, REFUSED, TIMEOUT, UNAVAILABLE, Fault, identifier
+from sql_synthesizer.database.driver import Batches, fetch_batches
+from sql_synthesizer.database.faults import FAILED, REFUSED, TIMEOUT, UNAVAILABLE, Fault, clean_identifier
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.settings import Settings
 
@@ -105,10 +105,10 @@ class SqliteDriver:
         for category, limit in {**self.limits, sqlite3.SQLITE_LIMIT_LENGTH: self._value_bytes}.items():
             raw.setlimit(category, limit)
         raw.text_factory = partial(str, encoding="utf-8", errors="replace")
-        raw.set_authorizer(self._authorize)
+        raw.set_authorizer(self._authorize_action)
         return raw
 
-    def _authorize(self, action: int, first: str | None, second: str | None, *_: object) -> int:
+    def _authorize_action(self, action: int, first: str | None, second: str | None, *_: object) -> int:
         if action in self.actions and second not in self.functions:
             return sqlite3.SQLITE_OK
         reads = action == sqlite3.SQLITE_PRAGMA and first in self.pragmas
@@ -120,12 +120,12 @@ class SqliteDriver:
     def run(self, raw: sqlite3.Connection, sql: str, deadline: float) -> tuple[Sequence[str], Batches]:
         """Runs one query."""
         cursor = raw.execute(sql)
-        return [column[0] for column in cursor.description or ()], self._rows(cursor, deadline)
+        return [column[0] for column in cursor.description or ()], self._fetch_batches(cursor, deadline)
 
     @staticmethod
-    def _rows(cursor: sqlite3.Cursor, deadline: float) -> Batches:
+    def _fetch_batches(cursor: sqlite3.Cursor, deadline: float) -> Batches:
         with contextlib.closing(cursor):
-            yield from batches(cursor, deadline)
+            yield from fetch_batches(cursor, deadline)
 
     def end(self, raw: sqlite3.Connection) -> bool:
         """Ends the transaction; False when the connection cannot be used again."""
@@ -136,7 +136,7 @@ class SqliteDriver:
         """What makes a hanging call return."""
         return raw.interrupt
 
-    def fault(self, error: Exception) -> Fault:
+    def classify_error(self, error: Exception) -> Fault:
         """What an exception of the sqlite3 module means."""
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in _CODES:
@@ -144,7 +144,7 @@ class SqliteDriver:
         text = str(error)
         for pattern, kind in _MESSAGES:
             if found := pattern.search(text):
-                return Fault(kind, identifier(found.groupdict().get("name")))
+                return Fault(kind, clean_identifier(found.groupdict().get("name")))
         # More than one statement: the module says so with its Warning or ProgrammingError.
         if isinstance(error, sqlite3.Warning) or "one statement at a time" in text:
             return Fault(REFUSED)

@@ -37,9 +37,9 @@ class Target:
 
 def read_url(text: str, settings: Settings) -> Target:
     """Reads a database URL. Raises ConfigurationError, which never repeats the URL."""
-    url, type = _parse(text)
+    url, type = _parse_url(text)
     if type == "sqlite":
-        return Target(URL.create(_DRIVERS[type]), SqliteDriver(url, settings), _redact(text, url))
+        return Target(URL.create(_DRIVERS[type]), SqliteDriver(url, settings), _make_redactor(text, url))
     if type in {"trino", "clickhouse"}:
         url = http_url(url, type, settings)
     try:
@@ -62,10 +62,10 @@ def read_url(text: str, settings: Settings) -> Target:
         driver = MysqlDriver(type, dict(parameters))
     else:
         driver = HttpDriver(type, dialect, url)
-    return Target(url, driver, _redact(text, url))
+    return Target(url, driver, _make_redactor(text, url))
 
 
-def _parse(text: str) -> tuple[URL, str]:
+def _parse_url(text: str) -> tuple[URL, str]:
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
@@ -85,13 +85,13 @@ def _parse(text: str) -> tuple[URL, str]:
     return url.set(drivername=_DRIVERS[type]), type
 
 
-def _redact(text: str, url: URL) -> Callable[[str], str]:
+def _make_redactor(text: str, url: URL) -> Callable[[str], str]:
     password = str(url.password or "")
     secrets = {text, password, quote(password, safe=""), quote_plus(password)} - {""}
 
-    def redact(message: str) -> str:
+    def redact_message(message: str) -> str:
         for secret in sorted(secrets, key=len, reverse=True):
             message = message.replace(secret, "***")
         return message
 
-    return redact
+    return redact_message

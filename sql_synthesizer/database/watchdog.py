@@ -43,7 +43,7 @@ class Watchdog:
         with self._condition:
             self._limits.add(limit)
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
+                self._thread = threading.Thread(target=self._watch_limits, name="watchdog", daemon=True)
                 self._thread.start()
             if at < self._wake:
                 self._wake = at
@@ -60,7 +60,7 @@ class Watchdog:
             self._closed = True
             self._condition.notify()
 
-    def _run(self) -> None:
+    def _watch_limits(self) -> None:
         with self._condition:
             while True:
                 now = time.monotonic()

@@ -85,29 +85,32 @@ class Shop:
         """(table, rows) of every table."""
         yield "countries", [(i, *country) for i, country in enumerate(COUNTRIES, 1)]
         yield "cities", [(i, *city) for i, city in enumerate(self._cities, 1)]
-        yield "customers", self._customers()
+        yield "customers", self._make_customers()
         yield "categories", [(i, name) for i, name in enumerate(CATEGORIES, 1)]
-        yield "suppliers", [(i, f"{name} Trading", self._pick(len(COUNTRIES))) for i, name in enumerate(SUPPLIERS, 1)]
-        yield "products", self._products()
-        yield "employees", self._employees()
+        yield (
+            "suppliers",
+            [(i, f"{name} Trading", self._random_number(len(COUNTRIES))) for i, name in enumerate(SUPPLIERS, 1)],
+        )
+        yield "products", self._make_products()
+        yield "employees", self._make_employees()
         self._place_orders()
         yield "orders", self._orders
         yield "order_items", self._items
-        yield "payments", self._payments()
-        yield "shipments", self._shipments()
-        yield "returns", self._returns()
-        yield "reviews", self._reviews()
+        yield "payments", self._make_payments()
+        yield "shipments", self._make_shipments()
+        yield "returns", self._make_returns()
+        yield "reviews", self._make_reviews()
 
-    def _pick(self, count: int) -> int:
+    def _random_number(self, count: int) -> int:
         return self._random.randint(1, count)
 
-    def _choice(self, weighted: tuple[tuple[str, int], ...]) -> str:
+    def _weighted_choice(self, weighted: tuple[tuple[str, int], ...]) -> str:
         return self._random.choices([value for value, _ in weighted], [weight for _, weight in weighted])[0]
 
-    def _after(self, day: dt.date, most: int) -> dt.date:
+    def _later_day(self, day: dt.date, most: int) -> dt.date:
         return min(LAST_DAY, day + dt.timedelta(days=self._random.randint(1, most)))
 
-    def _customers(self) -> list[Row]:
+    def _make_customers(self) -> list[Row]:
         rows: list[Row] = []
         for i in range(1, CUSTOMERS + 1):
             first, last = self._random.choice(FIRST_NAMES), self._random.choice(LAST_NAMES)
@@ -115,12 +118,12 @@ class Shop:
             self._signups.append(signup)
             email = f"{first}.{last}{i}@example.com".lower()
             phone = f"+1-555-{i // 10000:03d}-{i % 10000:04d}"
-            city = self._pick(len(self._cities))
-            segment = self._choice(SEGMENTS)
+            city = self._random_number(len(self._cities))
+            segment = self._weighted_choice(SEGMENTS)
             rows.append((i, first, last, email, phone, city, segment, signup, self._random.random() < 0.4))
         return rows
 
-    def _products(self) -> list[Row]:
+    def _make_products(self) -> list[Row]:
         rows: list[Row] = []
         for category, (base, kinds) in enumerate(CATEGORIES.values(), 1):
             for kind in kinds:
@@ -128,21 +131,25 @@ class Shop:
                     price = round(base * (0.4 + 0.3 * step) * self._random.uniform(0.8, 1.2), 0) + 0.99
                     cost = round(price * self._random.uniform(0.45, 0.75), 2)
                     self._prices.append(price)
-                    stock = self._random.choice((0, self._pick(20), self._pick(400)))
-                    supplier = self._pick(len(SUPPLIERS))
+                    stock = self._random.choice((0, self._random_number(20), self._random_number(400)))
+                    supplier = self._random_number(len(SUPPLIERS))
                     name = f"{kind} {line}"
                     rows.append(
                         (len(rows) + 1, name, category, supplier, price, cost, stock, self._random.random() < 0.06)
                     )
         return rows
 
-    def _employees(self) -> list[Row]:
+    def _make_employees(self) -> list[Row]:
         rows: list[Row] = []
         for i in range(1, 37):
             department = list(DEPARTMENTS)[i % 3]
             manager = None if i <= 3 else 3 if department == "Sales" else i % 3 or 3
             title = f"Head of {department}" if manager is None else DEPARTMENTS[department]
-            hired = FIRST_DAY - dt.timedelta(days=self._pick(2500)) if i <= 3 else self._after(FIRST_DAY, DAYS - 300)
+            hired = (
+                FIRST_DAY - dt.timedelta(days=self._random_number(2500))
+                if i <= 3
+                else self._later_day(FIRST_DAY, DAYS - 300)
+            )
             thousands = self._random.randrange(90, 120) if manager is None else self._random.randrange(32, 70)
             names = self._random.choice(FIRST_NAMES), self._random.choice(LAST_NAMES)
             rows.append((i, *names, title, department, hired, thousands * 1000.0, manager))
@@ -157,19 +164,21 @@ class Shop:
                 day = day.replace(month=self._random.choice((11, 12)), day=min(day.day, 30))
             days.append(day)
         for i, day in enumerate(sorted(days), 1):
-            customer = self._buyer(day)
+            customer = self._choose_buyer(day)
             salesperson = self._random.choice(range(3, 37, 3)) if self._random.random() < 0.3 else None
-            self._orders.append((i, customer, salesperson, day, self._status(day), self._choice(CHANNELS)))
+            self._orders.append(
+                (i, customer, salesperson, day, self._choose_status(day), self._weighted_choice(CHANNELS))
+            )
             self._fill_order(i)
 
-    def _buyer(self, day: dt.date) -> int:
+    def _choose_buyer(self, day: dt.date) -> int:
         for _ in range(20):
             customer = int(CUSTOMERS * self._random.random() ** 1.8)
             if self._signups[customer] <= day:
                 return customer + 1
         return 1 + min(range(CUSTOMERS), key=self._signups.__getitem__)
 
-    def _status(self, day: dt.date) -> str:
+    def _choose_status(self, day: dt.date) -> str:
         if self._random.random() < 0.06:
             return "cancelled"
         age = (LAST_DAY - day).days
@@ -188,7 +197,7 @@ class Shop:
             total += round(quantity * price * (1 - discount), 2)
         self._totals[order] = round(total, 2)
 
-    def _payments(self) -> list[Row]:
+    def _make_payments(self) -> list[Row]:
         rows: list[Row] = []
         for order, _, _, day, status, _ in self._orders:
             if status == "pending":
@@ -196,35 +205,37 @@ class Shop:
             state = "refunded" if status == "cancelled" else "paid"
             seconds = self._random.randrange(7 * 3600, 23 * 3600)
             paid = dt.datetime.combine(day, dt.time()) + dt.timedelta(seconds=seconds)
-            rows.append((len(rows) + 1, order, self._totals[order], self._choice(METHODS), state, paid))
+            rows.append((len(rows) + 1, order, self._totals[order], self._weighted_choice(METHODS), state, paid))
         return rows
 
-    def _shipments(self) -> list[Row]:
+    def _make_shipments(self) -> list[Row]:
         rows: list[Row] = []
         for order, _, _, day, status, _ in self._orders:
             if status not in {"shipped", "delivered"}:
                 continue
-            shipped = self._after(day, 3)
-            delivered = self._after(shipped, 7) if status == "delivered" else None
+            shipped = self._later_day(day, 3)
+            delivered = self._later_day(shipped, 7) if status == "delivered" else None
             state = "delivered" if delivered else "in transit"
-            rows.append((len(rows) + 1, order, self._choice(CARRIERS), state, shipped, delivered))
+            rows.append((len(rows) + 1, order, self._weighted_choice(CARRIERS), state, shipped, delivered))
         return rows
 
-    def _returns(self) -> list[Row]:
+    def _make_returns(self) -> list[Row]:
         rows: list[Row] = []
         for order, line, _, quantity, price, discount in self._items:
             _, _, _, day, status, _ = self._orders[order - 1]
             if status == "delivered" and self._random.random() < 0.04:
                 refund = round(quantity * price * (1 - discount), 2)
-                rows.append((len(rows) + 1, order, line, self._after(day, 30), self._choice(REASONS), refund))
+                rows.append(
+                    (len(rows) + 1, order, line, self._later_day(day, 30), self._weighted_choice(REASONS), refund)
+                )
         return rows
 
-    def _reviews(self) -> list[Row]:
+    def _make_reviews(self) -> list[Row]:
         rows: list[Row] = []
         for i in range(1, REVIEWS + 1):
             order, _, product, *_ = self._random.choice(self._items)
             _, customer, _, day, _, _ = self._orders[order - 1]
             rating = self._random.choices((1, 2, 3, 4, 5), (6, 8, 16, 32, 38))[0]
             comment = self._random.choice(COMMENTS[rating])
-            rows.append((i, product, customer, rating, comment, self._after(day, 60)))
+            rows.append((i, product, customer, rating, comment, self._later_day(day, 60)))
         return rows

@@ -37,135 +37,150 @@ metadata = MetaData()
 _SECONDS = DateTime().with_variant(sqlite.DATETIME(truncate_microseconds=True), "sqlite")  # type: ignore[no-untyped-call]
 
 
-def _key() -> Column[Any]:
+def _key_column() -> Column[Any]:
     return Column("id", Integer, primary_key=True, autoincrement=False)
 
 
-def _text(name: str, length: int = 60, **options: Any) -> Column[Any]:
+def _text_column(name: str, length: int = 60, **options: Any) -> Column[Any]:
     return Column(name, String(length), **{"nullable": False, **options})
 
 
-def _money(name: str) -> Column[Any]:
+def _money_column(name: str) -> Column[Any]:
     return Column(name, Numeric(10, 2, asdecimal=False), nullable=False)
 
 
-def _number(name: str) -> Column[Any]:
+def _number_column(name: str) -> Column[Any]:
     return Column(name, Integer, nullable=False)
 
 
-def _ref(name: str, target: str, **options: Any) -> Column[Any]:
+def _reference_column(name: str, target: str, **options: Any) -> Column[Any]:
     return Column(name, ForeignKey(f"{target}.id"), **{"nullable": False, **options})
 
 
-def _day(name: str, **options: Any) -> Column[Any]:
+def _date_column(name: str, **options: Any) -> Column[Any]:
     return Column(name, Date, **{"nullable": False, **options})
 
 
-def _table(name: str, comment: str, *items: SchemaItem) -> Table:
+def _define_table(name: str, comment: str, *items: SchemaItem) -> Table:
     return Table(name, metadata, *items, comment=comment)
 
 
-_table("countries", "Countries that the shop sells to.", _key(), _text("name"), _text("code", 2), _text("region"))
-_table("cities", "Cities of customers.", _key(), _text("name"), _ref("country_id", "countries"))
-_table(
+_define_table(
+    "countries",
+    "Countries that the shop sells to.",
+    _key_column(),
+    _text_column("name"),
+    _text_column("code", 2),
+    _text_column("region"),
+)
+_define_table(
+    "cities", "Cities of customers.", _key_column(), _text_column("name"), _reference_column("country_id", "countries")
+)
+_define_table(
     "customers",
     "People and firms who have an account.",
-    _key(),
-    _text("first_name"),
-    _text("last_name"),
-    _text("email", 120),
-    _text("phone", 30),
-    _ref("city_id", "cities"),
-    _text("segment", 20),
-    _day("signup_date"),
+    _key_column(),
+    _text_column("first_name"),
+    _text_column("last_name"),
+    _text_column("email", 120),
+    _text_column("phone", 30),
+    _reference_column("city_id", "cities"),
+    _text_column("segment", 20),
+    _date_column("signup_date"),
     Column("newsletter", Boolean, nullable=False),
 )
-_table("categories", "Kinds of products.", _key(), _text("name"))
-_table("suppliers", "Firms that the shop buys from.", _key(), _text("name"), _ref("country_id", "countries"))
-_table(
+_define_table("categories", "Kinds of products.", _key_column(), _text_column("name"))
+_define_table(
+    "suppliers",
+    "Firms that the shop buys from.",
+    _key_column(),
+    _text_column("name"),
+    _reference_column("country_id", "countries"),
+)
+_define_table(
     "products",
     "What the shop sells.",
-    _key(),
-    _text("name", 120),
-    _ref("category_id", "categories"),
-    _ref("supplier_id", "suppliers"),
-    _money("price"),
-    _money("cost"),
-    _number("stock"),
+    _key_column(),
+    _text_column("name", 120),
+    _reference_column("category_id", "categories"),
+    _reference_column("supplier_id", "suppliers"),
+    _money_column("price"),
+    _money_column("cost"),
+    _number_column("stock"),
     Column("discontinued", Boolean, nullable=False),
 )
-_table(
+_define_table(
     "employees",
     "Staff; sales people look after orders.",
-    _key(),
-    _text("first_name"),
-    _text("last_name"),
-    _text("job_title"),
-    _text("department", 30),
-    _day("hire_date"),
-    _money("salary"),
-    _ref("manager_id", "employees", nullable=True),
+    _key_column(),
+    _text_column("first_name"),
+    _text_column("last_name"),
+    _text_column("job_title"),
+    _text_column("department", 30),
+    _date_column("hire_date"),
+    _money_column("salary"),
+    _reference_column("manager_id", "employees", nullable=True),
 )
-_table(
+_define_table(
     "orders",
     "Orders as placed by customers.",
-    _key(),
-    _ref("customer_id", "customers"),
-    _ref("employee_id", "employees", nullable=True),
-    _day("order_date"),
-    _text("status", 20),
-    _text("channel", 20),
+    _key_column(),
+    _reference_column("customer_id", "customers"),
+    _reference_column("employee_id", "employees", nullable=True),
+    _date_column("order_date"),
+    _text_column("status", 20),
+    _text_column("channel", 20),
 )
-_table(
+_define_table(
     "order_items",
     "Lines of an order.",
     Column("order_id", ForeignKey("orders.id"), primary_key=True, autoincrement=False),
     Column("line_number", Integer, primary_key=True, autoincrement=False),
-    _ref("product_id", "products"),
-    _number("quantity"),
-    _money("unit_price"),
+    _reference_column("product_id", "products"),
+    _number_column("quantity"),
+    _money_column("unit_price"),
     Column("discount", Float, nullable=False, comment="Share of the price taken off, 0 to 1."),
 )
-_table(
+_define_table(
     "payments",
     "Payments for orders.",
-    _key(),
-    _ref("order_id", "orders"),
-    _money("amount"),
-    _text("method", 20),
-    _text("status", 20),
+    _key_column(),
+    _reference_column("order_id", "orders"),
+    _money_column("amount"),
+    _text_column("method", 20),
+    _text_column("status", 20),
     Column("paid_at", _SECONDS, nullable=False),
 )
-_table(
+_define_table(
     "shipments",
     "Parcels sent to customers.",
-    _key(),
-    _ref("order_id", "orders"),
-    _text("carrier", 30),
-    _text("status", 20),
-    _day("shipped_date"),
-    _day("delivered_date", nullable=True),
+    _key_column(),
+    _reference_column("order_id", "orders"),
+    _text_column("carrier", 30),
+    _text_column("status", 20),
+    _date_column("shipped_date"),
+    _date_column("delivered_date", nullable=True),
 )
-_table(
+_define_table(
     "returns",
     "Lines that customers sent back.",
-    _key(),
-    _number("order_id"),
-    _number("line_number"),
-    _day("return_date"),
-    _text("reason", 40),
-    _money("refund"),
+    _key_column(),
+    _number_column("order_id"),
+    _number_column("line_number"),
+    _date_column("return_date"),
+    _text_column("reason", 40),
+    _money_column("refund"),
     ForeignKeyConstraint(["order_id", "line_number"], ["order_items.order_id", "order_items.line_number"]),
 )
-_table(
+_define_table(
     "reviews",
     "What customers say about products.",
-    _key(),
-    _ref("product_id", "products"),
-    _ref("customer_id", "customers"),
-    _number("rating"),
-    _text("comment", 200),
-    _day("review_date"),
+    _key_column(),
+    _reference_column("product_id", "products"),
+    _reference_column("customer_id", "customers"),
+    _number_column("rating"),
+    _text_column("comment", 200),
+    _date_column("review_date"),
 )
 
 INDEXES = (
@@ -207,7 +222,7 @@ def create_demo(path: Path) -> None:
     try:
         engine = create_engine(f"sqlite:///{temporary}")
         with engine.begin() as connection:
-            _fill(connection)
+            _fill_database(connection)
         engine.dispose()
         temporary.chmod(0o644)
         temporary.replace(path)
@@ -244,13 +259,13 @@ def load_demo(url: str) -> bool:
                     f"The database already has tables of these names: {', '.join(sorted(present))}.",
                     hint="Load the demo into an empty database.",
                 )
-            _fill(connection)
+            _fill_database(connection)
     finally:
         engine.dispose()
     return True
 
 
-def _fill(connection: Connection) -> None:
+def _fill_database(connection: Connection) -> None:
     metadata.create_all(connection)
     for name, rows in Shop().tables():
         table = metadata.tables[name]

@@ -26,27 +26,27 @@ SERIES_BUDGET = 4_000
 """Series that one instance may export; an alert sits here, the scrape limit above it."""
 
 
-def _label(vocabulary: Vocabulary, key: str | None = None, name: str | None = None) -> Label:
+def _make_label(vocabulary: Vocabulary, key: str | None = None, name: str | None = None) -> Label:
     return Label(name or vocabulary.name, vocabulary, key or vocabulary.name)
 
 
-def _gauge(name: str, help: str, source: ReadingType | None, **options: Any) -> Metric:
+def _make_gauge(name: str, help: str, source: ReadingType | None, **options: Any) -> Metric:
     return Metric(name, "gauge", help, (Feed(source, "level"),), **options)
 
 
-def _allowed_cache(labels: Combination, _: Declared) -> bool:
+def _is_cache_combination(labels: Combination, _: Declared) -> bool:
     looked_up = labels["hit_miss"] in ("hit", "miss")
     return labels["hit_miss"] == "error" or looked_up == (labels["operation"] == "get")
 
 
 _QUERY_LABELS = (
-    _label(vocabulary.QUERY_TYPE),
-    _label(vocabulary.DATABASE_TYPE),
-    _label(vocabulary.SUCCESS, "@success"),
+    _make_label(vocabulary.QUERY_TYPE),
+    _make_label(vocabulary.DATABASE_TYPE),
+    _make_label(vocabulary.SUCCESS, "@success"),
 )
-_LLM_LABELS = (_label(vocabulary.PROVIDER), _label(vocabulary.MODEL))
+_LLM_LABELS = (_make_label(vocabulary.PROVIDER), _make_label(vocabulary.MODEL))
 _QUERY_SOURCES = (vocabulary.QUESTION, vocabulary.TRACKED_QUERY)
-_DATABASE = (_label(vocabulary.DATABASE_TYPE),)
+_DATABASE = (_make_label(vocabulary.DATABASE_TYPE),)
 
 EVENT_TYPE = Vocabulary("event_type", vocabulary.SECURITY_EVENTS)
 
@@ -68,7 +68,7 @@ METRICS: tuple[Metric, ...] = (
         tuple(Feed(source) for source in _QUERY_SOURCES),
         labels=_QUERY_LABELS,
     ),
-    _gauge(
+    _make_gauge(
         "active_connections",
         "Number of active database connections",
         vocabulary.POOL_IN_USE,
@@ -79,18 +79,22 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         "Total cache operations",
         (Feed(vocabulary.CACHE_ACCESS),),
-        labels=(_label(vocabulary.CACHE_OPERATION), _label(vocabulary.CACHE_TYPE), _label(vocabulary.HIT_MISS)),
-        allowed=_allowed_cache,
+        labels=(
+            _make_label(vocabulary.CACHE_OPERATION),
+            _make_label(vocabulary.CACHE_TYPE),
+            _make_label(vocabulary.HIT_MISS),
+        ),
+        allowed=_is_cache_combination,
     ),
     Metric(
         "security_events_total",
         "counter",
         "Security events detected",
         tuple(Feed(event) for event in vocabulary.SECURITY_EVENTS.values()),
-        labels=(_label(EVENT_TYPE, "@event"), _label(vocabulary.SEVERITY, "@severity")),
+        labels=(_make_label(EVENT_TYPE, "@event"), _make_label(vocabulary.SEVERITY, "@severity")),
         allowed=lambda labels, _: vocabulary.SECURITY_EVENTS[labels["event_type"]].severity == labels["severity"],
     ),
-    _gauge(
+    _make_gauge(
         "memory_usage_bytes",
         "Resident memory of the service's processes in bytes",
         None,
@@ -98,7 +102,7 @@ METRICS: tuple[Metric, ...] = (
         mode="livemostrecent",
         exporter=True,
     ),
-    _gauge(
+    _make_gauge(
         "cpu_usage_percent",
         "CPU used by the service's processes, in percent of what they may use (0 to 100)",
         None,
@@ -113,9 +117,9 @@ METRICS: tuple[Metric, ...] = (
         "Questions by how they ended and where the statement came from",
         (Feed(vocabulary.QUESTION),),
         labels=(
-            _label(vocabulary.OUTCOME, "@outcome"),
-            _label(vocabulary.REASON, "@reason"),
-            _label(vocabulary.SOURCE),
+            _make_label(vocabulary.OUTCOME, "@outcome"),
+            _make_label(vocabulary.REASON, "@reason"),
+            _make_label(vocabulary.SOURCE),
         ),
         allowed=lambda labels, _: OUTCOME_BY_REASON[labels["reason"]] == labels["outcome"],
     ),
@@ -125,17 +129,17 @@ METRICS: tuple[Metric, ...] = (
         "Time spent in each stage of a question",
         (Feed(vocabulary.STAGE_OPERATION, "seconds"), Feed(vocabulary.CACHE_ACCESS, "seconds", {"stage": "cache"})),
         unit="seconds",
-        labels=(_label(vocabulary.STAGE),),
+        labels=(_make_label(vocabulary.STAGE),),
         buckets=STAGE_BUCKETS,
     ),
-    _gauge("questions_running", "Questions being worked on", vocabulary.QUESTIONS_RUNNING),
-    _gauge("questions_limit", "Questions that may run at once", vocabulary.QUESTIONS_LIMIT),
+    _make_gauge("questions_running", "Questions being worked on", vocabulary.QUESTIONS_RUNNING),
+    _make_gauge("questions_limit", "Questions that may run at once", vocabulary.QUESTIONS_LIMIT),
     Metric(
         "fallbacks_total",
         "counter",
         "Questions that went to the rules engine because the model failed",
         (Feed(vocabulary.FALLBACK),),
-        labels=(_label(vocabulary.REASON),),
+        labels=(_make_label(vocabulary.REASON),),
         allowed=lambda labels, _: labels["reason"] in ("model_unavailable", "model_invalid"),
     ),
     Metric(
@@ -149,14 +153,14 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         "Times that a layer of the question guard spoke",
         (Feed(vocabulary.QUESTION_VERDICT),),
-        labels=(_label(vocabulary.LAYER), _label(vocabulary.GRADE)),
+        labels=(_make_label(vocabulary.LAYER), _make_label(vocabulary.GRADE)),
     ),
     Metric(
         "feedback_total",
         "counter",
         "Ratings given by analysts",
         (Feed(vocabulary.FEEDBACK),),
-        labels=(_label(vocabulary.RATING),),
+        labels=(_make_label(vocabulary.RATING),),
     ),
     # HTTP
     Metric(
@@ -164,7 +168,7 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         "HTTP requests answered",
         (Feed(vocabulary.HTTP_REQUEST),),
-        labels=(_label(vocabulary.METHOD), _label(vocabulary.ROUTE), _label(vocabulary.STATUS)),
+        labels=(_make_label(vocabulary.METHOD), _make_label(vocabulary.ROUTE), _make_label(vocabulary.STATUS)),
         allowed=lambda labels, declared: labels["method"] in declared.methods.get(labels["route"], ()),
     ),
     Metric(
@@ -173,7 +177,7 @@ METRICS: tuple[Metric, ...] = (
         "Time to answer an HTTP request",
         (Feed(vocabulary.HTTP_REQUEST, "seconds"),),
         unit="seconds",
-        labels=(_label(vocabulary.ROUTE),),
+        labels=(_make_label(vocabulary.ROUTE),),
         buckets=QUERY_BUCKETS,
     ),
     Metric(
@@ -181,18 +185,18 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         "HTTP requests that ended in an error, by reason",
         (Feed(vocabulary.HTTP_REQUEST, "errors"),),
-        labels=(_label(vocabulary.REASON, "@reason"),),
+        labels=(_make_label(vocabulary.REASON, "@reason"),),
         allowed=lambda labels, _: labels["reason"] != "ok",
     ),
     # dependencies
-    _gauge(
+    _make_gauge(
         "dependency_up",
         "1 when the last health check of the dependency succeeded, else 0",
         vocabulary.DEPENDENCY_UP,
-        labels=(_label(vocabulary.DEPENDENCY),),
+        labels=(_make_label(vocabulary.DEPENDENCY),),
         mode="livemin",
     ),
-    _gauge(
+    _make_gauge(
         "connection_pool_limit",
         "Connections that may be in use at once",
         vocabulary.POOL_LIMIT,
@@ -214,18 +218,18 @@ METRICS: tuple[Metric, ...] = (
         (Feed(vocabulary.CONNECTION_WAIT, "timed_out"),),
         labels=_DATABASE,
     ),
-    _gauge(
+    _make_gauge(
         "cache_entries",
         "Answers held by the memory cache",
         vocabulary.CACHE_ENTRIES,
-        labels=(_label(vocabulary.CACHE_TYPE),),
+        labels=(_make_label(vocabulary.CACHE_TYPE),),
     ),
     Metric(
         "llm_requests_total",
         "counter",
         "Calls of the language model",
         (Feed(vocabulary.LLM_REQUEST),),
-        labels=(*_LLM_LABELS, _label(vocabulary.LLM_OUTCOME)),
+        labels=(*_LLM_LABELS, _make_label(vocabulary.LLM_OUTCOME)),
     ),
     Metric(
         "llm_request_duration_seconds",
@@ -244,7 +248,7 @@ METRICS: tuple[Metric, ...] = (
             Feed(vocabulary.LLM_REQUEST, "input_tokens", {"direction": "input"}),
             Feed(vocabulary.LLM_REQUEST, "output_tokens", {"direction": "output"}),
         ),
-        labels=(*_LLM_LABELS, _label(vocabulary.TOKEN_DIRECTION)),
+        labels=(*_LLM_LABELS, _make_label(vocabulary.TOKEN_DIRECTION)),
     ),
     Metric(
         "llm_cost_usd_total",
@@ -274,14 +278,14 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         "Audit records made durable",
         (Feed(vocabulary.AUDIT_RECORDED),),
-        labels=(_label(vocabulary.SINK),),
+        labels=(_make_label(vocabulary.SINK),),
     ),
     Metric(
         "audit_write_failures_total",
         "counter",
         "Failed writes of the audit record",
         (Feed(vocabulary.AUDIT_FAILURE),),
-        labels=(_label(vocabulary.SINK),),
+        labels=(_make_label(vocabulary.SINK),),
     ),
     Metric(
         "audit_settle_duration_seconds",
@@ -291,26 +295,26 @@ METRICS: tuple[Metric, ...] = (
         unit="seconds",
         buckets=SYNC_BUCKETS,
     ),
-    _gauge(
+    _make_gauge(
         "audit_free_bytes",
         "Free space of the audit volume",
         vocabulary.AUDIT_FREE_BYTES,
         unit="bytes",
         mode="livemin",
     ),
-    _gauge(
+    _make_gauge(
         "audit_pending_records",
         "Audit records that are not durable yet: what batched mode would lose in a crash",
         vocabulary.AUDIT_PENDING,
     ),
-    _gauge(
+    _make_gauge(
         "audit_verified_timestamp_seconds",
         "When the audit record was last found sound, or the service started without that, in Unix time",
         vocabulary.AUDIT_VERIFIED,
         unit="seconds",
         mode="livemax",
     ),
-    _gauge(
+    _make_gauge(
         "audit_checkpoint_fingerprint",
         "Start of the MAC of a record at the last checkpoint, as a number: an anchor outside of the record",
         vocabulary.AUDIT_FINGERPRINT,
@@ -338,29 +342,29 @@ METRICS: tuple[Metric, ...] = (
         "Label values outside their vocabulary that were exported as 'other'",
         (Feed(vocabulary.LABEL_REFUSED),),
     ),
-    _gauge("telemetry_queue_length", "Facts that wait to be folded", vocabulary.TELEMETRY_QUEUE),
-    _gauge(
+    _make_gauge("telemetry_queue_length", "Facts that wait to be folded", vocabulary.TELEMETRY_QUEUE),
+    _make_gauge(
         "last_fold_timestamp_seconds",
         "When the process that is furthest behind last folded its facts, in Unix time",
         vocabulary.LAST_FOLD,
         unit="seconds",
         mode="livemin",
     ),
-    _gauge(
+    _make_gauge(
         "app_up",
         "1 when the application answered its last liveness check, else 0",
         None,
         mode="livemostrecent",
         exporter=True,
     ),
-    _gauge(
+    _make_gauge(
         "worker_start_time_seconds",
         "When the youngest worker started, in Unix time",
         vocabulary.WORKER_START,
         unit="seconds",
         mode="livemax",
     ),
-    _gauge(
+    _make_gauge(
         "build_info",
         "1, with the version as a label",
         None,

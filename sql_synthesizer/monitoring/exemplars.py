@@ -48,18 +48,18 @@ class ExemplarFile:
         at = time.monotonic()
         if self._changed and (now or at - self._written_at >= FLUSH_INTERVAL):
             self._changed, self._written_at = False, at
-            target = path(self._directory, self._pid)
+            target = exemplar_path(self._directory, self._pid)
             part = target.with_suffix(".part")
             part.write_bytes(orjson.dumps(dict(self._kept)))
             part.replace(target)
 
 
-def path(directory: Path, pid: int) -> Path:
+def exemplar_path(directory: Path, pid: int) -> Path:
     """Where the process ``pid`` keeps its exemplars."""
     return directory / f"exemplars_{pid}.json"
 
 
-def install(directory: Path) -> ExemplarFile:
+def install_exemplars(directory: Path) -> ExemplarFile:
     """Makes the client library's values of this process hand their exemplars to the returned file."""
     file = ExemplarFile(directory)
 
@@ -71,7 +71,7 @@ def install(directory: Path) -> ExemplarFile:
     return file
 
 
-def read(directory: Path) -> dict[Series, Exemplar]:
+def read_exemplars(directory: Path) -> dict[Series, Exemplar]:
     """The newest exemplar of each series over all processes; unreadable files are skipped."""
     newest: dict[Series, Exemplar] = {}
     oldest = time.time() - MAX_AGE
@@ -81,13 +81,13 @@ def read(directory: Path) -> dict[Series, Exemplar]:
         except (OSError, ValueError):
             continue
         for key, (labels, value, timestamp) in entries:
-            series = _series(key)
+            series = _parse_series(key)
             held = newest.get(series)
             if timestamp > max(oldest, float(held.timestamp or 0) if held else 0.0):
                 newest[series] = Exemplar(labels, value, timestamp)
     return newest
 
 
-def _series(key: str) -> Series:
+def _parse_series(key: str) -> Series:
     parts: list[Any] = json.loads(key)
     return parts[1], frozenset(parts[2].items())

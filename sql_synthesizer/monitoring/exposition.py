@@ -42,7 +42,7 @@ PARENT_INTERVAL = 0.25
 _logger = logging.getLogger(__name__)
 
 
-def render(accept: str | None, source: Collector) -> tuple[bytes, str]:
+def render_metrics(accept: str | None, source: Collector) -> tuple[bytes, str]:
     """(body, content type) of all metrics of ``source``, in the newest format that the ``Accept`` header asks for.
 
     Raises TimeoutError when the shared directory is locked for too long.
@@ -78,10 +78,10 @@ class _Server(ThreadingHTTPServer):
         now = time.monotonic()
         for request, since in list(self._open.items()):
             if now - since > REQUEST_LIMIT:
-                self._cut(request)
+                self._cut_connection(request)
 
     @staticmethod
-    def _cut(request: Any) -> None:
+    def _cut_connection(request: Any) -> None:
         try:
             request.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -100,33 +100,33 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         if path == "/metrics":
-            self._metrics()
+            self._serve_metrics()
         elif path == "/health/live":
-            self._reply(200, "application/json", b'{"status":"alive"}')
+            self._send_reply(200, "application/json", b'{"status":"alive"}')
         else:
-            self._reply(404, "text/plain; charset=utf-8", b"There is /metrics and /health/live.\n")
+            self._send_reply(404, "text/plain; charset=utf-8", b"There is /metrics and /health/live.\n")
 
-    def _not_allowed(self) -> None:
-        self._reply(405, "text/plain; charset=utf-8", b"Only GET is served.\n", Allow="GET")
+    def _refuse_method(self) -> None:
+        self._send_reply(405, "text/plain; charset=utf-8", b"Only GET is served.\n", Allow="GET")
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("do_"):  # every other method, known or not
-            return self._not_allowed
+            return self._refuse_method
         raise AttributeError(name)
 
-    def _metrics(self) -> None:
+    def _serve_metrics(self) -> None:
         try:
-            body, content_type = render(self.headers.get("Accept"), self.server.source)
+            body, content_type = render_metrics(self.headers.get("Accept"), self.server.source)
         except Exception:
             _logger.exception("the metrics cannot be collected")
-            self._reply(500, "text/plain; charset=utf-8", b"The metrics cannot be collected; see the log.\n")
+            self._send_reply(500, "text/plain; charset=utf-8", b"The metrics cannot be collected; see the log.\n")
             return
         if gzip_accepted(self.headers.get("Accept-Encoding", "")):
-            self._reply(200, content_type, gzip.compress(body, 1), **{"Content-Encoding": "gzip"})
+            self._send_reply(200, content_type, gzip.compress(body, 1), **{"Content-Encoding": "gzip"})
         else:
-            self._reply(200, content_type, body)
+            self._send_reply(200, content_type, body)
 
-    def _reply(self, status: int, content_type: str, body: bytes, **headers: str) -> None:
+    def _send_reply(self, status: int, content_type: str, body: bytes, **headers: str) -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
@@ -177,7 +177,7 @@ class Exporter:
         """Serves until ``stop`` is called or the parent process ends."""
         metrics.observer.client("build_info").labels(__version__).set(1)
         threading.Thread(target=self._server.serve_forever, name="scrapes", daemon=True).start()
-        threading.Thread(target=self._watch, name="watch", daemon=True).start()
+        threading.Thread(target=self._update_gauges, name="watch", daemon=True).start()
         while not self._stop.wait(PARENT_INTERVAL):
             if os.getppid() != self._parent_pid:
                 break
@@ -188,20 +188,20 @@ class Exporter:
         """Ends ``run``; may be called from a signal handler."""
         self._stop.set()
 
-    def _watch(self) -> None:
+    def _update_gauges(self) -> None:
         up, memory, cpu = (metrics.observer.client(n) for n in ("app_up", "memory_usage_bytes", "cpu_usage_percent"))
         while not self._stop.is_set():
-            up.set(float(alive(self._config.host, self._config.port)))
+            up.set(float(is_app_alive(self._config.host, self._config.port)))
             resident, percent = self._usage.sample()
             memory.set(resident)
             cpu.set(percent)
             self._stop.wait(PROBE_INTERVAL)
 
 
-def alive(host: str, port: int, limit: float = PROBE_LIMIT) -> bool:
+def is_app_alive(host: str, port: int, limit: float = PROBE_LIMIT) -> bool:
     """Whether the application answers its liveness address within ``limit`` seconds."""
     deadline = time.monotonic() + limit
-    connection = http.client.HTTPConnection(_reachable(host), port, timeout=limit)
+    connection = http.client.HTTPConnection(_reachable_host(host), port, timeout=limit)
     try:
         connection.connect()
         connection.sock.settimeout(max(0.01, deadline - time.monotonic()))
@@ -213,7 +213,7 @@ def alive(host: str, port: int, limit: float = PROBE_LIMIT) -> bool:
         connection.close()
 
 
-def _reachable(host: str) -> str:
+def _reachable_host(host: str) -> str:
     """Where a server that listens on ``host`` can be called from this machine."""
     try:
         address = ipaddress.ip_address(host)
@@ -237,7 +237,7 @@ def main(config: Settings, parent_pid: int) -> int:
     return 0
 
 
-def _start() -> int:
+def _start_exporter() -> int:
     """``python -m …exposition [PARENT_PID]``; the parent is the process that started it unless given."""
     try:
         config = settings.load()
@@ -248,4 +248,4 @@ def _start() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(_start())
+    sys.exit(_start_exporter())

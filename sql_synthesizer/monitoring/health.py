@@ -41,7 +41,7 @@ class _Check:
         """Starts a ping, unless the one before still hangs."""
         if self._thread is None or not self._thread.is_alive():
             self._passed, self._error = False, "no answer in time"
-            self._thread = threading.Thread(target=self._run, args=(limit,), name=f"ping-{self.name}", daemon=True)
+            self._thread = threading.Thread(target=self._run_ping, args=(limit,), name=f"ping-{self.name}", daemon=True)
             self._thread.start()
 
     def end(self, deadline: float) -> None:
@@ -55,7 +55,7 @@ class _Check:
             _logger.warning("%s is down: %s", self.name, self._error)
         self.up = up
 
-    def _run(self, limit: float) -> None:
+    def _run_ping(self, limit: float) -> None:
         began = time.monotonic()
         try:
             self._ping(limit)
@@ -64,7 +64,7 @@ class _Check:
             self._error = type(error).__name__
 
     @property
-    def word(self) -> str:
+    def health_status(self) -> str:
         """What is said about it outside; never an exception's text."""
         if self.up:
             return "healthy"
@@ -90,7 +90,7 @@ class Health:
         self._thread: threading.Thread | None = None
         self._draining = draining
         self._declared = facade.declared
-        facade.read(vocabulary.DEPENDENCY_UP, self._levels)
+        facade.read(vocabulary.DEPENDENCY_UP, self._dependency_levels)
 
     def register(self, name: str, ping: Ping, *, required: bool) -> None:
         """Adds a dependency. ``ping`` takes its time limit in seconds and raises when the dependency is not usable."""
@@ -101,7 +101,7 @@ class Health:
         """Starts the background rounds; does nothing when they run."""
         if self._thread is None or not self._thread.is_alive():
             self._stop.clear()
-            self._thread = threading.Thread(target=self._run, name="health", daemon=True)
+            self._thread = threading.Thread(target=self._run_rounds, name="health", daemon=True)
             self._thread.start()
 
     def close(self) -> None:
@@ -111,19 +111,21 @@ class Health:
             self._thread.join(self._limit + 1)
             self._thread = None
 
-    def live(self) -> Reply:
+    def liveness_reply(self) -> Reply:
         """The process answers, whatever it depends on does."""
         return 200, {"status": "alive"}
 
-    def ready(self) -> Reply:
+    def readiness_reply(self) -> Reply:
         """Whether requests should be sent here: 200, or 503 with the reasons."""
         reasons = ["draining"] if self._draining() else []
-        reasons += [f"{check.name} is unhealthy" for check in self._known() if check.required and not check.up]
+        reasons += [
+            f"{check.name} is unhealthy" for check in self._completed_checks() if check.required and not check.up
+        ]
         return (503, {"status": "not ready", "reasons": reasons}) if reasons else (200, {"status": "ready"})
 
-    def report(self) -> Reply:
+    def health_reply(self) -> Reply:
         """Every check: 503 when a required one fails; without an optional one the service is degraded (200)."""
-        checks = {check.name: check.word for check in self._known()}
+        checks = {check.name: check.health_status for check in self._completed_checks()}
         words = set(checks.values())
         status = next((word for word in ("unhealthy", "degraded") if word in words), "healthy")
         body = {"status": status, "timestamp": datetime.now(UTC).isoformat(), "checks": checks}
@@ -132,16 +134,16 @@ class Health:
     def check(self) -> None:
         """Runs one round: every ping at once, each within the limit."""
         with self._lock:
-            self._round()
+            self._ping_dependencies()
 
-    def _known(self) -> list[_Check]:
+    def _completed_checks(self) -> list[_Check]:
         if any(check.up is None for check in self._checks.values()):
             with self._lock:
                 if any(check.up is None for check in self._checks.values()):
-                    self._round()
+                    self._ping_dependencies()
         return list(self._checks.values())
 
-    def _round(self) -> None:
+    def _ping_dependencies(self) -> None:
         checks = list(self._checks.values())
         deadline = time.monotonic() + self._limit
         for check in checks:
@@ -149,12 +151,12 @@ class Health:
         for check in checks:
             check.end(deadline)
 
-    def _run(self) -> None:
+    def _run_rounds(self) -> None:
         while not self._stop.is_set():
             self.check()
             self._stop.wait(self._interval)
 
-    def _levels(self) -> Iterator[tuple[Mapping[str, str], float]]:
+    def _dependency_levels(self) -> Iterator[tuple[Mapping[str, str], float]]:
         for check in list(self._checks.values()):
             if check.up is not None:
                 yield {"dependency": check.name}, float(check.up)

@@ -57,25 +57,25 @@ _NUMBER_OF_LEVEL = {name.lower(): number for name, number in logging.getLevelNam
 _LEVEL_OF_SEVERITY = {"medium": "warning", "high": "error", "critical": "critical"}
 
 
-def mask(text: str) -> str:
+def mask_text(text: str) -> str:
     """``text`` without passwords in URLs, API keys and authorization values, and cut at ``TEXT_LIMIT``."""
     return _SECRETS.sub(lambda found: f"{found[found.lastgroup or 0]}***", text[:TEXT_LIMIT])
 
 
-def masked(value: Any, depth: int = 4) -> Any:
+def mask_value(value: Any, depth: int = 4) -> Any:
     """``value`` with every string in it masked; what is no JSON type becomes text."""
     if isinstance(value, str):
-        return mask(value)
+        return mask_text(value)
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if depth and isinstance(value, Mapping):
-        return {mask(str(key)): masked(item, depth - 1) for key, item in value.items()}
+        return {mask_text(str(key)): mask_value(item, depth - 1) for key, item in value.items()}
     if depth and isinstance(value, (list, tuple)):
-        return [masked(item, depth - 1) for item in value]
-    return mask(str(value))
+        return [mask_value(item, depth - 1) for item in value]
+    return mask_text(str(value))
 
 
-def encode(record: Mapping[str, Any]) -> bytes:
+def encode_line(record: Mapping[str, Any]) -> bytes:
     """One JSON line; whatever a value holds, it cannot start a second line."""
     try:
         return orjson.dumps(record, default=str, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)
@@ -89,9 +89,9 @@ class LineWriter:
     def __init__(self, descriptor: int = 1, capacity: int = BUFFER_BYTES) -> None:
         self._descriptor = descriptor
         self._capacity = capacity
-        self._begin()
+        self._reset_state()
 
-    def _begin(self) -> None:
+    def _reset_state(self) -> None:
         self._pid = os.getpid()
         self._waiting: deque[tuple[bytes, int]] = deque()
         self._bytes = 0
@@ -103,7 +103,7 @@ class LineWriter:
     def write(self, data: bytes, lines: int = 1) -> None:
         """Takes whole lines in, or drops and counts them when too much waits already; never blocks."""
         if self._pid != os.getpid():  # threads do not survive a fork, and what waited is the parent's
-            self._begin()
+            self._reset_state()
         with self._changed:
             if self._bytes + len(data) > self._capacity:
                 self._dropped += lines
@@ -111,7 +111,7 @@ class LineWriter:
             self._waiting.append((data, lines))
             self._bytes += len(data)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="log-lines", daemon=True)
+                self._thread = threading.Thread(target=self._run_writer, name="log-lines", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
 
@@ -126,7 +126,7 @@ class LineWriter:
             dropped, self._dropped = self._dropped, 0
             return dropped
 
-    def _run(self) -> None:
+    def _run_writer(self) -> None:
         while True:
             with self._changed:
                 self._writing = False
@@ -136,12 +136,12 @@ class LineWriter:
                 self._waiting.clear()
                 self._writing = True
             data = b"".join(part for part, _ in batch)
-            lost = 0 if self._put(data) else sum(lines for _, lines in batch)
+            lost = 0 if self._write_bytes(data) else sum(lines for _, lines in batch)
             with self._changed:
                 self._bytes -= len(data)
                 self._dropped += lost
 
-    def _put(self, data: bytes) -> bool:
+    def _write_bytes(self, data: bytes) -> bool:
         view = memoryview(data)
         while view:
             try:
@@ -170,7 +170,7 @@ class LogObserver:
 
     def fold(self, facts: Sequence[Fact]) -> None:
         """Writes the lines of a batch at once."""
-        lines = [encode(record) for fact in facts if (record := self._record(fact)) is not None]
+        lines = [encode_line(record) for fact in facts if (record := self._fact_record(fact)) is not None]
         if lines:
             self._writer.write(b"".join(lines), len(lines))
         if dropped := self._writer.take_dropped():
@@ -180,23 +180,23 @@ class LogObserver:
         """Waits a moment for standard output."""
         self._writer.flush()
 
-    def _record(self, fact: Fact) -> dict[str, Any] | None:
+    def _fact_record(self, fact: Fact) -> dict[str, Any] | None:
         if isinstance(fact, Operation):
             if fact.type is vocabulary.HTTP_REQUEST or fact.type is vocabulary.QUESTION:
-                return self._operation(fact)
+                return self._operation_record(fact)
         elif fact.type is vocabulary.AUDIT_CHECKPOINT:
-            return _checkpoint(fact)
+            return _checkpoint_record(fact)
         elif isinstance(fact, Event) and fact.type.audited:
-            return self._event(fact)
+            return self._event_record(fact)
         return None
 
-    def _operation(self, operation: Operation) -> dict[str, Any] | None:
+    def _operation_record(self, operation: Operation) -> dict[str, Any] | None:
         probe = operation.labels.get("route", "").startswith(_PROBES)
         level = "error" if operation.outcome == "failed" else "debug" if probe else "info"
         if _NUMBER_OF_LEVEL[level] < self._least:
             return None
         ended = operation.started_ns + operation.duration_ns
-        record = _head(ended, level, operation.type, operation.trace)
+        record = _base_record(ended, level, operation.type, operation.trace)
         record |= operation.labels
         details = operation.details.known()
         record |= {"ms": operation.milliseconds, "reason": operation.reason, "outcome": operation.outcome}
@@ -205,28 +205,28 @@ class LogObserver:
         else:
             record |= {name: details[name] for name in ("database", "row_count", "timings_ms") if name in details}
             if self._text:
-                record |= {name: mask(str(details[name])) for name in _TEXT if name in details}
+                record |= {name: mask_text(str(details[name])) for name in _TEXT if name in details}
         return record
 
-    def _event(self, event: Event) -> dict[str, Any] | None:
+    def _event_record(self, event: Event) -> dict[str, Any] | None:
         level = _LEVEL_OF_SEVERITY.get(event.type.severity, "info")
         if _NUMBER_OF_LEVEL[level] < self._least:
             return None
-        record = _head(event.time_ns, level, event.type, event.trace)
+        record = _base_record(event.time_ns, level, event.type, event.trace)
         record |= {"severity": event.type.severity, "address": event.trace.address}
         if event.count != 1:
             record["count"] = event.count
         shown = _SHOWN | _TEXT if self._text else _SHOWN
-        record["details"] = {name: masked(value) for name, value in event.details.items() if name in shown}
+        record["details"] = {name: mask_value(value) for name, value in event.details.items() if name in shown}
         return record
 
 
-def _checkpoint(event: Event) -> dict[str, Any]:
+def _checkpoint_record(event: Event) -> dict[str, Any]:
     """A line at any level: what left the machine is what a cut record is compared with."""
     return {"time": datetime.fromtimestamp(event.time_ns / 1e9, UTC), "event": event.type.name, **event.details}
 
 
-def _head(time_ns: int, level: str, type: OperationType | EventType, trace: Trace) -> dict[str, Any]:
+def _base_record(time_ns: int, level: str, type: OperationType | EventType, trace: Trace) -> dict[str, Any]:
     return {
         "time": datetime.fromtimestamp(time_ns / 1e9, UTC),
         "level": level,
@@ -238,7 +238,7 @@ def _head(time_ns: int, level: str, type: OperationType | EventType, trace: Trac
     }
 
 
-def configure(settings: Settings, writer: LineWriter | None = None) -> None:
+def configure_logging(settings: Settings, writer: LineWriter | None = None) -> None:
     """Routes every log record of the process, whoever's logger it came from, to JSON lines on standard output."""
     before: list[Processor] = [
         structlog.stdlib.add_log_level,
@@ -263,7 +263,7 @@ def configure(settings: Settings, writer: LineWriter | None = None) -> None:
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
             _mask_values,
-            lambda _logger, _name, record: encode(record).decode(),
+            lambda _logger, _name, record: encode_line(record).decode(),
         ],
     )
     handler = _Handler(writer or output)
@@ -294,7 +294,7 @@ class _Handler(logging.Handler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """A record that cannot be formatted leaves its place of origin behind, and nothing that it carried."""
         line = {"level": "error", "logger": __name__, "event": f"unprintable log record from {record.name}"}
-        self._writer.write(encode(line))
+        self._writer.write(encode_line(line))
 
     def flush(self) -> None:
         self._writer.flush()
@@ -309,4 +309,4 @@ def _add_context(_logger: WrappedLogger, _name: str, record: EventDict) -> Event
 
 
 def _mask_values(_logger: WrappedLogger, _name: str, record: EventDict) -> EventDict:
-    return {key: masked(value) for key, value in record.items()}
+    return {key: mask_value(value) for key, value in record.items()}

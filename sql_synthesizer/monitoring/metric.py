@@ -75,7 +75,7 @@ class Metric:
             if self.allowed is None or self.allowed(dict(zip(self.label_names, chosen, strict=True)), declared):
                 yield chosen
 
-    def series(self, declared: Declared, known: Mapping[str, Sequence[str]] | None = None) -> int:
+    def series_count(self, declared: Declared, known: Mapping[str, Sequence[str]] | None = None) -> int:
         """How many series the known label sets make."""
         lines = len(self.buckets) + 3 if self.kind == "histogram" else 1
         return lines * sum(1 for _ in self.combinations(declared, known))

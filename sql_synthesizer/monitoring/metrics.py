@@ -48,7 +48,7 @@ telemetry.default.observers.append(observer)
 atexit.register(telemetry.default.fold)
 
 
-def measured(facade: Telemetry) -> Measured:
+def facade_metrics(facade: Telemetry) -> Measured:
     """The metrics of a facade: the process's own for the default one, else new ones."""
     return _measured if facade is telemetry.default else Measured(facade)
 
@@ -63,11 +63,11 @@ def track_query_metrics(query_type: str, database_type: str) -> Callable[[F], F]
         QUERY_DURATION.labels(*labels)
         QUERY_TOTAL.labels(*labels)
 
-    def begin() -> Operation:
-        return _open(vocabulary.TRACKED_QUERY, query_type=query_type, database_type=database_type)
+    def open_query() -> Operation:
+        return _open_operation(vocabulary.TRACKED_QUERY, query_type=query_type, database_type=database_type)
 
     def decorate(function: F) -> F:
-        return cast("F", _tracked(function, begin, _end))
+        return cast("F", _tracked_function(function, open_query, _close_operation))
 
     return decorate
 
@@ -81,16 +81,16 @@ def track_cache_metrics(operation: str, cache_type: str) -> Callable[[F], F]:
     for result in results:
         CACHE_OPERATIONS.labels(vocabulary.CACHE_OPERATION(operation), vocabulary.CACHE_TYPE(cache_type), result)
 
-    def begin() -> Operation:
-        return _open(vocabulary.CACHE_ACCESS, operation=operation, cache_type=cache_type)
+    def open_access() -> Operation:
+        return _open_operation(vocabulary.CACHE_ACCESS, operation=operation, cache_type=cache_type)
 
-    def end(access: Operation, error: BaseException | None, result: object) -> None:
+    def close_access(access: Operation, error: BaseException | None, result: object) -> None:
         found = results[result is None] if operation == "get" else "ok"
         access.labels["hit_miss"] = found if error is None else "error"
-        _end(access, error, result)
+        _close_operation(access, error, result)
 
     def decorate(function: F) -> F:
-        return cast("F", _tracked(function, begin, end))
+        return cast("F", _tracked_function(function, open_access, close_access))
 
     return decorate
 
@@ -111,7 +111,7 @@ def report_security_event(
     if facade is telemetry.default:
         _start_folding()
     name, given = str(event_type), str(severity)
-    type = vocabulary.security_event(name, given)
+    type = vocabulary.find_security_event(name, given)
     told: dict[str, Any] = {} if given in ("info", type.severity) else {"given_severity": given[:16]}
     if type.name == vocabulary.OTHER != name:
         told["unknown_event_type"] = name[:64]
@@ -147,12 +147,12 @@ def _start_folding() -> None:
         telemetry.default.start()
 
 
-def _open(type: OperationType, **labels: Any) -> Operation:
+def _open_operation(type: OperationType, **labels: Any) -> Operation:
     _start_folding()
     return telemetry.default.operation(type, **labels)
 
 
-def _end(operation: Operation, error: BaseException | None, result: object) -> None:  # noqa: ARG001
+def _close_operation(operation: Operation, error: BaseException | None, result: object) -> None:  # noqa: ARG001
     if error is not None:  # not 'fail': the exceptions of foreign code are no security events of ours
         operation.error, operation.reason = error, reason_of(error)
     operation.close()
@@ -178,7 +178,7 @@ class _Call:
         self._end(self._operation, error, self.result)
 
 
-def _tracked(function: Callable[..., Any], begin: Begin, end: End) -> Callable[..., Any]:
+def _tracked_function(function: Callable[..., Any], begin: Begin, end: End) -> Callable[..., Any]:
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise TypeError(f"{function.__qualname__} is a generator function: decorate what consumes it instead")
     if inspect.iscoroutinefunction(function):

@@ -23,21 +23,21 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from sql_synthesizer.monitoring import catalog, exemplars
 from sql_synthesizer.monitoring.metric import Metric
-from sql_synthesizer.monitoring.shared import locked
-from sql_synthesizer.settings import environment
+from sql_synthesizer.monitoring.shared import lock_directory
+from sql_synthesizer.settings import read_variable
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _TORN = (OSError, ValueError, RuntimeError, struct.error)
 """What reading a file raises while its owner is just creating it, or when it is damaged."""
 
 _logger = logging.getLogger(__name__)
-_directory = environment(VARIABLE)
+_directory = read_variable(VARIABLE)
 directory: Path | None = Path(_directory) if _directory and values.ValueClass._multiprocess else None  # noqa: SLF001
 """The shared directory of this process; None when its metrics are its own."""
-exemplar_file = exemplars.install(directory) if directory else None
+exemplar_file = exemplars.install_exemplars(directory) if directory else None
 
 
-def client(metric: Metric, registry: CollectorRegistry) -> Any:
+def make_client(metric: Metric, registry: CollectorRegistry) -> Any:
     """The client library's object for a catalogue row."""
     name = catalog.PREFIX + metric.name
     if metric.kind == "counter":
@@ -57,16 +57,16 @@ def mark_dead(pid: int, place: Path) -> None:
     The process must be gone or count nothing any more. Raises TimeoutError when the lock is not free in time;
     then nothing has changed.
     """
-    with locked(place):
+    with lock_directory(place):
         mark_process_dead(pid, str(place))  # type: ignore[no-untyped-call]
-        exemplars.path(place, pid).unlink(missing_ok=True)
+        exemplars.exemplar_path(place, pid).unlink(missing_ok=True)
         for kind in ("counter", "histogram"):
             ended, file = place / f"{kind}_ended.db", place / f"{kind}_{pid}.db"
             if file.exists():
-                _compact([ended, file] if ended.exists() else [file], ended)
+                _compact_files([ended, file] if ended.exists() else [file], ended)
 
 
-def _compact(files: list[Path], target: Path) -> None:
+def _compact_files(files: list[Path], target: Path) -> None:
     totals: dict[str, float] = defaultdict(float)
     try:
         for file in files:
@@ -95,9 +95,9 @@ class SharedCollector(Collector):
 
     def collect(self) -> Iterable[Family]:
         """The metric families by name. Raises TimeoutError when the lock is not free in time."""
-        with locked(self._directory):
-            families = _merged(sorted(str(file) for file in self._directory.glob("*.db")))
-            marks = exemplars.read(self._directory)
+        with lock_directory(self._directory):
+            families = _merge_with_retry(sorted(str(file) for file in self._directory.glob("*.db")))
+            marks = exemplars.read_exemplars(self._directory)
         for family in sorted(families, key=lambda family: family.name):
             row = catalog.BY_NAME.get(family.name) or catalog.BY_NAME.get(family.name + "_total")
             family.unit = row.unit if row else ""
@@ -109,24 +109,24 @@ class SharedCollector(Collector):
             yield family
 
 
-def _merged(files: list[str]) -> Iterable[Family]:
+def _merge_with_retry(files: list[str]) -> Iterable[Family]:
     for _ in range(3):
         try:
-            return _merge(files)
+            return _merge_files(files)
         except _TORN:
             time.sleep(0.005)
-    readable = [file for file in files if _readable(file)]
+    readable = [file for file in files if _is_readable(file)]
     _logger.warning("%d of %d metric files cannot be read and are left out", len(files) - len(readable), len(files))
-    return _merge(readable)
+    return _merge_files(readable)
 
 
-def _merge(files: list[str]) -> Iterable[Family]:
+def _merge_files(files: list[str]) -> Iterable[Family]:
     return list(MultiProcessCollector.merge(files))  # type: ignore[no-untyped-call]
 
 
-def _readable(file: str) -> bool:
+def _is_readable(file: str) -> bool:
     try:
-        _merge([file])
+        _merge_files([file])
     except _TORN:
         return False
     return True

@@ -48,7 +48,7 @@ class MetricsObserver:
         """The client library's object of a catalogue row; ``name`` is without the common prefix."""
         found = self._clients.get(name)
         if found is None:
-            found = multiprocess.client(catalog.BY_NAME[catalog.PREFIX + name], self.registry)
+            found = multiprocess.make_client(catalog.BY_NAME[catalog.PREFIX + name], self.registry)
             self._clients[name] = found
         return found
 
@@ -65,7 +65,7 @@ class MetricsObserver:
         for fact in facts:
             for series in self._feeds.get(fact.type.name, ()):
                 try:
-                    series.take(fact, self._pending, marked)
+                    series.apply_fact(fact, self._pending, marked)
                 except Exception as error:  # noqa: BLE001  # one bad fact must not cost the rest of the batch
                     self.add(self._errors, 1)
                     self._log_once(type(error).__name__, "a fact could not be counted: %s", type(error).__name__)
@@ -102,11 +102,11 @@ class _Series:
     def __init__(self, observer: MetricsObserver, metric: Metric, feed: Feed) -> None:
         self._observer = observer
         self._metric = metric
-        self._getters = [_getter(label, feed) for label in metric.labels]
+        self._getters = [_make_getter(label, feed) for label in metric.labels]
         self._children: dict[tuple[Any, ...], Any] = {}
         self._value = feed.value
 
-    def take(self, fact: Any, pending: dict[Any, float], marked: set[tuple[Any, int]]) -> None:
+    def apply_fact(self, fact: Any, pending: dict[Any, float], marked: set[tuple[Any, int]]) -> None:
         raise NotImplementedError
 
     def child(self, fact: Any) -> Any:
@@ -114,9 +114,9 @@ class _Series:
         try:
             return self._children[raw]
         except (KeyError, TypeError):  # not met before, or not even hashable
-            return self._resolve(raw)
+            return self._resolve_child(raw)
 
-    def _resolve(self, raw: tuple[Any, ...]) -> Any:
+    def _resolve_child(self, raw: tuple[Any, ...]) -> Any:
         client = self._observer.client(self._metric.name)
         if not raw:
             return self._children.setdefault(raw, client)
@@ -134,13 +134,13 @@ class _Series:
 
 
 class _Count(_Series):
-    def take(self, fact: Any, pending: dict[Any, float], marked: set[tuple[Any, int]]) -> None:
-        amount = self._amount(fact)
+    def apply_fact(self, fact: Any, pending: dict[Any, float], marked: set[tuple[Any, int]]) -> None:
+        amount = self._counter_increment(fact)
         if amount > 0 and math.isfinite(amount):
             child = self.child(fact)
             pending[child] = pending.get(child, 0.0) + amount
 
-    def _amount(self, fact: Any) -> float:
+    def _counter_increment(self, fact: Any) -> float:
         if self._value == "count":
             return 1.0 if isinstance(fact, Operation) else float(fact.count)
         if self._value == "errors":
@@ -151,7 +151,7 @@ class _Count(_Series):
 
 
 class _Observe(_Series):
-    def take(self, fact: Any, pending: dict[Any, float], marked: set[tuple[Any, int]]) -> None:
+    def apply_fact(self, fact: Any, pending: dict[Any, float], marked: set[tuple[Any, int]]) -> None:
         child, seconds = self.child(fact), fact.duration_ns / 1e9
         if fact.trace.sampled:  # one exemplar a bucket and batch is enough, and they are dear
             bucket = (child, bisect_left(self._metric.buckets, seconds))
@@ -163,7 +163,7 @@ class _Observe(_Series):
 
 
 class _Set(_Series):
-    def take(self, fact: Any, pending: dict[Any, float], marked: set[tuple[Any, int]]) -> None:
+    def apply_fact(self, fact: Any, pending: dict[Any, float], marked: set[tuple[Any, int]]) -> None:
         self.child(fact).set(fact.value)
 
 
@@ -172,13 +172,13 @@ _SERIES: dict[str, type[_Series]] = {"counter": _Count, "histogram": _Observe, "
 _SPECIAL: dict[str, Callable[[Any], str]] = {
     "@reason": lambda fact: cast("str", fact.reason),
     "@outcome": lambda fact: cast("str", fact.outcome),
-    "@success": lambda fact: "error" if _failed(fact) else "success",
+    "@success": lambda fact: "error" if _has_failed(fact) else "success",
     "@event": lambda fact: cast("str", fact.type.name),
     "@severity": lambda fact: cast("str", fact.type.severity),
 }
 
 
-def _failed(operation: Operation) -> bool:
+def _has_failed(operation: Operation) -> bool:
     """Whether ``success`` is ``error``: a question is one when the service failed.
 
     Foreign code that a decorator tracks has errors and no outcomes, so there every exception is one, a cancellation
@@ -187,7 +187,7 @@ def _failed(operation: Operation) -> bool:
     return operation.outcome == "failed" or (operation.type is vocabulary.TRACKED_QUERY and operation.error is not None)
 
 
-def _getter(label: Label, feed: Feed) -> Callable[[Any], Any]:
+def _make_getter(label: Label, feed: Feed) -> Callable[[Any], Any]:
     key = label.key
     if label.name in feed.fixed:
         fixed = feed.fixed[label.name]

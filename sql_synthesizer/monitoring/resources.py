@@ -17,28 +17,28 @@ def allowed_cpus(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/
     """How many CPUs this process may use: its affinity, or the cgroup's quota (v1 or v2) where that is less."""
     affinity = getattr(os, "sched_getaffinity", None)
     cpus = float(len(affinity(0)) if affinity else os.cpu_count() or 1)
-    return min([cpus, *_quotas(root, membership)])
+    return min([cpus, *_cpu_quotas(root, membership)])
 
 
-def _quotas(root: Path, membership: Path) -> list[float]:
+def _cpu_quotas(root: Path, membership: Path) -> list[float]:
     quotas = []
-    for line in _read(membership).splitlines():
+    for line in _read_text(membership).splitlines():
         _, controllers, path = (*line.split(":", 2), "", "")[:3]
         if controllers and "cpu" not in controllers.split(","):
             continue
         mounts = [root] if not controllers else [root / controllers, root / "cpu"]
         inside = Path(path.lstrip("/"))
         for place in (mount / part for mount in mounts for part in (inside, *inside.parents)):
-            limit, period = _limit(place)
+            limit, period = _read_quota(place)
             if limit > 0 and period > 0:
                 quotas.append(limit / period)
     return quotas
 
 
-def _limit(place: Path) -> tuple[float, float]:
-    words = _read(place / "cpu.max").split() or [
-        _read(place / "cpu.cfs_quota_us").strip(),
-        _read(place / "cpu.cfs_period_us").strip(),
+def _read_quota(place: Path) -> tuple[float, float]:
+    words = _read_text(place / "cpu.max").split() or [
+        _read_text(place / "cpu.cfs_quota_us").strip(),
+        _read_text(place / "cpu.cfs_period_us").strip(),
     ]
     try:
         return float(words[0]), float(words[1])
@@ -46,7 +46,7 @@ def _limit(place: Path) -> tuple[float, float]:
         return 0.0, 0.0
 
 
-def _read(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError):
@@ -68,14 +68,14 @@ class ProcessTree:
         with self._lock:
             now = time.monotonic()
             if not self._sampled_at or now - self._sampled_at >= SAMPLE_INTERVAL:
-                self._sample = self._take(now)
+                self._sample = self._take_sample(now)
                 self._sampled_at = now
             return self._sample
 
-    def _take(self, now: float) -> tuple[float, float]:
+    def _take_sample(self, now: float) -> tuple[float, float]:
         resident, used, oldest = 0.0, 0.0, time.time()
         seen: dict[tuple[int, float], float] = {}
-        for process in self._processes():
+        for process in self._list_processes():
             try:
                 with process.oneshot():
                     times, born = process.cpu_times(), process.create_time()
@@ -91,7 +91,7 @@ class ProcessTree:
         percent = 100.0 * used / (elapsed * allowed_cpus()) if elapsed > 0 else 0.0
         return resident, min(100.0, percent)
 
-    def _processes(self) -> list[psutil.Process]:
+    def _list_processes(self) -> list[psutil.Process]:
         try:
             root = psutil.Process(self._pid or os.getpid())
             return [root, *root.children(recursive=True)]

@@ -12,17 +12,17 @@ LOCK_WAIT = 5.0
 """Seconds to wait for the lock before giving up."""
 
 
-def prepare(place: Path) -> None:
+def prepare_directory(place: Path) -> None:
     """Makes the directory, and empties it of what a run before has left; called before any process uses it."""
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with locked(place):
+    with lock_directory(place):
         for pattern in ("*.db", "exemplars_*", "*.part"):
             for file in place.glob(pattern):
                 file.unlink(missing_ok=True)
 
 
 @contextmanager
-def locked(place: Path) -> Iterator[None]:
+def lock_directory(place: Path) -> Iterator[None]:
     """Holds the directory's lock. Raises TimeoutError when another process keeps it for more than ``LOCK_WAIT``."""
     with (place / "lock").open("ab") as file:
         deadline = time.monotonic() + LOCK_WAIT

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-def seconds(duration: str) -> int:
+def duration_seconds(duration: str) -> int:
     """A duration of one unit, such as ``2m``, in seconds."""
     return int(duration[:-1]) * UNITS[duration[-1]]
 

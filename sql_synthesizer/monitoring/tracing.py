@@ -24,7 +24,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from sql_synthesizer import __version__
-from sql_synthesizer.settings import Settings, environment
+from sql_synthesizer.settings import Settings, read_variable
 from sql_synthesizer.telemetry import Event, Fact, Operation, Telemetry, vocabulary
 
 EXPORT_TIMEOUT = 2.0
@@ -75,7 +75,7 @@ class TracingObserver:
 
     def __init__(self, settings: Settings, facade: Telemetry, exporter: SpanExporter | None = None) -> None:
         self._text = settings.log_text
-        self._sender = _Sender(exporter or _exporter(settings), self._dropped)
+        self._sender = _Sender(exporter or _make_exporter(settings), self._report_dropped)
         self._facade = facade
         self._held: OrderedDict[str, list[SpanEvent]] = OrderedDict()
         self._scope = InstrumentationScope("sql_synthesizer", __version__, SCHEMA_URL)
@@ -93,18 +93,18 @@ class TracingObserver:
         for fact in facts:
             if isinstance(fact, Operation):
                 if fact.trace.sampled:
-                    self._sender.put(self._span(fact))
+                    self._sender.put(self._build_span(fact))
             elif isinstance(fact, Event) and fact.span_id and fact.trace.sampled:
-                self._hold(fact)
+                self._hold_event(fact)
 
     def close(self) -> None:
         """Sends what waits, for ``EXPORT_TIMEOUT`` seconds at most."""
         self._sender.close()
 
-    def _dropped(self, count: int) -> None:
+    def _report_dropped(self, count: int) -> None:
         self._facade.emit(vocabulary.TELEMETRY_DROPPED, count=count, signal=self.signal)
 
-    def _hold(self, event: Event) -> None:
+    def _hold_event(self, event: Event) -> None:
         """Keeps a security event until its span closes; those of spans that never do make room in time."""
         if not event.type.audited or event.type.name in _CLOSING:
             return
@@ -115,8 +115,8 @@ class TracingObserver:
         if len(self._held) > HELD_EVENTS:
             self._held.popitem(last=False)
 
-    def _span(self, operation: Operation) -> ReadableSpan:
-        name, kind, attributes = _SHAPES.get(operation.type.name, _internal)(operation)
+    def _build_span(self, operation: Operation) -> ReadableSpan:
+        name, kind, attributes = _SHAPES.get(operation.type.name, _internal_shape)(operation)
         trace = operation.trace
         attributes[OUTCOME] = operation.outcome
         if trace.question_id:
@@ -124,13 +124,13 @@ class TracingObserver:
         if operation.reason != "ok":
             attributes[ERROR_TYPE] = operation.reason
         if self._text:
-            attributes |= _text(operation)
+            attributes |= _text_attributes(operation)
         failed = operation.outcome == "failed"
         remote = operation.type is vocabulary.HTTP_REQUEST
         return ReadableSpan(
             name,
-            context=_context(trace.trace_id, operation.span_id),
-            parent=_context(trace.trace_id, operation.parent_id, remote=remote) if operation.parent_id else None,
+            context=_span_context(trace.trace_id, operation.span_id),
+            parent=_span_context(trace.trace_id, operation.parent_id, remote=remote) if operation.parent_id else None,
             resource=self._resource,
             attributes=attributes,
             events=self._held.pop(operation.span_id, ()),
@@ -142,19 +142,19 @@ class TracingObserver:
         )
 
 
-def _context(trace_id: str, span_id: str, *, remote: bool = False) -> SpanContext:
+def _span_context(trace_id: str, span_id: str, *, remote: bool = False) -> SpanContext:
     return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=remote, trace_flags=TraceFlags(1))
 
 
-def _own(operation: Operation) -> dict[str, Any]:
+def _label_attributes(operation: Operation) -> dict[str, Any]:
     return {OWN + name: value for name, value in operation.labels.items()}
 
 
-def _internal(operation: Operation) -> Shape:
-    return operation.type.name, SpanKind.INTERNAL, _own(operation)
+def _internal_shape(operation: Operation) -> Shape:
+    return operation.type.name, SpanKind.INTERNAL, _label_attributes(operation)
 
 
-def _http(operation: Operation) -> Shape:
+def _http_shape(operation: Operation) -> Shape:
     method, route = operation.labels.get("method", ""), operation.labels.get("route", "")
     attributes: dict[str, Any] = {HTTP_REQUEST_METHOD: method, HTTP_ROUTE: route}
     if operation.details.status is not None:
@@ -162,8 +162,8 @@ def _http(operation: Operation) -> Shape:
     return f"{method} {route}".strip() or "HTTP", SpanKind.SERVER, attributes
 
 
-def _question(operation: Operation) -> Shape:
-    attributes = _own(operation)
+def _question_shape(operation: Operation) -> Shape:
+    attributes = _label_attributes(operation)
     if operation.details.database is not None:
         attributes[OWN + "database"] = operation.details.database
     if operation.details.row_count is not None:
@@ -171,13 +171,13 @@ def _question(operation: Operation) -> Shape:
     return "question", SpanKind.INTERNAL, attributes
 
 
-def _stage(operation: Operation) -> Shape:
+def _stage_shape(operation: Operation) -> Shape:
     stage = operation.labels.get("stage", "stage")
     if stage != "execute":
-        return stage, SpanKind.INTERNAL, _own(operation)
+        return stage, SpanKind.INTERNAL, _label_attributes(operation)
     details = operation.details
     database = details.database or ""
-    attributes = _own(operation) | {
+    attributes = _label_attributes(operation) | {
         DB_SYSTEM_NAME: details.database_type or "other_sql",
         DB_NAMESPACE: database,
         DB_OPERATION_NAME: "SELECT",
@@ -185,11 +185,11 @@ def _stage(operation: Operation) -> Shape:
     return f"SELECT {database}".strip(), SpanKind.CLIENT, attributes
 
 
-def _cache(operation: Operation) -> Shape:
-    return f"cache {operation.labels.get('operation', '')}".strip(), SpanKind.INTERNAL, _own(operation)
+def _cache_shape(operation: Operation) -> Shape:
+    return f"cache {operation.labels.get('operation', '')}".strip(), SpanKind.INTERNAL, _label_attributes(operation)
 
 
-def _model(operation: Operation) -> Shape:
+def _model_shape(operation: Operation) -> Shape:
     labels, details = operation.labels, operation.details
     attributes: dict[str, Any] = {
         GEN_AI_OPERATION_NAME: "chat",
@@ -213,15 +213,15 @@ def _model(operation: Operation) -> Shape:
 
 
 _SHAPES: dict[str, Callable[[Operation], Shape]] = {
-    vocabulary.HTTP_REQUEST.name: _http,
-    vocabulary.QUESTION.name: _question,
-    vocabulary.STAGE_OPERATION.name: _stage,
-    vocabulary.CACHE_ACCESS.name: _cache,
-    vocabulary.LLM_REQUEST.name: _model,
+    vocabulary.HTTP_REQUEST.name: _http_shape,
+    vocabulary.QUESTION.name: _question_shape,
+    vocabulary.STAGE_OPERATION.name: _stage_shape,
+    vocabulary.CACHE_ACCESS.name: _cache_shape,
+    vocabulary.LLM_REQUEST.name: _model_shape,
 }
 
 
-def _text(operation: Operation) -> dict[str, str]:
+def _text_attributes(operation: Operation) -> dict[str, str]:
     found = {}
     if operation.details.sql is not None:
         found[DB_QUERY_TEXT] = operation.details.sql[:8_192]
@@ -230,11 +230,11 @@ def _text(operation: Operation) -> dict[str, str]:
     return found
 
 
-def _exporter(settings: Settings) -> SpanExporter:
+def _make_exporter(settings: Settings) -> SpanExporter:
     endpoint = None
-    if settings.otlp_endpoint and not environment("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
+    if settings.otlp_endpoint and not read_variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
         endpoint = f"{settings.otlp_endpoint.rstrip('/')}/v1/traces"
-    given = environment("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT") or environment("OTEL_EXPORTER_OTLP_TIMEOUT")
+    given = read_variable("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT") or read_variable("OTEL_EXPORTER_OTLP_TIMEOUT")
     return OTLPSpanExporter(endpoint, timeout=None if given else EXPORT_TIMEOUT)
 
 
@@ -258,7 +258,7 @@ class _Sender:
             return
         self._queue.append(span)
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="spans", daemon=True)
+            self._thread = threading.Thread(target=self._run_sender, name="spans", daemon=True)
             self._thread.start()
         if len(self._queue) >= BATCH:
             self._wake.set()
@@ -275,17 +275,17 @@ class _Sender:
             self._dropped(len(self._queue))
             self._queue.clear()
 
-    def _run(self) -> None:
+    def _run_sender(self) -> None:
         while not self._closing:
             self._wake.wait(DELAY)
             self._wake.clear()
-            while self._queue and self._send():
+            while self._queue and self._send_batch():
                 pass
         deadline = time.monotonic() + EXPORT_TIMEOUT
-        while self._queue and self._send() and time.monotonic() < deadline:
+        while self._queue and self._send_batch() and time.monotonic() < deadline:
             pass
 
-    def _send(self) -> bool:
+    def _send_batch(self) -> bool:
         """Exports one batch; whether the collector took it. A batch that it did not take is not tried again."""
         batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
         try:

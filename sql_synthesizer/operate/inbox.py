@@ -154,10 +154,10 @@ class Inbox:
     async def _serve_mail(self) -> None:
         self._mail_loop = loop = asyncio.get_running_loop()
 
-        def session() -> SMTP:
+        def make_session() -> SMTP:
             return SMTP(_Mailbox(self), data_size_limit=BODY_LIMIT, timeout=30, hostname="inbox", loop=loop)
 
-        server = await loop.create_server(session, sock=self._mail_socket)
+        server = await loop.create_server(make_session, sock=self._mail_socket)
         self._mail_ready.set()
         await self._mail_stop.wait()
         server.close()
@@ -171,17 +171,21 @@ class _Mailbox:
         content: Any = envelope.content
         mail: Any = message_from_bytes(content, policy=policy.default)
         self._inbox.add(
-            "mail", tuple(envelope.rcpt_tos), str(mail["Subject"] or ""), _part(mail, "plain"), _part(mail, "html")
+            "mail",
+            tuple(envelope.rcpt_tos),
+            str(mail["Subject"] or ""),
+            _mail_part(mail, "plain"),
+            _mail_part(mail, "html"),
         )
         return "250 OK"
 
 
-def _part(mail: EmailMessage, kind: str) -> str:
+def _mail_part(mail: EmailMessage, kind: str) -> str:
     part = mail.get_body((kind,))
     return "" if part is None else str(part.get_content())
 
 
-def _slack(content: dict[str, Any]) -> tuple[tuple[str, ...], str, str]:
+def _parse_slack(content: dict[str, Any]) -> tuple[tuple[str, ...], str, str]:
     """Channel, title and text of a message to an incoming webhook."""
     found = content.get("attachments")
     parts = [content, *(part for part in (found if isinstance(found, list) else []) if isinstance(part, dict))]
@@ -190,7 +194,7 @@ def _slack(content: dict[str, Any]) -> tuple[tuple[str, ...], str, str]:
     return (str(content.get("channel", "")),), title, text
 
 
-def _webhook(content: dict[str, Any]) -> tuple[tuple[str, ...], str, str]:
+def _parse_webhook(content: dict[str, Any]) -> tuple[tuple[str, ...], str, str]:
     """Receiver, title and text of Alertmanager's webhook."""
     labels = content.get("groupLabels")
     name = labels.get("alertname", "") if isinstance(labels, dict) else ""
@@ -198,26 +202,26 @@ def _webhook(content: dict[str, Any]) -> tuple[tuple[str, ...], str, str]:
     return (str(content.get("receiver", "")),), title, json.dumps(content, indent=2, ensure_ascii=False)
 
 
-def page(messages: Iterable[Message], silence: float, *, heard: bool) -> str:
+def render_page(messages: Iterable[Message], silence: float, *, heard: bool) -> str:
     """The newest notifications as HTML; ``silence`` is in seconds, as in Inbox."""
     newest = [message for message in messages if message.kind != "watchdog"][: -SHOWN - 1 : -1]
-    shown = "".join(map(_article, newest))
+    shown = "".join(map(_render_article, newest))
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Inbox</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta http-equiv="refresh" content="15">'
-        f"<style>{_STYLE}</style></head><body><h1>Inbox</h1>{_switch(silence, heard)}"
+        f"<style>{_STYLE}</style></head><body><h1>Inbox</h1>{_render_switch(silence, heard)}"
         f"{shown or '<p>No notifications yet.</p>'}</body></html>"
     )
 
 
-def _switch(silence: float, heard: bool) -> str:
+def _render_switch(silence: float, heard: bool) -> str:
     state = "silent" if silence > SILENCE_LIMIT else "well" if heard else "waiting"
     told = f"heard {silence:.0f} s ago" if heard else f"not heard yet, for {silence:.0f} s"
     advice = " Alerting is broken: nobody would be told." if state == "silent" else ""
     return f'<p class="{state}">Dead man\'s switch: {told}.{advice}</p>'
 
 
-def _article(message: Message) -> str:
+def _render_article(message: Message) -> str:
     when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(message.received))
     link = f' · <a href="/html/{message.number}">as HTML</a>' if message.html else ""
     return (
@@ -226,7 +230,7 @@ def _article(message: Message) -> str:
     )
 
 
-def _number(text: str) -> int | None:
+def _parse_number(text: str) -> int | None:
     return int(text) if re.fullmatch("[0-9]{1,15}", text) else None
 
 
@@ -265,52 +269,54 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         inbox, (path, _, query) = self.server.inbox, self.path.partition("?")
         if path == "/":
-            shown = page(inbox.messages, inbox.silence, heard=inbox.watchdog is not None)
-            self._reply(200, "text/html", shown, _PAGE_POLICY)
+            shown = render_page(inbox.messages, inbox.silence, heard=inbox.watchdog is not None)
+            self._send_reply(200, "text/html", shown, _PAGE_POLICY)
         elif path == "/api/messages":
-            self._list(parse_qs(query).get("since", ["0"])[0])
+            self._serve_messages(parse_qs(query).get("since", ["0"])[0])
         elif path == "/health/live":
-            self._reply(200, "application/json", '{"status":"alive"}')
+            self._send_reply(200, "application/json", '{"status":"alive"}')
         else:
-            self._mail(path)
+            self._serve_html(path)
 
     def do_POST(self) -> None:
         kind = self.path.removeprefix("/")
         if kind not in ("slack", "watchdog", "webhook"):
-            return self._reply(404, text="Post to /slack, /watchdog or /webhook.")
-        length = _number(self.headers.get("Content-Length", ""))
+            return self._send_reply(404, text="Post to /slack, /watchdog or /webhook.")
+        length = _parse_number(self.headers.get("Content-Length", ""))
         if length is None:
-            return self._reply(411, text="Content-Length is needed.")
+            return self._send_reply(411, text="Content-Length is needed.")
         if length > BODY_LIMIT:
-            return self._reply(413, text=f"At most {BODY_LIMIT} bytes.")
+            return self._send_reply(413, text=f"At most {BODY_LIMIT} bytes.")
         try:
             content = json.loads(self.rfile.read(length))
         except (ValueError, RecursionError):
             content = None
         if not isinstance(content, dict):
-            return self._reply(400, text="invalid_payload")
-        to, subject, text = _slack(content) if kind == "slack" else _webhook(content)
+            return self._send_reply(400, text="invalid_payload")
+        to, subject, text = _parse_slack(content) if kind == "slack" else _parse_webhook(content)
         self.server.inbox.add(kind, to, subject, text, content=content)
-        return self._reply(200, text="ok")
+        return self._send_reply(200, text="ok")
 
-    def _mail(self, path: str) -> None:
+    def _serve_html(self, path: str) -> None:
         html = {f"/html/{message.number}": message.html for message in self.server.inbox.messages}.get(path)
         if html:
-            self._reply(200, "text/html", html, _MAIL_POLICY)
+            self._send_reply(200, "text/html", html, _MAIL_POLICY)
         else:
-            self._reply(404, text="There is no such page.")
+            self._send_reply(404, text="There is no such page.")
 
-    def _list(self, text: str) -> None:
-        since = _number(text)
+    def _serve_messages(self, text: str) -> None:
+        since = _parse_number(text)
         if since is None:
-            return self._reply(400, text="since is the number of a message.")
+            return self._send_reply(400, text="since is the number of a message.")
         inbox = self.server.inbox
         messages = [asdict(message) for message in inbox.messages if message.number > since]
         heard = round(inbox.silence, 1) if inbox.watchdog else None
         body = json.dumps({"watchdog_seconds": heard, "messages": messages}, ensure_ascii=False)
-        return self._reply(200, "application/json", body)
+        return self._send_reply(200, "application/json", body)
 
-    def _reply(self, status: int, kind: str = "text/plain", text: str = "", policy: str = "default-src 'none'") -> None:
+    def _send_reply(
+        self, status: int, kind: str = "text/plain", text: str = "", policy: str = "default-src 'none'"
+    ) -> None:
         body = text.encode(errors="replace")
         self.send_response(status)
         self.send_header("Content-Type", f"{kind}; charset=utf-8")

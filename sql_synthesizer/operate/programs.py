@@ -41,7 +41,7 @@ direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Opens addresses of this machine, whatever proxy the environment names."""
 
 
-def find(*names: str) -> str:
+def find_program(*names: str) -> str:
     """The path of the first of these programs that is here. Raises ConfigurationError that says how to get it."""
     for name in names:
         found = shutil.which(name) or next((str(p) for d in PLACES if (p := Path(d) / name).exists()), None)
@@ -65,7 +65,7 @@ def free_port(wanted: int | None = None) -> int:
     raise ConfigurationError("No TCP port is free on 127.0.0.1.", hint="End programs that listen there.")
 
 
-def answers(url: str, limit: float = 2.0) -> bool:
+def is_answering(url: str, limit: float = 2.0) -> bool:
     """Whether a GET of ``url`` is answered with 200 within ``limit`` seconds."""
     try:
         with direct.open(url, timeout=limit) as reply:
@@ -74,7 +74,7 @@ def answers(url: str, limit: float = 2.0) -> bool:
         return False
 
 
-def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
+def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
     """What ``condition`` gives as soon as it is true. Raises TimeoutError that names ``what`` after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -84,7 +84,7 @@ def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
     return found
 
 
-def account(name: str) -> dict[str, Any]:
+def account_options(name: str) -> dict[str, Any]:
     """Arguments for a process that must not run as root: the account to run as, when this is root."""
     if os.geteuid() != 0:
         return {}
@@ -117,7 +117,7 @@ class Child:
         """Starts it, and returns when it is ready. Raises ConfigurationError with its last words when it ends."""
         RUNNING.add(self)
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - a program of ours or one that 'find' found
+            self._process = subprocess.Popen(  # noqa: S603 - a program of ours or one that 'find_program' found
                 self._command,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -127,15 +127,17 @@ class Child:
                 **self._options,
             )
         try:
-            until(lambda: self.ended is not None or self._ready(), START_LIMIT, f"{self.name} does not get ready")
+            wait_until(
+                lambda: self.exit_status is not None or self._ready(), START_LIMIT, f"{self.name} does not get ready"
+            )
         except TimeoutError:
             self.kill()
             raise
-        if self.ended is not None:
-            raise ConfigurationError(f"{self.name} ended with {self.ended}.", hint=self._last_words())
+        if self.exit_status is not None:
+            raise ConfigurationError(f"{self.name} ended with {self.exit_status}.", hint=self._log_tail())
         return self
 
-    def _last_words(self) -> str:
+    def _log_tail(self) -> str:
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:])
 
     @property
@@ -144,7 +146,7 @@ class Child:
         return self._process.pid if self._process else 0
 
     @property
-    def ended(self) -> int | None:
+    def exit_status(self) -> int | None:
         """The exit status, None while it runs."""
         return self._process.poll() if self._process else 0
 
@@ -157,29 +159,29 @@ class Child:
 
     def send(self, number: signal.Signals) -> None:
         """Sends a signal to the first process only."""
-        if self._process is not None and self.ended is None:
+        if self._process is not None and self.exit_status is None:
             self._process.send_signal(number)
 
     def freeze(self) -> None:
         """Stops every process of it from running, without ending it."""
-        self._all(signal.SIGSTOP)
+        self._signal_all(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Lets it go on."""
-        self._all(signal.SIGCONT)
+        self._signal_all(signal.SIGCONT)
 
     def kill(self) -> None:
         """Ends it as a power cut would; ``start`` brings it back."""
         RUNNING.discard(self)
-        self._all(signal.SIGKILL)
+        self._signal_all(signal.SIGKILL)
         if self._process is not None:
             self._process.wait(STOP_LIMIT)
 
     def stop(self) -> int:
         """Asks it to end, and ends it when it does not; returns its exit status."""
         RUNNING.discard(self)
-        if self._process is None or self.ended is not None:
-            return self.ended or 0
+        if self._process is None or self.exit_status is not None:
+            return self.exit_status or 0
         self.thaw()
         self.send(signal.SIGTERM)
         try:
@@ -188,7 +190,7 @@ class Child:
             self.kill()
             return -signal.SIGKILL
 
-    def _all(self, number: signal.Signals) -> None:
+    def _signal_all(self, number: signal.Signals) -> None:
         for process in self.processes():
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(number)

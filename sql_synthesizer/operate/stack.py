@@ -13,9 +13,9 @@ from types import FrameType
 
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.operate.inbox import Inbox
-from sql_synthesizer.operate.programs import SERVE, Child, answers, find, free_port
-from sql_synthesizer.operate.watchers import ALERTMANAGER, alertmanager, prometheus, shipped
-from sql_synthesizer.settings import Settings, address
+from sql_synthesizer.operate.programs import SERVE, Child, find_program, free_port, is_answering
+from sql_synthesizer.operate.watchers import ALERTMANAGER, run_alertmanager, run_prometheus, shipped_path
+from sql_synthesizer.settings import Settings, format_address
 
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 POLL = 0.2
@@ -40,12 +40,12 @@ class App:
         self._process: subprocess.Popen[bytes] | None = None
         for number in ENDING:
             if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self._pass_on)
+                signal.signal(number, self._request_stop)
         self._process = subprocess.Popen(SERVE, env=environment, start_new_session=True)  # noqa: S603 - our own module
         if self._asked:
             self._process.terminate()
 
-    def _pass_on(self, _number: int, _frame: FrameType | None) -> None:
+    def _request_stop(self, _number: int, _frame: FrameType | None) -> None:
         self._asked = True
         if self._process is not None:
             self._process.terminate()
@@ -65,7 +65,7 @@ class App:
         return status if status >= 0 else 128 - status
 
 
-def run(settings: Settings, environment: Mapping[str, str], say: Say) -> int:
+def run_stack(settings: Settings, environment: Mapping[str, str], say: Say) -> int:
     """Runs the service, and once it is ready its watchers; returns the service's exit status when that ends."""
     app = App(environment)
     try:
@@ -74,12 +74,12 @@ def run(settings: Settings, environment: Mapping[str, str], say: Say) -> int:
             watchers: list[Child] = []
             if app.running:
                 try:
-                    watchers = _watch(stack, settings, say)
+                    watchers = _start_watchers(stack, settings, say)
                 except (ConfigurationError, TimeoutError, OSError) as error:
                     stack.close()
                     hint = getattr(error, "hint", "")
                     say(f"Nothing watches the service: {error}" + f"\n{hint}" * bool(hint))
-            _follow(app, watchers, say)
+            _await_end(app, watchers, say)
     finally:
         status = app.end()
     return status
@@ -87,17 +87,17 @@ def run(settings: Settings, environment: Mapping[str, str], say: Say) -> int:
 
 def _await_ready(app: App, settings: Settings) -> None:
     begun = time.monotonic()
-    url = f"http://{_near(settings.host, settings.port)}/health/ready"
-    while app.running and not answers(url) and time.monotonic() - begun < READY_WITHIN:
+    url = f"http://{_reachable_address(settings.host, settings.port)}/health/ready"
+    while app.running and not is_answering(url) and time.monotonic() - begun < READY_WITHIN:
         time.sleep(POLL)
 
 
-def _near(host: str, port: int) -> str:
+def _reachable_address(host: str, port: int) -> str:
     """Host and port as this machine reaches them."""
-    return address("127.0.0.1" if host in ("", "0.0.0.0", "::") else host, port)  # noqa: S104 - compared, not bound
+    return format_address("127.0.0.1" if host in ("", "0.0.0.0", "::") else host, port)  # noqa: S104 - compared, not bound
 
 
-def _watch(stack: ExitStack, settings: Settings, say: Say) -> list[Child]:
+def _start_watchers(stack: ExitStack, settings: Settings, say: Say) -> list[Child]:
     """Starts everything that watches, and tells where it is. Raises ConfigurationError, TimeoutError, OSError."""
     if not settings.metrics_enabled:
         raise ConfigurationError("its metrics are switched off.", hint="PROMETHEUS_METRICS_ENABLED is false.")
@@ -108,19 +108,19 @@ def _watch(stack: ExitStack, settings: Settings, say: Say) -> list[Child]:
     inbox = stack.enter_context(Inbox(http_port=free_port(INBOX_PORT)))
     port = free_port(ALERTMANAGER_PORT)
     manager = stack.enter_context(
-        alertmanager(home / "alertmanager", inbox, _external(port), port=port, secrets=secrets)
+        run_alertmanager(home / "alertmanager", inbox, _external_url_flag(port), port=port, secrets=secrets)
     )
     port = free_port(PROMETHEUS_PORT)
     targets = {
-        "sql-synthesizer": [_near(settings.metrics_host, settings.metrics_port)],
+        "sql-synthesizer": [_reachable_address(settings.metrics_host, settings.metrics_port)],
         "alertmanager": [manager.address],
     }
     watcher = stack.enter_context(
-        prometheus(home / "prometheus", targets, *RETENTION, RESEND, _external(port), port=port)
+        run_prometheus(home / "prometheus", targets, *RETENTION, RESEND, _external_url_flag(port), port=port)
     )
-    pages = _runbooks(stack, home, say)
+    pages = _serve_runbooks(stack, home, say)
     places = [
-        ("Ask", f"http://{address(settings.host, settings.port)}"),
+        ("Ask", f"http://{format_address(settings.host, settings.port)}"),
         ("Prometheus", watcher.url),
         ("Alerts", manager.url),
         ("Inbox", f"http://127.0.0.1:{inbox.http_port}"),
@@ -134,7 +134,7 @@ def _find_programs() -> None:
     missing = []
     for names in (("prometheus",), ALERTMANAGER):
         try:
-            find(*names)
+            find_program(*names)
         except ConfigurationError as error:
             missing.append(error)
     if missing:
@@ -143,28 +143,36 @@ def _find_programs() -> None:
         )
 
 
-def _external(port: int) -> str:
+def _external_url_flag(port: int) -> str:
     return f"--web.external-url=http://localhost:{port}"
 
 
-def _runbooks(stack: ExitStack, home: Path, say: Say) -> list[Child]:
+def _serve_runbooks(stack: ExitStack, home: Path, say: Say) -> list[Child]:
     """The server of the runbooks; none, with a word, where something else has its port."""
     url = f"http://127.0.0.1:{RUNBOOKS_PORT}/"
-    serve = ["-m", "http.server", str(RUNBOOKS_PORT), "--bind", "127.0.0.1", "--directory", str(shipped("runbooks"))]
-    child = Child("The runbooks' server", [sys.executable, *serve], lambda: answers(url), home / "runbooks.log")
+    serve = [
+        "-m",
+        "http.server",
+        str(RUNBOOKS_PORT),
+        "--bind",
+        "127.0.0.1",
+        "--directory",
+        str(shipped_path("runbooks")),
+    ]
+    child = Child("The runbooks' server", [sys.executable, *serve], lambda: is_answering(url), home / "runbooks.log")
     try:
         if free_port(RUNBOOKS_PORT) == RUNBOOKS_PORT:
             return [stack.enter_context(child)]
     except ConfigurationError:
         child.stop()
-    say(f"Port {RUNBOOKS_PORT} is taken, so links to runbooks lead elsewhere; they are in {shipped('runbooks')}.")
+    say(f"Port {RUNBOOKS_PORT} is taken, so links to runbooks lead elsewhere; they are in {shipped_path('runbooks')}.")
     return []
 
 
-def _follow(app: App, watchers: list[Child], say: Say) -> None:
+def _await_end(app: App, watchers: list[Child], say: Say) -> None:
     """Waits for the end of the service, and says once of each watcher that it has ended."""
     while app.running:
-        for child in [child for child in watchers if child.ended is not None]:
-            say(f"{child.name} ended with {child.ended}; the service goes on without it. See {child.log}")
+        for child in [child for child in watchers if child.exit_status is not None]:
+            say(f"{child.name} ended with {child.exit_status}; the service goes on without it. See {child.log}")
             watchers.remove(child)
         time.sleep(POLL)

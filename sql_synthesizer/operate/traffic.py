@@ -56,31 +56,37 @@ class Kind:
     make: Callable[[random.Random], Request]
 
 
-def _ask(text: str) -> Request:
+def _question_request(text: str) -> Request:
     return "POST", "/api/query", {"question": text}
 
 
-def _run(text: str) -> Request:
+def _statement_request(text: str) -> Request:
     return "POST", "/api/sql", {"sql": text}
 
 
-def mix(questions: Sequence[str] = (), attacks: float = 0.0) -> tuple[Kind, ...]:
+def request_mix(questions: Sequence[str] = (), attacks: float = 0.0) -> tuple[Kind, ...]:
     """The kinds of an ordinary day, with further harmless ``questions`` and a share of ``attacks``, 0 to 1."""
     unknown = (*UNKNOWN, *questions)
     kinds = (
-        Kind("asked before", 40, lambda r: _ask(r.choice(ASKED))),
-        Kind("asked anew", 20, lambda r: _ask(f"how many products have price over {r.randrange(100_000) / 100}")),
-        Kind("statement", 12, lambda r: _run(r.choice(STATEMENTS).format(n=r.randrange(1000)))),
-        Kind("not understood", 14, lambda r: _ask(r.choice(unknown))),
-        Kind("sensitive", 3, lambda _: _run("SELECT email FROM customers LIMIT 3")),
-        Kind("refused", 3, lambda r: _run(r.choice(WRITES).format(n=r.randrange(1000)))),
-        Kind("wrong name", 3, lambda r: _run(WRONG.format(n=r.randrange(1000)))),
+        Kind("asked before", 40, lambda r: _question_request(r.choice(ASKED))),
+        Kind(
+            "asked anew",
+            20,
+            lambda r: _question_request(f"how many products have price over {r.randrange(100_000) / 100}"),
+        ),
+        Kind("statement", 12, lambda r: _statement_request(r.choice(STATEMENTS).format(n=r.randrange(1000)))),
+        Kind("not understood", 14, lambda r: _question_request(r.choice(unknown))),
+        Kind("sensitive", 3, lambda _: _statement_request("SELECT email FROM customers LIMIT 3")),
+        Kind("refused", 3, lambda r: _statement_request(r.choice(WRITES).format(n=r.randrange(1000)))),
+        Kind("wrong name", 3, lambda r: _statement_request(WRONG.format(n=r.randrange(1000)))),
         Kind("malformed", 2, lambda _: ("POST", "/api/query", {"query": "x"})),
         Kind("reading", 3, lambda r: ("GET", r.choice(("/api/schema", "/api/history", "/api/me")), None)),
     )
     ordinary = sum(kind.weight for kind in kinds)
     attack = Kind(
-        "attack", ordinary * attacks / (1 - attacks), lambda r: _ask(r.choice(ATTACKS).format(n=r.randrange(9)))
+        "attack",
+        ordinary * attacks / (1 - attacks),
+        lambda r: _question_request(r.choice(ATTACKS).format(n=r.randrange(9))),
     )
     return (*kinds, attack) if attacks else kinds
 
@@ -95,7 +101,7 @@ class Traffic:
     url: str
     key: str
     rate: float = 1.5
-    kinds: Sequence[Kind] = field(default_factory=mix)
+    kinds: Sequence[Kind] = field(default_factory=request_mix)
     seed: int = 1
     threads: int = 4
     limit: float = 40.0
@@ -108,7 +114,7 @@ class Traffic:
         self._due = time.monotonic()
         self._random = random.Random(self.seed)
         self._threads = [
-            threading.Thread(target=self._run, name=f"traffic-{n}", daemon=True) for n in range(self.threads)
+            threading.Thread(target=self._run_client, name=f"traffic-{n}", daemon=True) for n in range(self.threads)
         ]
 
     def __enter__(self) -> Self:
@@ -122,15 +128,15 @@ class Traffic:
         for thread in self._threads:
             thread.join(self.limit + 5)
 
-    def _run(self) -> None:
+    def _run_client(self) -> None:
         with Client(self.url, self.key, self.limit) as client:
-            while (turn := self._turn()) is not None:
+            while (turn := self._next_request()) is not None:
                 kind, request = turn
                 answer = client.send(*request)
                 with self._lock:
                     self.sent[kind, answer] += 1
 
-    def _turn(self) -> tuple[str, Request] | None:
+    def _next_request(self) -> tuple[str, Request] | None:
         """The next request, when it is due; None at the end. What is late is not made up for."""
         with self._lock:
             now = time.monotonic()
@@ -171,14 +177,14 @@ class Client:
         self.trace = reply.getheader("X-Trace-Id", "")
         if reply.status < http.HTTPStatus.BAD_REQUEST:
             return "ok"
-        return f"{reply.status} {_reason(text)}"
+        return f"{reply.status} {_parse_reason(text)}"
 
     def close(self) -> None:
         """Lets go of the connection."""
         self._connection.close()
 
 
-def _reason(text: bytes) -> str:
+def _parse_reason(text: bytes) -> str:
     try:
         return str(json.loads(text)["reason"])
     except (ValueError, LookupError, TypeError):

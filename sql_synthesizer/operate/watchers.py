@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from sql_synthesizer.operate.inbox import Inbox
-from sql_synthesizer.operate.programs import Child, answers, direct, find, free_port
+from sql_synthesizer.operate.programs import Child, direct, find_program, free_port, is_answering
 
 Change = Callable[[dict[str, Any]], None]
 PACKAGED = Path(__file__).parents[1] / "shipped"
@@ -24,7 +24,7 @@ ALERTMANAGER = ("prometheus-alertmanager", "alertmanager")
 JOBS = ("sql-synthesizer", "prometheus", "alertmanager")
 
 
-def shipped(name: str) -> Path:
+def shipped_path(name: str) -> Path:
     """A deployed file or directory, from the package or from the checkout."""
     root = PACKAGED if PACKAGED.exists() else Path(__file__).parents[2]
     return root / name
@@ -47,33 +47,33 @@ class Watcher:
 
     def edit(self, change: Change) -> None:
         """Changes the configuration file; ``reload`` makes it count."""
-        edit(self.config, change)
+        edit_yaml(self.config, change)
 
     def reload(self) -> None:
         """Reads the configuration again, as SIGHUP does."""
         self.child.send(signal.SIGHUP)
 
 
-def edit(path: Path, change: Change) -> None:
+def edit_yaml(path: Path, change: Change) -> None:
     """Changes a YAML file."""
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
     change(document)
     path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
 
-def unchanged(_document: dict[str, Any]) -> None:
+def leave_unchanged(_document: dict[str, Any]) -> None:
     """Leaves a configuration as it is."""
 
 
 @contextmanager
-def prometheus(
+def run_prometheus(
     home: Path,
     targets: Mapping[str, Sequence[str]],
     *flags: str,
     port: int | None = None,
     source: Path | None = None,
     rules: Mapping[str, str] | None = None,
-    change: Change = unchanged,
+    change: Change = leave_unchanged,
 ) -> Iterator[Watcher]:
     """Prometheus with the shipped files in ``home``; ``targets`` gives each job its addresses.
 
@@ -81,14 +81,14 @@ def prometheus(
     ``change`` edits the configuration. Raises ConfigurationError.
     """
     port = port or free_port()
-    program = find("prometheus")
-    place(source or shipped("monitoring/prometheus"), home)
+    program = find_program("prometheus")
+    copy_files(source or shipped_path("monitoring/prometheus"), home)
     for job in JOBS:
         found = targets.get(job, [f"127.0.0.1:{port}"] if job == "prometheus" else [])
-        retarget(home, job, found)
+        write_targets(home, job, found)
     for name, text in (rules or {}).items():
         (home / name).write_text(text, encoding="utf-8")
-    edit(home / "prometheus.yml", change)
+    edit_yaml(home / "prometheus.yml", change)
     arguments = [
         f"--config.file={home / 'prometheus.yml'}",
         f"--storage.tsdb.path={home / 'data'}",
@@ -96,11 +96,11 @@ def prometheus(
         "--enable-feature=exemplar-storage",
         *flags,
     ]
-    with _running("Prometheus", [program, *arguments], port, home / "prometheus.yml") as watcher:
+    with _run_watcher("Prometheus", [program, *arguments], port, home / "prometheus.yml") as watcher:
         yield watcher
 
 
-def retarget(home: Path, job: str, addresses: Sequence[str]) -> None:
+def write_targets(home: Path, job: str, addresses: Sequence[str]) -> None:
     """Gives a job of a Prometheus in ``home`` other addresses, which it notices by itself."""
     text = yaml.safe_dump([{"targets": list(addresses)}])
     unfinished = home / "targets" / f".{job}"
@@ -109,14 +109,14 @@ def retarget(home: Path, job: str, addresses: Sequence[str]) -> None:
 
 
 @contextmanager
-def alertmanager(
+def run_alertmanager(
     home: Path,
     inbox: Inbox,
     *flags: str,
     port: int | None = None,
     source: Path | None = None,
     secrets: Path | None = None,
-    change: Change = unchanged,
+    change: Change = leave_unchanged,
 ) -> Iterator[Watcher]:
     """Alertmanager with the shipped files in ``home``; what would go to the service ``inbox`` goes to ours.
 
@@ -124,15 +124,15 @@ def alertmanager(
     ConfigurationError.
     """
     port = port or free_port()
-    program = find(*ALERTMANAGER)
-    place(source or shipped("monitoring/alertmanager"), home)
+    program = find_program(*ALERTMANAGER)
+    copy_files(source or shipped_path("monitoring/alertmanager"), home)
     config = home / "config.yml"
     text = config.read_text(encoding="utf-8")
     for name, value in (("slack_api_url", f"http://127.0.0.1:{inbox.http_port}/slack"), ("smtp_password", "none")):
-        text = text.replace(f"{SECRETS}/{name}", str(_secret(name, value, home, secrets)))
+        text = text.replace(f"{SECRETS}/{name}", str(_secret_file(name, value, home, secrets)))
     text = text.replace("inbox:1025", f"127.0.0.1:{inbox.smtp_port}")
     config.write_text(text.replace("inbox:8025", f"127.0.0.1:{inbox.http_port}"), encoding="utf-8")
-    edit(config, change)
+    edit_yaml(config, change)
     arguments = [
         f"--config.file={config}",
         f"--storage.path={home / 'data'}",
@@ -140,11 +140,11 @@ def alertmanager(
         "--cluster.listen-address=",
         *flags,
     ]
-    with _running("Alertmanager", [program, *arguments], port, config) as watcher:
+    with _run_watcher("Alertmanager", [program, *arguments], port, config) as watcher:
         yield watcher
 
 
-def _secret(name: str, value: str, home: Path, given: Path | None) -> Path:
+def _secret_file(name: str, value: str, home: Path, given: Path | None) -> Path:
     """The file of a secret: the given one, or one that holds ``value``."""
     if given is not None and (given / name).exists():
         return (given / name).resolve()
@@ -154,16 +154,16 @@ def _secret(name: str, value: str, home: Path, given: Path | None) -> Path:
     return own.resolve()
 
 
-def place(source: Path, home: Path) -> None:
+def copy_files(source: Path, home: Path) -> None:
     """Copies the shipped files over those of a run before; data beside them stays."""
     shutil.copytree(source, home, dirs_exist_ok=True)
 
 
 @contextmanager
-def _running(name: str, command: list[str], port: int, config: Path) -> Iterator[Watcher]:
+def _run_watcher(name: str, command: list[str], port: int, config: Path) -> Iterator[Watcher]:
     url = f"http://127.0.0.1:{port}"
     child = Child(
-        name, command, lambda: answers(f"{url}/-/ready"), config.with_name("log"), options={"cwd": config.parent}
+        name, command, lambda: is_answering(f"{url}/-/ready"), config.with_name("log"), options={"cwd": config.parent}
     )
     with child:
         yield Watcher(child, url, config)

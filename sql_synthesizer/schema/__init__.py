@@ -1,6 +1,6 @@
 """What the databases hold: reading their schemas, keeping them for a while, looking up values."""
 
 from sql_synthesizer.schema.cache import SchemaCache
-from sql_synthesizer.schema.reflection import reflect
+from sql_synthesizer.schema.reflection import reflect_schema
 
-__all__ = ["SchemaCache", "reflect"]
+__all__ = ["SchemaCache", "reflect_schema"]

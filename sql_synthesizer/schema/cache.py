@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sql_synthesizer.errors import DatabaseFailed, ServiceFailure, UnknownDatabase
 from sql_synthesizer.model import Schema, ValueLookup
-from sql_synthesizer.schema.reflection import reflect
+from sql_synthesizer.schema.reflection import reflect_schema
 from sql_synthesizer.schema.values import NO_VALUES, Connect, ValueIndex
 from sql_synthesizer.settings import DatabaseSettings, Settings
 
@@ -56,7 +56,7 @@ class SchemaCache:
 
         While the database fails, a schema of up to ten times its normal age is used.
         """
-        entry = self._entry(name)
+        entry = self._find_entry(name)
         known = entry.schema
         if known is not None and time.monotonic() < entry.check_at:
             return known
@@ -76,13 +76,13 @@ class SchemaCache:
 
     def refresh(self, name: str) -> Schema:
         """Reads the schema now. Raises UnknownDatabase and what connecting raises."""
-        entry = self._entry(name)
+        entry = self._find_entry(name)
         with entry.lock:
-            return self._read(entry)
+            return self._read_schema(entry)
 
     def values(self, name: str) -> ValueLookup:
         """Where words occur as values; found by a background thread that the first call starts."""
-        entry = self._entry(name)
+        entry = self._find_entry(name)
         if not self._settings.value_index:
             return NO_VALUES
         schema = self.get(name)
@@ -94,7 +94,7 @@ class SchemaCache:
                 current.start()
             return current
 
-    def _entry(self, name: str) -> _Entry:
+    def _find_entry(self, name: str) -> _Entry:
         try:
             return self._entries[name]
         except KeyError:
@@ -102,7 +102,7 @@ class SchemaCache:
 
     def _read_or_keep(self, entry: _Entry) -> Schema:
         try:
-            return self._read(entry)
+            return self._read_schema(entry)
         except ServiceFailure as error:
             now = time.monotonic()
             if entry.schema is None or now - entry.read_at > self._settings.schema_ttl * STALE_FACTOR:
@@ -114,11 +114,11 @@ class SchemaCache:
             )
             return entry.schema
 
-    def _read(self, entry: _Entry) -> Schema:
+    def _read_schema(self, entry: _Entry) -> Schema:
         try:
             with self._connect(entry.config.name, self._settings.statement_timeout) as connection:
                 dialect = _DIALECTS.get(connection.dialect.name, connection.dialect.name)
-                schema = reflect(connection, entry.config, dialect)
+                schema = reflect_schema(connection, entry.config, dialect)
         except SQLAlchemyError as error:
             logger.warning("database %s: reading its schema failed: %s", entry.config.name, type(error).__name__)
             raise DatabaseFailed("The schema of the database cannot be read.") from None

@@ -54,7 +54,7 @@ def kind_of(type: types.TypeEngine[Any]) -> Kind:
     return next((kind for family, kind in _KINDS if isinstance(type, family)), Kind.OTHER)
 
 
-def reflect(connection: Connection, config: DatabaseSettings, dialect: str) -> Schema:
+def reflect_schema(connection: Connection, config: DatabaseSettings, dialect: str) -> Schema:
     """Reads the tables and views that may be asked; at most 500 of them, of 200 columns each."""
     inspector = inspect(connection)
     tables: dict[str, Table] = {}
@@ -63,7 +63,7 @@ def reflect(connection: Connection, config: DatabaseSettings, dialect: str) -> S
         warnings.simplefilter("ignore", SAWarning)
         for schema in config.schemas or (None,):
             if (schema or "").casefold() not in SYSTEM_SCHEMAS:
-                for table in _tables(inspector, schema, config):
+                for table in _read_tables(inspector, schema, config):
                     tables.setdefault(table.name.casefold(), table)
     names = sorted(tables)
     if len(names) > MAX_TABLES:
@@ -74,33 +74,33 @@ def reflect(connection: Connection, config: DatabaseSettings, dialect: str) -> S
     return Schema(config.name, dialect, visible, version)
 
 
-def _tables(inspector: Inspector, schema: str | None, config: DatabaseSettings) -> Iterator[Table]:
-    tables = _allowed(inspector.get_table_names(schema), config)
+def _read_tables(inspector: Inspector, schema: str | None, config: DatabaseSettings) -> Iterator[Table]:
+    tables = _allowed_names(inspector.get_table_names(schema), config)
     if tables:
         where: dict[str, Any] = {"schema": schema, "filter_names": tables}
         columns = inspector.get_multi_columns(**where)
         primary = inspector.get_multi_pk_constraint(**where)
-        foreign = _optional(lambda: inspector.get_multi_foreign_keys(**where))
-        comments = _optional(lambda: inspector.get_multi_table_comment(**where))
+        foreign = _read_optional(lambda: inspector.get_multi_foreign_keys(**where))
+        comments = _read_optional(lambda: inspector.get_multi_table_comment(**where))
         for name in tables:
             key = (schema, name)
             if key in columns:
                 owned = frozenset(primary[key]["constrained_columns"] if primary.get(key) else ())
-                shown = _columns(name, columns[key], owned, config)
+                shown = _visible_columns(name, columns[key], owned, config)
                 keys = tuple(_foreign_key(found) for found in foreign.get(key, ()))
-                comment = _comment(comments[key]["text"] if comments.get(key) else None)
-                yield Table(name, shown, keys, schema, comment, _hidden(name, shown, config))
-    for name in _allowed(inspector.get_view_names(schema), config):
+                comment = _shorten_comment(comments[key]["text"] if comments.get(key) else None)
+                yield Table(name, shown, keys, schema, comment, _hidden_columns(name, shown, config))
+    for name in _allowed_names(inspector.get_view_names(schema), config):
         try:
             found = inspector.get_columns(name, schema)
         except SQLAlchemyError:
             logger.warning("database %s: the view %s cannot be read", config.name, name)
             continue
-        shown = _columns(name, found, frozenset(), config)
-        yield Table(name, shown, (), schema, hidden=_hidden(name, shown, config))
+        shown = _visible_columns(name, found, frozenset(), config)
+        yield Table(name, shown, (), schema, hidden=_hidden_columns(name, shown, config))
 
 
-def _optional(read: Any) -> Mapping[Any, Any]:
+def _read_optional(read: Any) -> Mapping[Any, Any]:
     """What ``read`` finds, where the database has such a thing."""
     try:
         found: Mapping[Any, Any] = read()
@@ -109,7 +109,7 @@ def _optional(read: Any) -> Mapping[Any, Any]:
     return found
 
 
-def _allowed(names: Iterable[str], config: DatabaseSettings) -> list[str]:
+def _allowed_names(names: Iterable[str], config: DatabaseSettings) -> list[str]:
     allowed = {name.casefold() for name in config.tables}
     hidden = {name.casefold() for name in config.hidden}
     return sorted(
@@ -121,7 +121,7 @@ def _allowed(names: Iterable[str], config: DatabaseSettings) -> list[str]:
     )[: MAX_TABLES + 1]
 
 
-def _columns(
+def _visible_columns(
     table: str, found: Iterable[ReflectedColumn], primary: frozenset[str], config: DatabaseSettings
 ) -> tuple[Column, ...]:
     sensitive = {name.casefold() for name in config.sensitive}
@@ -142,13 +142,13 @@ def _columns(
                 nullable=bool(column.get("nullable", True)) and name not in primary,
                 sensitive=path in sensitive,
                 shareable=path in shareable and path not in sensitive,
-                comment=_comment(column.get("comment")),
+                comment=_shorten_comment(column.get("comment")),
             )
         )
     return tuple(columns)
 
 
-def _hidden(table: str, shown: Iterable[Column], config: DatabaseSettings) -> tuple[str, ...]:
+def _hidden_columns(table: str, shown: Iterable[Column], config: DatabaseSettings) -> tuple[str, ...]:
     """The columns that the settings hide, and those they call sensitive that are not among the columns shown."""
     named = {name.casefold() for name in config.hidden}
     named |= {name.casefold() for name in config.sensitive} - {f"{table}.{c.name}".casefold() for c in shown}
@@ -163,7 +163,7 @@ def _type_name(type: types.TypeEngine[Any]) -> str:
         return type.__class__.__name__
 
 
-def _comment(text: str | None) -> str:
+def _shorten_comment(text: str | None) -> str:
     return (text or "")[:COMMENT_CHARACTERS]
 
 
@@ -174,13 +174,13 @@ def _foreign_key(found: ReflectedForeignKeyConstraint) -> ForeignKey:
 def _with_visible_keys(table: Table, tables: Mapping[str, Table]) -> Table:
     """The table without foreign keys of and to what may not be read, the rest in a fixed order."""
 
-    def shown(owner: Table | None, columns: tuple[str, ...]) -> bool:
+    def is_visible(owner: Table | None, columns: tuple[str, ...]) -> bool:
         return owner is not None and not any(name.casefold() in owner.hidden for name in columns)
 
     keys = {
         key
         for key in table.foreign_keys
-        if shown(table, key.columns) and shown(tables.get(key.target.casefold()), key.target_columns)
+        if is_visible(table, key.columns) and is_visible(tables.get(key.target.casefold()), key.target_columns)
     }
     ordered = sorted(keys, key=lambda key: (key.columns, key.target))
     return replace(table, foreign_keys=tuple(ordered))

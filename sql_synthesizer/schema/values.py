@@ -69,7 +69,7 @@ class ValueIndex:
 
     def start(self) -> None:
         """Builds the index in the background."""
-        threading.Thread(target=self._build, name="value-index", daemon=True).start()
+        threading.Thread(target=self._build_index, name="value-index", daemon=True).start()
 
     def age(self) -> float:
         """Seconds since it was made, or since that failed."""
@@ -84,11 +84,11 @@ class ValueIndex:
             return ()
         return tuple(self._places.get(text.strip().casefold(), ())[:MATCHES])
 
-    def _build(self) -> None:
+    def _build_index(self) -> None:
         limit = time.monotonic() + BUILD_SECONDS
-        columns = self._columns()
+        columns = self._text_columns()
         try:
-            while self._read(columns, limit):
+            while self._read_columns(columns, limit):
                 pass
         except (SqlSynthesizerError, SQLAlchemyError) as error:
             logger.warning(
@@ -101,13 +101,13 @@ class ValueIndex:
         finally:
             self._ready.set()
 
-    def _columns(self) -> Iterator[tuple[Table, str]]:
+    def _text_columns(self) -> Iterator[tuple[Table, str]]:
         for table in self._schema.tables:
             for column in table.columns:
                 if column.kind is Kind.TEXT and not column.sensitive:
                     yield table, column.name
 
-    def _read(self, columns: Iterator[tuple[Table, str]], limit: float) -> bool:
+    def _read_columns(self, columns: Iterator[tuple[Table, str]], limit: float) -> bool:
         """Adds columns up to one that cannot be read, which may end the transaction; whether it met one."""
         seconds = max(LEAST_SECONDS, limit - time.monotonic())
         with self._connect(self._schema.database, seconds) as connection:
@@ -116,7 +116,7 @@ class ValueIndex:
                     logger.info("database %s: its value index is cut at its limits", self._schema.database)
                     return False
                 try:
-                    self._add(table, column, connection)
+                    self._add_column(table, column, connection)
                 except SQLAlchemyError as error:
                     name = type(error).__name__
                     logger.debug(
@@ -125,7 +125,7 @@ class ValueIndex:
                     return True
         return False
 
-    def _add(self, table: Table, column: str, connection: Connection) -> None:
+    def _add_column(self, table: Table, column: str, connection: Connection) -> None:
         value = cast(sqlalchemy.column(column), String)
         query = (
             select(value)

@@ -19,8 +19,8 @@ from sqlalchemy.dialects import sqlite
 
 from sql_synthesizer.errors import ConfigurationError, StoreUnavailable
 from sql_synthesizer.model import ApiKey, Role
-from sql_synthesizer.store._engine import migrate, open_engine, store_url, transaction
-from sql_synthesizer.store._files import SECRET_BYTES, backup_file, restore_file, secret_file
+from sql_synthesizer.store._engine import begin_transaction, migrate_tables, open_engine, store_url
+from sql_synthesizer.store._files import SECRET_BYTES, backup_file, load_secret, restore_file
 from sql_synthesizer.telemetry import Fact, Operation, Telemetry, vocabulary
 
 HISTORY_ROWS = 100_000
@@ -43,31 +43,31 @@ log = logging.getLogger(__name__)
 _metadata = MetaData()
 
 
-def _table(name: str, primary: Sequence[str], /, **columns: Any) -> Table:
+def _define_table(name: str, primary: Sequence[str], /, **columns: Any) -> Table:
     return Table(name, _metadata, *(Column(c, type, primary_key=c in primary) for c, type in columns.items()))
 
 
-_KEYS = _table(
+_KEYS = _define_table(
     "api_keys",
     ["id"],
     **dict.fromkeys(("id", "label", "role", "salt", "digest", "rate_limit"), Text),
     **dict.fromkeys(("created_at", "expires_at", "revoked_at", "last_used_at"), Double),
     session_version=Integer,
 )
-_HISTORY = _table(
+_HISTORY = _define_table(
     "history",
     ["question_id"],
     **dict.fromkeys(("question_id", "identity", "database", "question", "sql", "source", "outcome"), Text),
     row_count=Integer,
     asked_at=Double,
 )
-_FEEDBACK = _table(
+_FEEDBACK = _define_table(
     "feedback",
     ["question_id", "identity"],
     **dict.fromkeys(("question_id", "identity", "rating", "comment"), Text),
     at=Double,
 )
-_META = _table("meta", ["key"], key=Text, value=Text)
+_META = _define_table("meta", ["key"], key=Text, value=Text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,49 +97,52 @@ class Store:
         self._engine = open_engine(url, state_dir)
         self._insert = _insert_of(self._engine.dialect.name)
         self._until_prune = 0
-        self.version = migrate(self._engine)
+        self.version = migrate_tables(self._engine)
 
     # --- API keys ---------------------------------------------------------------------------
 
     def add_key(self, key: ApiKey) -> None:
         """Keeps a new key."""
-        with transaction(self._engine, write=True) as connection:
-            connection.execute(_KEYS.insert().values(_row(_KEYS, key)))
+        with begin_transaction(self._engine, write=True) as connection:
+            connection.execute(_KEYS.insert().values(_row_values(_KEYS, key)))
 
     def get_key(self, key_id: str) -> ApiKey | None:
         """The key of this id, revoked and expired ones too."""
-        with transaction(self._engine) as connection:
-            row = connection.execute(select(_KEYS).where(_KEYS.c.id == _text(key_id))).one_or_none()
+        with begin_transaction(self._engine) as connection:
+            row = connection.execute(select(_KEYS).where(_KEYS.c.id == _storable_text(key_id))).one_or_none()
         return None if row is None else _api_key(row)
 
     def list_keys(self) -> list[ApiKey]:
         """Every key, oldest first."""
-        with transaction(self._engine) as connection:
+        with begin_transaction(self._engine) as connection:
             return [_api_key(row) for row in connection.execute(select(_KEYS).order_by(_KEYS.c.created_at, _KEYS.c.id))]
 
     def revoke_key(self, key_id: str) -> bool:
         """Ends a key now; False when there is no such key or it had been revoked."""
-        with transaction(self._engine, write=True) as connection:
-            return connection.execute(_revocation(key_id)).rowcount == 1
+        with begin_transaction(self._engine, write=True) as connection:
+            return connection.execute(_key_revocation(key_id)).rowcount == 1
 
     def rotate(self, key_id: str, replacement: ApiKey) -> bool:
         """Ends a key and keeps its replacement, both or neither; False when the old one cannot be revoked."""
-        with transaction(self._engine, write=True) as connection:
-            revoked = connection.execute(_revocation(key_id)).rowcount == 1
+        with begin_transaction(self._engine, write=True) as connection:
+            revoked = connection.execute(_key_revocation(key_id)).rowcount == 1
             if revoked:
-                connection.execute(_KEYS.insert().values(_row(_KEYS, replacement)))
+                connection.execute(_KEYS.insert().values(_row_values(_KEYS, replacement)))
             return revoked
 
     def limit_key(self, key_id: str, rate_limit: str) -> bool:
         """Gives a key another limit; False when there is no such key or it had been revoked."""
-        with transaction(self._engine, write=True) as connection:
-            return connection.execute(_open_key(key_id).values(rate_limit=_text(rate_limit))).rowcount == 1
+        with begin_transaction(self._engine, write=True) as connection:
+            return (
+                connection.execute(_unrevoked_key_update(key_id).values(rate_limit=_storable_text(rate_limit))).rowcount
+                == 1
+            )
 
     def end_sessions(self, key_id: str) -> None:
         """Raises the key's ``session_version``, which ends the page sessions begun with it."""
         version = _KEYS.c.session_version + 1
-        with transaction(self._engine, write=True) as connection:
-            connection.execute(_open_key(key_id).values(session_version=version))
+        with begin_transaction(self._engine, write=True) as connection:
+            connection.execute(_unrevoked_key_update(key_id).values(session_version=version))
 
     # --- history and feedback ---------------------------------------------------------------
 
@@ -147,9 +150,9 @@ class Store:
         """Keeps these questions and notes when their callers' keys were last used; known ids are left as they are."""
         if not entries:
             return
-        rows = [_row(_HISTORY, entry) for entry in entries]
+        rows = [_row_values(_HISTORY, entry) for entry in entries]
         used = {row["identity"]: row["asked_at"] for row in sorted(rows, key=lambda row: row["asked_at"])}
-        with transaction(self._engine, write=True) as connection:
+        with begin_transaction(self._engine, write=True) as connection:
             connection.execute(self._insert(_HISTORY).on_conflict_do_nothing(), rows)
             for identity, at in sorted(used.items()):
                 connection.execute(update(_KEYS).where(_KEYS.c.id == identity).values(last_used_at=at))
@@ -160,14 +163,16 @@ class Store:
 
     def history(self, identity: str, limit: int = 50) -> list[HistoryEntry]:
         """What this caller asked, newest first."""
-        query = select(_HISTORY).where(_HISTORY.c.identity == _text(identity)).order_by(_HISTORY.c.asked_at.desc())
-        with transaction(self._engine) as connection:
+        query = (
+            select(_HISTORY).where(_HISTORY.c.identity == _storable_text(identity)).order_by(_HISTORY.c.asked_at.desc())
+        )
+        with begin_transaction(self._engine) as connection:
             return [HistoryEntry(*row) for row in connection.execute(query.limit(max(0, limit)))]
 
     def find_question(self, question_id: str) -> HistoryEntry | None:
         """The question of this id, whoever asked it."""
-        query = select(_HISTORY).where(_HISTORY.c.question_id == _text(question_id))
-        with transaction(self._engine) as connection:
+        query = select(_HISTORY).where(_HISTORY.c.question_id == _storable_text(question_id))
+        with begin_transaction(self._engine) as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else HistoryEntry(*row)
 
@@ -176,10 +181,14 @@ class Store:
 
         Comments are cut at ``COMMENT_CHARS`` characters.
         """
-        key = {"question_id": _text(question_id), "identity": _text(identity)}
-        value = {"rating": _text(rating), "comment": _text(comment or "")[:COMMENT_CHARS], "at": time.time()}
+        key = {"question_id": _storable_text(question_id), "identity": _storable_text(identity)}
+        value = {
+            "rating": _storable_text(rating),
+            "comment": _storable_text(comment or "")[:COMMENT_CHARS],
+            "at": time.time(),
+        }
         asked = select(_HISTORY.c.question_id).filter_by(**key)
-        with transaction(self._engine, write=True) as connection:
+        with begin_transaction(self._engine, write=True) as connection:
             if connection.execute(asked).one_or_none() is None:
                 return False
             insert = self._insert(_FEEDBACK).values(**key, **value)
@@ -189,7 +198,7 @@ class Store:
     def prune(self, rows: int = HISTORY_ROWS, days: float = HISTORY_DAYS) -> None:
         """Forgets questions beyond the newest ``rows`` or older than ``days``, with their ratings."""
         newest_out = select(_HISTORY.c.asked_at).order_by(_HISTORY.c.asked_at.desc()).offset(rows).limit(1)
-        with transaction(self._engine, write=True) as connection:
+        with begin_transaction(self._engine, write=True) as connection:
             limits = [connection.execute(newest_out).scalar(), time.time() - days * 86_400]
             oldest = max(limit for limit in limits if limit is not None)
             connection.execute(delete(_HISTORY).where(_HISTORY.c.asked_at <= oldest))
@@ -199,7 +208,7 @@ class Store:
 
     def ping(self) -> None:
         """Returns when the database answers."""
-        with transaction(self._engine) as connection:
+        with begin_transaction(self._engine) as connection:
             connection.execute(select(_META.c.key).limit(1))
 
     def secret(self, name: str) -> bytes:
@@ -207,10 +216,10 @@ class Store:
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name):
             raise ValueError(name)
         if self._engine.dialect.name == "sqlite":
-            return secret_file(self._state_dir / f"{name}.key")
+            return load_secret(self._state_dir / f"{name}.key")
         key = f"secret:{name}"
         made = self._insert(_META).values(key=key, value=secrets.token_hex(SECRET_BYTES)).on_conflict_do_nothing()
-        with transaction(self._engine, write=True) as connection:
+        with begin_transaction(self._engine, write=True) as connection:
             connection.execute(made)
             return bytes.fromhex(connection.execute(select(_META.c.value).where(_META.c.key == key)).scalar_one())
 
@@ -219,7 +228,7 @@ class Store:
 
         Raises ConfigurationError when the file exists, or the store is on PostgreSQL.
         """
-        _only_sqlite(self._engine.dialect.name)
+        _require_sqlite(self._engine.dialect.name)
         backup_file(Path(self._engine.url.database or ""), path)
 
     @staticmethod
@@ -229,7 +238,7 @@ class Store:
         Raises ConfigurationError when the backup is damaged or too new, or the store is in use.
         """
         target = store_url(url, state_dir)
-        _only_sqlite(target.get_backend_name())
+        _require_sqlite(target.get_backend_name())
         return restore_file(path, Path(target.database or ""))
 
     def close(self) -> None:
@@ -257,7 +266,7 @@ class HistoryObserver:
     def fold(self, facts: Sequence[Fact]) -> None:
         """Takes the questions of a batch in."""
         entries = [
-            _entry(fact)
+            _to_history_entry(fact)
             for fact in facts
             if isinstance(fact, Operation)
             and fact.type is vocabulary.QUESTION
@@ -271,7 +280,7 @@ class HistoryObserver:
             self._waiting.extend(taken)
             self._taken += len(taken)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="history", daemon=True)
+                self._thread = threading.Thread(target=self._run_thread, name="history", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
         if dropped := len(entries) - len(taken):
@@ -294,9 +303,9 @@ class HistoryObserver:
             log.warning("%d questions are missing from the history: the store did not answer", lost)
             self._facade.emit(vocabulary.TELEMETRY_DROPPED, signal=self.signal, count=lost)
 
-    def _run(self) -> None:
-        while batch := self._next():
-            kept = self._keep(batch)
+    def _run_thread(self) -> None:
+        while batch := self._wait_for_batch():
+            kept = self._write_batch(batch)
             with self._changed:
                 if kept:
                     for _ in batch:
@@ -306,13 +315,13 @@ class HistoryObserver:
                 else:
                     self._changed.wait_for(lambda: self._closed, HISTORY_RETRY)
 
-    def _next(self) -> list[HistoryEntry]:
+    def _wait_for_batch(self) -> list[HistoryEntry]:
         """The questions to write now, as soon as there are any; none when the observer is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             return [] if self._closed else list(islice(self._waiting, HISTORY_BATCH))
 
-    def _keep(self, batch: Sequence[HistoryEntry]) -> bool:
+    def _write_batch(self, batch: Sequence[HistoryEntry]) -> bool:
         """Whether the batch is done with; it is tried again when the store did not answer."""
         try:
             self._store.add_history(batch)
@@ -322,7 +331,7 @@ class HistoryObserver:
         return True
 
 
-def _entry(operation: Operation) -> HistoryEntry:
+def _to_history_entry(operation: Operation) -> HistoryEntry:
     details = operation.details
     return HistoryEntry(
         question_id=operation.trace.question_id,
@@ -342,12 +351,12 @@ def _api_key(row: Row[Any]) -> ApiKey:
     return ApiKey(**{f.name: values[f.name] for f in fields(ApiKey)} | {"role": Role(values["role"])})
 
 
-def _open_key(key_id: str) -> Any:
-    return update(_KEYS).where((_KEYS.c.id == _text(key_id)) & _KEYS.c.revoked_at.is_(None))
+def _unrevoked_key_update(key_id: str) -> Any:
+    return update(_KEYS).where((_KEYS.c.id == _storable_text(key_id)) & _KEYS.c.revoked_at.is_(None))
 
 
-def _revocation(key_id: str) -> Any:
-    return _open_key(key_id).values(revoked_at=time.time())
+def _key_revocation(key_id: str) -> Any:
+    return _unrevoked_key_update(key_id).values(revoked_at=time.time())
 
 
 def _insert_of(dialect: str) -> Callable[[Table], Any]:
@@ -359,17 +368,17 @@ def _insert_of(dialect: str) -> Callable[[Table], Any]:
     return sqlite.insert
 
 
-def _row(table: Table, item: object) -> dict[str, Any]:
+def _row_values(table: Table, item: object) -> dict[str, Any]:
     values = {name: getattr(item, name) for name in table.c.keys()}  # noqa: SIM118 - not a mapping
-    return {name: _text(value) if isinstance(value, str) else value for name, value in values.items()}
+    return {name: _storable_text(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
-def _text(value: str) -> str:
+def _storable_text(value: str) -> str:
     """What both databases can hold: no lone surrogates, no NUL."""
     return value.encode("utf-8", "replace").decode().replace("\0", "")
 
 
-def _only_sqlite(dialect: str) -> None:
+def _require_sqlite(dialect: str) -> None:
     if dialect != "sqlite":
         raise ConfigurationError(
             "The store is on PostgreSQL, which has tools of its own for this.", hint="Use pg_dump and pg_restore."

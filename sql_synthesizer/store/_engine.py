@@ -75,7 +75,7 @@ def open_engine(url: str | None, state_dir: Path) -> Engine:
         options = f"-c statement_timeout={int(WAIT * 1000)} -c lock_timeout={int(WAIT * 1000)}"
         arguments: dict[str, Any] = {"connect_timeout": 3, "options": options}
     else:
-        _private_file(Path(target.database or ""))
+        _create_private_file(Path(target.database or ""))
         arguments = {"timeout": WAIT}
     engine = create_engine(
         target, connect_args=arguments, pool_size=5, max_overflow=5, pool_timeout=WAIT, hide_parameters=True
@@ -84,8 +84,8 @@ def open_engine(url: str | None, state_dir: Path) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
-        event.listen(engine, "checkout", _watch)
-        event.listen(engine, "checkin", _unwatch)
+        event.listen(engine, "checkout", _start_watchdog)
+        event.listen(engine, "checkin", _stop_watchdog)
     return engine
 
 
@@ -106,29 +106,29 @@ def store_url(given: str | None, state_dir: Path) -> URL:
 
 
 @contextmanager
-def transaction(engine: Engine, *, write: bool = False) -> Iterator[Connection]:
+def begin_transaction(engine: Engine, *, write: bool = False) -> Iterator[Connection]:
     """A connection whose work is committed at the end. Raises StoreUnavailable."""
     try:
-        with _connection(engine, write=write) as connection:
+        with _open_connection(engine, write=write) as connection:
             yield connection
             connection.commit()
     except (SQLAlchemyError, OSError, sqlite3.Error) as error:
-        raise unavailable(error) from None
+        raise unavailable_error(error) from None
 
 
-def unavailable(error: Exception) -> StoreUnavailable:
+def unavailable_error(error: Exception) -> StoreUnavailable:
     """The error for callers; the log gets the kind of the driver's error, which tells no values."""
     cause = getattr(error, "orig", None) or error
     log.warning("the store failed: %s", type(cause).__name__)
     return StoreUnavailable(details={"error": type(cause).__name__})
 
 
-def migrate(engine: Engine, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> int:
+def migrate_tables(engine: Engine, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> int:
     """Brings the tables to the newest version and returns it; of processes that start together, one does it.
 
     Raises ConfigurationError when a newer release wrote the tables, StoreUnavailable.
     """
-    with transaction(engine, write=True) as connection:
+    with begin_transaction(engine, write=True) as connection:
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
         connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
@@ -150,7 +150,7 @@ def check_version(version: int, known: int = len(MIGRATIONS)) -> None:
         )
 
 
-def _private_file(path: Path) -> None:
+def _create_private_file(path: Path) -> None:
     """Makes the file when it is new; SQLite gives its side files the same permissions.
 
     An existing file is not opened here, because closing it would drop the locks that SQLite holds on it.
@@ -162,7 +162,7 @@ def _private_file(path: Path) -> None:
     except FileExistsError:
         return  # another process was first
     except OSError as error:
-        raise unavailable(error) from None
+        raise unavailable_error(error) from None
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
@@ -176,7 +176,7 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
-def _connection(engine: Engine, *, write: bool) -> Connection:
+def _open_connection(engine: Engine, *, write: bool) -> Connection:
     connection = engine.connect().execution_options(write=write)
     if engine.dialect.name == "sqlite":
         return connection
@@ -191,23 +191,23 @@ def _connection(engine: Engine, *, write: bool) -> Connection:
     return connection
 
 
-def _watch(connection: Any, record: Any, _: object) -> None:
+def _start_watchdog(connection: Any, record: Any, _: object) -> None:
     """Psycopg waits for ever for a server that hangs: the socket of a connection out too long is shut."""
     handle = socket.socket(fileno=os.dup(connection.fileno()))
-    timer = threading.Timer(WAIT + 1, _shut, (handle,))
+    timer = threading.Timer(WAIT + 1, _shutdown_socket, (handle,))
     timer.daemon = True
     record.info["watch"] = (timer, handle)
     timer.start()
 
 
-def _unwatch(_: object, record: Any) -> None:
+def _stop_watchdog(_: object, record: Any) -> None:
     timer, handle = record.info.pop("watch", (None, None))
     if timer is not None:
         timer.cancel()
         handle.close()
 
 
-def _shut(handle: socket.socket) -> None:
+def _shutdown_socket(handle: socket.socket) -> None:
     try:
         handle.shutdown(socket.SHUT_RDWR)
     except OSError as error:

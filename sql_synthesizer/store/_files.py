@@ -10,13 +10,13 @@ from contextlib import closing
 from pathlib import Path
 
 from sql_synthesizer.errors import ConfigurationError
-from sql_synthesizer.store._engine import check_version, unavailable
+from sql_synthesizer.store._engine import check_version, unavailable_error
 
 SECRET_BYTES = 32
 _TABLES = {"api_keys", "history", "feedback", "meta", "schema_version"}
 
 
-def secret_file(path: Path) -> bytes:
+def load_secret(path: Path) -> bytes:
     """The secret kept at ``path``; of processes that start together, one makes it. Raises StoreUnavailable."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -25,7 +25,7 @@ def secret_file(path: Path) -> bytes:
         path.chmod(0o600)
         value = bytes.fromhex(path.read_text(encoding="ascii"))
     except (OSError, ValueError) as error:
-        raise unavailable(error) from None
+        raise unavailable_error(error) from None
     if len(value) != SECRET_BYTES:
         raise ConfigurationError(
             f"The secret file {path} is damaged.", hint="Restore it, or remove it to make another."
@@ -61,10 +61,10 @@ def backup_file(source: Path, target: Path) -> None:
         with closing(sqlite3.connect(source)) as live, closing(sqlite3.connect(target)) as copy:
             live.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")
-        validate(target)
+        validate_backup(target)
     except sqlite3.Error as error:
         target.unlink()
-        raise unavailable(error) from None
+        raise unavailable_error(error) from None
 
 
 def restore_file(source: Path, live: Path) -> Path | None:
@@ -72,7 +72,7 @@ def restore_file(source: Path, live: Path) -> Path | None:
 
     Raises ConfigurationError when the copy is no store or the store is in use, StoreUnavailable.
     """
-    validate(source)
+    validate_backup(source)
     draft = live.with_name(f".{live.name}.restore")
     try:
         live.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -81,13 +81,13 @@ def restore_file(source: Path, live: Path) -> Path | None:
         kept = _put_aside(live) if live.exists() else None
         draft.replace(live)
     except OSError as error:
-        raise unavailable(error) from None
+        raise unavailable_error(error) from None
     finally:
         draft.unlink(missing_ok=True)
     return kept
 
 
-def validate(path: Path) -> None:
+def validate_backup(path: Path) -> None:
     """Raises ConfigurationError when the file is not a sound store of a version that this release knows."""
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as copy:

@@ -65,7 +65,7 @@ class Endpoint:
         self._conceded: frozenset[str] = frozenset()
         # A redirect could carry the prompt to another host.
         self._http = openai.DefaultHttpxClient(
-            follow_redirects=False, event_hooks={"request": [_start_clock], "response": [_bound]}
+            follow_redirects=False, event_hooks={"request": [_set_deadline], "response": [_bound_response]}
         )
         self._client = openai.OpenAI(
             api_key=(key.get_secret_value() if key else "") or "none",
@@ -80,13 +80,16 @@ class Endpoint:
         create = cast("Any", self._client.chat.completions.with_raw_response.create)
         try:
             raw = create(
-                messages=messages, timeout=timeout, extra_headers={"traceparent": traceparent}, **self._parameters()
+                messages=messages,
+                timeout=timeout,
+                extra_headers={"traceparent": traceparent},
+                **self._request_parameters(),
             )
         except (openai.APIError, httpx2.HTTPError) as error:
-            _reduce(error)
+            _raise_endpoint_error(error)
         return read_completion(raw.http_response.content, len(raw.http_response.request.content))
 
-    def concede(self, parameter: str | None) -> bool:
+    def drop_parameter(self, parameter: str | None) -> bool:
         """Leaves out an optional parameter from now on; False if it was not in use."""
         if parameter is None or parameter in self._conceded:
             return False
@@ -99,13 +102,13 @@ class Endpoint:
             self._client.models.with_raw_response.list(timeout=timeout)
         except (openai.APIError, httpx2.HTTPError) as error:
             if getattr(error, "status_code", 500) not in (404, 405):
-                _reduce(error)
+                _raise_endpoint_error(error)
 
     def close(self) -> None:
         """Lets go of the connections."""
         self._http.close()
 
-    def _parameters(self) -> dict[str, Any]:
+    def _request_parameters(self) -> dict[str, Any]:
         conceded = self._conceded
         limit = "max_completion_tokens" if "max_tokens" in conceded else "max_tokens"
         parameters: dict[str, Any] = {"model": self._settings.model, limit: self._settings.model_max_tokens}
@@ -119,18 +122,18 @@ class Endpoint:
         return parameters
 
 
-def _start_clock(request: httpx2.Request) -> None:
+def _set_deadline(request: httpx2.Request) -> None:
     request.extensions["deadline"] = time.monotonic() + request.extensions["timeout"]["read"]
 
 
-def _bound(response: httpx2.Response) -> None:
+def _bound_response(response: httpx2.Response) -> None:
     if response.headers.get("content-encoding", "identity") != "identity":
         raise ReplyTooLarge("the reply is compressed", request=response.request)
     stream = cast("httpx2.SyncByteStream", response.stream)
     response.stream = _BoundedStream(stream, response.request.extensions["deadline"])
 
 
-def _reduce(error: Exception) -> NoReturn:
+def _raise_endpoint_error(error: Exception) -> NoReturn:
     """Raises the EndpointError that stands for an error of the client, without its text."""
     kind = type(error).__name__
     cause = error.__cause__
@@ -141,8 +144,8 @@ def _reduce(error: Exception) -> NoReturn:
             kind,
             "error" if status >= 500 else "rejected",
             status=status,
-            retry_after=_retry_after(error.response.headers.get("retry-after")),
-            blamed=_blamed(error) if status in (400, 422) else None,
+            retry_after=_parse_retry_after(error.response.headers.get("retry-after")),
+            blamed=_refused_parameter(error) if status in (400, 422) else None,
             sent_bytes=sent,
         ) from None
     if isinstance(cause, ReplyTooLarge):
@@ -156,12 +159,12 @@ def _sent_bytes(error: Exception) -> int:
     return len(request.content) if isinstance(request, httpx2.Request) else 0
 
 
-def _blamed(error: openai.APIStatusError) -> str | None:
+def _refused_parameter(error: openai.APIStatusError) -> str | None:
     text = f"{error.param} {error.message[:1000]}".lower()
     return next((name for name, signs in _BLAME.items() if any(sign in text for sign in signs)), None)
 
 
-def _retry_after(header: str | None) -> float | None:
+def _parse_retry_after(header: str | None) -> float | None:
     """Seconds that a Retry-After header asks for: a number or an HTTP date (RFC 9110, section 10.2.3)."""
     if not header:
         return None

@@ -13,20 +13,20 @@ COMMENT_CHARS = 120
 _PLAIN_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_ ]{0,40}(\(\d+(, ?\d+)?\))?( [A-Za-z ]{1,30})?")
 
 
-def visible(schema: Schema) -> Schema:
+def visible_schema(schema: Schema) -> Schema:
     """The part of a schema that may leave: no sensitive column, no key or comment that names one."""
-    hidden = hidden_names(schema)
+    hidden = hidden_name_pattern(schema)
     shown = {
-        table.name.casefold(): {column.name.casefold() for column in table.columns if _may_leave(column)}
+        table.name.casefold(): {column.name.casefold() for column in table.columns if _is_visible_column(column)}
         for table in schema.tables
-        if _can_name(table.name) and _can_name(table.schema or "")
+        if _is_safe_name(table.name) and _is_safe_name(table.schema or "")
     }
     tables = [_visible_table(table, shown, hidden) for table in schema.tables if shown.get(table.name.casefold())]
     return replace(schema, tables=tuple(tables))
 
 
 def _visible_table(table: Table, shown: dict[str, set[str]], hidden: re.Pattern[str]) -> Table:
-    whole_key = all(_may_leave(column) for column in table.columns if column.primary_key)
+    whole_key = all(_is_visible_column(column) for column in table.columns if column.primary_key)
     columns = (
         replace(
             column,
@@ -35,7 +35,7 @@ def _visible_table(table: Table, shown: dict[str, set[str]], hidden: re.Pattern[
             comment=_visible_comment(column.comment, hidden),
         )
         for column in table.columns
-        if _may_leave(column)
+        if _is_visible_column(column)
     )
     keys = (
         key
@@ -65,7 +65,7 @@ def _visible_comment(comment: str, hidden: re.Pattern[str]) -> str:
     return "" if hidden.search(comment) else one_line(comment, COMMENT_CHARS)
 
 
-def hidden_names(schema: Schema) -> re.Pattern[str]:
+def hidden_name_pattern(schema: Schema) -> re.Pattern[str]:
     """Finds the names of sensitive columns, singular or plural, as whole words.
 
     A name that is shared with a column which may be shown is no secret and not among them.
@@ -77,11 +77,11 @@ def hidden_names(schema: Schema) -> re.Pattern[str]:
     return re.compile(rf"(?<!\w)(?:{either})(?:e?s)?(?!\w)", re.IGNORECASE)
 
 
-def _may_leave(column: Column) -> bool:
-    return not column.sensitive and _can_name(column.name)
+def _is_visible_column(column: Column) -> bool:
+    return not column.sensitive and _is_safe_name(column.name)
 
 
-def _can_name(name: str) -> bool:
+def _is_safe_name(name: str) -> bool:
     return len(name) <= 128 and not set(name) & set("<>") and name.isprintable()
 
 

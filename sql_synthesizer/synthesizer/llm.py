@@ -56,7 +56,7 @@ class LLMSynthesizer:
         telemetry.declared.declare(vocabulary.MODEL, settings.model)
         self._settings = settings
         self._telemetry = telemetry
-        self._endpoint = (client or _connect)(settings)
+        self._endpoint = (client or _make_endpoint)(settings)
         self._circuit = CircuitMemoryStorage(STATE_CLOSED)
         self._breaker = CircuitBreaker(
             fail_max=settings.breaker_failures,
@@ -68,58 +68,60 @@ class LLMSynthesizer:
 
     def synthesize(self, context: Context) -> Statement:
         """SQL that the model wrote, not yet guarded. Raises Declined, ModelUnavailable, ModelInvalid."""
-        return self._ask(context, question_messages(context, self._settings.model_prompt_bytes))
+        return self._request_statement(context, question_messages(context, self._settings.model_prompt_bytes))
 
     def repair(self, context: Context, statement: Statement, error: StatementInvalid) -> Statement:
         """A second try, told why the first was refused. Raises Declined, ModelUnavailable, ModelInvalid."""
-        return self._ask(context, repair_messages(context, self._settings.model_prompt_bytes, statement, error))
+        return self._request_statement(
+            context, repair_messages(context, self._settings.model_prompt_bytes, statement, error)
+        )
 
     def ping(self, timeout: float) -> None:
         """Checks the endpoint within ``timeout`` seconds, at no cost. Raises ModelUnavailable."""
-        if self._rests():
+        if self._is_circuit_open():
             raise ModelUnavailable("The language model is being given a rest after repeated failures.")
         try:
             self._endpoint.ping(timeout)
         except EndpointError as error:
-            raise _unavailable(error) from None
+            raise _public_error(error) from None
 
     def close(self) -> None:
         """Lets go of the connections."""
         self._endpoint.close()
 
-    def _ask(self, context: Context, messages: list[dict[str, str]]) -> Statement:
+    def _request_statement(self, context: Context, messages: list[dict[str, str]]) -> Statement:
         retrying = Retrying(
             stop=stop_after_attempt(1 + self._settings.model_retries)
             | stop_before_delay(context.deadline - time.monotonic() - LEAST_TIME),
-            wait=_wait,
-            retry=retry_if_exception(_is_worth_a_retry),
+            wait=_retry_delay,
+            retry=retry_if_exception(_is_retryable),
             reraise=True,
         )
         try:
-            answer = retrying(self._attempt, messages, context.deadline)
+            answer = retrying(self._attempt_request, messages, context.deadline)
         except CircuitBreakerError:
             raise ModelUnavailable from None
         except EndpointError as error:
-            raise _unavailable(error) from None
+            raise _public_error(error) from None
         if answer.sql is None:
             raise Declined
         explanation = one_line(answer.explanation, EXPLANATION_CHARS)
         return Statement(sql=answer.sql.strip(), source=self.source, explanation=explanation)
 
-    def _attempt(self, messages: list[dict[str, str]], deadline: float) -> Answer:
+    def _attempt_request(self, messages: list[dict[str, str]], deadline: float) -> Answer:
         while True:
             timeout = min(self._settings.model_timeout, deadline - time.monotonic())
             if timeout < LEAST_TIME:
                 raise ModelUnavailable("No time was left to ask the language model.")
             try:
-                with self._guarded():
-                    return self._call(messages, timeout)
+                with self._apply_breaker():
+                    return self._call_model(messages, timeout)
             except EndpointError as error:
-                if not self._endpoint.concede(error.blamed):
+                if not self._endpoint.drop_parameter(error.blamed):
                     raise
 
     @contextmanager
-    def _guarded(self) -> Iterator[None]:
+    def _apply_breaker(self) -> Iterator[None]:
         """The circuit breaker around one call; while it is not closed, one caller at a time may try.
 
         ``calling`` is used because ``call`` would hold the breaker's lock, and so every other caller, for as
@@ -135,7 +137,7 @@ class LLMSynthesizer:
             if not closed:
                 self._trial.release()
 
-    def _call(self, messages: list[dict[str, str]], timeout: float) -> Answer:
+    def _call_model(self, messages: list[dict[str, str]], timeout: float) -> Answer:
         settings = self._settings
         with self._telemetry.operation(
             vocabulary.LLM_REQUEST, provider=settings.model_provider, model=settings.model, outcome="error"
@@ -145,9 +147,9 @@ class LLMSynthesizer:
                 reply = self._endpoint.complete(messages, timeout=timeout, traceparent=format_traceparent(operation))
             except EndpointError as error:
                 failure = error
-                self._note_failure(operation, error)
+                self._record_failure(operation, error)
             else:
-                self._note(operation, reply)
+                self._record_reply(operation, reply)
                 operation.labels["outcome"] = "invalid"
                 answer = read_answer(reply, settings.max_sql_chars)
                 operation.labels["outcome"] = "success"
@@ -155,7 +157,7 @@ class LLMSynthesizer:
         # Raised here, so that the operation keeps the public error and not this one.
         raise failure
 
-    def _note(self, operation: Operation, reply: Reply) -> None:
+    def _record_reply(self, operation: Operation, reply: Reply) -> None:
         settings, details = self._settings, operation.details
         details.sent_bytes, details.reply_model, details.reply_id = reply.sent_bytes, reply.model, reply.id
         details.finish_reason = reply.finish_reason
@@ -167,40 +169,40 @@ class LLMSynthesizer:
         else:
             details.cost_usd = sum(p * t for p, t in zip(prices, tokens, strict=True) if p and t) / 1e6
 
-    def _note_failure(self, operation: Operation, error: EndpointError) -> None:
+    def _record_failure(self, operation: Operation, error: EndpointError) -> None:
         operation.labels["outcome"] = error.outcome
         details = operation.details
         details.sent_bytes, details.failure, details.status = error.sent_bytes, error.kind, error.status
-        operation.fail(_unavailable(error))
+        operation.fail(_public_error(error))
         if error.status in (401, 403):
             _log.error("The model endpoint refused the key (HTTP %s); check OPENAI_API_KEY.", error.status)
 
-    def _rests(self) -> bool:
+    def _is_circuit_open(self) -> bool:
         opened = self._circuit.opened_at
         reset = timedelta(seconds=self._settings.breaker_reset)
         return self._breaker.current_state == STATE_OPEN and opened is not None and datetime.now(UTC) < opened + reset
 
 
-def _connect(settings: Settings) -> ChatEndpoint:
+def _make_endpoint(settings: Settings) -> ChatEndpoint:
     from sql_synthesizer.synthesizer.endpoint import Endpoint  # noqa: PLC0415 - importing openai takes a second
 
     return Endpoint(settings)
 
 
-def _unavailable(error: EndpointError) -> ModelUnavailable | ModelInvalid:
+def _public_error(error: EndpointError) -> ModelUnavailable | ModelInvalid:
     return ModelInvalid() if error.outcome == "invalid" else ModelUnavailable()
 
 
 def _is_no_fault(error: BaseException) -> bool:
     """Whether the breaker takes an error for a sign of life."""
-    return not (isinstance(error, EndpointError) and error.fault)
+    return not (isinstance(error, EndpointError) and error.is_endpoint_fault)
 
 
-def _is_worth_a_retry(error: BaseException) -> bool:
+def _is_retryable(error: BaseException) -> bool:
     return isinstance(error, EndpointError) and error.transient and (error.retry_after or 0.0) <= LONGEST_WAIT
 
 
-def _wait(state: RetryCallState) -> float:
+def _retry_delay(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     asked = error.retry_after if isinstance(error, EndpointError) else None
     return _backoff(state) if asked is None else asked

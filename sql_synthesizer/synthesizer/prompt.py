@@ -17,7 +17,7 @@ from datetime import date
 from sql_synthesizer.errors import StatementInvalid
 from sql_synthesizer.model import Column, ForeignKey, Kind, Schema, Statement, Table, ValueMatch
 from sql_synthesizer.synthesizer import Context
-from sql_synthesizer.synthesizer.exposure import hidden_names, one_line, visible
+from sql_synthesizer.synthesizer.exposure import hidden_name_pattern, one_line, visible_schema
 from sql_synthesizer.synthesizer.reply import ANSWER_SCHEMA
 
 Messages = list[dict[str, str]]
@@ -85,21 +85,23 @@ def question_messages(context: Context, max_bytes: int) -> Messages:
     """The messages that ask for a query; the schema in them has at most ``max_bytes`` bytes of UTF-8."""
     dialect = _DIALECT_NAMES.get(context.schema.dialect, context.schema.dialect)
     system = _INSTRUCTIONS.format(dialect=dialect, today=context.today.isoformat())
-    schema = "\n".join(render_schema(visible(context.schema), context.question, known_values(context), max_bytes))
-    user = f"<schema>\n{schema}\n</schema>\n<question>\n{_quoted(context.question)}\n</question>"
+    schema = "\n".join(
+        render_schema(visible_schema(context.schema), context.question, find_shareable_values(context), max_bytes)
+    )
+    user = f"<schema>\n{schema}\n</schema>\n<question>\n{_json_string(context.question)}\n</question>"
     return [{"role": "system", "content": system}, {"role": "user", "content": user}]
 
 
 def repair_messages(context: Context, max_bytes: int, statement: Statement, error: StatementInvalid) -> Messages:
     """As before, with the refused query and the class of the error; an identifier only if that query has it."""
-    hidden = hidden_names(context.schema)
+    hidden = hidden_name_pattern(context.schema)
     kind = str(error.details.get("class", ""))
     name = one_line(str(error.details.get("identifier", "")), VALUE_CHARS)
     known = bool(name) and name.casefold() in statement.sql.casefold() and not hidden.search(name)
     sql = None if hidden.search(statement.sql) else statement.sql
     refused = _REFUSED.format(
         kind=kind if _KIND_OF_ERROR.fullmatch(kind) else "other",
-        place=f" It concerns {_quoted(name)}." if known else "",
+        place=f" It concerns {_json_string(name)}." if known else "",
     )
     return [
         *question_messages(context, max_bytes),
@@ -108,7 +110,7 @@ def repair_messages(context: Context, max_bytes: int, statement: Statement, erro
     ]
 
 
-def known_values(context: Context) -> list[ValueMatch]:
+def find_shareable_values(context: Context) -> list[ValueMatch]:
     """Values of shareable columns that the question names, as they are stored."""
     shareable = {
         (table.name, column.name)
@@ -118,7 +120,7 @@ def known_values(context: Context) -> list[ValueMatch]:
     }
     found: dict[ValueMatch, None] = {}
     until = time.monotonic() + LOOKUP_SECONDS
-    for lookups, span in enumerate(_spans(context.question) if shareable else (), start=1):
+    for lookups, span in enumerate(_word_spans(context.question) if shareable else (), start=1):
         found |= {match: None for match in context.values.find(span) if (match.table, match.column) in shareable}
         if lookups == MAX_LOOKUPS or len(found) >= MAX_VALUES or time.monotonic() > until:
             break
@@ -128,11 +130,11 @@ def known_values(context: Context) -> list[ValueMatch]:
 # --- relevance ------------------------------------------------------------------------------
 
 
-def _ranked(schema: Schema, words: frozenset[str], values: Sequence[ValueMatch]) -> list[Table]:
+def _ranked_tables(schema: Schema, words: frozenset[str], values: Sequence[ValueMatch]) -> list[Table]:
     """Tables by relevance: those the question speaks of, then their neighbours, then the rest."""
     holders = {match.table.casefold() for match in values}
     scores = {
-        name: _score(table, words) + 4 * (name in holders)
+        name: _relevance_score(table, words) + 4 * (name in holders)
         for table in schema.tables
         for name in (table.name.casefold(),)
     }
@@ -145,19 +147,19 @@ def _ranked(schema: Schema, words: frozenset[str], values: Sequence[ValueMatch])
     return sorted(schema.tables, key=lambda t: (-scores[t.name.casefold()], t.name.casefold() not in near))
 
 
-def _score(table: Table, words: frozenset[str]) -> int:
-    named = _words(" ".join(column.name for column in table.columns))
-    said = _words(" ".join([table.comment, *(column.comment for column in table.columns)]))
-    return 4 * len(words & _words(table.name)) + 2 * len(words & named) + len(words & said)
+def _relevance_score(table: Table, words: frozenset[str]) -> int:
+    named = _normalized_words(" ".join(column.name for column in table.columns))
+    said = _normalized_words(" ".join([table.comment, *(column.comment for column in table.columns)]))
+    return 4 * len(words & _normalized_words(table.name)) + 2 * len(words & named) + len(words & said)
 
 
-def _words(text: str) -> frozenset[str]:
+def _normalized_words(text: str) -> frozenset[str]:
     """The words of a question, or of a name in any case style, without plural endings."""
     found = (word.lower() for word in _WORD.findall(_HUMP.sub(" ", text)))
-    return frozenset(_singular(word) for word in found if word not in _STOP_WORDS)
+    return frozenset(_singular_form(word) for word in found if word not in _STOP_WORDS)
 
 
-def _singular(word: str) -> str:
+def _singular_form(word: str) -> str:
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
     if len(word) > 4 and word.endswith(("ches", "shes", "sses", "xes")):
@@ -165,7 +167,7 @@ def _singular(word: str) -> str:
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
 
 
-def _spans(question: str) -> Iterator[str]:
+def _word_spans(question: str) -> Iterator[str]:
     """Runs of one to four words, the longer first."""
     tokens = list(_TOKEN.finditer(question))
     for size in (4, 3, 2, 1):
@@ -180,9 +182,9 @@ def _spans(question: str) -> Iterator[str]:
 
 def render_schema(schema: Schema, question: str, values: Sequence[ValueMatch], max_bytes: int) -> Iterator[str]:
     """One block a table, the most relevant first, cut to the columns that matter where all do not fit."""
-    words = _words(question)
+    words = _normalized_words(question)
     left, omitted = max_bytes - OMITTED_BYTES, 0
-    for table in _ranked(schema, words, values):
+    for table in _ranked_tables(schema, words, values):
         block = _render_table(schema, table, words, values, left)
         if block is None:
             omitted += 1
@@ -199,13 +201,17 @@ def _render_table(
     """The table's block in at most ``max_bytes`` bytes, or None when not even one column fits."""
     if max_bytes < LEAST_TABLE_BYTES:
         return None
-    head = f"CREATE TABLE {_table_name(schema, table.name)} ({_remark(table.comment)}"
+    head = f"CREATE TABLE {_table_name(schema, table.name)} ({_comment_suffix(table.comment)}"
     lines = {column.name: _column_line(schema, table, column, values) for column in table.columns}
     ends = [*_key_lines(schema, table)]
     joining = {name for key in table.foreign_keys for name in key.columns}
     weighed = sorted(
         table.columns,
-        key=lambda c: (not c.primary_key, c.name not in joining, -len(words & _words(f"{c.name} {c.comment}"))),
+        key=lambda c: (
+            not c.primary_key,
+            c.name not in joining,
+            -len(words & _normalized_words(f"{c.name} {c.comment}")),
+        ),
     )
     kept = len(weighed)
     while kept:
@@ -220,10 +226,13 @@ def _render_table(
 
 
 def _column_line(schema: Schema, table: Table, column: Column, values: Sequence[ValueMatch]) -> str:
-    held = [_quoted(one_line(m.value, VALUE_CHARS)) for m in values if (m.table, m.column) == (table.name, column.name)]
+    held = [
+        _json_string(one_line(m.value, VALUE_CHARS)) for m in values if (m.table, m.column) == (table.name, column.name)
+    ]
+    null = "" if column.nullable else " NOT NULL"
     return (
-        f"  {_name(column.name, schema.dialect)} {column.type.upper()}{'' if column.nullable else ' NOT NULL'},"
-        + _remark(column.comment)
+        f"  {_quote_identifier(column.name, schema.dialect)} {column.type.upper()}{null},"
+        + _comment_suffix(column.comment)
         + (f" -- holds {', '.join(held)}" if held else "")
     )
 
@@ -231,19 +240,19 @@ def _column_line(schema: Schema, table: Table, column: Column, values: Sequence[
 def _key_lines(schema: Schema, table: Table) -> Iterator[str]:
     primary = [column.name for column in table.columns if column.primary_key]
     if primary:
-        yield f"  PRIMARY KEY ({_names(primary, schema.dialect)}),"
+        yield f"  PRIMARY KEY ({_identifier_list(primary, schema.dialect)}),"
     for key in table.foreign_keys:
         yield (
-            f"  FOREIGN KEY ({_names(key.columns, schema.dialect)}) REFERENCES "
-            f"{_table_name(schema, key.target)} ({_names(key.target_columns, schema.dialect)}),"
+            f"  FOREIGN KEY ({_identifier_list(key.columns, schema.dialect)}) REFERENCES "
+            f"{_table_name(schema, key.target)} ({_identifier_list(key.target_columns, schema.dialect)}),"
         )
 
 
-def _remark(comment: str) -> str:
-    return f" -- comment {_quoted(comment)}" if comment else ""
+def _comment_suffix(comment: str) -> str:
+    return f" -- comment {_json_string(comment)}" if comment else ""
 
 
-def _name(name: str, dialect: str) -> str:
+def _quote_identifier(name: str, dialect: str) -> str:
     folds_case = dialect in ("postgresql", "trino")
     if _PLAIN_NAME.fullmatch(name) and name.lower() not in _RESERVED and not (folds_case and name != name.lower()):
         return name
@@ -251,17 +260,17 @@ def _name(name: str, dialect: str) -> str:
     return quote + name.replace(quote, quote * 2) + quote
 
 
-def _names(names: Iterable[str], dialect: str) -> str:
-    return ", ".join(_name(name, dialect) for name in names)
+def _identifier_list(names: Iterable[str], dialect: str) -> str:
+    return ", ".join(_quote_identifier(name, dialect) for name in names)
 
 
 def _table_name(schema: Schema, name: str) -> str:
     table = schema.table(name)
     parts = (table.schema, table.name) if table is not None else (name,)
-    return ".".join(_name(part, schema.dialect) for part in parts if part)
+    return ".".join(_quote_identifier(part, schema.dialect) for part in parts if part)
 
 
-def _quoted(text: str) -> str:
+def _json_string(text: str) -> str:
     """A JSON string that cannot hold a tag."""
     return json.dumps(text, ensure_ascii=False).replace("<", "\\u003c").replace(">", "\\u003e")
 
@@ -274,7 +283,7 @@ class _Sample:
         return [ValueMatch("t", "b", text)]
 
 
-def _version() -> str:
+def _prompt_version() -> str:
     columns = (
         Column("a", Kind.INTEGER, primary_key=True, nullable=False),
         Column("b", Kind.TEXT, shareable=True, comment="c"),
@@ -286,5 +295,5 @@ def _version() -> str:
     return hashlib.sha256(json.dumps([sent, ANSWER_SCHEMA]).encode()).hexdigest()[:12]
 
 
-PROMPT_VERSION = _version()
+PROMPT_VERSION = _prompt_version()
 """Changes with the form of what is sent; part of the key of cached answers."""

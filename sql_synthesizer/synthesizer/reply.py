@@ -57,7 +57,7 @@ class EndpointError(Exception):
         return self.outcome in ("timeout", "error") or self.status == 429
 
     @property
-    def fault(self) -> bool:
+    def is_endpoint_fault(self) -> bool:
         """Whether the endpoint is to blame, and not this one request or its reply."""
         return self.outcome != "invalid" and self.status not in (400, 413, 422)
 
@@ -83,7 +83,7 @@ class ChatEndpoint(Protocol):
         """One chat completion, one HTTP request. Raises EndpointError."""
         ...
 
-    def concede(self, parameter: str | None) -> bool:
+    def drop_parameter(self, parameter: str | None) -> bool:
         """Leaves out an optional parameter from now on; False if it was not in use."""
         ...
 

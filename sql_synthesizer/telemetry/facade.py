@@ -103,11 +103,11 @@ class Telemetry:
         if self._before is not None or self.recorder is not None:
             raise ConfigurationError(
                 "This telemetry facade already reports for an application, or keeps an audit record.",
-                hint="Let each application have its own: 'build' makes one where none is given.",
+                hint="Let each application have its own: 'build_rooms' makes one where none is given.",
             )
         self._before = list(self.observers)
 
-    def _release(self) -> None:
+    def _release_claim(self) -> None:
         """Lets the next application have it, as it was before; what reports to it still finds the first observers."""
         self.recorder = None
         if self._before is not None:
@@ -142,12 +142,12 @@ class Telemetry:
         event = Event(type, time.time_ns(), trace, above.span_id if above is not None else "", details, count)
         if type.audited and self.recorder is not None:
             trace.ticket = self.recorder.append(event)
-        self._put(event)
+        self._enqueue_fact(event)
         return event
 
-    def closed(self, operation: Operation) -> None:
+    def submit_operation(self, operation: Operation) -> None:
         """Takes in an operation that ended."""
-        self._put(operation)
+        self._enqueue_fact(operation)
         if not operation.reported:
             self.report(operation)
 
@@ -159,7 +159,7 @@ class Telemetry:
             details |= {"reason": operation.reason, "outcome": operation.outcome}
             self.emit(vocabulary.EVENTS[operation.type.event], milliseconds=operation.milliseconds, **details)
 
-    def failed(self, error: BaseException) -> None:
+    def report_error(self, error: BaseException) -> None:
         """Emits the security event that an error stands for, once, however many operations it passes."""
         if getattr(error, "reported", False) or not isinstance(error, Exception):
             return
@@ -197,31 +197,31 @@ class Telemetry:
         return above if above is not None and above.facade is self else None
 
     @staticmethod
-    def carry(function: Callable[..., R]) -> Callable[..., R]:
+    def bind_operation(function: Callable[..., R]) -> Callable[..., R]:
         """``function``, to be called in another thread or task under the operation that is current now.
 
         If it returns a generator, its steps run under that operation too.
         """
         above = current.get()
 
-        def under(step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        def run_bound(step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             token = current.set(above)
             try:
                 return step(*args, **kwargs)
             finally:
                 current.reset(token)
 
-        def steps(generator: Iterator[Any]) -> Iterator[Any]:
+        def bound_steps(generator: Iterator[Any]) -> Iterator[Any]:
             sentinel = object()
-            while (item := under(next, generator, sentinel)) is not sentinel:
+            while (item := run_bound(next, generator, sentinel)) is not sentinel:
                 yield item
 
         @wraps(function)
-        def carried(*args: Any, **kwargs: Any) -> Any:
-            result = under(function, *args, **kwargs)
-            return steps(result) if inspect.isgenerator(result) else result
+        def bound_function(*args: Any, **kwargs: Any) -> Any:
+            result = run_bound(function, *args, **kwargs)
+            return bound_steps(result) if inspect.isgenerator(result) else result
 
-        return carried
+        return bound_function
 
     # --- folding ----------------------------------------------------------------------------
 
@@ -229,7 +229,7 @@ class Telemetry:
         """Starts the folding thread; does nothing when it runs."""
         if self._thread is None or not self._thread.is_alive():
             self._stop.clear()
-            self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
+            self._thread = threading.Thread(target=self._run_folding, name="telemetry", daemon=True)
             self._thread.start()
 
     def fold(self, *, readings: bool = False) -> None:
@@ -237,12 +237,14 @@ class Telemetry:
         with self._fold_lock:
             waiting = len(self._queue)
             for _ in range(0, waiting, CHUNK):
-                self._deliver(self._take())
+                self._deliver_batch(self._take_batch())
                 time.sleep(0)
             now = time.monotonic()
             if readings or now - self._read_at >= READING_INTERVAL:
                 self._read_at = now
-                self._deliver([*self._losses(), *(self._levels(waiting) if self.levels else ())])
+                self._deliver_batch(
+                    [*self._collect_losses(), *(self._collect_readings(waiting) if self.levels else ())]
+                )
 
     def close(self) -> None:
         """Stops the thread, folds what is left, closes observers and recorder, and lets go of them."""
@@ -254,11 +256,11 @@ class Telemetry:
             self.recorder.close()
         self.fold(readings=True)
         for observer in self.observers:
-            self._guarded(observer, observer.close)
+            self._call_observer(observer, observer.close)
         self.fold(readings=True)  # what closing them has lost
-        self._release()
+        self._release_claim()
 
-    def renew(self) -> None:
+    def reset_after_fork(self) -> None:
         """Lets go of what a forked child has inherited: the parent's facts, its thread and its locks."""
         self._queue.clear()
         self._dropped, self._errors = 0, Counter()
@@ -267,24 +269,24 @@ class Telemetry:
         self._thread = None
         self._born = time.time()
 
-    def _run(self) -> None:
+    def _run_folding(self) -> None:
         while not self._stop.wait(FOLD_INTERVAL):
             self.fold()
 
-    def _take(self) -> list[Fact]:
+    def _take_batch(self) -> list[Fact]:
         return [self._queue.popleft() for _ in range(min(CHUNK, len(self._queue)))]
 
-    def _deliver(self, batch: list[Fact]) -> None:
+    def _deliver_batch(self, batch: list[Fact]) -> None:
         for observer in self.observers:
-            self._guarded(observer, lambda observer=observer: observer.fold(batch))  # type: ignore[misc]
+            self._call_observer(observer, lambda observer=observer: observer.fold(batch))  # type: ignore[misc]
 
-    def _guarded(self, observer: Observer, step: Callable[[], None]) -> None:
+    def _call_observer(self, observer: Observer, step: Callable[[], None]) -> None:
         try:
             step()
         except Exception:  # noqa: BLE001 - a broken observer is counted, and harms nobody
             self._errors[observer.signal] += 1
 
-    def _losses(self) -> list[Fact]:
+    def _collect_losses(self) -> list[Fact]:
         """What observers did not get or could not take since the last time."""
         dropped, self._dropped = self._dropped, 0
         failed, self._errors = self._errors, Counter()
@@ -293,7 +295,7 @@ class Telemetry:
         now = time.time_ns()
         return [Event(type, now, self._new_trace(), "", {"signal": signal}, count) for type, signal, count in counts]
 
-    def _levels(self, waiting: int) -> Iterator[Reading]:
+    def _collect_readings(self, waiting: int) -> Iterator[Reading]:
         yield Reading(vocabulary.LAST_FOLD, {}, time.time())
         yield Reading(vocabulary.WORKER_START, {}, self._born)
         yield Reading(vocabulary.TELEMETRY_QUEUE, {}, waiting)
@@ -303,7 +305,7 @@ class Telemetry:
             except Exception:  # noqa: BLE001 - as a broken observer
                 self._errors["metrics"] += 1
 
-    def _put(self, fact: Fact) -> None:
+    def _enqueue_fact(self, fact: Fact) -> None:
         if not self.observers:
             return
         if len(self._queue) >= self.capacity:
@@ -322,7 +324,7 @@ default = Telemetry()
 def _after_fork() -> None:
     """A child reports nothing that its parent will report."""
     for facade in list(_facades):
-        facade.renew()
+        facade.reset_after_fork()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -24,7 +24,7 @@ os.register_at_fork(after_in_child=_random.seed)
 class Facade(Protocol):
     """What an operation tells of itself, and to whom."""
 
-    def closed(self, operation: Operation) -> None:
+    def submit_operation(self, operation: Operation) -> None:
         """Takes in an operation that ended."""
         ...
 
@@ -32,7 +32,7 @@ class Facade(Protocol):
         """Emits the event that stands for the operation's type."""
         ...
 
-    def failed(self, error: BaseException) -> None:
+    def report_error(self, error: BaseException) -> None:
         """Emits the security event that an error stands for."""
         ...
 
@@ -157,7 +157,7 @@ class Operation:
         """Notes the error that ended the operation, when it did not pass through the ``with`` block."""
         self.error = error
         self.reason = reason_of(error)
-        self.facade.failed(error)
+        self.facade.report_error(error)
 
     def close(self, error: BaseException | None = None) -> None:
         """Ends the operation and reports it; ``with`` does this by itself."""
@@ -167,7 +167,7 @@ class Operation:
                 self.fail(error)
         finally:
             try:
-                self.facade.closed(self)
+                self.facade.submit_operation(self)
             finally:
                 with suppress(ValueError):  # a coroutine may be closed in another context than it began in
                     current.reset(self._token)

@@ -11,18 +11,14 @@ def parse_traceparent(header: str | None) -> tuple[str, str, bool] | None:
     if len(parts) < 4 or len(parts[0]) != 2 or parts[0] == "ff" or (parts[0] == "00" and len(parts) != 4):
         return None
     version, trace_id, span_id, flags = parts[:4]
-    if (
-        (len(trace_id), len(span_id), len(flags)) != (32, 16, 2)
-        or not int_or_none(trace_id)
-        or not int_or_none(span_id)
-    ):
+    if (len(trace_id), len(span_id), len(flags)) != (32, 16, 2) or not parse_hex(trace_id) or not parse_hex(span_id):
         return None
-    if int_or_none(version) is None or int_or_none(flags) is None:
+    if parse_hex(version) is None or parse_hex(flags) is None:
         return None
     return trace_id, span_id, bool(int(flags, 16) & 1)
 
 
-def int_or_none(text: str) -> int | None:
+def parse_hex(text: str) -> int | None:
     """The number that lower-case hexadecimal digits stand for; None for anything else."""
     return int(text, 16) if text and all(c in "0123456789abcdef" for c in text) else None
 

@@ -169,14 +169,14 @@ class EventType:
     owasp: str = ""
 
 
-def _security(name: str, severity: str, help: str, *aliases: str, owasp: str = "") -> EventType:
+def _make_security_event(name: str, severity: str, help: str, *aliases: str, owasp: str = "") -> EventType:
     return EventType(name, severity, audited=True, help=help, aliases=aliases, owasp=owasp)
 
 
 SECURITY_EVENTS: dict[str, EventType] = {
     event.name: event
     for event in (
-        _security(
+        _make_security_event(
             "authentication_failure",
             "medium",
             "Credentials were missing where they are needed, wrong, revoked or expired.",
@@ -185,7 +185,7 @@ SECURITY_EVENTS: dict[str, EventType] = {
             "login_failed",
             owasp="authn_login_fail",
         ),
-        _security(
+        _make_security_event(
             "authentication_success",
             "info",
             "A caller proved who it is.",
@@ -193,85 +193,93 @@ SECURITY_EVENTS: dict[str, EventType] = {
             "login_success",
             owasp="authn_login_success",
         ),
-        _security(
+        _make_security_event(
             "credential_change",
             "medium",
             "An API key was made, changed, replaced or revoked, or its sessions ended.",
             "api_key_created",
             owasp="privilege_permissions_changed",
         ),
-        _security(
+        _make_security_event(
             "access_denied",
             "medium",
             "A caller asked for what its role does not allow.",
             "unauthorized_access",
             owasp="authz_fail",
         ),
-        _security(
+        _make_security_event(
             "csrf_failure",
             "medium",
             "A browser request came from elsewhere or without its token.",
             "csrf_violation",
             owasp="malicious_cors",
         ),
-        _security(
+        _make_security_event(
             "rate_limit_exceeded",
             "low",
             "A caller went over its rate limit.",
             "rate_limit_hit",
             owasp="excess_rate_limit_exceeded",
         ),
-        _security("request_too_large", "low", "A body or text was over its size limit.", owasp="input_validation_fail"),
-        _security(
+        _make_security_event(
+            "request_too_large", "low", "A body or text was over its size limit.", owasp="input_validation_fail"
+        ),
+        _make_security_event(
             "invalid_request",
             "low",
             "A request did not have the documented form.",
             "input_validation_failed",
             owasp="input_validation_fail",
         ),
-        _security(
+        _make_security_event(
             "sql_injection_attempt",
             "high",
             "A question carried an SQL injection.",
             "sql_injection",
             owasp="malicious_extraneous",
         ),
-        _security(
+        _make_security_event(
             "prompt_injection_attempt",
             "high",
             "A question tried to steer the model.",
             "prompt_injection",
             owasp="malicious_extraneous",
         ),
-        _security(
+        _make_security_event(
             "suspicious_input",
             "low",
             "A question was refused on weaker evidence.",
             "suspicious_query",
             owasp="malicious_extraneous",
         ),
-        _security(
+        _make_security_event(
             "statement_rejected",
             "medium",
             "The statement guard refused an SQL statement.",
             "query_blocked",
             owasp="input_validation_fail",
         ),
-        _security("query_execution", "info", "A question or statement ended, with its outcome.", "query_executed"),
-        _security("schema_access", "info", "A caller read the schema."),
-        _security(
+        _make_security_event(
+            "query_execution", "info", "A question or statement ended, with its outcome.", "query_executed"
+        ),
+        _make_security_event("schema_access", "info", "A caller read the schema."),
+        _make_security_event(
             "sensitive_data_access",
             "medium",
             "A statement read columns marked sensitive.",
             "data_access",
             owasp="sensitive_read",
         ),
-        _security("result_export", "low", "A caller exported a result."),
-        _security("audit_access", "low", "Someone read the audit record.", owasp="sensitive_read"),
-        _security("audit_verification_failed", "critical", "The audit record does not verify."),
-        _security("answer_withheld", "medium", "A reply was held back because its record could not be kept."),
-        _security("unexpected_error", "high", "An exception that nobody foresaw.", "system_error"),
-        _security(OTHER, "low", "An event of a type that is not listed here; its severity is the reporter's."),
+        _make_security_event("result_export", "low", "A caller exported a result."),
+        _make_security_event("audit_access", "low", "Someone read the audit record.", owasp="sensitive_read"),
+        _make_security_event("audit_verification_failed", "critical", "The audit record does not verify."),
+        _make_security_event(
+            "answer_withheld", "medium", "A reply was held back because its record could not be kept."
+        ),
+        _make_security_event("unexpected_error", "high", "An exception that nobody foresaw.", "system_error"),
+        _make_security_event(
+            OTHER, "low", "An event of a type that is not listed here; its severity is the reporter's."
+        ),
     )
 }
 
@@ -310,7 +318,7 @@ EVENTS: dict[str, EventType] = {
 EVENT_ALIASES: dict[str, str] = {alias: event.name for event in EVENTS.values() for alias in event.aliases}
 
 
-def security_event(name: str, severity: str) -> EventType:
+def find_security_event(name: str, severity: str) -> EventType:
     """The security event of this name or older spelling.
 
     Other names are ``other``, of this severity if there is such a severity, else of the catalogue's.

@@ -12,7 +12,7 @@ from flask import Response, g
 from flask_openapi3 import OpenAPI, Tag
 from pydantic import BaseModel, ConfigDict, Field
 
-from sql_synthesizer.errors import NotFound, QuestionEmpty, QuestionTooLong, SqlSynthesizerError, tree
+from sql_synthesizer.errors import NotFound, QuestionEmpty, QuestionTooLong, SqlSynthesizerError, error_classes
 from sql_synthesizer.model import Answer, AnswerReply, Caller, Question, Rows, Scalar, Schema, Table
 from sql_synthesizer.store import HistoryEntry
 from sql_synthesizer.telemetry import vocabulary
@@ -123,9 +123,9 @@ class _Documented(TypedDict):
     security: list[dict[str, list[str]]]
 
 
-def register(app: OpenAPI, rooms: Rooms) -> None:
+def register_routes(app: OpenAPI, rooms: Rooms) -> None:
     """Adds the routes under /api; ``g.caller`` is set before they run."""
-    errors: Responses = {str(cls.status): ErrorBody for cls in tree(SqlSynthesizerError)}
+    errors: Responses = {str(cls.status): ErrorBody for cls in error_classes(SqlSynthesizerError)}
     asking, reading = Tag(name="asking"), Tag(name="reading")
     common = _Documented(responses=errors, security=[{"key": []}])
     answered = _Documented(responses={**errors, "200": AnswerBody}, security=[{"key": []}])
@@ -134,16 +134,16 @@ def register(app: OpenAPI, rooms: Rooms) -> None:
     @app.post("/api/query", tags=[asking], summary="Answer a question", **answered)
     def query(body: QueryBody) -> AnswerReply:
         _check_text(body.question, settings.max_question_chars)
-        question = _question(rooms, g.caller, body.question, body.database, body.max_rows)
-        return _reply(rooms, rooms.service.ask(question), g.caller, body.page_size)
+        question = _build_question(rooms, g.caller, body.question, body.database, body.max_rows)
+        return _build_reply(rooms, rooms.service.ask(question), g.caller, body.page_size)
 
     @app.post("/api/sql", tags=[asking], summary="Run a read-only statement", **answered)
     def sql(body: SqlBody) -> AnswerReply:
         if not body.sql.strip():
             raise QuestionEmpty("The statement is empty; write a SELECT.", hint=f"For example: {EXAMPLE}.")
         _check_text(body.sql, settings.max_sql_chars)
-        question = _question(rooms, g.caller, body.sql, body.database, body.max_rows)
-        return _reply(rooms, rooms.service.run(question), g.caller, body.page_size)
+        question = _build_question(rooms, g.caller, body.sql, body.database, body.max_rows)
+        return _build_reply(rooms, rooms.service.run(question), g.caller, body.page_size)
 
     @app.get("/api/schema", tags=[reading], summary="Tables and columns that can be asked about", **common)
     def schema(query: SchemaQuery) -> JsonObject:
@@ -168,12 +168,12 @@ def register(app: OpenAPI, rooms: Rooms) -> None:
     @app.get("/api/results/<string:question_id>/csv", tags=[reading], summary="An answer as a CSV file", **common)
     def export(path: ResultPath) -> Response:
         asked = _asked(rooms, path.question_id, g.caller)
-        question = _question(rooms, g.caller, asked.question, asked.database, settings.row_cap)
-        return _csv(rooms.service.export(asked, question), path.question_id)
+        question = _build_question(rooms, g.caller, asked.question, asked.database, settings.row_cap)
+        return _csv_response(rooms.service.export(asked, question), path.question_id)
 
     @app.get("/api/history", tags=[reading], summary="Your latest questions", **common)
     def history(query: HistoryQuery) -> JsonObject:
-        _catch_up(rooms)
+        _flush_history(rooms)
         return {"items": [_history_json(entry) for entry in rooms.store.history(g.caller.identity, query.limit)]}
 
     @app.post("/api/feedback", tags=[asking], summary="Say whether an answer was right", **common)
@@ -202,14 +202,14 @@ def _check_text(text: str, limit: int) -> None:
         raise QuestionTooLong(f"The text has {len(text)} characters; the limit is {limit}.")
 
 
-def _question(rooms: Rooms, caller: Caller, text: str, database: str | None, max_rows: int | None) -> Question:
+def _build_question(rooms: Rooms, caller: Caller, text: str, database: str | None, max_rows: int | None) -> Question:
     settings = rooms.settings
     name = rooms.databases.config(database or rooms.databases.default).name
     rows = min(max_rows or settings.max_rows, settings.row_cap)
     return Question(text, name, caller, rows, time.monotonic() + settings.deadline)
 
 
-def _reply(rooms: Rooms, answer: Answer, caller: Caller, page_size: int | None) -> AnswerReply:
+def _build_reply(rooms: Rooms, answer: Answer, caller: Caller, page_size: int | None) -> AnswerReply:
     reply = answer.to_json()
     if page_size is not None and len(answer.rows.rows) > page_size and rooms.service.keep_pages(answer, caller):
         reply["rows"] = reply["rows"][:page_size]
@@ -221,14 +221,14 @@ def _page_path(question_id: str, page: int, size: int) -> str:
     return f"/api/results/{question_id}?page={page}&page_size={size}"
 
 
-def _catch_up(rooms: Rooms) -> None:
+def _flush_history(rooms: Rooms) -> None:
     """Brings the questions that were just answered into the history."""
     rooms.telemetry.fold()
     rooms.history.flush(HISTORY_WAIT)
 
 
 def _asked(rooms: Rooms, question_id: str, caller: Caller) -> HistoryEntry:
-    _catch_up(rooms)
+    _flush_history(rooms)
     entry = rooms.store.find_question(question_id)
     if entry is None or entry.identity != caller.identity:
         raise NotFound("None of your questions has this id.", hint="GET /api/history lists your questions.")
@@ -278,7 +278,7 @@ def _table_json(table: Table) -> JsonObject:
     return {"name": table.name, "comment": table.comment, "columns": columns, "foreign_keys": keys}
 
 
-def _csv(rows: Rows, name: str) -> Response:
+def _csv_response(rows: Rows, name: str) -> Response:
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
     headers["X-Result-Truncated"] = "true" if rows.truncated else "false"
     return Response("".join(csv_lines([rows.columns, *rows.rows])), mimetype="text/csv", headers=headers)

@@ -37,7 +37,7 @@ from sql_synthesizer.settings import Settings, load
 from sql_synthesizer.telemetry import Operation, vocabulary
 from sql_synthesizer.telemetry.traceparent import parse_traceparent
 from sql_synthesizer.web import api, audit_page, pages
-from sql_synthesizer.wiring import Rooms, build, first_key_path
+from sql_synthesizer.wiring import Rooms, build_rooms, first_key_path
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -86,14 +86,14 @@ class _Json(JSONProvider):
 
 def create_app(settings: Settings | None = None, rooms: Rooms | None = None) -> OpenAPI:
     """The WSGI application; without arguments everything comes from the environment. Raises ConfigurationError."""
-    rooms = rooms or build(settings or load())
+    rooms = rooms or build_rooms(settings or load())
     settings = rooms.settings
     app = OpenAPI(
         "sql_synthesizer.web",
         info=Info(title="sql_synthesizer", version=__version__, description="Questions in plain language, from SQL."),
         validation_error_status=400,
         validation_error_model=api.ErrorBody,
-        validation_error_callback=_invalid,
+        validation_error_callback=_refuse_invalid_request,
         security_schemes={"key": {"type": "http", "scheme": "bearer"}},
         template_folder="ui/templates",
         static_folder="ui/static",
@@ -116,52 +116,54 @@ def create_app(settings: Settings | None = None, rooms: Rooms | None = None) -> 
     app.extensions["rooms"] = rooms
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, settings.trusted_proxies, settings.trusted_proxies)  # type: ignore[method-assign]
-    app.wsgi_app = _secured(app.wsgi_app)  # type: ignore[assignment, method-assign]
+    app.wsgi_app = _add_security_headers(app.wsgi_app)  # type: ignore[assignment, method-assign]
     CSRFProtect(app)
-    app.before_request(_open)
-    app.after_request(_release)
-    app.teardown_request(_abandon)
-    app.register_error_handler(Exception, _error)
-    api.register(app, rooms)
-    pages.register(app, rooms)
-    audit_page.register(app, rooms)
+    app.before_request(_begin_request)
+    app.after_request(_release_response)
+    app.teardown_request(_teardown_request)
+    app.register_error_handler(Exception, _handle_error)
+    api.register_routes(app, rooms)
+    pages.register_routes(app, rooms)
+    audit_page.register_routes(app, rooms)
     routes = rooms.telemetry.declared
     routes.declare_route(UNMATCHED, "GET", "HEAD", "POST")
     for rule in app.url_map.iter_rules():
         routes.declare_route(rule.rule, *sorted((rule.methods or set()) - {"OPTIONS"}))
-    if rooms.access.first_key(first_key_path(settings)):
+    if rooms.access.ensure_first_key(first_key_path(settings)):
         log.warning("keys are required and there was none: an operator's key is in %s", first_key_path(settings))
     if settings.workers > 1 and rooms.cache.type in ("memory", "off"):
         log.warning("with several workers, pages of answers need a cache that they share: set it to redis or memcached")
-    intent.load()  # no question has to wait for it
+    intent.load_intent_model()  # no question has to wait for it
     rooms.start()
     return app
 
 
-def _secured(application: WSGIApplication) -> WSGIApplication:
+def _add_security_headers(application: WSGIApplication) -> WSGIApplication:
     """Adds the security headers to every response, also to those that no hook has seen."""
     page, document = ([("Content-Security-Policy", policy), *SECURITY_HEADERS] for policy in (POLICY, DOCUMENT_POLICY))
 
-    def secured(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def secured_application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         security = document if environ.get("PATH_INFO", "").startswith("/openapi") else page
 
-        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
+        def start_secured(
+            status: str, headers: list[tuple[str, str]], exc_info: Any = None
+        ) -> Callable[[bytes], object]:
             return start_response(status, headers + security, exc_info)
 
-        return application(environ, start)
+        return application(environ, start_secured)
 
-    return secured
+    return secured_application
 
 
-def _open() -> None:
-    rooms: Rooms = pages.rooms()
+def _begin_request() -> None:
+    rooms: Rooms = pages.current_rooms()
     route = request.url_rule.rule if request.url_rule else UNMATCHED
     parent = parse_traceparent(request.environ.get("HTTP_TRACEPARENT"))
     operation = rooms.telemetry.operation(vocabulary.HTTP_REQUEST, parent=parent, method=request.method, route=route)
     operation.trace.address = plain_address(request.remote_addr or "")
-    g.operation = operation.__enter__()  # closed by _release, or by _abandon when a hook failed
+    g.operation = operation.__enter__()  # closed by _release_response, or by _teardown_request when a hook failed
     if request.routing_exception is None:
-        pages.admit(rooms)
+        pages.authorize_request(rooms)
         if request.content_length is None and request.path.startswith("/api/"):
             _check_length(rooms.settings.max_body_bytes)
 
@@ -172,13 +174,13 @@ def _check_length(limit: int) -> None:
         raise RequestTooLarge
 
 
-def _release(response: Response) -> Response:
+def _release_response(response: Response) -> Response:
     """Waits for the audit record, then lets the response go with its headers."""
     operation = g.pop("operation", None)
     if operation is None:
         return response
     if operation.reason != AuditUnavailable.reason:  # else it is withheld already, and on record as that
-        response = _settled(operation, response)
+        response = _settle_response(operation, response)
     operation.labels["status"] = f"{response.status_code // 100}xx"
     operation.details.status = response.status_code
     operation.close()
@@ -188,35 +190,35 @@ def _release(response: Response) -> Response:
     return response
 
 
-def _settled(operation: Operation, response: Response) -> Response:
+def _settle_response(operation: Operation, response: Response) -> Response:
     """The response once its records are durable, or the one that says that they cannot be."""
     try:
-        pages.rooms().telemetry.settle()
+        pages.current_rooms().telemetry.settle()
     except AuditUnavailable as error:
-        _note(operation, error)
+        _mark_failed(operation, error)
         response.close()
         session.clear()
         session.modified = False  # a sign-in that left no record is none
-        return _body(error)
+        return _error_response(error)
     return response
 
 
-def _note(operation: Operation, error: AuditUnavailable) -> None:
+def _mark_failed(operation: Operation, error: AuditUnavailable) -> None:
     """Sets the outcome, also when the record of the error itself is not taken in."""
     with suppress(AuditUnavailable):
         operation.fail(error)
 
 
-def _abandon(error: BaseException | None) -> None:
+def _teardown_request(error: BaseException | None) -> None:
     operation = g.pop("operation", None)
     if operation is not None:
         operation.labels["status"] = "5xx"
         operation.close(error)
 
 
-def _error(error: Exception) -> Response:
+def _handle_error(error: Exception) -> Response:
     """Any exception as a response; what is not ours is logged whole and told to nobody."""
-    known = _translate(error)
+    known = _translate_error(error)
     if isinstance(known, UnexpectedError):
         log.error("unexpected error", exc_info=error)
     operation = g.get("operation")
@@ -225,14 +227,14 @@ def _error(error: Exception) -> Response:
             operation.fail(known)
         except AuditUnavailable as unavailable:
             known = unavailable
-            _note(operation, known)
+            _mark_failed(operation, known)
     if pages.wants_page(known):
         return pages.error_page(known)
-    return _body(known)
+    return _error_response(known)
 
 
-def _body(error: SqlSynthesizerError) -> Response:
-    operation = g.get("operation") or pages.rooms().telemetry.current()
+def _error_response(error: SqlSynthesizerError) -> Response:
+    operation = g.get("operation") or pages.current_rooms().telemetry.current()
     body = error.body(operation.trace.trace_id if operation else "")
     response = Response(orjson.dumps(body), status=error.status, mimetype="application/json")
     if error.retry_after is not None:
@@ -242,7 +244,7 @@ def _body(error: SqlSynthesizerError) -> Response:
     return response
 
 
-def _translate(error: Exception) -> SqlSynthesizerError:
+def _translate_error(error: Exception) -> SqlSynthesizerError:
     if isinstance(error, SqlSynthesizerError):
         return error
     if isinstance(error, CSRFError):
@@ -262,7 +264,7 @@ def _translate(error: Exception) -> SqlSynthesizerError:
     return unexpected
 
 
-def _invalid(error: ValidationError) -> Response:
+def _refuse_invalid_request(error: ValidationError) -> Response:
     """Says what is wrong with a request that does not have the documented form."""
     if request.method == "POST":
         body = request.get_data()

@@ -17,13 +17,13 @@ from flask_openapi3 import OpenAPI
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from werkzeug.wrappers import Response as BaseResponse
 
-from sql_synthesizer.audit.backwards import Reach, find, newest_first
-from sql_synthesizer.audit.manifest import Manifest, parsed, writers
+from sql_synthesizer.audit.backwards import Reach, find_record, newest_first
+from sql_synthesizer.audit.manifest import Manifest, collect_writers, parse_entries
 from sql_synthesizer.audit.reading import Record, Wanted
 from sql_synthesizer.audit.verdict import State
 from sql_synthesizer.errors import InvalidRequest, NotFound
 from sql_synthesizer.telemetry import vocabulary
-from sql_synthesizer.web.pages import context, sign_in_first
+from sql_synthesizer.web.pages import page_context, redirect_to_login
 from sql_synthesizer.wiring import Rooms
 
 READ_BYTES = 64_000_000
@@ -54,22 +54,22 @@ _WRONG = {
 
 
 def _one_of(values: tuple[str, ...]) -> Callable[[str], str]:
-    def check(value: str) -> str:
+    def check_value(value: str) -> str:
         if value not in values:
             raise ValueError(value)
         return value
 
-    return check
+    return check_value
 
 
-def _moment(value: datetime) -> datetime:
+def _to_utc(value: datetime) -> datetime:
     value = value if value.tzinfo else value.replace(tzinfo=UTC)
     if not 2000 <= value.year < 9000:
         raise ValueError(value)
     return value.astimezone(UTC)
 
 
-Moment = Annotated[datetime, AfterValidator(_moment)]
+Moment = Annotated[datetime, AfterValidator(_to_utc)]
 
 
 class Filters(BaseModel):
@@ -86,7 +86,7 @@ class Filters(BaseModel):
     before: Moment | None = None
     limit: int = Field(50, ge=1, le=500)
 
-    def wanted(self) -> Wanted:
+    def search_criteria(self) -> Wanted:
         """What to look for in the record."""
         ends = [moment for moment in (self.until, self.before) if moment is not None]
         return Wanted(
@@ -126,15 +126,21 @@ class Standing:
     searched: datetime | None = None
 
 
-def register(app: OpenAPI, rooms: Rooms) -> None:
+def register_routes(app: OpenAPI, rooms: Rooms) -> None:
     """Adds the page and the view of one record; both need an operator, and strangers are led to sign in."""
     directory = rooms.settings.audit_path
-    app.jinja_env.filters |= {"visible": visible, "what": what, "address": _address, "moment": _shown, "ago": _ago}
+    app.jinja_env.filters |= {
+        "visible": escape_unprintable,
+        "what": record_summary,
+        "address": _record_url,
+        "moment": _format_moment,
+        "ago": _format_age,
+    }
 
     @app.route("/audit")
     def audit() -> BaseResponse:
         if g.caller is None:
-            return sign_in_first()
+            return redirect_to_login()
         given = {name: text for name, value in request.args.items() if (text := value.strip())}
         try:
             filters, faults = Filters.model_validate(given), {}
@@ -145,9 +151,9 @@ def register(app: OpenAPI, rooms: Rooms) -> None:
             filters = Filters()
         told = filters.model_dump(mode="json", exclude_none=True)
         rooms.telemetry.emit(vocabulary.SECURITY_EVENTS["audit_access"], action="page", search=told)
-        page = Page([]) if faults else look(directory, filters)
+        page = Page([]) if faults else search_records(directory, filters)
         older = None if page.older is None else {**given, "before": page.older.isoformat()}
-        return _rendered(
+        return _render_page(
             rooms,
             "audit.html",
             status=400 if faults else 200,
@@ -155,8 +161,8 @@ def register(app: OpenAPI, rooms: Rooms) -> None:
             given=given,
             faults=faults,
             filters=filters,
-            newest=_link({name: value for name, value in given.items() if name != "before"}),
-            older=older and _link(older),
+            newest=_audit_url({name: value for name, value in given.items() if name != "before"}),
+            older=older and _audit_url(older),
             event_types=sorted(vocabulary.SECURITY_EVENTS),
             severities=vocabulary.SEVERITY.values,
         )
@@ -164,18 +170,18 @@ def register(app: OpenAPI, rooms: Rooms) -> None:
     @app.route("/audit/<writer>/<int:sequence>")
     def audit_record(writer: str, sequence: int) -> BaseResponse:
         if g.caller is None:
-            return sign_in_first()
+            return redirect_to_login()
         access = vocabulary.SECURITY_EVENTS["audit_access"]
         rooms.telemetry.emit(access, action="record", writer=writer, sequence=sequence)
-        record = find(directory, writer, sequence)
+        record = find_record(directory, writer, sequence)
         if record is None:
             raise NotFound("There is no such record.", hint="Retention may have removed it; the page /audit searches.")
-        before, after = _neighbours(directory, record)
+        before, after = _find_neighbours(directory, record)
         pretty = orjson.dumps(record.get("details"), option=orjson.OPT_INDENT_2).decode()
-        return _rendered(rooms, "audit_record.html", record=record, pretty=pretty, before=before, after=after)
+        return _render_page(rooms, "audit_record.html", record=record, pretty=pretty, before=before, after=after)
 
 
-def look(directory: Path, filters: Filters) -> Page:
+def search_records(directory: Path, filters: Filters) -> Page:
     """The newest records that the filters let through, as far back as one request may read."""
     reach, damaged = Reach(bytes=READ_BYTES, seconds=READ_SECONDS), []
 
@@ -183,25 +189,25 @@ def look(directory: Path, filters: Filters) -> Page:
         if fault == "damaged":
             damaged.append(fault)
 
-    reader = newest_first(directory, filters.wanted(), reach=reach, report=report)
+    reader = newest_first(directory, filters.search_criteria(), reach=reach, report=report)
     found = list(islice(reader, filters.limit + 1))
     page = Page(found[: filters.limit], older=reach.stopped, searched=reach.stopped, damaged=len(damaged))
     if len(found) > filters.limit:
         last = found[-1]["time"]
         # What was recorded in one and the same microsecond stays together, or a part would be passed over.
         page.records = [record for record in page.records if record["time"] > last] or page.records
-        page.older = next((moment for record in reversed(page.records) if (moment := _time(record))), None)
+        page.older = next((moment for record in reversed(page.records) if (moment := _record_time(record))), None)
     return page
 
 
-def standing(rooms: Rooms) -> Standing:
+def read_standing(rooms: Rooms) -> Standing:
     """What the last verification said, from its own state and the record; nothing is verified here."""
     directory, settings = rooms.settings.audit_path, rooms.settings
     state = State.load(settings.audit_state_path, rooms.audit.keyring)
     verified = datetime.fromtimestamp(state.verified_at, UTC) if state.verified_at else None
     wanted = Wanted(event_type="audit_verification_failed", since=verified)
     reach = Reach(bytes=READ_BYTES, seconds=READ_SECONDS)
-    failure = next(newest_first(directory, wanted, reach=reach, report=_untold), None)
+    failure = next(newest_first(directory, wanted, reach=reach, report=_ignore_fault), None)
     if failure is not None:
         status = "failed"
     elif verified is None:
@@ -210,10 +216,10 @@ def standing(rooms: Rooms) -> Standing:
         overdue = time.time() - state.verified_at > 2 * 60 * settings.audit_verify_minutes > 0
         status = "overdue" if overdue else "sound"
     full = datetime.fromtimestamp(state.full_at, UTC) if state.full_at else None
-    return Standing(status, verified, full, _verified_records(directory, state), failure, reach.stopped)
+    return Standing(status, verified, full, _count_verified_records(directory, state), failure, reach.stopped)
 
 
-def what(record: Record) -> str:
+def record_summary(record: Record) -> str:
     """A record in one line: the question or statement, then what else its details say."""
     details = record.get("details")
     if not isinstance(details, dict):
@@ -227,7 +233,7 @@ def what(record: Record) -> str:
     return text if len(text) <= WHAT_CHARS else text[: WHAT_CHARS - 1] + "…"
 
 
-def visible(value: object) -> str:
+def escape_unprintable(value: object) -> str:
     """Text in which nothing hides: what does not print, such as a change of direction, is shown by its number."""
     text = str(value)
     if text.isprintable():
@@ -235,56 +241,56 @@ def visible(value: object) -> str:
     return "".join(c if c == "\n" or c.isprintable() else f"\\u{ord(c):04x}" for c in text)
 
 
-def _neighbours(directory: Path, record: Record) -> tuple[Record | None, Record | None]:
+def _find_neighbours(directory: Path, record: Record) -> tuple[Record | None, Record | None]:
     """The records of the same trace before and after this one, within ``TRACE_WINDOW``."""
-    moment, trace_id = _time(record), record.get("trace_id")
+    moment, trace_id = _record_time(record), record.get("trace_id")
     if moment is None or not trace_id:
         return None, None
     wanted = Wanted(trace_id=trace_id, since=moment - TRACE_WINDOW, until=moment + TRACE_WINDOW)
     reach = Reach(bytes=READ_BYTES, seconds=READ_SECONDS)
-    trace = list(islice(newest_first(directory, wanted, reach=reach, report=_untold), TRACE_LIMIT))
+    trace = list(islice(newest_first(directory, wanted, reach=reach, report=_ignore_fault), TRACE_LIMIT))
     if record not in trace:
         return None, None
     at = trace.index(record)
     return trace[at + 1] if at + 1 < len(trace) else None, trace[at - 1] if at else None
 
 
-def _verified_records(directory: Path, state: State) -> int:
+def _count_verified_records(directory: Path, state: State) -> int:
     """Records, of all writers, up to where the verification came; those that retention removed count too."""
     try:
-        known = writers(parsed(Manifest(directory).lines())[: state.manifest])
+        known = collect_writers(parse_entries(Manifest(directory).lines())[: state.manifest])
         ends = {name: writer.ended.fields["sequence"] for name, writer in known.items() if writer.ended is not None}
         return sum((ends | {name: place.sequence for name, place in state.places.items()}).values())
     except (OSError, KeyError, TypeError):
         return 0
 
 
-def _rendered(rooms: Rooms, template: str, *, status: int = 200, **shown: Any) -> Response:
-    return make_response(render_template(template, standing=standing(rooms), **shown, **context()), status)
+def _render_page(rooms: Rooms, template: str, *, status: int = 200, **shown: Any) -> Response:
+    return make_response(render_template(template, standing=read_standing(rooms), **shown, **page_context()), status)
 
 
-def _address(record: Record) -> str:
+def _record_url(record: Record) -> str:
     return url_for("audit_record", writer=str(record.get("writer") or "-"), sequence=record["sequence"])
 
 
-def _link(arguments: dict[str, str]) -> str:
+def _audit_url(arguments: dict[str, str]) -> str:
     return url_for("audit") + ("?" + urlencode(arguments) if arguments else "")
 
 
-def _time(record: Record) -> datetime | None:
+def _record_time(record: Record) -> datetime | None:
     try:
-        return _moment(datetime.fromisoformat(record["time"]))
+        return _to_utc(datetime.fromisoformat(record["time"]))
     except ValueError:
         return None
 
 
-def _shown(moment: datetime | str) -> str:
+def _format_moment(moment: datetime | str) -> str:
     """A moment to the millisecond, as the table shows it; texts of records stay what they are."""
     text = moment.isoformat(timespec="milliseconds") if isinstance(moment, datetime) else moment
     return text[:23].replace("T", " ")
 
 
-def _ago(moment: datetime) -> str:
+def _format_age(moment: datetime) -> str:
     seconds = max(0, int((datetime.now(UTC) - moment).total_seconds()))
     for size, name in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
         if seconds >= size:
@@ -293,5 +299,5 @@ def _ago(moment: datetime) -> str:
     return "less than a minute ago"
 
 
-def _untold(_path: Path, _position: int, _fault: str) -> None:
+def _ignore_fault(_path: Path, _position: int, _fault: str) -> None:
     """The list of records tells of damaged lines."""

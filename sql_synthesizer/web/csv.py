@@ -13,7 +13,7 @@ def csv_lines(rows: Iterable[Sequence[Scalar]]) -> Iterator[str]:
     line = _Line()
     writer = csv.writer(line)
     for row in rows:
-        writer.writerow([_harmless(cell) for cell in row])
+        writer.writerow([_escape_formula(cell) for cell in row])
         yield line.text
 
 
@@ -26,5 +26,5 @@ class _Line:
         self.text = text
 
 
-def _harmless(cell: Scalar) -> Scalar:
+def _escape_formula(cell: Scalar) -> Scalar:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell

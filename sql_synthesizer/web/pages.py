@@ -47,18 +47,18 @@ _WAY_BACK = re.compile(r"/audit(?:[/?][!-~]{0,2000})?")
 """Addresses that a sign-in may lead to besides ``/``: no host, no scheme, nothing that a header could break at."""
 
 
-def rooms() -> Rooms:
+def current_rooms() -> Rooms:
     """The rooms of the current application."""
     found: Rooms = current_app.extensions["rooms"]
     return found
 
 
-def admit(rooms: Rooms) -> None:
+def authorize_request(rooms: Rooms) -> None:
     """Sets ``g.caller`` for every route that needs one, and counts it against the caller's rate limit."""
     g.caller = None
     if request.endpoint in PUBLIC:
         return
-    credentials = _credentials()
+    credentials = _read_credentials()
     try:
         caller = rooms.access.authenticate(credentials)
     except AuthenticationRequired as error:
@@ -68,13 +68,13 @@ def admit(rooms: Rooms) -> None:
             g.operation.fail(error)
         return
     if caller.method == "session" and request.method not in ("GET", "HEAD"):
-        _csrf().protect()
-    _remember(caller)
+        _csrf_protection().protect()
+    _set_caller(caller)
     rooms.access.limit(caller)
     rooms.access.require(caller, ROLES.get(request.endpoint or "", Role.OPERATOR))
 
 
-def sign_in_first() -> BaseResponse:
+def redirect_to_login() -> BaseResponse:
     """Leads a stranger to sign in, and from there back to the address asked for, if it is one of the audit record."""
     asked = request.full_path.removesuffix("?")
     return redirect(url_for("login", next=asked if _WAY_BACK.fullmatch(asked) else None))
@@ -95,30 +95,30 @@ def wants_page(error: SqlSynthesizerError) -> bool:
 
 def error_page(error: SqlSynthesizerError) -> Response:
     """The error as a page."""
-    return Response(render_template("error.html", error=error, **context()), status=error.status)
+    return Response(render_template("error.html", error=error, **page_context()), status=error.status)
 
 
-def register(app: OpenAPI, rooms: Rooms) -> None:
+def register_routes(app: OpenAPI, rooms: Rooms) -> None:
     """Adds the page, sign-in, health and metrics."""
 
     @app.route("/")
     def index() -> BaseResponse | str:
         if g.caller is None and rooms.access.keys_required:
             return redirect(url_for("login"))
-        return render_template("index.html", **context())
+        return render_template("index.html", **page_context())
 
     @app.route("/login")
     def login() -> str:
-        return render_template("login.html", error=None, way_back=_way_back(request.args), **context())
+        return render_template("login.html", error=None, way_back=_way_back(request.args), **page_context())
 
     @app.route("/login", methods=["POST"])
     def login_submit() -> BaseResponse | tuple[str, int]:
-        _csrf().protect()
+        _csrf_protection().protect()
         try:
-            caller = rooms.access.authenticate(_credentials(key=request.form.get("api_key", "").strip() or "none"))
+            caller = rooms.access.authenticate(_read_credentials(key=request.form.get("api_key", "").strip() or "none"))
         except (AuthenticationRequired, RateLimited) as error:
             g.operation.fail(error)
-            page = render_template("login.html", error=error, way_back=_way_back(request.form), **context())
+            page = render_template("login.html", error=error, way_back=_way_back(request.form), **page_context())
             return page, error.status
         session.clear()
         session.permanent = True
@@ -128,8 +128,8 @@ def register(app: OpenAPI, rooms: Rooms) -> None:
 
     @app.route("/logout", methods=["POST"])
     def logout() -> BaseResponse:
-        _csrf().protect()
-        if g.caller is not None and (signed_in := _signed_in()):
+        _csrf_protection().protect()
+        if g.caller is not None and (signed_in := _current_session()):
             rooms.access.end_sessions(signed_in)
         session.clear()
         return redirect(url_for("login"))
@@ -138,12 +138,12 @@ def register(app: OpenAPI, rooms: Rooms) -> None:
 
     @app.get("/health", summary="Each dependency, checked every few seconds", **operating)
     def health() -> tuple[dict[str, Any], int]:
-        status, body = rooms.health.report()
+        status, body = rooms.health.health_reply()
         return body, status
 
     @app.get("/health/ready", summary="Whether questions may be sent", **operating)
     def health_ready() -> tuple[dict[str, Any], int]:
-        status, body = rooms.health.ready()
+        status, body = rooms.health.readiness_reply()
         return body, status
 
     @app.get("/health/live", summary="Whether the process runs", **operating)
@@ -154,33 +154,33 @@ def register(app: OpenAPI, rooms: Rooms) -> None:
 
         @app.get("/metrics", summary="Prometheus metrics", **operating)
         def metrics() -> Response:
-            _allow_metrics(rooms)
-            body, content_type = exposition.render(request.headers.get("Accept"), rooms.metrics.read_fresh())
+            _check_metrics_access(rooms)
+            body, content_type = exposition.render_metrics(request.headers.get("Accept"), rooms.metrics.read_fresh())
             return Response(body, content_type=content_type)
 
 
-def _allow_metrics(rooms: Rooms) -> None:
-    credentials = _credentials()
+def _check_metrics_access(rooms: Rooms) -> None:
+    credentials = _read_credentials()
     if not rooms.access.is_local(credentials):
         caller = rooms.access.authenticate(credentials)
-        _remember(caller)
+        _set_caller(caller)
         rooms.access.require(caller, Role.OPERATOR)
 
 
-def _remember(caller: Caller) -> None:
+def _set_caller(caller: Caller) -> None:
     g.caller = caller
     trace = g.operation.trace
     trace.actor, trace.role, trace.address = caller.identity, caller.role, caller.address
 
 
-def _credentials(key: str | None = None) -> Credentials:
+def _read_credentials(key: str | None = None) -> Credentials:
     environ = request.environ
     if key is None:
         scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         key = token.strip() if scheme.lower() == "bearer" else environ.get("HTTP_X_API_KEY")
     return Credentials(
         key=key,
-        session=_signed_in() if key is None else None,
+        session=_current_session() if key is None else None,
         address=g.operation.trace.address,
         host=environ.get("HTTP_HOST", ""),
         origin=environ.get("HTTP_ORIGIN"),
@@ -190,17 +190,17 @@ def _credentials(key: str | None = None) -> Credentials:
     )
 
 
-def _signed_in() -> Session | None:
+def _current_session() -> Session | None:
     value = session.get("signed_in") if "HTTP_COOKIE" in request.environ else None
     return Session(*value) if value else None
 
 
-def _csrf() -> CSRFProtect:
+def _csrf_protection() -> CSRFProtect:
     found: CSRFProtect = current_app.extensions["csrf"]
     return found
 
 
-def context() -> dict[str, Any]:
+def page_context() -> dict[str, Any]:
     """What every page is rendered with."""
     caller = g.get("caller")
     return {"caller": caller, "open": caller is not None and caller.method == "open", "version": __version__}

@@ -14,7 +14,7 @@ from gunicorn.workers.base import Worker
 from sql_synthesizer import telemetry
 from sql_synthesizer.errors import ConfigurationError, SqlSynthesizerError
 from sql_synthesizer.monitoring import logs, multiprocess
-from sql_synthesizer.settings import address, load
+from sql_synthesizer.settings import format_address, load
 
 if TYPE_CHECKING:
     from flask_openapi3 import OpenAPI
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _settings = load()
 
-bind = address(_settings.host, _settings.port)
+bind = format_address(_settings.host, _settings.port)
 workers = _settings.workers
 threads = _settings.threads
 worker_class = "gthread"
@@ -41,7 +41,7 @@ class JsonLogger(Logger):
 
     def setup(self, cfg: Any) -> None:
         """Called by gunicorn in the arbiter and in each worker."""
-        logs.configure(_settings)
+        logs.configure_logging(_settings)
         self.error_log.propagate = True
         self.error_log.setLevel(_settings.log_level.upper())
         self.access_log.disabled = True
@@ -56,7 +56,7 @@ def on_starting(_server: Arbiter) -> None:
     from sql_synthesizer.guard.question import intent  # noqa: PLC0415
     from sql_synthesizer.web import app as _app  # noqa: PLC0415, F401
 
-    intent.load()
+    intent.load_intent_model()
     gc.freeze()
     gc.enable()
 
@@ -79,10 +79,10 @@ def worker_exit(_server: Arbiter, worker: Worker) -> None:
 def application() -> OpenAPI:
     """The application of one worker. Without one gunicorn ends, with APP_LOAD_ERROR when another try would not help."""
     from sql_synthesizer.web.app import create_app  # noqa: PLC0415
-    from sql_synthesizer.wiring import build  # noqa: PLC0415
+    from sql_synthesizer.wiring import build_rooms  # noqa: PLC0415
 
     try:
-        return create_app(rooms=build(_settings, telemetry.default))
+        return create_app(rooms=build_rooms(_settings, telemetry.default))
     except SqlSynthesizerError as error:
         sys.stderr.write(f"Error: {error.message}\n{error.hint}\n")
         wrong = isinstance(error, ConfigurationError)

@@ -14,7 +14,7 @@ from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer_proof.drill import report
 from sql_synthesizer_proof.drill.chain import end_on_signal
 from sql_synthesizer_proof.drill.faults import SCENARIOS, escalation
-from sql_synthesizer_proof.drill.run import WARM_UP, Drill, rules
+from sql_synthesizer_proof.drill.run import WARM_UP, Drill, load_rules
 from sql_synthesizer_proof.drill.scenario import Scenario
 
 
@@ -49,13 +49,15 @@ def command(
     exit status is 1 when an alert did not arrive, came too late, or said too little, or a check failed.
     """
     end_on_signal()
-    about = report.machine()
-    before = [report.read(file) for file in add]
+    about = report.describe_machine()
+    before = [report.read_report(file) for file in add]
     with ThreadPoolExecutor(chains) as pool:
-        checking = None if alerts or fast else pool.submit(escalation.checks, _say, options["files"])
-        drills = [pool.submit(Drill(s, _say, **options).run, n) for n, s in _plan(alerts, runs, fast=fast)]
+        checking = None if alerts or fast else pool.submit(escalation.run_checks, _print_progress, options["files"])
+        drills = [
+            pool.submit(Drill(s, _print_progress, **options).run, n) for n, s in _plan_runs(alerts, runs, fast=fast)
+        ]
         lines = [line for drill in drills for line in drill.result()]
-        seen = report.Seen((*lines,), (*checking.result(),) if checking else ()).after(before)
+        seen = report.Seen((*lines,), (*checking.result(),) if checking else ()).merge_earlier(before)
     click.echo(report.as_text(seen))
     if json_file:
         json_file.write_text(report.as_json(seen, about), encoding="utf-8")
@@ -64,9 +66,9 @@ def command(
     sys.exit(0 if seen.kept else 1)
 
 
-def _plan(alerts: tuple[str, ...], runs: int, *, fast: bool | None) -> list[tuple[int, list[Scenario]]]:
+def _plan_runs(alerts: tuple[str, ...], runs: int, *, fast: bool | None) -> list[tuple[int, list[Scenario]]]:
     """(number, scenarios) of each run: fast alerts in every one; the others once, those of a chain together."""
-    known = rules()
+    known = load_rules()
     if unknown := set(alerts) - known.keys():
         raise ConfigurationError(
             f"There is no alert {', '.join(sorted(unknown))}.", hint="docs/alerts.md lists the alerts."
@@ -84,5 +86,5 @@ def _plan(alerts: tuple[str, ...], runs: int, *, fast: bool | None) -> list[tupl
     return [*((number, every) for number in range(1, runs + 1) if every), *((1, group) for group in once.values())]
 
 
-def _say(text: str) -> None:
+def _print_progress(text: str) -> None:
     click.echo(f"{time.strftime('%H:%M:%S')} {text}", err=True)

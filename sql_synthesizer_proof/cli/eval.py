@@ -27,15 +27,15 @@ def command_security(directory: Path | None, by: str, as_json: bool, stdio: bool
     """Judge the labelled texts of DIRECTORY/*.jsonl with the service's guards and print the rates by class."""
     judge = security.Judge(load())
     if stdio:
-        security.converse(judge, sys.stdin, sys.stdout)
+        security.answer_lines(judge, sys.stdin, sys.stdout)
         return
     if directory is None:
         raise click.UsageError("name the directory of labelled texts, or give --stdio")
-    told = security.evaluate(judge, security.read(directory), by)
-    click.echo(json.dumps(told, indent=2) if as_json else _table(told))
+    told = security.evaluate_lines(judge, security.read_lines(directory), by)
+    click.echo(json.dumps(told, indent=2) if as_json else _format_table(told))
 
 
-def _table(told: dict[str, Any]) -> str:
+def _format_table(told: dict[str, Any]) -> str:
     by = told["by"]
     width = max([24, *(len(row[by]) for row in told["groups"])])
     lines = [

@@ -21,32 +21,32 @@ def command() -> None:
 @click.option("--output", type=Path, help="Directory to write under, instead of the repository.")
 @click.option("--runbooks", metavar="URL", help="Where runbooks are read; {name} stands for the alert.")
 @click.option("--dashboards", metavar="URL", help="Where dashboards are shown; {uid} stands for the dashboard.")
-def build(output: Path | None, **patterns: str | None) -> None:
+def command_build(output: Path | None, **patterns: str | None) -> None:
     """Write the generated files; links in alerts lead to the compose deployment unless told otherwise."""
-    with _explained():
+    with _explain_errors():
         from sql_synthesizer_proof.mixin import build as mixin  # noqa: PLC0415
         from sql_synthesizer_proof.mixin.alert import Links  # noqa: PLC0415
 
         links = Links(**{name: pattern for name, pattern in patterns.items() if pattern})
-        for path in mixin.build(output or mixin.repository(), links):
+        for path in mixin.build_files(output or mixin.find_repository(), links):
             click.echo(path)
 
 
 @command.command("check")
 @click.option("--root", type=Path, help="Directory to look under, instead of the repository.")
-def check(root: Path | None) -> None:
+def command_check(root: Path | None) -> None:
     """Say what is stale, wrong, missing or orphaned; the exit status is 1 when anything is."""
-    with _explained():
+    with _explain_errors():
         from sql_synthesizer_proof.mixin import build as mixin  # noqa: PLC0415
 
-        faults = list(mixin.check(root or mixin.repository()))
+        faults = list(mixin.check_files(root or mixin.find_repository()))
     for fault in faults:
         click.echo(fault, err=True)
     sys.exit(1 if faults else 0)
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _explain_errors() -> Iterator[None]:
     """Rows are checked as they are imported; what does not fit is said in one line."""
     try:
         yield

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import click
 
-from sql_synthesizer_proof.drill.chain import end_on_signal, workspace
+from sql_synthesizer_proof.drill.chain import end_on_signal, make_workspace
 from sql_synthesizer_proof.evidence import events
-from sql_synthesizer_proof.evidence.disk import disk
-from sql_synthesizer_proof.evidence.edits import edits
-from sql_synthesizer_proof.evidence.kills import kills
-from sql_synthesizer_proof.evidence.world import served
+from sql_synthesizer_proof.evidence.disk import prove_disk
+from sql_synthesizer_proof.evidence.edits import prove_edits
+from sql_synthesizer_proof.evidence.kills import prove_kills
+from sql_synthesizer_proof.evidence.world import run_world
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -26,14 +26,14 @@ def command() -> None:
 
 @command.command("events")
 @click.option("--json", "json_file", type=FILE, help="Write everything that was seen here.")
-def events_(json_file: Path | None) -> None:
+def command_events(json_file: Path | None) -> None:
     """Cause every type of security event, and look for its record, count and log line.
 
     The exit status is 1 when one of them is missing.
     """
     end_on_signal()
-    with workspace("sql-synthesizer-prove-") as home, served(home / "service") as world:
-        rows = events.perform(world)
+    with make_workspace("sql-synthesizer-prove-") as home, run_world(home / "service") as world:
+        rows = events.run_scenarios(world)
     click.echo(events.as_text(rows))
     if json_file:
         json_file.write_text(events.as_json(rows), encoding="utf-8")
@@ -43,16 +43,16 @@ def events_(json_file: Path | None) -> None:
 @command.command("audit")
 @click.option("--kills", "count", type=click.IntRange(1, 1000), default=50, show_default=True, help="Workers to kill.")
 @click.option("--json", "json_file", type=FILE, help="Write every claim here.")
-def audit(count: int, json_file: Path | None) -> None:
+def command_audit(count: int, json_file: Path | None) -> None:
     """Kill workers under load, fail the disk, edit the record, and see that nothing of it goes unseen.
 
     The exit status is 1 when a promise is broken.
     """
     end_on_signal()
-    with workspace("prove-") as home:
-        claims, ended = kills(home / "kills", count)
-        claims += disk(home / "disk")
-        claims += edits(ended.state / "audit", ended.child.log, home)
+    with make_workspace("prove-") as home:
+        claims, ended = prove_kills(home / "kills", count)
+        claims += prove_disk(home / "disk")
+        claims += prove_edits(ended.state / "audit", ended.child.log, home)
     for claim in claims:
         click.echo(str(claim))
     if json_file:

@@ -28,8 +28,8 @@ def command(minutes: float, rate: float, attacks: float, questions: Path | None,
     The exit status is 1 when an alert fires without a reason, or too many harmless requests are taken for attacks.
     """
     end_on_signal()
-    about = report.machine()
-    seen = silence.run(minutes * 60, rate, attacks, silence.questions(questions), _say)
+    about = report.describe_machine()
+    seen = silence.measure_silence(minutes * 60, rate, attacks, silence.load_questions(questions), _print_progress)
     for (kind, answer), count in seen.sent.most_common():
         click.echo(f"{count:8}  {kind}: {answer}")
     click.echo(f"{seen.requests} requests, {seen.failed} failed by the service")
@@ -40,9 +40,9 @@ def command(minutes: float, rate: float, attacks: float, questions: Path | None,
             f"(at most {seen.false_bound:.1%} with 95% confidence)"
         )
     if json_file:
-        json_file.write_text(json.dumps({"about": about, **seen.told()}, indent=2) + "\n", encoding="utf-8")
+        json_file.write_text(json.dumps({"about": about, **seen.as_dict()}, indent=2) + "\n", encoding="utf-8")
     sys.exit(0 if seen.kept else 1)
 
 
-def _say(text: str) -> None:
+def _print_progress(text: str) -> None:
     click.echo(f"{time.strftime('%H:%M:%S')} {text}", err=True)

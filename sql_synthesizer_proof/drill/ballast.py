@@ -24,12 +24,12 @@ BURN = "import os; above = os.getppid()\nwhile os.getppid() == above: pass"
 """Both end with the service, however that ends."""
 
 
-def launcher(file: Path) -> tuple[str, ...]:
+def launch_command(file: Path) -> tuple[str, ...]:
     """The command that serves, and lays on what ``file`` says."""
     return (sys.executable, "-m", "sql_synthesizer_proof.drill.ballast", str(file))
 
 
-def lay(file: Path, *, memory: int = 0, burners: int = 0) -> None:
+def add_ballast(file: Path, *, memory: int = 0, burners: int = 0) -> None:
     """Asks for ``memory`` bytes held and for ``burners`` processes that never rest, beside what is laid on already."""
     found = json.loads(file.read_text(encoding="ascii")) if file.exists() else {"memory": 0, "burners": 0}
     wanted = {"memory": found["memory"] + memory, "burners": found["burners"] + burners}
@@ -48,10 +48,10 @@ class _Weights:
         while True:
             wanted = self._file.read_text(encoding="ascii") if self._file.exists() else ""
             if wanted != self._laid:
-                self._change(wanted)
+                self._restart_processes(wanted)
             time.sleep(POLL)
 
-    def _change(self, wanted: str) -> None:
+    def _restart_processes(self, wanted: str) -> None:
         for process in self._processes:
             process.kill()
             process.wait()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
-from sql_synthesizer.operate.programs import until
-from sql_synthesizer.operate.watchers import retarget
+from sql_synthesizer.operate.programs import wait_until
+from sql_synthesizer.operate.watchers import write_targets
 from sql_synthesizer_proof.drill.chain import SETTINGS, Chain
 from sql_synthesizer_proof.service import Service
 
@@ -14,33 +14,35 @@ NOTICED = 60.0
 """Seconds within which Prometheus scrapes a new target."""
 
 
-def watched(chain: Chain, job: str, addresses: Sequence[str]) -> None:
+def watch_targets(chain: Chain, job: str, addresses: Sequence[str]) -> None:
     """Gives a job of Prometheus these targets, and returns when it has scraped the last of them."""
     chain.targets[job] = list(addresses)
-    retarget(chain.prometheus.config.parent, job, addresses)
+    write_targets(chain.prometheus.config.parent, job, addresses)
     last = addresses[-1] if addresses else ""
-    until(lambda: not last or chain.value(f'up{{instance="{last}"}}') is not None, NOTICED, f"{last} is not scraped")
+    wait_until(
+        lambda: not last or chain.value(f'up{{instance="{last}"}}') is not None, NOTICED, f"{last} is not scraped"
+    )
 
 
 @contextmanager
-def target(chain: Chain, job: str, address: str) -> Iterator[None]:
+def add_target(chain: Chain, job: str, address: str) -> Iterator[None]:
     """A further target of a job."""
-    watched(chain, job, [*chain.targets[job], address])
+    watch_targets(chain, job, [*chain.targets[job], address])
     try:
         yield
     finally:
-        watched(chain, job, [known for known in chain.targets[job] if known != address])
+        watch_targets(chain, job, [known for known in chain.targets[job] if known != address])
 
 
-def instance(name: str, **settings: object) -> Callable[[Chain], AbstractContextManager[Service]]:
+def extra_instance(name: str, **settings: object) -> Callable[[Chain], AbstractContextManager[Service]]:
     """Makes a further instance of the service on the same database, kept in ``others`` and watched like the first."""
 
     @contextmanager
-    def start(chain: Chain) -> Iterator[Service]:
+    def start_instance(chain: Chain) -> Iterator[Service]:
         given = {**SETTINGS, "database_url": chain.owner, "cache": "memory", **settings}
         with Service(chain.home / name, given) as service:
             chain.others[name] = service
-            with target(chain, "sql-synthesizer", service.metrics_address):
+            with add_target(chain, "sql-synthesizer", service.metrics_address):
                 yield service
 
-    return start
+    return start_instance

@@ -16,8 +16,8 @@ from typing import Any
 from sql_synthesizer.demo import load_demo
 from sql_synthesizer.operate.inbox import Inbox
 from sql_synthesizer.operate.programs import RUNNING, SERVE, Child, free_port
-from sql_synthesizer.operate.traffic import ASKED, Traffic, mix
-from sql_synthesizer.operate.watchers import Change, Watcher, alertmanager, prometheus, unchanged
+from sql_synthesizer.operate.traffic import ASKED, Traffic, request_mix
+from sql_synthesizer.operate.watchers import Change, Watcher, leave_unchanged, run_alertmanager, run_prometheus
 from sql_synthesizer_proof import servers
 from sql_synthesizer_proof.drill.proxy import Proxy
 from sql_synthesizer_proof.fakes.model_endpoint import FakeOpenAI
@@ -102,19 +102,19 @@ class Chain:
         return float(found[0]["value"][1]) if found else None
 
 
-def always_open(config: dict[str, Any]) -> None:
+def extend_business_hours(config: dict[str, Any]) -> None:
     """Makes it business hours at any time, so that warnings are told when they fire."""
     for interval in config["time_intervals"]:
         interval["time_intervals"] = [{"years": ["2000:2999"]}]
 
 
 @contextmanager
-def chain(
+def run_chain(
     home: Path,
     *,
     rules: Mapping[str, str] | None = None,
-    change_prometheus: Change = unchanged,
-    change_alertmanager: Change = unchanged,
+    change_prometheus: Change = leave_unchanged,
+    change_alertmanager: Change = leave_unchanged,
     settings: Mapping[str, object] | None = None,
     command: tuple[str, ...] = SERVE,
     rate: float = ORDINARY,
@@ -128,57 +128,47 @@ def chain(
     home.chmod(0o755)
     with ExitStack() as stack:
         inbox = stack.enter_context(Inbox())
-        model = stack.enter_context(FakeOpenAI(answer))
-        database, owner = servers.postgres(home / "postgres")
+        model = stack.enter_context(FakeOpenAI(answer_question))
+        database, owner = servers.make_postgres(home / "postgres")
         stack.enter_context(database)
         load_demo(owner)
-        cache, cache_url = servers.redis(home / "redis")
+        cache, cache_url = servers.make_redis(home / "redis")
         stack.enter_context(cache)
-        volume = _volume(home / "audit", stack)
+        volume = _mount_volume(home / "audit", stack)
         parts = {"database_url": owner, "redis_url": cache_url, "audit_dir": home / "audit" / "record"}
         asked = {"openai_base_url": model.base_url, "openai_api_key": "none"}
         service = Service(home / "service", {**SETTINGS, **parts, **asked, **(settings or {})}, command=command)
         stack.enter_context(service)
-        change = _both(always_open, change_alertmanager)
-        manager = stack.enter_context(
-            alertmanager(home / "alertmanager", inbox, source=files and files / "alertmanager", change=change)
-        )
+        change, source = _combine_changes(extend_business_hours, change_alertmanager), files and files / "alertmanager"
+        manager = stack.enter_context(run_alertmanager(home / "alertmanager", inbox, source=source, change=change))
         scrape = stack.enter_context(Proxy(service.metrics_port))
         delivery = stack.enter_context(Proxy(int(manager.address.rpartition(":")[2])))
         port = free_port()
-        targets = _targets(scrape, delivery, port)
-        source = files and files / "prometheus"
+        targets = _build_targets(scrape, delivery, port)
         watcher = stack.enter_context(
-            prometheus(home / "prometheus", targets, port=port, source=source, rules=rules, change=change_prometheus)
+            run_prometheus(
+                home / "prometheus",
+                targets,
+                port=port,
+                source=files and files / "prometheus",
+                rules=rules,
+                change=change_prometheus,
+            )
         )
-        traffic = stack.enter_context(Traffic(service.url, service.key, rate, mix()))
-        yield Chain(
-            home,
-            inbox,
-            database,
-            cache,
-            model,
-            service,
-            scrape,
-            delivery,
-            watcher,
-            manager,
-            traffic,
-            owner,
-            volume,
-            targets,
-        )
+        traffic = stack.enter_context(Traffic(service.url, service.key, rate, request_mix()))
+        running = (home, inbox, database, cache, model, service, scrape, delivery, watcher, manager)
+        yield Chain(*running, traffic, owner, volume, targets)
 
 
-def _both(first: Change, second: Change) -> Change:
-    def change(config: dict[str, Any]) -> None:
+def _combine_changes(first: Change, second: Change) -> Change:
+    def apply_changes(config: dict[str, Any]) -> None:
         first(config)
         second(config)
 
-    return change
+    return apply_changes
 
 
-def _targets(scrape: Proxy, delivery: Proxy, port: int) -> dict[str, list[str]]:
+def _build_targets(scrape: Proxy, delivery: Proxy, port: int) -> dict[str, list[str]]:
     return {
         "sql-synthesizer": [scrape.address],
         "prometheus": [f"127.0.0.1:{port}"],
@@ -186,7 +176,7 @@ def _targets(scrape: Proxy, delivery: Proxy, port: int) -> dict[str, list[str]]:
     }
 
 
-def answer(question: str) -> str | None:
+def answer_question(question: str) -> str | None:
     """What the stand-in for a model answers: the ordinary questions, with statements of its own."""
     if question.startswith(ANEW):
         return MODEL_ANSWERS[ANEW].format(n=float(question.removeprefix(ANEW)))
@@ -194,8 +184,8 @@ def answer(question: str) -> str | None:
 
 
 @contextmanager
-def workspace(prefix: str) -> Iterator[Path]:
-    """A temporary directory that other accounts may enter; ``abandon`` removes it too."""
+def make_workspace(prefix: str) -> Iterator[Path]:
+    """A temporary directory that other accounts may enter; ``end_chains`` removes it too."""
     with tempfile.TemporaryDirectory(prefix=prefix) as directory:
         home = Path(directory)
         home.chmod(0o755)
@@ -206,7 +196,7 @@ def workspace(prefix: str) -> Iterator[Path]:
             _places.discard(home)
 
 
-def abandon() -> None:
+def end_chains() -> None:
     """Ends every process of every chain at once, and leaves nothing behind."""
     for child in list(RUNNING):
         child.kill()
@@ -219,15 +209,15 @@ def abandon() -> None:
 def end_on_signal() -> None:
     """Lets SIGTERM and SIGINT end this program with all that it started."""
 
-    def end(number: int, _frame: object) -> None:
-        abandon()
+    def end_program(number: int, _frame: object) -> None:
+        end_chains()
         os._exit(128 + number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
+        signal.signal(number, end_program)
 
 
-def _volume(place: Path, stack: ExitStack) -> Path | None:
+def _mount_volume(place: Path, stack: ExitStack) -> Path | None:
     """A small file system of its own at ``place`` where root may mount one; elsewhere an ordinary directory."""
     place.mkdir(parents=True)
     if os.geteuid() != 0:

@@ -12,24 +12,24 @@ SELECTOR = re.compile(r"\b[a-zA-Z_:][\w:]*\{[^}]*\}")
 ERROR = re.compile(r"level=(?:error|warn|ERROR|WARN).*")
 
 
-def diagnose(chain: Chain, rule: Mapping[str, Any], addressees: Mapping[str, str]) -> Iterator[str]:
+def diagnose_alert(chain: Chain, rule: Mapping[str, Any], addressees: Mapping[str, str]) -> Iterator[str]:
     """What is wrong between the fault and the person, as far as Prometheus, Alertmanager and the inbox tell.
 
     ``addressees`` gives each kind of message the address that it should have gone to. Raises OSError.
     """
     name = rule["alert"]
-    told = list(_rule(chain, name, rule["expr"]))
-    if not told and _state(chain, name) == "firing":
-        told = list(_delivery(chain, name, addressees))
+    told = list(_rule_problems(chain, name, rule["expr"]))
+    if not told and _alert_state(chain, name) == "firing":
+        told = list(_delivery_problems(chain, name, addressees))
     yield from told
 
 
-def _state(chain: Chain, name: str) -> str:
+def _alert_state(chain: Chain, name: str) -> str:
     states = {alert["state"] for alert in chain.alerts() if alert["labels"]["alertname"] == name}
     return "firing" if "firing" in states else next(iter(states), "inactive")
 
 
-def _rule(chain: Chain, name: str, expr: str) -> Iterator[str]:
+def _rule_problems(chain: Chain, name: str, expr: str) -> Iterator[str]:
     """What keeps the rule from firing."""
     groups = chain.prometheus.get("/api/v1/rules", type="alert")["data"]["groups"]
     loaded = [rule for group in groups for rule in group["rules"] if rule["name"] == name]
@@ -39,12 +39,12 @@ def _rule(chain: Chain, name: str, expr: str) -> Iterator[str]:
         if rule["health"] == "err":
             yield f"rules: {name} cannot be evaluated: {rule.get('lastError', '')}"
         elif rule["state"] == "inactive":
-            yield from _unmatched(chain, name, rule["query"])
+            yield from _expression_problems(chain, name, rule["query"])
     if loaded and not any(rule["query"] for rule in loaded):
         yield f"rules: {name} has no expression; it should be {expr}"
 
 
-def _unmatched(chain: Chain, name: str, query: str) -> Iterator[str]:
+def _expression_problems(chain: Chain, name: str, query: str) -> Iterator[str]:
     empty = [s for s in dict.fromkeys(SELECTOR.findall(query)) if chain.value(f"count({s})") is None]
     if empty:
         yield from (f"rules: {name} selects {selector}, which no series matches" for selector in empty)
@@ -52,7 +52,7 @@ def _unmatched(chain: Chain, name: str, query: str) -> Iterator[str]:
         yield f"rules: the expression of {name} never became true: {' '.join(query.split())}"
 
 
-def _delivery(chain: Chain, name: str, addressees: Mapping[str, str]) -> Iterator[str]:
+def _delivery_problems(chain: Chain, name: str, addressees: Mapping[str, str]) -> Iterator[str]:
     """What keeps a firing alert from the person."""
     known = chain.prometheus.get("/api/v1/alertmanagers")["data"]["activeAlertmanagers"]
     if not known:
@@ -68,11 +68,11 @@ def _delivery(chain: Chain, name: str, addressees: Mapping[str, str]) -> Iterato
         if elsewhere and not any(address in message.to for message in ours):
             yield f"alertmanager/config.yml: the {kind} about {name} went to {', '.join(elsewhere)}, not to {address}"
     receivers = sorted({receiver["name"] for alert in found for receiver in alert["receivers"]})
-    for line in _errors(chain):
+    for line in _recent_errors(chain):
         yield f"Alertmanager could not tell {', '.join(receivers)}: {line}"
 
 
-def _errors(chain: Chain) -> list[str]:
+def _recent_errors(chain: Chain) -> list[str]:
     """The last different errors in Alertmanager's log."""
     text = chain.alertmanager.child.log.read_text(encoding="utf-8", errors="replace")
     reasons = [match[0] for match in re.finditer(r'err="?.*', "\n".join(ERROR.findall(text)))]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from sql_synthesizer.cli.session import recorded, session
+from sql_synthesizer.cli.session import open_rooms, record_command
 from sql_synthesizer.monitoring.metrics import track_security_event
 
 UNKNOWN = 150
@@ -16,13 +16,13 @@ UNKNOWN = 150
 
 def main() -> None:
     """Reports events of many made-up types, as a program that joins the running service's metrics might."""
-    with session() as rooms, recorded(rooms):
+    with open_rooms() as rooms, record_command(rooms):
         for number in range(UNKNOWN):
             track_security_event(f"made_up_{number}", "low")
 
 
 @contextmanager
-def exporter(samples: int) -> Iterator[str]:
+def run_exporter(samples: int) -> Iterator[str]:
     """The address of a program that exports so many samples, none of them ours."""
     text = "# TYPE foreign gauge\n" + "".join(f'foreign{{number="{n}"}} {n}\n' for n in range(samples))
 

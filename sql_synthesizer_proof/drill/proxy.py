@@ -24,7 +24,7 @@ class Proxy:
         self._closed = False
         self._ended = False
         self._open: set[socket.socket] = set()
-        self._thread = threading.Thread(target=self._accept, name="proxy", daemon=True)
+        self._thread = threading.Thread(target=self._accept_connections, name="proxy", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -36,23 +36,23 @@ class Proxy:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(5)
-        self._cut()
+        self._cut_connections()
 
     def close(self) -> None:
         """Cuts what is open and refuses what comes."""
         self._closed = True
-        self._cut()
+        self._cut_connections()
 
     def open(self) -> None:
         """Lets connections through again."""
         self._closed = False
 
-    def _cut(self) -> None:
+    def _cut_connections(self) -> None:
         for end in list(self._open):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
-    def _accept(self) -> None:
+    def _accept_connections(self) -> None:
         while not self._ended:
             try:
                 near, _ = self._listener.accept()
@@ -61,9 +61,9 @@ class Proxy:
             if self._closed:
                 near.close()
             else:
-                threading.Thread(target=self._serve, args=(near,), name="proxied", daemon=True).start()
+                threading.Thread(target=self._serve_connection, args=(near,), name="proxied", daemon=True).start()
 
-    def _serve(self, near: socket.socket) -> None:
+    def _serve_connection(self, near: socket.socket) -> None:
         time.sleep(self.delay)
         try:
             far = socket.create_connection(("127.0.0.1", self._target), timeout=5)
@@ -72,16 +72,16 @@ class Proxy:
             return
         far.settimeout(None)
         self._open |= {near, far}
-        back = threading.Thread(target=self._pass, args=(far, near), name="proxied-back", daemon=True)
+        back = threading.Thread(target=self._pass_bytes, args=(far, near), name="proxied-back", daemon=True)
         back.start()
-        self._pass(near, far)
+        self._pass_bytes(near, far)
         back.join()
         self._open -= {near, far}
         near.close()
         far.close()
 
     @staticmethod
-    def _pass(source: socket.socket, sink: socket.socket) -> None:
+    def _pass_bytes(source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
                 sink.sendall(data)

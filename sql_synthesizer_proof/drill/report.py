@@ -15,7 +15,7 @@ from typing import Any
 
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer_proof.drill.faults.escalation import Check
-from sql_synthesizer_proof.drill.run import rules
+from sql_synthesizer_proof.drill.run import load_rules
 from sql_synthesizer_proof.drill.scenario import Timeline
 
 FAST_P95, FAST_MAX = 90.0, 120.0
@@ -37,7 +37,7 @@ text-align: left; vertical-align: top; } td.n { text-align: right; font-variant-
 """
 
 
-def percentile(values: Sequence[float], share: float) -> float:
+def nearest_rank_percentile(values: Sequence[float], share: float) -> float:
     """The nearest-rank percentile of one value or more, ``share`` from 0 to 1."""
     return sorted(values)[max(0, ceil(share * len(values)) - 1)]
 
@@ -69,7 +69,7 @@ class Seen:
     lines: tuple[Timeline, ...]
     checks: tuple[Check, ...] = ()
 
-    def after(self, others: Sequence[Seen]) -> Seen:
+    def merge_earlier(self, others: Sequence[Seen]) -> Seen:
         """This and what earlier drills have shown."""
         return Seen(
             (*(line for other in others for line in other.lines), *self.lines),
@@ -79,10 +79,10 @@ class Seen:
     @property
     def kept(self) -> bool:
         """Whether every promise was kept."""
-        return all(row.kept for row in rows(self.lines)) and all(check.kept for check in self.checks)
+        return all(row.kept for row in build_rows(self.lines)) and all(check.kept for check in self.checks)
 
 
-def read(file: Path) -> Seen:
+def read_report(file: Path) -> Seen:
     """What an earlier drill wrote as JSON. Raises ConfigurationError."""
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
@@ -93,26 +93,26 @@ def read(file: Path) -> Seen:
         raise ConfigurationError(f"{file} is no report of a drill: {type(error).__name__}.") from None
 
 
-def rows(lines: Sequence[Timeline]) -> list[Row]:
+def build_rows(lines: Sequence[Timeline]) -> list[Row]:
     """Every alert that was fired, in the order of the rule file; scaled timelines are apart from the others."""
     made = []
-    for name, found in rules().items():
+    for name, found in load_rules().items():
         fast = any("detection" in rule["labels"] for rule in found)
         for scaled in (False, True):
             ours = [line for line in lines if line.alert == name and line.scaled == scaled]
             if ours:
-                made.append(_row(name, fast, scaled, ours))
+                made.append(_build_row(name, fast, scaled, ours))
     return made
 
 
-def _row(name: str, fast: bool, scaled: bool, lines: Sequence[Timeline]) -> Row:
+def _build_row(name: str, fast: bool, scaled: bool, lines: Sequence[Timeline]) -> Row:
     times = [line.notified for line in lines if line.notified is not None]
-    median, p95, most = (percentile(times, share) if times else None for share in (0.5, 0.95, 1.0))
+    median, p95, most = (nearest_rank_percentile(times, share) if times else None for share in (0.5, 0.95, 1.0))
     problems = tuple(f"run {line.run}: {problem}" for line in lines for problem in line.problems)
     return Row(name, fast, scaled, len(lines), median, p95, most, problems)
 
 
-def machine() -> dict[str, Any]:
+def describe_machine() -> dict[str, Any]:
     """Where and when the drill was run."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -127,7 +127,7 @@ def as_json(seen: Seen, about: dict[str, Any]) -> str:
     document = {
         "about": about,
         "limits": {"p95_seconds": FAST_P95, "most_seconds": FAST_MAX},
-        "alerts": [{**asdict(row), "kept": row.kept} for row in rows(seen.lines)],
+        "alerts": [{**asdict(row), "kept": row.kept} for row in build_rows(seen.lines)],
         "checks": [asdict(check) for check in seen.checks],
         "timelines": [{**asdict(line), "notified": line.notified} for line in seen.lines],
     }
@@ -137,19 +137,19 @@ def as_json(seen: Seen, about: dict[str, Any]) -> str:
 def as_text(seen: Seen) -> str:
     """One line an alert, then what went wrong, then the checks."""
     head = f"{'alert':44} {'runs':>4} {'median':>7} {'p95':>7} {'most':>7}"
-    table = [head, *(_text(row) for row in rows(seen.lines))]
-    wrong = [f"{row.alert}: {problem}" for row in rows(seen.lines) for problem in row.problems]
+    table = [head, *(_text_row(row) for row in build_rows(seen.lines))]
+    wrong = [f"{row.alert}: {problem}" for row in build_rows(seen.lines) for problem in row.problems]
     checks = [f"{'kept' if check.kept else 'BROKEN'}: {check.name}: {check.seen}" for check in seen.checks]
     return "\n".join([*table, *wrong, *checks]) + "\n"
 
 
-def _text(row: Row) -> str:
-    figures = " ".join(f"{_figure(value):>7}" for value in (row.median, row.p95, row.most))
+def _text_row(row: Row) -> str:
+    figures = " ".join(f"{_format_figure(value):>7}" for value in (row.median, row.p95, row.most))
     marks = [mark for mark, given in (("fast", row.fast), ("scaled", row.scaled), ("BROKEN", not row.kept)) if given]
     return f"{row.alert:44} {row.runs:>4} {figures}  {' '.join(marks)}"
 
 
-def _figure(value: float | None) -> str:
+def _format_figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
 
 
@@ -157,9 +157,9 @@ def as_html(seen: Seen, about: dict[str, Any]) -> str:
     """A page of its own, without scripts."""
     key = "".join(f'<span style="background:{colour}">{name}</span>' for name, colour in STEPS)
     told = ", ".join(f"{name} {value}" for name, value in about.items())
-    summary = "".join(_html(row) for row in rows(seen.lines))
-    timelines = "".join(_timeline(line) for line in sorted(seen.lines, key=lambda line: (line.alert, line.run)))
-    checks = "".join(_checked(check) for check in seen.checks)
+    summary = "".join(_html_row(row) for row in build_rows(seen.lines))
+    timelines = "".join(_html_timeline(line) for line in sorted(seen.lines, key=lambda line: (line.alert, line.run)))
+    checks = "".join(_html_check(check) for check in seen.checks)
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Alert drill</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body>'
@@ -173,20 +173,20 @@ def as_html(seen: Seen, about: dict[str, Any]) -> str:
     )
 
 
-def _checked(check: Check) -> str:
+def _html_check(check: Check) -> str:
     name = escape(check.name) if check.kept else f'<span class="bad">{escape(check.name)}</span>'
     return f"<tr><td>{name}<td><small>{escape(check.seen)}</small></tr>"
 
 
-def _html(row: Row) -> str:
-    figures = "".join(f'<td class="n">{_figure(value)}' for value in (row.median, row.p95, row.most))
+def _html_row(row: Row) -> str:
+    figures = "".join(f'<td class="n">{_format_figure(value)}' for value in (row.median, row.p95, row.most))
     marks = " ".join(mark for mark, given in (("fast", row.fast), ("scaled", row.scaled)) if given)
     problems = "<br>".join(escape(problem) for problem in row.problems)
     name = escape(row.alert) if row.kept else f'<span class="bad">{escape(row.alert)}</span>'
     return f'<tr><td>{name}<td><small>{marks}</small><td class="n">{row.runs}{figures}<td class="bad">{problems}</tr>'
 
 
-def _timeline(line: Timeline) -> str:
+def _html_timeline(line: Timeline) -> str:
     """A bar from the fault to the resolved notice, with a mark for each step."""
     times = [(name, colour, getattr(line, name)) for name, colour in STEPS]
     end = max([when for _, _, when in times if when is not None], default=1.0)

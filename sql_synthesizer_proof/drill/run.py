@@ -15,11 +15,11 @@ from typing import Any
 
 import yaml
 
-from sql_synthesizer.monitoring.slo import seconds
+from sql_synthesizer.monitoring.slo import duration_seconds
 from sql_synthesizer.operate.programs import SERVE
-from sql_synthesizer.operate.watchers import shipped, unchanged
+from sql_synthesizer.operate.watchers import leave_unchanged, shipped_path
 from sql_synthesizer_proof.drill import ballast, scaling
-from sql_synthesizer_proof.drill.chain import ORDINARY, Chain, chain, workspace
+from sql_synthesizer_proof.drill.chain import ORDINARY, Chain, make_workspace, run_chain
 from sql_synthesizer_proof.drill.scenario import SWITCH, Impossible, Scenario, Timeline, Watch
 
 WARM_UP = 150.0
@@ -39,9 +39,9 @@ Say = Callable[[str], None]
 
 
 @cache
-def rules() -> dict[str, list[dict[str, Any]]]:
+def load_rules() -> dict[str, list[dict[str, Any]]]:
     """Alert name -> its shipped rules."""
-    document = yaml.safe_load(shipped("monitoring/prometheus/alerts.yml").read_text(encoding="utf-8"))
+    document = yaml.safe_load(shipped_path("monitoring/prometheus/alerts.yml").read_text(encoding="utf-8"))
     found: dict[str, list[dict[str, Any]]] = {}
     for group in document["groups"]:
         for rule in group["rules"]:
@@ -49,23 +49,23 @@ def rules() -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def window(rule: Rule) -> float:
+def longest_window(rule: Rule) -> float:
     """The longest time that the rule looks back, in seconds."""
-    return max((seconds(found) for found in re.findall(r"\[(\d+[smhd])\]", rule["expr"])), default=0.0)
+    return max((duration_seconds(found) for found in re.findall(r"\[(\d+[smhd])\]", rule["expr"])), default=0.0)
 
 
-def patience(rule: Rule, *, scaled: bool = False) -> float:
+def notification_limit(rule: Rule, *, scaled: bool = False) -> float:
     """Seconds after which a notification that has not come counts as missing.
 
     What is scaled may join a group that was told of, and then waits as long as a group of warnings does.
     """
-    own = seconds(rule.get("for", "0s")) + window(rule)
+    own = duration_seconds(rule.get("for", "0s")) + longest_window(rule)
     return own / scaling.FACTOR + 480.0 if scaled else own + 120.0
 
 
-def decay(rule: Rule, *, scaled: bool = False) -> float:
+def resolution_limit(rule: Rule, *, scaled: bool = False) -> float:
     """Seconds after the mending within which the resolved notice has to come."""
-    return window(rule) / (scaling.FACTOR if scaled else 1) + 480.0
+    return longest_window(rule) / (scaling.FACTOR if scaled else 1) + 480.0
 
 
 @dataclass
@@ -86,34 +86,34 @@ class Drill:
         chains: dict[tuple[object, ...], dict[str, list[Scenario]]] = {}
         for scenario in self.scenarios:
             chains.setdefault((scenario.settings, scenario.scaled), {}).setdefault(scenario.wave, []).append(scenario)
-        return [line for waves in chains.values() for line in self._chain(waves, number)]
+        return [line for waves in chains.values() for line in self._run_waves(waves, number)]
 
-    def _chain(self, waves: Mapping[str, list[Scenario]], number: int) -> list[Timeline]:
+    def _run_waves(self, waves: Mapping[str, list[Scenario]], number: int) -> list[Timeline]:
         lines: list[Timeline] = []
         scenarios = [scenario for wave in waves.values() for scenario in wave]
         hurried = {scenario.alert for scenario in scenarios if scenario.scaled}
         if hurried:
             self.say(f"run {number}: windows and holds divided by {scaling.FACTOR}: {', '.join(sorted(hurried))}")
-        with workspace("drill-") as directory:
+        with make_workspace("drill-") as directory:
             home = directory / "chain"
             laden = any(scenario.ballast for scenario in scenarios)
-            with chain(
+            with run_chain(
                 home,
                 settings=dict(scenarios[0].settings),
-                command=ballast.launcher(home / ballast.FILE) if laden else SERVE,
-                rules=scaling.rules(hurried, self.files) if hurried else None,
-                change_prometheus=scaling.configuration if hurried else unchanged,
+                command=ballast.launch_command(home / ballast.FILE) if laden else SERVE,
+                rules=scaling.scale_rules(hurried, self.files) if hurried else None,
+                change_prometheus=scaling.scale_configuration if hurried else leave_unchanged,
                 rate=scaling.RATE if hurried else ORDINARY,
                 files=self.files,
             ) as made:
                 time.sleep(self.warm_up)
                 for name, wave in waves.items():
-                    self._settle(made, {scenario.alert for scenario in wave} - {SWITCH} | MUTING)
+                    self._wait_for_quiet(made, {scenario.alert for scenario in wave} - {SWITCH} | MUTING)
                     self.say(f"run {number}: {name}")
-                    lines += self._wave(made, wave, number)
+                    lines += self._run_wave(made, wave, number)
         return lines
 
-    def _settle(self, made: Chain, names: set[str]) -> None:
+    def _wait_for_quiet(self, made: Chain, names: set[str]) -> None:
         """Waits until none of these alerts is active any more."""
         deadline = time.monotonic() + QUIET_LIMIT
         while time.monotonic() < deadline and self.resolve:
@@ -121,8 +121,8 @@ class Drill:
                 return
             time.sleep(1)
 
-    def _wave(self, made: Chain, wave: Sequence[Scenario], number: int) -> list[Timeline]:
-        known = rules()
+    def _run_wave(self, made: Chain, wave: Sequence[Scenario], number: int) -> list[Timeline]:
+        known = load_rules()
         lines: list[Timeline] = []
         watches: list[tuple[Watch, Scenario, Rule]] = []
         following: list[Future[None]] = []
@@ -131,11 +131,13 @@ class Drill:
                 if scenario.prepare is not None:
                     faults.enter_context(scenario.prepare(made))
             for scenario in wave:
-                rule = _matching(known[scenario.alert], scenario)
+                rule = _find_rule(known[scenario.alert], scenario)
                 line = Timeline(scenario.alert, scenario.fault, number, scenario.scaled, instead=scenario.instead)
                 lines.append(line)
                 watch = Watch(made, scenario, rule, line)
-                following.append(followers.submit(watch.follow, self.limit or patience(rule, scaled=scenario.scaled)))
+                following.append(
+                    followers.submit(watch.follow, self.limit or notification_limit(rule, scaled=scenario.scaled))
+                )
                 watches.append((watch, scenario, rule))
                 try:
                     if scenario.make is not None:
@@ -146,23 +148,23 @@ class Drill:
             for followed in following:
                 followed.result()  # what broke a follower must not pass for an alert that arrived
         for watch, _, _ in watches:
-            watch.mended()
+            watch.mark_mended()
         if self.resolve:
-            _all(
-                (watch.follow_resolved, decay(rule, scaled=s.scaled))
+            _run_threads(
+                (watch.follow_resolved, resolution_limit(rule, scaled=s.scaled))
                 for watch, s, rule in watches
                 if s.delivered and not watch.given_up
             )
         for line in lines:
-            self.say(_told(line))
+            self.say(_format_timeline(line))
         return lines
 
 
-def _matching(found: Sequence[dict[str, Any]], scenario: Scenario) -> dict[str, Any]:
+def _find_rule(found: Sequence[dict[str, Any]], scenario: Scenario) -> dict[str, Any]:
     return next(rule for rule in found if scenario.labels.items() <= {**scenario.labels, **rule["labels"]}.items())
 
 
-def _all(steps: Iterable[tuple[Callable[[float], None], float]]) -> None:
+def _run_threads(steps: Iterable[tuple[Callable[[float], None], float]]) -> None:
     threads = [threading.Thread(target=step, args=(limit,)) for step, limit in steps]
     for thread in threads:
         thread.start()
@@ -170,7 +172,7 @@ def _all(steps: Iterable[tuple[Callable[[float], None], float]]) -> None:
         thread.join()
 
 
-def _told(line: Timeline) -> str:
+def _format_timeline(line: Timeline) -> str:
     times = [
         f"{name} {when:.1f} s"
         for name in ("pending", "firing", "mail", "slack", "switch", "resolved")

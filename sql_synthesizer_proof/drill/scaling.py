@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from sql_synthesizer.monitoring.slo import seconds
-from sql_synthesizer.operate.watchers import shipped
+from sql_synthesizer.monitoring.slo import duration_seconds
+from sql_synthesizer.operate.watchers import shipped_path
 
 FACTOR = 60
 """What windows and holds are divided by."""
@@ -20,18 +20,18 @@ RATE = 1.5
 """Requests a second of the ordinary load: few, so that a fault can be most of what happens."""
 
 
-def shorter(duration: str) -> str:
+def scale_duration(duration: str) -> str:
     """The duration divided by FACTOR."""
-    return f"{seconds(duration) * 1000 / FACTOR:.0f}ms"
+    return f"{duration_seconds(duration) * 1000 / FACTOR:.0f}ms"
 
 
-def rules(alerts: Collection[str], files: Path | None = None) -> dict[str, str]:
+def scale_rules(alerts: Collection[str], files: Path | None = None) -> dict[str, str]:
     """The rule files with these alerts, and all recording rules, in quick motion; other alerts are as shipped.
 
     ``files`` is a directory like ``monitoring`` whose rules are taken instead.
     """
     texts = {}
-    root = files or shipped("monitoring")
+    root = files or shipped_path("monitoring")
     for name in ("alerts.yml", "recording.yml"):
         document = yaml.safe_load((root / "prometheus" / name).read_text(encoding="utf-8"))
         for group in document["groups"]:
@@ -39,17 +39,17 @@ def rules(alerts: Collection[str], files: Path | None = None) -> dict[str, str]:
                 group["interval"] = INTERVAL
             for rule in group["rules"]:
                 if rule.get("alert") is None or rule["alert"] in alerts:
-                    _hasten(rule)
+                    _scale_rule(rule)
         texts[name] = yaml.safe_dump(document, sort_keys=False, width=1000)
     return texts
 
 
-def _hasten(rule: dict[str, Any]) -> None:
-    rule["expr"] = re.sub(r"\[(\d+[smhd])\]", lambda found: f"[{shorter(found[1])}]", rule["expr"])
+def _scale_rule(rule: dict[str, Any]) -> None:
+    rule["expr"] = re.sub(r"\[(\d+[smhd])\]", lambda found: f"[{scale_duration(found[1])}]", rule["expr"])
     if "for" in rule:
-        rule["for"] = shorter(rule["for"])
+        rule["for"] = scale_duration(rule["for"])
 
 
-def configuration(config: dict[str, Any]) -> None:
+def scale_configuration(config: dict[str, Any]) -> None:
     """Makes a Prometheus scrape and evaluate each second."""
     config["global"] |= {"scrape_interval": INTERVAL, "scrape_timeout": INTERVAL, "evaluation_interval": INTERVAL}

@@ -11,7 +11,7 @@ from typing import Any
 
 from sql_synthesizer.operate.inbox import SILENCE_LIMIT, Message
 from sql_synthesizer_proof.drill.chain import Chain
-from sql_synthesizer_proof.drill.diagnosis import diagnose
+from sql_synthesizer_proof.drill.diagnosis import diagnose_alert
 
 POLL = 0.25
 """Seconds between two looks at Prometheus: how exactly pending and firing are timed."""
@@ -25,11 +25,11 @@ Fault = Callable[[Chain], AbstractContextManager[object]]
 """Makes the fault on entering, mends it on leaving."""
 
 
-def once(make: Fault) -> Fault:
+def share_fault(make: Fault) -> Fault:
     """The fault for several scenarios of one wave: whichever comes first makes it, and mends it as the last."""
 
     @contextmanager
-    def shared(chain: Chain) -> Iterator[None]:
+    def shared_fault(chain: Chain) -> Iterator[None]:
         if make in chain.made:
             yield
             return
@@ -38,7 +38,7 @@ def once(make: Fault) -> Fault:
             yield
         chain.made.remove(make)
 
-    return shared
+    return shared_fault
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Timeline:
         return min(arrived) if arrived else None
 
 
-def route(rule: Mapping[str, Any]) -> str:
+def find_receiver(rule: Mapping[str, Any]) -> str:
     """The receiver that the alert of a rule goes to."""
     labels = rule["labels"]
     if labels["team"] == "security":
@@ -124,18 +124,18 @@ class Watch:
     def follow(self, seconds: float) -> None:
         """Until a person is told, at most ``seconds``; what has not come by then is a problem."""
         line = self._timeline
-        receiver = route(self._rule)
+        receiver = find_receiver(self._rule)
         if not self._scenario.delivered:
             self._follow_switch(seconds + SWITCH_LIMIT)
             return
         while time.time() - self._start < seconds and not self.given_up:
-            self._look_at_prometheus()
-            line.mail = line.mail or self._arrived("mail", MAIL[receiver], "FIRING")
+            self._poll_prometheus()
+            line.mail = line.mail or self._arrival_time("mail", MAIL[receiver], "FIRING")
             if receiver in CHANNEL:
-                line.slack = line.slack or self._arrived("slack", CHANNEL[receiver], "FIRING")
+                line.slack = line.slack or self._arrival_time("slack", CHANNEL[receiver], "FIRING")
             if line.firing and line.mail and (line.slack or receiver not in CHANNEL):
                 if line.problems:
-                    line.problems += self._diagnosis()
+                    line.problems += self._diagnose_problems()
                 return
             time.sleep(POLL)
         if self.given_up:
@@ -152,34 +152,34 @@ class Watch:
         if receiver in CHANNEL and line.slack is None:
             missing.append("a Slack message")
         line.problems.append(f"not within {seconds:g} s: {', '.join(missing)}")
-        line.problems += self._diagnosis()
+        line.problems += self._diagnose_problems()
 
     def _follow_switch(self, seconds: float) -> None:
         line = self._timeline
         while time.time() - self._start < seconds and not self.given_up and not (line.firing and line.switch):
-            self._look_at_prometheus()
-            line.switch = line.switch or self._switch_tells()
+            self._poll_prometheus()
+            line.switch = line.switch or self._switch_time()
             time.sleep(POLL)
         if not self.given_up and (line.firing is None or line.switch is None):
             what = "not firing" if line.firing is None else "the dead man's switch does not tell"
             line.problems.append(f"{what} within {seconds:g} s")
 
-    def _switch_tells(self) -> float | None:
+    def _switch_time(self) -> float | None:
         """When the switch was heard, for the alert that it hears; for others when it counts as silent."""
         passed, silence = time.time() - self._start, self._chain.inbox.silence
         if self._scenario.alert == SWITCH:
             return passed - silence if silence < passed else None
         return passed if silence > SILENCE_LIMIT else None
 
-    def _diagnosis(self) -> list[str]:
-        receiver = route(self._rule)
+    def _diagnose_problems(self) -> list[str]:
+        receiver = find_receiver(self._rule)
         addressees = {"mail": MAIL[receiver], **({"slack": CHANNEL[receiver]} if receiver in CHANNEL else {})}
         try:
-            return list(diagnose(self._chain, self._rule, addressees))
+            return list(diagnose_alert(self._chain, self._rule, addressees))
         except OSError as error:
             return [f"Prometheus or Alertmanager does not answer: {type(error).__name__}"]
 
-    def mended(self) -> None:
+    def mark_mended(self) -> None:
         """Notes that the fault was removed."""
         self._timeline.mended = time.time() - self._start
 
@@ -189,12 +189,14 @@ class Watch:
         if line.mail is None:
             return
         while line.resolved is None and time.time() < deadline:
-            line.resolved = self._arrived("mail", MAIL[route(self._rule)], "RESOLVED") or self._over()
+            line.resolved = (
+                self._arrival_time("mail", MAIL[find_receiver(self._rule)], "RESOLVED") or self._group_resolved_time()
+            )
             time.sleep(POLL)
         if line.resolved is None:
             line.problems.append(f"no resolved notice within {seconds:g} s of the mending")
 
-    def _over(self) -> float | None:
+    def _group_resolved_time(self) -> float | None:
         """When a mail said that this alert is over while others of its group go on."""
         labels = [f"{name}={value}" for name, value in self._scenario.labels.items()]
         for message in self._chain.inbox.messages:
@@ -204,7 +206,7 @@ class Watch:
                     return message.received - self._start
         return None
 
-    def _look_at_prometheus(self) -> None:
+    def _poll_prometheus(self) -> None:
         line = self._timeline
         if line.firing is not None:
             return
@@ -222,22 +224,22 @@ class Watch:
         wanted = {"alertname": self._scenario.alert, **self._scenario.labels}
         return wanted.items() <= labels.items()
 
-    def _arrived(self, kind: str, to: str, status: str) -> float | None:
+    def _arrival_time(self, kind: str, to: str, status: str) -> float | None:
         for message in self._chain.inbox.messages:
             if message.number > self._seen and message.kind == kind and to in message.to:
                 named = re.search(rf"\b{self._scenario.alert}\b", message.subject)
-                ours = all(text in message.text for text in self._told_labels(kind))
+                ours = all(text in message.text for text in self._expected_labels(kind))
                 if named and ours and status in message.subject.upper():
-                    self._judge(message)
+                    self._check_message(message)
                     return message.received - self._start
         return None
 
-    def _told_labels(self, kind: str) -> Iterable[str]:
+    def _expected_labels(self, kind: str) -> Iterable[str]:
         """How a message says the labels that tell the alert from others of its name; only a mail names them."""
         labels = self._scenario.labels
         return (f"{name}={value}" for name, value in labels.items()) if kind == "mail" else labels.values()
 
-    def _judge(self, message: Message) -> None:
+    def _check_message(self, message: Message) -> None:
         """What a person must find in it."""
         texts = self._rule["annotations"]
         for what, wanted in (("the runbook", texts["runbook_url"]), ("the dashboard", texts["dashboard_url"])):

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sql_synthesizer.audit import read
+from sql_synthesizer.audit import read_records
 from sql_synthesizer.audit.keyring import Keyring
-from sql_synthesizer.audit.verify import verify
-from sql_synthesizer.operate.programs import direct, until
+from sql_synthesizer.audit.verify import verify_record
+from sql_synthesizer.operate.programs import direct, wait_until
 from sql_synthesizer_proof.evidence.claim import Claim
 from sql_synthesizer_proof.service import Service
 
@@ -28,7 +28,7 @@ REFUSED = "503 audit_unavailable"
 
 
 @contextmanager
-def mounted(place: Path) -> Iterator[bool]:
+def mount_volume(place: Path) -> Iterator[bool]:
     """A small file system of its own at ``place``; false where this account may not make one."""
     place.mkdir(parents=True)
     options = ["mount", "-t", "tmpfs", "-o", f"size={VOLUME},mode=700", "tmpfs", str(place)]
@@ -41,7 +41,7 @@ def mounted(place: Path) -> Iterator[bool]:
 
 
 @contextmanager
-def filled(place: Path, left: int) -> Iterator[None]:
+def fill_volume(place: Path, left: int) -> Iterator[None]:
     """Somebody else takes all of the volume but ``left`` bytes."""
     ballast = place / "ballast"
     with suppress(OSError), ballast.open("wb", buffering=0) as file:
@@ -54,32 +54,32 @@ def filled(place: Path, left: int) -> Iterator[None]:
 
 
 @contextmanager
-def read_only(place: Path) -> Iterator[None]:
+def remount_read_only(place: Path) -> Iterator[None]:
     """The directory becomes read-only: what is open may still be written, nothing new can be."""
     record = str(place / "audit")
-    _mount("--bind", record, record)
+    _run_mount("--bind", record, record)
     try:
-        _mount("-o", "remount,bind,ro", record)
+        _run_mount("-o", "remount,bind,ro", record)
         yield
     finally:
         subprocess.run(["umount", "--lazy", record], capture_output=True, check=True)  # noqa: S603, S607
 
 
-def _mount(*arguments: str) -> None:
+def _run_mount(*arguments: str) -> None:
     subprocess.run(["mount", *arguments], capture_output=True, check=True)  # noqa: S603, S607
 
 
 FAULTS: dict[str, Callable[[Path], object]] = {
-    "only the reserve is left": lambda place: filled(place, RESERVE // 2),
-    "the disk is full": lambda place: filled(place, 0),
-    "the directory is read-only": read_only,
+    "only the reserve is left": lambda place: fill_volume(place, RESERVE // 2),
+    "the disk is full": lambda place: fill_volume(place, 0),
+    "the directory is read-only": remount_read_only,
 }
 
 
-def disk(home: Path) -> list[Claim]:
+def prove_disk(home: Path) -> list[Claim]:
     """One claim for each fault, and one for the record afterwards."""
     place = home / "volume"
-    with mounted(place) as made:
+    with mount_volume(place) as made:
         if not made:
             return [Claim(f"{name}: nothing is answered unrecorded", "no right to mount", None) for name in FAULTS]
         settings: dict[str, object] = {
@@ -92,15 +92,15 @@ def disk(home: Path) -> list[Claim]:
         }
         answered: list[str] = []
         with Service(home / "service", settings) as service:
-            claims = [_claim(name, service, fault(place), answered) for name, fault in FAULTS.items()]
-        return [*claims, _record(place / "audit", home / "audit.key", answered)]
+            claims = [_prove_fault(name, service, fault(place), answered) for name, fault in FAULTS.items()]
+        return [*claims, _prove_record(place / "audit", home / "audit.key", answered)]
 
 
-def _claim(name: str, service: Service, fault: object, answered: list[str]) -> Claim:
-    failures = _failures(service)
+def _prove_fault(name: str, service: Service, fault: object, answered: list[str]) -> Claim:
+    failures = _count_failures(service)
     with service.client() as client:
 
-        def ask() -> str:
+        def ask_question() -> str:
             answer = client.send(
                 "POST", "/api/query", {"question": f"how many products have price over {time.time():.6f}"}
             )
@@ -110,10 +110,10 @@ def _claim(name: str, service: Service, fault: object, answered: list[str]) -> C
 
         with fault:  # type: ignore[attr-defined]
             time.sleep(1.5)
-            during = Counter(ask() for _ in range(ASKED))
-            until(lambda: _failures(service) > failures, 15, "the failure is counted")
+            during = Counter(ask_question() for _ in range(ASKED))
+            wait_until(lambda: _count_failures(service) > failures, 15, "the failure is counted")
         began = time.monotonic()
-        until(lambda: ask() == "ok", RECOVERY, "the service answers again")
+        wait_until(lambda: ask_question() == "ok", RECOVERY, "the service answers again")
         recovered = time.monotonic() - began
     told = ", ".join(f"{count} x {answer}" for answer, count in during.items())
     return Claim(
@@ -123,16 +123,16 @@ def _claim(name: str, service: Service, fault: object, answered: list[str]) -> C
     )
 
 
-def _record(place: Path, key: Path, answered: list[str]) -> Claim:
-    told = {record["trace_id"] for record in read(place, report=lambda *_: None)}
+def _prove_record(place: Path, key: Path, answered: list[str]) -> Claim:
+    told = {record["trace_id"] for record in read_records(place, report=lambda *_: None)}
     missing = [trace for trace in answered if trace not in told]
-    report = verify(place, Keyring(key))
+    report = verify_record(place, Keyring(key))
     first = f"; first: {report.faults[0]}" if report.faults else ""
     text = f"{len(answered)} answers, {len(missing)} without a record; {report.records} records{first}"
     return Claim("afterwards every answer is on record, and the chain verifies", text, report.sound and not missing)
 
 
-def _failures(service: Service) -> float:
+def _count_failures(service: Service) -> float:
     name = "sql_synthesizer_audit_write_failures_total{"
     with direct.open(f"http://{service.metrics_address}/metrics", timeout=10) as reply:
         lines = reply.read().decode().splitlines()

@@ -12,13 +12,13 @@ import orjson
 from sql_synthesizer.audit import chain
 from sql_synthesizer.audit.anchor import Checkpoint, read_anchors
 from sql_synthesizer.audit.files import SUFFIX
-from sql_synthesizer.audit.keyring import Keyring, derive
-from sql_synthesizer.audit.manifest import NAME, Manifest, parsed, segment_name, writers
+from sql_synthesizer.audit.keyring import Keyring, derive_key
+from sql_synthesizer.audit.manifest import NAME, Manifest, collect_writers, parse_entries, segment_name
 from sql_synthesizer.audit.verdict import Fault
-from sql_synthesizer.audit.verify import verify
+from sql_synthesizer.audit.verify import verify_record
 from sql_synthesizer_proof.evidence.claim import Claim
 
-FORGER = derive(bytes(range(32)))
+FORGER = derive_key(bytes(range(32)))
 """A key that somebody made up."""
 
 
@@ -52,7 +52,7 @@ Edit = Callable[[Target], tuple[str, int]]
 """Edits a copy; returns the file and the number of the first record that is wrong from then on."""
 
 
-def change(target: Target) -> tuple[str, int]:
+def change_actor(target: Target) -> tuple[str, int]:
     """Another actor in one record."""
     lines, at = target.lines(), target.middle
     lines[at] = lines[at].replace(b'"actor":"', b'"actor":"x', 1)
@@ -61,7 +61,7 @@ def change(target: Target) -> tuple[str, int]:
     return place
 
 
-def delete(target: Target) -> tuple[str, int]:
+def delete_record(target: Target) -> tuple[str, int]:
     """One record taken out."""
     lines, at = target.lines(), target.middle
     place = target.path.name, target.sequence(at)
@@ -70,7 +70,7 @@ def delete(target: Target) -> tuple[str, int]:
     return place
 
 
-def swap(target: Target) -> tuple[str, int]:
+def swap_records(target: Target) -> tuple[str, int]:
     """Two neighbours in the other order."""
     lines, at = target.lines(), target.middle
     place = target.path.name, target.sequence(at)
@@ -79,7 +79,7 @@ def swap(target: Target) -> tuple[str, int]:
     return place
 
 
-def replay(target: Target) -> tuple[str, int]:
+def replay_record(target: Target) -> tuple[str, int]:
     """A record put in once more, at the end."""
     lines = target.lines()
     place = target.path.name, target.sequence(-1) + 1
@@ -87,27 +87,27 @@ def replay(target: Target) -> tuple[str, int]:
     return place
 
 
-def append(target: Target) -> tuple[str, int]:
+def append_record(target: Target) -> tuple[str, int]:
     """A record added at the end, sealed with another key."""
     lines = target.lines()
-    last = chain.parse(lines[-1])
+    last = chain.parse_line(lines[-1])
     told = {name: value for name, value in orjson.loads(lines[-1]).items() if name not in ("mac", "text")}
     told["sequence"] += 1
-    forged, _ = chain.seal(last.mac if last else chain.ORIGIN, orjson.dumps(told), FORGER.chain)
+    forged, _ = chain.seal_line(last.mac if last else chain.ORIGIN, orjson.dumps(told), FORGER.chain)
     target.write([*lines, forged])
     return target.path.name, int(told["sequence"])
 
 
-def cut(target: Target) -> tuple[str, int]:
+def truncate_segment(target: Target) -> tuple[str, int]:
     """The last three records taken off."""
     place = target.path.name, target.sequence(-3)
     target.write(target.lines()[:-3])
     return place
 
 
-def cut_with_the_end(target: Target) -> tuple[str, int]:
+def truncate_with_entries(target: Target) -> tuple[str, int]:
     """The last three records taken off, and what the manifest says of the end."""
-    place = cut(target)
+    place = truncate_segment(target)
     path = target.directory / NAME
     lines = path.read_bytes().splitlines(keepends=True)
     at = next(n for n, line in enumerate(lines) if b'"ended"' in line and target.anchor.writer.encode() in line)
@@ -115,7 +115,7 @@ def cut_with_the_end(target: Target) -> tuple[str, int]:
     return NAME if at < target.anchor.manifest else place[0], 0
 
 
-def remove(target: Target) -> tuple[str, int]:
+def remove_writer(target: Target) -> tuple[str, int]:
     """Every file of a writer removed."""
     for path in target.directory.glob(f"{target.anchor.writer}-*{SUFFIX}"):
         path.unlink()
@@ -129,7 +129,9 @@ def remove_with_entries(target: Target) -> tuple[str, int]:
     at = next(n for n, line in enumerate(lines) if target.anchor.writer.encode() in line)
     path.write_bytes(b"".join(lines[:at]))
     kept = {
-        segment_name(name, e.fields["segment"]) for name, w in writers(parsed(lines[:at])).items() for e in w.segments
+        segment_name(name, e.fields["segment"])
+        for name, w in collect_writers(parse_entries(lines[:at])).items()
+        for e in w.segments
     }
     for file in target.directory.glob(f"*{SUFFIX}"):
         if file.name not in kept:
@@ -137,33 +139,33 @@ def remove_with_entries(target: Target) -> tuple[str, int]:
     return NAME, at + 1
 
 
-def forge(target: Target) -> tuple[str, int]:
+def forge_manifest(target: Target) -> tuple[str, int]:
     """The whole manifest sealed anew with another key."""
     path, before, lines = target.directory / NAME, chain.ORIGIN, []
-    for entry in parsed(Manifest(target.directory).lines()):
+    for entry in parse_entries(Manifest(target.directory).lines()):
         told = {name: value for name, value in entry.fields.items() if name != "mac"} | {"key": FORGER.id}
-        line, before = chain.seal(before, orjson.dumps(told), FORGER.chain)
+        line, before = chain.seal_line(before, orjson.dumps(told), FORGER.chain)
         lines.append(line)
     path.write_bytes(b"".join(lines))
     return NAME, 1
 
 
 EDITS: tuple[tuple[Edit, bool], ...] = (
-    (change, False),
-    (delete, False),
-    (swap, False),
-    (replay, False),
-    (append, False),
-    (cut, False),
-    (cut_with_the_end, True),
-    (remove, False),
+    (change_actor, False),
+    (delete_record, False),
+    (swap_records, False),
+    (replay_record, False),
+    (append_record, False),
+    (truncate_segment, False),
+    (truncate_with_entries, True),
+    (remove_writer, False),
     (remove_with_entries, True),
-    (forge, False),
+    (forge_manifest, False),
 )
 """Each edit, and whether only an anchor can tell it."""
 
 
-def edits(record: Path, log: Path, home: Path) -> list[Claim]:
+def prove_edits(record: Path, log: Path, home: Path) -> list[Claim]:
     """One claim for each edit, made on a copy of a sound ``record`` whose checkpoints stand in ``log``."""
     keyring = Keyring(record.with_name(record.name + ".key"))
     anchors = list(read_anchors(log))
@@ -174,14 +176,14 @@ def edits(record: Path, log: Path, home: Path) -> list[Claim]:
         anchor = anchors[-1]
         last = max(copy.glob(f"{anchor.writer}-*{SUFFIX}"))
         place = edit(Target(copy, anchor, last))
-        alone = verify(copy, keyring).faults
-        anchored = verify(copy, keyring, anchors=anchors).faults
-        claims.append(_claim(edit, place, alone, anchored, needs_anchor=needs_anchor))
+        alone = verify_record(copy, keyring).faults
+        anchored = verify_record(copy, keyring, anchors=anchors).faults
+        claims.append(_build_claim(edit, place, alone, anchored, needs_anchor=needs_anchor))
         shutil.rmtree(copy)
     return claims
 
 
-def _claim(
+def _build_claim(
     edit: Edit, place: tuple[str, int], alone: list[Fault], anchored: list[Fault], *, needs_anchor: bool
 ) -> Claim:
     found = anchored if needs_anchor else alone

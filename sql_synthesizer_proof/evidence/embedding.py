@@ -15,7 +15,7 @@ BROKEN = "/embedding/broken"
 SPILLED = "/embedding/spilled"
 
 
-def embed(app: Flask, log: SecurityAuditLogger) -> None:
+def add_routes(app: Flask, log: SecurityAuditLogger) -> None:
     """Adds a route that raises what nobody foresaw, and one that reports an event of its own."""
 
     @app.post(BROKEN)
@@ -32,7 +32,7 @@ def main() -> None:
     """Serves on the loopback address until the process is ended."""
     settings = load()
     app = create_app(settings)
-    embed(app, SecurityAuditLogger(app.extensions["rooms"].telemetry))
+    add_routes(app, SecurityAuditLogger(app.extensions["rooms"].telemetry))
     make_server("127.0.0.1", settings.port, app, threaded=True).serve_forever()
 
 

@@ -36,14 +36,14 @@ class Row:
     missing: tuple[str, ...] = ()
 
 
-def perform(world: World, scenarios: Sequence[Scenario] = SCENARIOS) -> list[Row]:
+def run_scenarios(world: World, scenarios: Sequence[Scenario] = SCENARIOS) -> list[Row]:
     """Runs the scenarios one after the other; a row for each, and one for each type that has none."""
     before = world.signals()
-    made = [(scenario, _made(scenario, world)) for scenario in scenarios]
+    made = [(scenario, _run_scenario(scenario, world)) for scenario in scenarios]
     deadline = time.monotonic() + world.patience
     while True:
         after = world.signals()
-        rows = [_row(scenario, caused, before, after) for scenario, caused in made]
+        rows = [_build_row(scenario, caused, before, after) for scenario, caused in made]
         if not any(row.missing for row in rows) or time.monotonic() >= deadline:
             break
         time.sleep(POLL)
@@ -52,7 +52,7 @@ def perform(world: World, scenarios: Sequence[Scenario] = SCENARIOS) -> list[Row
     return sorted(rows, key=lambda row: [*SECURITY_EVENTS].index(row.type))
 
 
-def _made(scenario: Scenario, world: World) -> Caused | str:
+def _run_scenario(scenario: Scenario, world: World) -> Caused | str:
     """What it caused, or why it could not be made."""
     try:
         return scenario.run(world)
@@ -60,7 +60,7 @@ def _made(scenario: Scenario, world: World) -> Caused | str:
         return f"not made: {type(error).__name__}"
 
 
-def _row(scenario: Scenario, caused: Caused | str, before: Signals, after: Signals) -> Row:
+def _build_row(scenario: Scenario, caused: Caused | str, before: Signals, after: Signals) -> Row:
     if isinstance(caused, str):
         return Row(scenario.type, scenario.words, missing=(caused,))
     severity = caused.severity or SECURITY_EVENTS[scenario.type].severity
@@ -106,16 +106,16 @@ def _by_pair(signals: Signals) -> Counter[Pair]:
 # --- telling ---------------------------------------------------------------------------------
 
 
-def kept(rows: Sequence[Row]) -> set[str]:
+def complete_types(rows: Sequence[Row]) -> set[str]:
     """The types of which every row is kept."""
     return {row.type for row in rows} - {row.type for row in rows if row.missing}
 
 
 def as_text(rows: Sequence[Row]) -> str:
     """A table, and in the last line of how many types every signal was seen."""
-    lines = [_line("event", "severity", "trace", "record", "counter", "log", "scenario", "seen")]
+    lines = [_format_line("event", "severity", "trace", "record", "counter", "log", "scenario", "seen")]
     lines += [
-        _line(
+        _format_line(
             row.type,
             row.severity,
             row.trace_id[:8],
@@ -127,14 +127,16 @@ def as_text(rows: Sequence[Row]) -> str:
         )
         for row in rows
     ]
-    return "\n".join([*lines, f"{len(kept(rows))} of {len(SECURITY_EVENTS)} types"])
+    return "\n".join([*lines, f"{len(complete_types(rows))} of {len(SECURITY_EVENTS)} types"])
 
 
-def _line(*cells: object) -> str:
+def _format_line(*cells: object) -> str:
     widths = (27, 10, 10, 8, 9, 11, 62)
     return "".join(f"{cell!s:<{width}}" for cell, width in zip(cells, widths, strict=False)) + str(cells[-1])
 
 
 def as_json(rows: Sequence[Row]) -> str:
     """Everything that was seen."""
-    return json.dumps({"types": len(SECURITY_EVENTS), "kept": sorted(kept(rows)), "rows": [*map(asdict, rows)]})
+    return json.dumps(
+        {"types": len(SECURITY_EVENTS), "kept": sorted(complete_types(rows)), "rows": [*map(asdict, rows)]}
+    )

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import psutil
 
-from sql_synthesizer.audit import read
+from sql_synthesizer.audit import read_records
 from sql_synthesizer.audit.anchor import read_anchors
 from sql_synthesizer.audit.keyring import Keyring
-from sql_synthesizer.audit.verify import verify
-from sql_synthesizer.operate.programs import until
+from sql_synthesizer.audit.verify import verify_record
+from sql_synthesizer.operate.programs import wait_until
 from sql_synthesizer_proof.evidence.claim import Claim
 from sql_synthesizer_proof.service import Service
 
@@ -47,7 +47,9 @@ class Load:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Keeps the callers asking while the block runs."""
-        callers = [threading.Thread(target=self._call, args=(number,), daemon=True) for number in range(CALLERS)]
+        callers = [
+            threading.Thread(target=self._send_requests, args=(number,), daemon=True) for number in range(CALLERS)
+        ]
         for caller in callers:
             caller.start()
         try:
@@ -57,7 +59,7 @@ class Load:
             for caller in callers:
                 caller.join(60)
 
-    def _call(self, number: int) -> None:
+    def _send_requests(self, number: int) -> None:
         choose = random.Random(number)
         with self._service.client() as client:
             while not self._stop.is_set():
@@ -81,46 +83,46 @@ class Load:
                     client.close()
 
 
-def kills(home: Path, count: int) -> tuple[list[Claim], Service]:
+def prove_kills(home: Path, count: int) -> tuple[list[Claim], Service]:
     """The claims, and the ended service, whose record further edits can be tried on."""
     service = Service(home, SETTINGS)
     load, choose = Load(service), random.Random(1)
     with service, load.running():
         for _ in range(count):
             before = len(load.replies)
-            until(lambda before=before: len(load.replies) > before + CALLERS, 30, "the service answers")  # type: ignore[misc]
+            wait_until(lambda before=before: len(load.replies) > before + CALLERS, 30, "the service answers")  # type: ignore[misc]
             time.sleep(choose.uniform(*KILL_EVERY))
-            writing = until(lambda: _writing(service), 30, "a worker writes")
+            writing = wait_until(lambda: _find_writing_workers(service), 30, "a worker writes")
             victim = choose.choice(writing)
             victim.kill()
             victim.wait(10)
-        until(lambda: len(_writing(service)) == WORKERS, 30, "the workers are back")
-    return _judged(service, load, count), service
+        wait_until(lambda: len(_find_writing_workers(service)) == WORKERS, 30, "the workers are back")
+    return _build_claims(service, load, count), service
 
 
-def workers(service: Service) -> list[psutil.Process]:
+def find_workers(service: Service) -> list[psutil.Process]:
     """The processes that answer requests."""
     web = [process for process in service.child.processes() if _is_web(process)]
-    masters = {process.pid for process in web if any(_is_web(child) for child in _children(process))}
+    masters = {process.pid for process in web if any(_is_web(child) for child in _child_processes(process))}
     return [process for process in web if process.pid not in masters]
 
 
-def _writing(service: Service) -> list[psutil.Process]:
+def _find_writing_workers(service: Service) -> list[psutil.Process]:
     """The workers that have something on record."""
     place = service.state / "audit"
-    return [worker for worker in workers(service) if next(place.glob(f"*-{worker.pid}-*"), None)]
+    return [worker for worker in find_workers(service) if next(place.glob(f"*-{worker.pid}-*"), None)]
 
 
-def _judged(service: Service, load: Load, count: int) -> list[Claim]:
+def _build_claims(service: Service, load: Load, count: int) -> list[Claim]:
     place = service.state / "audit"
-    records = list(read(place, report=lambda *_: None))
+    records = list(read_records(place, report=lambda *_: None))
     recorded = Counter((record["trace_id"], record["event_type"]) for record in records)
     missing = [trace for trace, event in load.replies.items() if not recorded[trace, event]]
     double = [key for key, times in recorded.items() if times > 1 and key[1] in ENDS.values()]
     places = Counter((record["writer"], record["sequence"]) for record in records)
     repeated = sum(times - 1 for times in places.values())
     anchors = list(read_anchors(service.child.log))
-    report = verify(place, Keyring(place.with_name("audit.key")), anchors=anchors)
+    report = verify_record(place, Keyring(place.with_name("audit.key")), anchors=anchors)
     replies = f"{len(load.replies):,} replies of {sum(load.answers.values()):,} requests"
     first = f"; first: {report.faults[0]}" if report.faults else ""
     sound = (
@@ -140,7 +142,7 @@ def _is_web(process: psutil.Process) -> bool:
         return False
 
 
-def _children(process: psutil.Process) -> list[psutil.Process]:
+def _child_processes(process: psutil.Process) -> list[psutil.Process]:
     try:
         return process.children()
     except psutil.Error:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from sql_synthesizer.audit import read
-from sql_synthesizer.operate.programs import Child, answers, direct, free_port
+from sql_synthesizer.audit import read_records
+from sql_synthesizer.operate.programs import Child, direct, free_port, is_answering
 from sql_synthesizer.settings import environment_name
 from sql_synthesizer_proof.service import Service
 
@@ -118,7 +118,7 @@ class World:
 
     def records(self) -> list[dict[str, Any]]:
         """The durable audit records."""
-        return list(read(self.audit, report=lambda *_: None))
+        return list(read_records(self.audit, report=lambda *_: None))
 
     def signals(self) -> Signals:
         """Everything that is there now."""
@@ -160,7 +160,7 @@ class Served(World):
 
 
 @contextmanager
-def served(home: Path) -> Iterator[Served]:
+def run_world(home: Path) -> Iterator[Served]:
     """A private service with its state in ``home``, ended afterwards. Raises ConfigurationError, TimeoutError."""
     port = free_port()
     with Service(home, {"audit_verify_minutes": 0}) as service:
@@ -171,6 +171,8 @@ def served(home: Path) -> Iterator[Served]:
         }
         ready = f"http://127.0.0.1:{port}/health/ready"
         log = home / "embedding.log"
-        embedding = Child("The embedding application", EMBEDDING, lambda: answers(ready), log, environment=environment)
+        embedding = Child(
+            "The embedding application", EMBEDDING, lambda: is_answering(ready), log, environment=environment
+        )
         with embedding:
             yield Served(service, embedding, port)

@@ -52,25 +52,25 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        self._receive()
+        self._receive_request()
         if self.path.partition("?")[0] == "/v1/models":
             self.answer(200, json.dumps({"object": "list", "data": [{"id": "fake", "object": "model"}]}).encode())
         else:
-            self.answer(404, _error("not found"))
+            self.answer(404, _error_body("not found"))
 
     def do_POST(self) -> None:
-        received = self._receive()
+        received = self._receive_request()
         if self.path == "/v1/chat/completions":
-            self.server.owner.perform(self, received)
+            self.server.owner.answer_request(self, received)
         else:
-            self.answer(404, _error("not found"))
+            self.answer(404, _error_body("not found"))
 
     def answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         """Sends a whole reply."""
-        self.start(status, len(body), headers)
+        self.start_reply(status, len(body), headers)
         self.wfile.write(body)
 
-    def start(self, status: int, length: int, headers: dict[str, str] | None = None) -> None:
+    def start_reply(self, status: int, length: int, headers: dict[str, str] | None = None) -> None:
         """Sends the head of a reply."""
         self.send_response(status)
         for name, value in {
@@ -81,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
 
-    def _receive(self) -> Received:
+    def _receive_request(self) -> Received:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
         received = Received(self.command, self.path, headers, body)
@@ -180,17 +180,17 @@ class FakeOpenAI:
         """One completion: an answer object, or ``text`` as it is. ``usage`` is (input, output) tokens."""
         content = text if text is not None else _answer_text(sql, explanation, reason)
 
-        def step(handler: _Handler, received: Received) -> None:
-            handler.answer(200, _completion(received, content, refusal, finish_reason, usage))
+        def send_completion(handler: _Handler, received: Received) -> None:
+            handler.answer(200, _completion_body(received, content, refusal, finish_reason, usage))
 
-        self._steps.append(step)
+        self._steps.append(send_completion)
 
     def fail(
         self, status: int, times: int = 1, retry_after: float | str | None = None, message: str = "made to fail"
     ) -> None:
         """``times`` errors with this HTTP status."""
         headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-        self._steps.extend([lambda handler, _: handler.answer(status, _error(message), headers)] * times)
+        self._steps.extend([lambda handler, _: handler.answer(status, _error_body(message), headers)] * times)
 
     def send(self, body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> None:
         """One reply with exactly this body."""
@@ -199,33 +199,33 @@ class FakeOpenAI:
     def hang(self, seconds: float = 3600) -> None:
         """One request is left without a reply, and its connection closed after this time."""
 
-        def step(handler: _Handler, _: Received) -> None:
+        def hang_request(handler: _Handler, _: Received) -> None:
             self._closing.wait(seconds)
             handler.close_connection = True
 
-        self._steps.append(step)
+        self._steps.append(hang_request)
 
     def drop(self) -> None:
         """One connection is closed in the middle of the reply."""
 
-        def step(handler: _Handler, _: Received) -> None:
-            handler.start(200, 1000)
+        def drop_connection(handler: _Handler, _: Received) -> None:
+            handler.start_reply(200, 1000)
             handler.wfile.write(b'{"choices": [')
             handler.close_connection = True
 
-        self._steps.append(step)
+        self._steps.append(drop_connection)
 
     def trickle(self, seconds: float = 3600) -> None:
         """One reply comes a byte at a time for this long and never ends."""
 
-        def step(handler: _Handler, _: Received) -> None:
-            handler.start(200, 1_000_000)
+        def trickle_bytes(handler: _Handler, _: Received) -> None:
+            handler.start_reply(200, 1_000_000)
             until = time.monotonic() + seconds
             while time.monotonic() < until and not self._closing.wait(0.02):
                 handler.wfile.write(b" ")
             handler.close_connection = True
 
-        self._steps.append(step)
+        self._steps.append(trickle_bytes)
 
     def reject_response_format(self) -> None:
         """Refuses ``response_format`` from now on, as endpoints without structured output do."""
@@ -239,17 +239,17 @@ class FakeOpenAI:
         """Forgets the steps that are left, and answers again."""
         self._steps.clear()
 
-    def perform(self, handler: _Handler, received: Received) -> None:
+    def answer_request(self, handler: _Handler, received: Received) -> None:
         """Answers one request by the script."""
         for parameter, message in self._refused.items():
             if parameter in received.json:
-                handler.answer(400, _error(message, parameter))
+                handler.answer(400, _error_body(message, parameter))
                 return
         try:
             step = self._steps.popleft()
         except IndexError:
             content = _answer_text(self._answer(received.question), "", None)
-            handler.answer(200, _completion(received, content, None, "stop", None))
+            handler.answer(200, _completion_body(received, content, None, "stop", None))
         else:
             step(handler, received)
 
@@ -260,12 +260,12 @@ def _answer_text(sql: str | None, explanation: str, reason: str | None) -> str:
     return json.dumps({"sql": sql, "explanation": explanation, "reason": reason})
 
 
-def _error(message: str, param: str | None = None) -> bytes:
+def _error_body(message: str, param: str | None = None) -> bytes:
     error = {"message": message, "type": "invalid_request_error", "param": param, "code": None}
     return json.dumps({"error": error}).encode()
 
 
-def _completion(
+def _completion_body(
     received: Received, content: str, refusal: str | None, finish_reason: str, usage: tuple[int, int] | None
 ) -> bytes:
     """A chat completion; without ``usage``, a token is counted for every four bytes."""

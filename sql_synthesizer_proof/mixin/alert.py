@@ -48,7 +48,7 @@ class Alert:
         """Seconds from the fault to the notification at the latest; None for an alert that is not fast."""
         if self.fill is None:
             return None
-        held = -(-slo.seconds(self.hold or "0s") // slo.EVALUATION_INTERVAL) * slo.EVALUATION_INTERVAL
+        held = -(-slo.duration_seconds(self.hold or "0s") // slo.EVALUATION_INTERVAL) * slo.EVALUATION_INTERVAL
         return slo.SCRAPE_INTERVAL + self.fill + slo.EVALUATION_INTERVAL + held + slo.GROUP_WAIT
 
     def rule(self, links: Links) -> dict[str, Any]:
@@ -65,11 +65,11 @@ class Alert:
                 "summary": self.summary,
                 "description": self.description,
                 "runbook_url": links.runbooks.format(name=self.name),
-                "dashboard_url": links.dashboards.format(uid=uid(self.panel[0])),
+                "dashboard_url": links.dashboards.format(uid=dashboard_uid(self.panel[0])),
             },
         }
 
 
-def uid(dashboard: str) -> str:
+def dashboard_uid(dashboard: str) -> str:
     """The stable identifier of a dashboard."""
     return f"{SERVICE}-{dashboard}"

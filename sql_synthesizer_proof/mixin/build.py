@@ -13,12 +13,12 @@ from sql_synthesizer_proof.mixin.checks import dashboards as panels
 from sql_synthesizer_proof.mixin.checks import pages
 from sql_synthesizer_proof.mixin.checks import rules as checks
 from sql_synthesizer_proof.mixin.dashboards import DASHBOARDS
-from sql_synthesizer_proof.mixin.dashboards.draw import draw
+from sql_synthesizer_proof.mixin.dashboards.draw import draw_dashboard
 
 ROOT = Path(__file__).parents[2]
 
 
-def repository() -> Path:
+def find_repository() -> Path:
     """The checkout that this package belongs to. Raises ConfigurationError where it is installed from a wheel."""
     if not (ROOT / "docs" / "alerts.md").exists():
         raise ConfigurationError(
@@ -28,20 +28,20 @@ def repository() -> Path:
     return ROOT
 
 
-def files(links: Links) -> dict[Path, str]:
+def generate_files(links: Links) -> dict[Path, str]:
     """Every generated file, by its path in the repository."""
     return {
-        **{Path("docs") / name: text for name, text in docs.pages().items()},
-        **{Path("monitoring/prometheus") / name: text for name, text in rules.files(links).items()},
-        Path("deploy/kubernetes/base/prometheus-rule.yaml"): rules.kubernetes(links),
-        **{Path(f"monitoring/grafana/dashboards/{page.key}.json"): draw(page, links) for page in DASHBOARDS},
+        **{Path("docs") / name: text for name, text in docs.build_pages().items()},
+        **{Path("monitoring/prometheus") / name: text for name, text in rules.rule_files(links).items()},
+        Path("deploy/kubernetes/base/prometheus-rule.yaml"): rules.kubernetes_object(links),
+        **{Path(f"monitoring/grafana/dashboards/{page.key}.json"): draw_dashboard(page, links) for page in DASHBOARDS},
     }
 
 
-def build(root: Path, links: Links) -> list[Path]:
+def build_files(root: Path, links: Links) -> list[Path]:
     """Writes the generated files under ``root``; returns those that changed."""
     changed = []
-    for path, text in files(links).items():
+    for path, text in generate_files(links).items():
         target = root / path
         if not target.exists() or target.read_text(encoding="utf-8") != text:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -50,25 +50,27 @@ def build(root: Path, links: Links) -> list[Path]:
     return changed
 
 
-def check(root: Path) -> Iterator[str]:
+def check_files(root: Path) -> Iterator[str]:
     """Every fault of the files under ``root``, in words; nothing when all is right."""
-    for path, text in files(Links()).items():
+    for path, text in generate_files(Links()).items():
         if not (root / path).exists() or (root / path).read_text(encoding="utf-8") != text:
             yield f"{path} is stale: run 'sql-synthesizer mixin build', then check again"
     prometheus, runbooks = root / "monitoring/prometheus", root / "runbooks"
-    recorded = rules.recorded()
+    recorded = rules.recorded_names()
     loaded = checks.every_rule(prometheus)
     yield from checks.rule_faults(loaded)
     yield from checks.bound_faults(ALERTS)
     yield from checks.prometheus_faults(prometheus)
     yield from checks.alertmanager_faults(root / "monitoring/alertmanager/config.yml", loaded)
-    drawn = panels.read(root / "monitoring/grafana/dashboards")
+    drawn = panels.read_dashboards(root / "monitoring/grafana/dashboards")
     for name, page in drawn.items():
         yield from panels.page_faults(name, page, recorded)
     yield from panels.uid_faults(drawn)
     yield from panels.alert_faults(ALERTS, DASHBOARDS)
     looked = [*(rule["expr"] for rule in loaded), *(str(alert.expr) for alert in ALERTS)]
-    yield from panels.unwatched([*looked, *(expr for page in drawn.values() for expr in panels.expressions(page))])
+    yield from panels.metric_faults(
+        [*looked, *(expr for page in drawn.values() for expr in panels.panel_expressions(page))]
+    )
     yield from pages.runbook_faults(runbooks, ALERTS, DASHBOARDS, recorded)
     documents = [root / "README.md", *sorted((root / "docs").glob("*.md")), *sorted(runbooks.glob("*.md"))]
     yield from pages.name_faults(documents, recorded)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from sql_synthesizer.errors import SqlSynthesizerError, tree
+from sql_synthesizer.errors import SqlSynthesizerError, error_classes
 from sql_synthesizer.monitoring.catalog import METRICS, PREFIX
 from sql_synthesizer.settings import DatabaseSettings, Settings, environment_name
 from sql_synthesizer.telemetry.vocabulary import EVENTS, OPERATIONS, SECURITY_EVENTS
 from sql_synthesizer_proof.mixin import watching
-from sql_synthesizer_proof.mixin.markdown import page, table
+from sql_synthesizer_proof.mixin.markdown import format_page, format_table
 
 DATABASES_EXAMPLE = """```yaml
 databases:
@@ -23,19 +23,19 @@ databases:
 ```"""
 
 
-def pages() -> dict[str, str]:
+def build_pages() -> dict[str, str]:
     """File name under docs/ -> its text."""
     return {
-        "metrics.md": _metrics(),
-        "alerts.md": watching.alerts(),
-        "events.md": _events(),
-        "settings.md": _settings(),
-        "errors.md": _errors(),
+        "metrics.md": _metrics_page(),
+        "alerts.md": watching.alerts_page(),
+        "events.md": _events_page(),
+        "settings.md": _settings_page(),
+        "errors.md": _errors_page(),
     }
 
 
-def _metrics() -> str:
-    watchers = watching.watchers()
+def _metrics_page() -> str:
+    watchers = watching.find_watchers()
     rows = [
         (
             f"`{PREFIX}{metric.name}`",
@@ -56,45 +56,45 @@ def _metrics() -> str:
         else (f"`{name}`", "names from the configuration, at most 64")
         for name, vocabulary in sorted(labels.items())
     ]
-    return page(
+    return format_page(
         "Metrics",
         "Every metric that the service exports. A label takes only the values below; anything else becomes `other`.",
-        table(["metric", "kind", "labels", "meaning", "fed from", "watched by"], rows),
+        format_table(["metric", "kind", "labels", "meaning", "fed from", "watched by"], rows),
         "## Label values\n",
-        table(["label", "values"], words),
+        format_table(["label", "values"], words),
     )
 
 
-def _events() -> str:
+def _events_page() -> str:
     security = [(f"`{e.name}`", e.severity, e.help, f"`{e.owasp}`" * bool(e.owasp)) for e in SECURITY_EVENTS.values()]
     others = [(f"`{e.name}`", e.help) for e in EVENTS.values() if not e.audited]
     operations = [
         (f"`{o.name}`", ", ".join(f"`{v.name}`" for v in o.labels) or "none", f"`{o.event}`" if o.event else "")
         for o in OPERATIONS.values()
     ]
-    return page(
+    return format_page(
         "Events and operations",
         "What the service reports. Each security event leaves one audit record and counts once in "
         f"`{PREFIX}security_events_total`.",
         "## Security events\n",
-        table(["event", "severity", "meaning", "OWASP name"], security),
+        format_table(["event", "severity", "meaning", "OWASP name"], security),
         "## Other events\n",
-        table(["event", "meaning"], others),
+        format_table(["event", "meaning"], others),
         "## Operations\n",
-        table(["operation", "labels", "event when it ends"], operations),
+        format_table(["operation", "labels", "event when it ends"], operations),
     )
 
 
-def _default(name: str) -> str:
+def _default_text(name: str) -> str:
     default = Settings.model_fields[name].default
     return "none" if default in (None, "") else f"`{default}`"
 
 
-def _settings() -> str:
+def _settings_page() -> str:
     rows = [
         (
             f"`{environment_name(name)}`",
-            _default(name),
+            _default_text(name),
             (field.json_schema_extra or {}).get("unit", "") if isinstance(field.json_schema_extra, dict) else "",
             field.description,
         )
@@ -104,19 +104,19 @@ def _settings() -> str:
         (f"`{name}`", field.description, "required" if field.is_required() else "optional")
         for name, field in DatabaseSettings.model_fields.items()
     ]
-    return page(
+    return format_page(
         "Settings",
         "Environment variables, all validated at start. A secret may be given as a file: `<VARIABLE>_FILE` names it.",
-        table(["variable", "default", "unit", "meaning"], rows),
+        format_table(["variable", "default", "unit", "meaning"], rows),
         "## Several databases\n",
         f"`{environment_name('databases_file')}` names a YAML file:\n",
         DATABASES_EXAMPLE + "\n",
-        table(["key", "meaning", ""], database),
+        format_table(["key", "meaning", ""], database),
     )
 
 
-def _errors() -> str:
-    classes: list[type[SqlSynthesizerError]] = [cls for cls in tree() if "reason" in vars(cls)]
+def _errors_page() -> str:
+    classes: list[type[SqlSynthesizerError]] = [cls for cls in error_classes() if "reason" in vars(cls)]
     rows = [
         (
             f"`{cls.reason}`",
@@ -128,9 +128,9 @@ def _errors() -> str:
         )
         for cls in sorted(classes, key=lambda cls: (cls.status, cls.reason))
     ]
-    return page(
+    return format_page(
         "Errors",
         "Every error is JSON: `reason` (stable), `message`, `hint`, `trace_id`. Only the outcome `failed` counts as a "
         'failure of the service (`success="error"`).',
-        table(["reason", "status", "outcome", "security event", "message", "what to do"], rows),
+        format_table(["reason", "status", "outcome", "security event", "message", "what to do"], rows),
     )

@@ -24,44 +24,44 @@ class Expr:
         return self.text
 
     def __truediv__(self, other: Expr | float) -> Expr:
-        return self._with("/", other, PRODUCT)
+        return self._apply_operator("/", other, PRODUCT)
 
     def __mul__(self, other: Expr | float) -> Expr:
-        return self._with("*", other, PRODUCT)
+        return self._apply_operator("*", other, PRODUCT)
 
     def __add__(self, other: Expr | float) -> Expr:
-        return self._with("+", other, SUM)
+        return self._apply_operator("+", other, SUM)
 
     def __sub__(self, other: Expr | float) -> Expr:
-        return self._with("-", other, SUM)
+        return self._apply_operator("-", other, SUM)
 
     def above(self, bound: float) -> Expr:
         """Where it is more than ``bound``."""
-        return self._with(">", bound, COMPARISON)
+        return self._apply_operator(">", bound, COMPARISON)
 
     def below(self, bound: float) -> Expr:
         """Where it is less than ``bound``."""
-        return self._with("<", bound, COMPARISON)
+        return self._apply_operator("<", bound, COMPARISON)
 
     def at_least(self, bound: Expr | float) -> Expr:
         """Where it is ``bound`` or more."""
-        return self._with(">=", bound, COMPARISON)
+        return self._apply_operator(">=", bound, COMPARISON)
 
     def equals(self, value: float) -> Expr:
         """Where it is exactly ``value``."""
-        return self._with("==", value, COMPARISON)
+        return self._apply_operator("==", value, COMPARISON)
 
-    def both(self, other: Expr, *, on: Sequence[str] | None = None) -> Expr:
+    def and_matching(self, other: Expr, *, on: Sequence[str] | None = None) -> Expr:
         """Where ``other`` has a series with the same labels, or the same of ``on``."""
-        return self._with(f"and{_on(on)}", other, AND)
+        return self._apply_operator(f"and{_on_clause(on)}", other, AND)
 
     def unless(self, other: Expr, *, on: Sequence[str] | None = None) -> Expr:
         """Where ``other`` has no such series."""
-        return self._with(f"unless{_on(on)}", other, AND)
+        return self._apply_operator(f"unless{_on_clause(on)}", other, AND)
 
-    def either(self, other: Expr) -> Expr:
+    def or_else(self, other: Expr) -> Expr:
         """Its series, and those of ``other`` that it has not."""
-        return self._with("or", other, OR)
+        return self._apply_operator("or", other, OR)
 
     def grouped(self, operator: str, *by: str) -> Expr:
         """``operator`` over what is equal in ``by``."""
@@ -71,28 +71,28 @@ class Expr:
         """A function of it; ``arguments`` come first."""
         return Expr(f"{function}({', '.join([*arguments, self.text])})")
 
-    def _with(self, operator: str, other: Expr | float, rank: int) -> Expr:
+    def _apply_operator(self, operator: str, other: Expr | float, rank: int) -> Expr:
         left = self.text if self.rank >= rank else f"({self.text})"
         if not isinstance(other, Expr):
-            plain = number(other)
+            plain = format_number(other)
             compound = " " in plain and rank > COMPARISON
             return Expr(f"{left} {operator} {f'({plain})' if compound else plain}", rank)
         right = other.text if other.rank > rank else f"({other.text})"
         return Expr(f"{left} {operator} {right}", rank)
 
 
-def number(value: float) -> str:
+def format_number(value: float) -> str:
     """A number as PromQL writes it; whole gibibytes as such."""
     if value >= GIBIBYTE and value % GIBIBYTE == 0:
         return f"{int(value // GIBIBYTE)} * 1024 ^ 3"
     return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 
-def _on(labels: Sequence[str] | None) -> str:
+def _on_clause(labels: Sequence[str] | None) -> str:
     return "" if labels is None else f" on ({', '.join(labels)})"
 
 
-def ratio(part: Expr, whole: Expr) -> Expr:
+def ratio_of(part: Expr, whole: Expr) -> Expr:
     """``part`` of ``whole``, both aggregated alike; no series where there is no traffic."""
     return part / whole.above(0)
 
@@ -113,24 +113,24 @@ class Series:
 
     def where(self, **values: str | tuple[str, ...]) -> Series:
         """Only the series with these label values; several are alternatives. Raises ValueError on unknown ones."""
-        return self._narrowed(values, "=", "=~")
+        return self._add_matchers(values, "=", "=~")
 
     def excluding(self, **values: str | tuple[str, ...]) -> Series:
         """Only the series without these label values. Raises ValueError on unknown ones."""
-        return self._narrowed(values, "!=", "!~")
+        return self._add_matchers(values, "!=", "!~")
 
-    def _narrowed(self, given: dict[str, str | tuple[str, ...]], one: str, several: str) -> Series:
+    def _add_matchers(self, given: dict[str, str | tuple[str, ...]], one: str, several: str) -> Series:
         made = []
         for label, value in given.items():
             values = (value,) if isinstance(value, str) else value
-            known = self._known(label)
+            known = self._allowed_values(label)
             for word in values:
                 if known is not None and word not in known:
                     raise ValueError(f"'{word}' is no value of label {label} of {self.name}")
             made.append(f'{label}{one if len(values) == 1 else several}"{"|".join(values)}"')
         return replace(self, matchers=(*self.matchers, *made))
 
-    def _known(self, label: str) -> Sequence[str] | None:
+    def _allowed_values(self, label: str) -> Sequence[str] | None:
         if label not in self.labels:
             raise ValueError(f"{self.name} has no label {label}")
         return self.labels[label]
@@ -146,45 +146,47 @@ class Series:
 
     def rate(self, window: str, *, keep: Sequence[str] = ()) -> Expr:
         """Increase per second over ``window``, added up but for the labels to ``keep``."""
-        return self._added("rate", window, "_count" if self.kind == "histogram" else "", keep)
+        return self._aggregate_samples("rate", window, "_count" if self.kind == "histogram" else "", keep)
 
     def increase(self, window: str, *, keep: Sequence[str] = ()) -> Expr:
         """Increase over ``window``, added up but for the labels to ``keep``."""
-        return self._added("increase", window, "_count" if self.kind == "histogram" else "", keep)
+        return self._aggregate_samples("increase", window, "_count" if self.kind == "histogram" else "", keep)
 
     def quantile(self, share: float, window: str, *, keep: Sequence[str] = ()) -> Expr:
         """The ``share`` quantile of a histogram over ``window``."""
-        buckets = self._added("rate", window, "_bucket", (*keep, "le"))
-        return buckets.call("histogram_quantile", number(share))
+        buckets = self._aggregate_samples("rate", window, "_bucket", (*keep, "le"))
+        return buckets.call("histogram_quantile", format_number(share))
 
     def buckets(self, window: str) -> Expr:
         """What fell into each bucket within ``window``, by ``le``, for a heat map."""
-        return self._added("increase", window, "_bucket", ("le",), by_le=True)
+        return self._aggregate_samples("increase", window, "_bucket", ("le",), by_le=True)
 
     def within(self, bound: float, window: str) -> Expr:
         """Observations per second that were at most ``bound``, a bucket bound of the histogram."""
         if bound not in self.bounds:
             raise ValueError(f"{self.name} has no bucket bound {bound:g}")
         matcher = f'le="{float(bound)}"'
-        return self._added("rate", window, "_bucket", (), matcher)
+        return self._aggregate_samples("rate", window, "_bucket", (), matcher)
 
     def mean(self, window: str, *, keep: Sequence[str] = ()) -> Expr:
         """The mean observation over ``window``."""
-        return self._added("rate", window, "_sum", keep) / self._added("rate", window, "_count", keep)
+        return self._aggregate_samples("rate", window, "_sum", keep) / self._aggregate_samples(
+            "rate", window, "_count", keep
+        )
 
     def total_time(self, window: str, *, keep: Sequence[str] = ()) -> Expr:
         """Observed seconds per second over ``window``, added up but for the labels to ``keep``."""
-        return self._added("rate", window, "_sum", keep)
+        return self._aggregate_samples("rate", window, "_sum", keep)
 
     def grouped(self, operator: str, *by: str, offset: str = "") -> Expr:
         """``operator`` over the series that are equal in ``by``, as they were ``offset`` ago."""
         for label in by:
             if label not in ("job", "instance"):
-                self._known(label)
+                self._allowed_values(label)
         past = f" offset {offset}" if offset else ""
         return Expr(f"{operator} by ({', '.join(by)}) ({self.selector()}{past})")
 
-    def _added(
+    def _aggregate_samples(
         self, function: str, window: str, suffix: str, keep: Sequence[str], *more: str, by_le: bool = False
     ) -> Expr:
         if self.kind == "gauge":
@@ -193,7 +195,7 @@ class Series:
             raise ValueError(f"{self.name} is a {self.kind}: it has no series {self.name}{suffix}")
         for label in keep:
             if label != "instance" and (label, suffix) != ("le", "_bucket"):
-                self._known(label)
+                self._allowed_values(label)
         inner = Expr(f"{self.selector(suffix, *more)}[{window}]").call(function)
         if by_le:
             return Expr(f"sum by (le) ({inner})")
@@ -233,7 +235,7 @@ class Scope:
         metric = catalog.BY_NAME.get(catalog.PREFIX + name)
         if metric is None:
             raise ValueError(f"there is no metric {catalog.PREFIX}{name}")
-        return Series(catalog.PREFIX + name, metric.kind, self._matchers, _vocabularies(metric), metric.buckets)
+        return Series(catalog.PREFIX + name, metric.kind, self._matchers, _label_vocabularies(metric), metric.buckets)
 
     def foreign(self, name: str, *matchers: str) -> Series:
         """The handle of a metric of the monitoring itself. Raises ValueError on an unknown one."""
@@ -243,7 +245,7 @@ class Scope:
         return Series(name, kind, matchers or self._matchers, dict.fromkeys(labels))
 
 
-def _vocabularies(metric: Metric) -> dict[str, Sequence[str] | None]:
+def _label_vocabularies(metric: Metric) -> dict[str, Sequence[str] | None]:
     return {
         label.name: None if label.vocabulary.declared else (*label.vocabulary.values, "other")
         for label in metric.labels

@@ -7,7 +7,7 @@ from typing import Any
 from sql_synthesizer.monitoring import slo
 from sql_synthesizer.monitoring.slo import Objective
 from sql_synthesizer_proof.mixin import signals
-from sql_synthesizer_proof.mixin.promql import Expr, ratio
+from sql_synthesizer_proof.mixin.promql import Expr, ratio_of
 from sql_synthesizer_proof.mixin.signals import M
 
 WINDOWS = tuple(dict.fromkeys(window for burn in slo.BURNS for window in (burn.short, burn.long)))
@@ -20,7 +20,7 @@ PARTS = {
     slo.AVAILABILITY: (
         "sql_synthesizer_query_errors",
         "sql_synthesizer_queries",
-        signals.failures(M).rate(STEP),
+        signals.failed_questions(M).rate(STEP),
         M("queries_total").rate(STEP),
     ),
     slo.LATENCY: (
@@ -36,7 +36,7 @@ RATIOS = {slo.AVAILABILITY: signals.error_ratio, slo.LATENCY: signals.slow_ratio
 
 def bad_ratio(objective: Objective, window: str) -> Expr:
     """The recorded share of bad events over ``window``."""
-    return Expr(f"job:{_name(objective)}:ratio_rate{window}")
+    return Expr(f"job:{_ratio_name(objective)}:ratio_rate{window}")
 
 
 def bad_count(objective: Objective, window: str) -> Expr:
@@ -44,24 +44,24 @@ def bad_count(objective: Objective, window: str) -> Expr:
     return Expr(f"job:{PARTS[objective][0]}:rate{STEP}[{window}]").call("sum_over_time") * INTERVAL
 
 
-def _name(objective: Objective) -> str:
+def _ratio_name(objective: Objective) -> str:
     bad, whole, *_ = PARTS[objective]
     return f"{bad}_per_{whole.removeprefix('sql_synthesizer_')}"
 
 
-def groups() -> list[dict[str, Any]]:
+def rule_groups() -> list[dict[str, Any]]:
     """The rule groups: rates and ratios every 30 s, the whole period every 5 minutes."""
     rates, ratios, whole = [], [], []
     for objective, (bad, every, bad_rate, every_rate) in PARTS.items():
-        rates += [_rule(f"job:{bad}:rate{STEP}", bad_rate), _rule(f"job:{every}:rate{STEP}", every_rate)]
-        ratios += [_rule(str(bad_ratio(objective, w)), RATIOS[objective](M, w)) for w in WINDOWS]
+        rates += [_build_rule(f"job:{bad}:rate{STEP}", bad_rate), _build_rule(f"job:{every}:rate{STEP}", every_rate)]
+        ratios += [_build_rule(str(bad_ratio(objective, w)), RATIOS[objective](M, w)) for w in WINDOWS]
         sums = (Expr(f"job:{name}:rate{STEP}[{objective.period}]").call("sum_over_time") for name in (bad, every))
-        whole.append(_rule(str(bad_ratio(objective, objective.period)), ratio(*sums)))
+        whole.append(_build_rule(str(bad_ratio(objective, objective.period)), ratio_of(*sums)))
     return [
         {"name": "sql_synthesizer_ratios", "interval": f"{INTERVAL}s", "rules": [*rates, *ratios]},
         {"name": "sql_synthesizer_period", "interval": "5m", "rules": whole},
     ]
 
 
-def _rule(record: str, expr: Expr) -> dict[str, str]:
+def _build_rule(record: str, expr: Expr) -> dict[str, str]:
     return {"record": record, "expr": str(expr)}

@@ -19,14 +19,14 @@ class _Dumper(yaml.SafeDumper):
     """Writes texts of several lines as they stand."""
 
 
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
 
 
-_Dumper.add_representer(str, _text)
+_Dumper.add_representer(str, _represent_text)
 
 
-def dump(document: Any) -> str:
+def dump_yaml(document: Any) -> str:
     """A YAML document with the notice that it is generated."""
     return NOTICE + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=1_000, allow_unicode=True)
 
@@ -36,24 +36,24 @@ def alert_groups(links: Links) -> list[dict[str, Any]]:
     return [{"name": name, "rules": [a.rule(links) for a in alerts]} for name, alerts in GROUPS.items()]
 
 
-def recorded() -> frozenset[str]:
+def recorded_names() -> frozenset[str]:
     """The names of all recorded series."""
-    return frozenset(rule["record"] for group in recording.groups() for rule in group["rules"])
+    return frozenset(rule["record"] for group in recording.rule_groups() for rule in group["rules"])
 
 
-def files(links: Links) -> dict[str, str]:
+def rule_files(links: Links) -> dict[str, str]:
     """File name under ``monitoring/prometheus`` -> its text."""
     return {
-        "alerts.yml": dump({"groups": _readable(alert_groups(links))}),
-        "recording.yml": dump({"groups": _readable(recording.groups())}),
+        "alerts.yml": dump_yaml({"groups": _prettify_groups(alert_groups(links))}),
+        "recording.yml": dump_yaml({"groups": _prettify_groups(recording.rule_groups())}),
     }
 
 
-def kubernetes(links: Links) -> str:
+def kubernetes_object(links: Links) -> str:
     """The same rules as the object that the Prometheus operator reads."""
     name = catalog.JOB
-    groups = _readable([*alert_groups(links), *recording.groups()])
-    return dump(
+    groups = _prettify_groups([*alert_groups(links), *recording.rule_groups()])
+    return dump_yaml(
         {
             "apiVersion": "monitoring.coreos.com/v1",
             "kind": "PrometheusRule",
@@ -63,7 +63,7 @@ def kubernetes(links: Links) -> str:
     )
 
 
-def _readable(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _prettify_groups(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The groups with each expression broken into lines."""
     return [
         {**group, "rules": [{**rule, "expr": parse(rule["expr"]).prettify()} for rule in group["rules"]]}

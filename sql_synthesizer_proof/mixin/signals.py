@@ -6,7 +6,7 @@ A function takes a scope and, where it looks back, a window.
 from __future__ import annotations
 
 from sql_synthesizer.monitoring import catalog, slo
-from sql_synthesizer_proof.mixin.promql import Expr, Scope, Series, ratio
+from sql_synthesizer_proof.mixin.promql import Expr, Scope, Series, ratio_of
 
 M = Scope(f'job="{catalog.JOB}"')
 """What rules look at."""
@@ -15,23 +15,23 @@ OPTIONAL = ("cache", "model")
 JOB_DEPENDENCY = ("job", "dependency")
 
 
-def failures(m: Scope) -> Series:
+def failed_questions(m: Scope) -> Series:
     """Questions that the service failed to answer."""
     return m("queries_total").where(success="error")
 
 
 def error_ratio(m: Scope, window: str) -> Expr:
     """Failures of the service per question, 0 to 1."""
-    return ratio(failures(m).rate(window), m("queries_total").rate(window))
+    return ratio_of(failed_questions(m).rate(window), m("queries_total").rate(window))
 
 
 def slow_ratio(m: Scope, window: str) -> Expr:
     """Successful questions over the latency bound per successful question, 0 to 1."""
     durations = m("query_duration_seconds").where(success="success")
-    return Expr("1") - ratio(durations.within(slo.LATENCY_BOUND, window), durations.rate(window))
+    return Expr("1") - ratio_of(durations.within(slo.LATENCY_BOUND, window), durations.rate(window))
 
 
-def latency(m: Scope, window: str, *, quantile: float = slo.LATENCY_QUANTILE) -> Expr:
+def latency_quantile(m: Scope, window: str, *, quantile: float = slo.LATENCY_QUANTILE) -> Expr:
     """A quantile of the duration of successful questions, in seconds."""
     return m("query_duration_seconds").where(success="success").quantile(quantile, window)
 
@@ -39,7 +39,7 @@ def latency(m: Scope, window: str, *, quantile: float = slo.LATENCY_QUANTILE) ->
 def overload_ratio(m: Scope, window: str) -> Expr:
     """Questions refused for overload per question, 0 to 1."""
     outcomes = m("question_outcomes_total")
-    return ratio(outcomes.where(reason="overloaded").rate(window), outcomes.rate(window))
+    return ratio_of(outcomes.where(reason="overloaded").rate(window), outcomes.rate(window))
 
 
 def pool_use(m: Scope, window: str) -> Expr:
@@ -47,7 +47,7 @@ def pool_use(m: Scope, window: str) -> Expr:
     return m("active_connections").over("avg_over_time", window) / m("connection_pool_limit").selector()
 
 
-def lookups(m: Scope) -> Series:
+def cache_lookups(m: Scope) -> Series:
     """Look-ups in the cache."""
     return m("cache_operations_total").where(operation="get")
 
@@ -56,23 +56,25 @@ def cache_error_ratio(m: Scope, window: str) -> Expr:
     """Cache operations that raised an error, 0 to 1, by cache."""
     operations = m("cache_operations_total")
     keep = ("cache_type",)
-    return ratio(operations.where(hit_miss="error").rate(window, keep=keep), operations.rate(window, keep=keep))
+    return ratio_of(operations.where(hit_miss="error").rate(window, keep=keep), operations.rate(window, keep=keep))
 
 
 def lookup_error_ratio(m: Scope, window: str) -> Expr:
     """Look-ups that raised an error, 0 to 1, by cache."""
     keep = ("cache_type",)
-    return ratio(lookups(m).where(hit_miss="error").rate(window, keep=keep), lookups(m).rate(window, keep=keep))
+    return ratio_of(
+        cache_lookups(m).where(hit_miss="error").rate(window, keep=keep), cache_lookups(m).rate(window, keep=keep)
+    )
 
 
 def hit_ratio(m: Scope, window: str) -> Expr:
     """Look-ups that found an answer, of those that hit or missed, 0 to 1."""
     keep = ("cache_type",)
-    answered = lookups(m).where(hit_miss=("hit", "miss"))
-    return ratio(lookups(m).where(hit_miss="hit").rate(window, keep=keep), answered.rate(window, keep=keep))
+    answered = cache_lookups(m).where(hit_miss=("hit", "miss"))
+    return ratio_of(cache_lookups(m).where(hit_miss="hit").rate(window, keep=keep), answered.rate(window, keep=keep))
 
 
-def understood(m: Scope, window: str) -> Expr:
+def answered_questions(m: Scope, window: str) -> Expr:
     """Answered questions per second, which all look in the cache; statements of analysts do not."""
     return m("question_outcomes_total").where(reason="ok", source=("llm", "rules", "cache")).rate(window)
 
@@ -83,7 +85,7 @@ def llm_failure_ratio(m: Scope, window: str) -> Expr:
     Fallbacks are counted, not failed calls: once the circuit breaker is open there are no calls.
     """
     failed = m("fallbacks_total").rate(window)
-    return ratio(failed, failed + m("llm_requests_total").where(outcome="success").rate(window))
+    return ratio_of(failed, failed + m("llm_requests_total").where(outcome="success").rate(window))
 
 
 def llm_spend(m: Scope, window: str) -> Expr:
@@ -91,7 +93,7 @@ def llm_spend(m: Scope, window: str) -> Expr:
     return m("llm_cost_usd_total").increase(window, keep=("provider", "model"))
 
 
-def events(m: Scope, window: str, event_type: str) -> Expr:
+def security_events(m: Scope, window: str, event_type: str) -> Expr:
     """Security events of one type within the window."""
     return m("security_events_total").where(event_type=event_type).increase(window, keep=("event_type",))
 
@@ -116,7 +118,7 @@ def audit_free(m: Scope) -> Expr:
     return m("audit_free_bytes").selector()
 
 
-def dependencies(m: Scope) -> Series:
+def dependency_health(m: Scope) -> Series:
     """Health of each dependency, 1 or 0."""
     return m("dependency_up")
 
@@ -126,12 +128,12 @@ def fold_age(m: Scope) -> Expr:
     return Expr("time()") - m("last_fold_timestamp_seconds").selector()
 
 
-def memory(m: Scope, window: str) -> Expr:
+def memory_use(m: Scope, window: str) -> Expr:
     """Resident memory of the service in bytes, smoothed."""
     return m("memory_usage_bytes").over("avg_over_time", window)
 
 
-def cpu(m: Scope, window: str) -> Expr:
+def cpu_use(m: Scope, window: str) -> Expr:
     """CPU of the service in percent of what it may use, smoothed."""
     return m("cpu_usage_percent").over("avg_over_time", window)
 
@@ -141,6 +143,6 @@ def refused_labels(m: Scope, window: str) -> Expr:
     return m("label_values_refused_total").increase(window)
 
 
-def dropped(m: Scope, window: str) -> Expr:
+def dropped_facts(m: Scope, window: str) -> Expr:
     """Facts that the telemetry dropped within the window, by signal."""
     return m("telemetry_dropped_total").increase(window, keep=("signal",))

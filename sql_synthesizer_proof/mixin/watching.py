@@ -7,12 +7,12 @@ from sql_synthesizer_proof.mixin.alert import Alert
 from sql_synthesizer_proof.mixin.alerts import ALERTS, GROUPS
 from sql_synthesizer_proof.mixin.checks.dashboards import metrics_in
 from sql_synthesizer_proof.mixin.dashboards import DASHBOARDS
-from sql_synthesizer_proof.mixin.markdown import page, table
+from sql_synthesizer_proof.mixin.markdown import format_page, format_table
 
 PANELS_NAMED = 2
 
 
-def watchers() -> dict[str, str]:
+def find_watchers() -> dict[str, str]:
     """Metric -> the alerts that look at it, else the first panels that do."""
     found: dict[str, list[str]] = {}
     for alert in ALERTS:
@@ -28,7 +28,7 @@ def watchers() -> dict[str, str]:
     return {name: ", ".join(found.get(name) or panels[name][:PANELS_NAMED]) for name in {*found, *panels}}
 
 
-def _row(alert: Alert) -> tuple[object, ...]:
+def _alert_row(alert: Alert) -> tuple[object, ...]:
     return (
         f"[{alert.name}](../runbooks/{alert.name}.md)" + "".join(f", {value}" for _, value in alert.labels),
         alert.severity,
@@ -39,7 +39,7 @@ def _row(alert: Alert) -> tuple[object, ...]:
     )
 
 
-def alerts() -> str:
+def alerts_page() -> str:
     """The page of all alerts and objectives."""
     objectives = [
         (o.name.capitalize(), f"{o.target:.1%}", o.period, what)
@@ -51,22 +51,22 @@ def alerts() -> str:
     burns = [(f"{b.factor:g}", b.long, b.short, b.hold, b.severity) for b in slo.BURNS]
     fast = [(a.name, a.fault, f"{a.fill} s", f"{a.bound} s") for a in ALERTS if a.bound is not None]
     head = ["alert", "severity", "team", "holds for", "notified within", "panel"]
-    return page(
+    return format_page(
         "Alerts",
         "Every alert has a runbook, a panel that shows what it looks at, and tests that make it fire and keep it quiet "
         "(`tests/rules`). Thresholds stand in `sql_synthesizer/monitoring/slo.py` only.",
         *(
-            f"## {name.removeprefix('sql_synthesizer_').capitalize()}\n\n{table(head, map(_row, group))}"
+            f"## {name.removeprefix('sql_synthesizer_').capitalize()}\n\n{format_table(head, map(_alert_row, group))}"
             for name, group in GROUPS.items()
         ),
         "## Targets\n",
-        table(["objective", "target", "period", "good events"], objectives),
+        format_table(["objective", "target", "period", "good events"], objectives),
         "A budget that burns too fast over a long and a short window at once is an alert:\n",
-        table(["times the sustainable rate", "long", "short", "holds for", "severity"], burns),
+        format_table(["times the sustainable rate", "long", "short", "holds for", "severity"], burns),
         "## How soon\n",
         f"Alerts marked `detection: fast` reach a person within {slo.DETECTION_LIMIT} s. The bound is one scrape "
         f"({slo.SCRAPE_INTERVAL} s), the time that the stated fault needs to make the expression true, one evaluation "
         f"({slo.EVALUATION_INTERVAL} s), the hold, and the wait for others of the group ({slo.GROUP_WAIT} s). The "
         "others are slower by design: they look at longer windows.\n",
-        table(["alert", "fault", "until true", "notified within"], fast),
+        format_table(["alert", "fault", "until true", "notified within"], fast),
     )

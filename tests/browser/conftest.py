@@ -18,7 +18,7 @@ from sql_synthesizer.demo import create_demo, demo_settings
 from sql_synthesizer.settings import load
 from sql_synthesizer.telemetry import Telemetry
 from sql_synthesizer.webapp import create_app
-from sql_synthesizer.wiring import Rooms, build
+from sql_synthesizer.wiring import Rooms, build_rooms
 from tests.support import program
 
 MARKUP = '<img src="x" onerror="window.struck=1">'
@@ -86,7 +86,7 @@ def _databases_file(directory: Path) -> Path:
 
 @contextmanager
 def _served(directory: Path, databases: Path, **settings: object) -> Iterator[LiveApp]:
-    rooms = build(load(state_dir=directory, databases_file=databases, rate_limit="", **settings), Telemetry())
+    rooms = build_rooms(load(state_dir=directory, databases_file=databases, rate_limit="", **settings), Telemetry())
     server = make_server("127.0.0.1", 0, create_app(rooms=rooms), threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from sql_synthesizer.audit.verify import verify
+from sql_synthesizer.audit.verify import verify_record
 from sql_synthesizer.model import Role
 from sql_synthesizer.telemetry import vocabulary
 from tests.browser.conftest import MARKUP, LiveApp, OpenPage
@@ -112,6 +112,6 @@ def test_every_field_has_a_label_and_every_column_a_header(audit: Page) -> None:
 
 def test_the_standing_of_the_record_is_told(open_page: OpenPage, live_app: LiveApp) -> None:
     settings, keyring = live_app.rooms.settings, live_app.rooms.audit.keyring
-    verify(settings.audit_path, keyring).state.save(settings.audit_state_path, keyring.current)
+    verify_record(settings.audit_path, keyring).state.save(settings.audit_state_path, keyring.current)
     page = open_page(live_app, "/audit")
     expect(page.get_by_role("heading", name="No fault at the last verification")).to_be_visible()

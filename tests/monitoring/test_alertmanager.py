@@ -20,11 +20,11 @@ from tests.support.monitoring import (
     PROMETHEUS,
     Server,
     alertmanager,
+    duration_seconds,
     hours,
     hurried,
     post_alerts,
     run,
-    seconds,
 )
 from tests.support.serving import until
 
@@ -176,7 +176,7 @@ def route(**wanted: str) -> dict[str, Any]:
 def test_waits(labels: dict[str, str], waits: tuple[str, str, str]) -> None:
     met = route(**labels)
     assert (met["group_wait"], met["group_interval"], met["repeat_interval"]) == waits
-    assert seconds(waits[2]) % seconds(waits[1]) == 0
+    assert duration_seconds(waits[2]) % duration_seconds(waits[1]) == 0
     assert {"alertname", "service", "job"} <= set(met["group_by"])
 
 

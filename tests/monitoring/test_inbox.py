@@ -14,7 +14,7 @@ from email.message import EmailMessage
 import pytest
 
 from sql_synthesizer.operate import inbox as module
-from sql_synthesizer.operate.inbox import Inbox, page
+from sql_synthesizer.operate.inbox import Inbox, render_page
 from tests.support.serving import ROOT, fetch, free_port, until
 
 ATTACK = '<script>alert("x")</script>'
@@ -181,7 +181,7 @@ def test_html_mail_is_shown_without_scripts(inbox: Inbox) -> None:
     ],
 )
 def test_the_dead_mans_switch_is_watched(silence: float, heard: bool, state: str, told: str) -> None:
-    shown = page([], silence, heard=heard)
+    shown = render_page([], silence, heard=heard)
     assert f'<p class="{state}">Dead man\'s switch: {told}' in shown
     assert ("Alerting is broken" in shown) == (state == "silent")
 

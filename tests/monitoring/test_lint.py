@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sql_synthesizer_proof.mixin.lint import Lint, thresholds
+from sql_synthesizer_proof.mixin.lint import Lint, find_thresholds
 
 JOB = 'job="sql-synthesizer"'
 QUERIES = "sql_synthesizer_queries_total"
@@ -143,4 +143,4 @@ def test_recorded_series_are_known_by_name() -> None:
     ],
 )
 def test_thresholds_are_what_the_value_is_compared_with(text: str, found: set[float]) -> None:
-    assert thresholds(text) == found
+    assert find_thresholds(text) == found

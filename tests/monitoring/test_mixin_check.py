@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from sql_synthesizer_proof.mixin.alert import Links
-from sql_synthesizer_proof.mixin.build import ROOT, build, check
+from sql_synthesizer_proof.mixin.build import ROOT, build_files, check_files
 
 COPIED = ("monitoring", "runbooks", "docs", "README.md")
 ALERTS, RECORDING, PROMETHEUS = (f"monitoring/prometheus/{name}.yml" for name in ("alerts", "recording", "prometheus"))
@@ -224,8 +224,8 @@ IN_CODE: dict[str, tuple[Callable[[Path], None], str]] = {
     "a label dropped in the code": (
         replaced(
             "sql_synthesizer/monitoring/catalog.py",
-            '_label(vocabulary.DATABASE_TYPE),\n    _label(vocabulary.SUCCESS, "@success"),',
-            "_label(vocabulary.DATABASE_TYPE),",
+            '_make_label(vocabulary.DATABASE_TYPE),\n    _make_label(vocabulary.SUCCESS, "@success"),',
+            "_make_label(vocabulary.DATABASE_TYPE),",
         ),
         "has no label success",
     ),
@@ -244,8 +244,8 @@ IN_CODE: dict[str, tuple[Callable[[Path], None], str]] = {
     "a metric that nobody watches": (
         replaced(
             "sql_synthesizer/monitoring/catalog.py",
-            '    _gauge("telemetry_queue_length"',
-            '    _gauge("orphan", "Nobody looks", vocabulary.TELEMETRY_QUEUE),\n    _gauge("telemetry_queue_length"',
+            "METRICS: tuple[Metric, ...] = (\n",
+            'METRICS: tuple[Metric, ...] = (\n    _make_gauge("orphan", "Nobody looks", vocabulary.TELEMETRY_QUEUE),\n',
         ),
         "metric sql_synthesizer_orphan: no alert and no panel",
     ),
@@ -285,13 +285,13 @@ IN_CODE: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 def test_the_repository_is_in_order() -> None:
-    assert list(check(ROOT)) == []
+    assert list(check_files(ROOT)) == []
 
 
 @pytest.mark.parametrize(("seed", "fault"), SEEDED.values(), ids=SEEDED)
 def test_a_fault_in_a_file_is_named(tmp_path: Path, seed: Callable[[Path], None], fault: str) -> None:
     seed(copy(tmp_path))
-    found = list(check(tmp_path))
+    found = list(check_files(tmp_path))
     assert any(fault in line for line in found), found
 
 
@@ -310,8 +310,8 @@ def mixin(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_building_twice_changes_nothing(tmp_path: Path) -> None:
-    assert build(tmp_path, Links())
-    assert build(tmp_path, Links()) == []
+    assert build_files(tmp_path, Links())
+    assert build_files(tmp_path, Links()) == []
 
 
 def test_links_can_lead_elsewhere(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from promql_parser import parse
 
 from sql_synthesizer.monitoring import catalog
-from sql_synthesizer_proof.mixin.promql import Expr, Scope, number, ratio
+from sql_synthesizer_proof.mixin.promql import Expr, Scope, format_number, ratio_of
 
 M = Scope('job="sql-synthesizer"')
 
@@ -94,10 +94,10 @@ A, B, C = Expr("a"), Expr("b"), Expr("c")
         ((A + B) * 2, "(a + b) * 2"),
         (A / (10 * 1024**3), "a / (10 * 1024 ^ 3)"),
         (A.above(10 * 1024**3), "a > 10 * 1024 ^ 3"),
-        (ratio(A, B).above(0.05), "a / (b > 0) > 0.05"),
-        (A.above(1).both(B.above(2).either(C)), "a > 1 and (b > 2 or c)"),
-        (A.both(B).either(C), "a and b or c"),
-        (A.either(B).unless(C, on=("job",)), "(a or b) unless on (job) c"),
+        (ratio_of(A, B).above(0.05), "a / (b > 0) > 0.05"),
+        (A.above(1).and_matching(B.above(2).or_else(C)), "a > 1 and (b > 2 or c)"),
+        (A.and_matching(B).or_else(C), "a and b or c"),
+        (A.or_else(B).unless(C, on=("job",)), "(a or b) unless on (job) c"),
     ],
 )
 def test_parentheses_stand_where_they_are_needed(expr: Expr, text: str) -> None:
@@ -133,7 +133,7 @@ def _bare(node: object) -> object:
 
 @pytest.mark.parametrize(("value", "text"), [(2.0, "2"), (0.05, "0.05"), (4 * 1024**3, "4 * 1024 ^ 3"), (4000, "4000")])
 def test_numbers(value: float, text: str) -> None:
-    assert number(value) == text
+    assert format_number(value) == text
 
 
 @pytest.mark.parametrize("metric", catalog.METRICS, ids=lambda metric: metric.name)

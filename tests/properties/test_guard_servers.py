@@ -21,7 +21,7 @@ from sql_synthesizer.errors import SqlSynthesizerError, StatementRefused, Statem
 from sql_synthesizer.guard.statement import StatementGuard
 from sql_synthesizer.guard.statement.policy import Policy
 from sql_synthesizer.model import MASK, Rows, Schema, Statement
-from sql_synthesizer.schema import reflect
+from sql_synthesizer.schema import reflect_schema
 from sql_synthesizer.settings import DatabaseSettings, Settings
 from sql_synthesizer.telemetry import Telemetry
 from tests.support.databases import PASSWORD
@@ -134,7 +134,7 @@ class Target:
         self.dump = dump
         self.manager = DatabaseManager([config], Settings(statement_timeout=2), Telemetry())
         with self.manager.connect("main") as connection:
-            self.schema: Schema = reflect(connection, config, self.manager.dialect("main"))
+            self.schema: Schema = reflect_schema(connection, config, self.manager.dialect("main"))
         self.passed = 0
 
     def ask(self, sql: str) -> Rows | None:

@@ -31,9 +31,9 @@ def test_strangers_never_lock_a_holder_out_and_locks_are_bounded(steps: list[tup
             for name, (count, end) in list(memory._windows.items()):
                 memory._windows[name] = (count, end - given_[0])
         elif verb == "use":
-            lockout.used(*given_)
+            lockout.remember_use(*given_)
             used.add(tuple(given_))
-        elif lock := lockout.failed(*given_):
+        elif lock := lockout.count_failure(*given_):
             again = lockout.check(*given_)
             assert (again is None) == (tuple(given_) in used)
             assert 1 <= lock.seconds <= min(10 << (lock.locks - 1), 50)
@@ -49,5 +49,5 @@ def test_one_network_never_locks_a_key(network: str, waits: list[int]) -> None:
         for name, (count, end) in list(memory._windows.items()):
             memory._windows[name] = (count, end - seconds)
         if not lockout.check(network, "k1"):
-            lockout.failed(network, "k1")
+            lockout.count_failure(network, "k1")
         assert lockout.check("203.0.113.9", "k1") is None

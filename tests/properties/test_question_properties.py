@@ -7,9 +7,9 @@ from urllib.parse import quote
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sql_synthesizer.guard.question import fragment, judge
-from sql_synthesizer.guard.question.lexer import MAX_TOKENS, fingerprint, prose
-from sql_synthesizer.guard.question.normal import MAX_CHARS, readings
+from sql_synthesizer.guard.question import fragment, judge_text
+from sql_synthesizer.guard.question.lexer import MAX_TOKENS, build_fingerprint, replace_apostrophes
+from sql_synthesizer.guard.question.normal import MAX_CHARS, text_readings
 
 PIECES = st.sampled_from(
     "' \" ` ( ) ; -- # /* */ /*! = < > <> + - * / % | || && , . @ @@ and or not like in is null between union select "
@@ -18,7 +18,7 @@ PIECES = st.sampled_from(
 )
 SOUP = st.lists(PIECES, max_size=40).map(" ".join) | st.lists(PIECES, max_size=40).map("".join)
 NUMBERS = st.integers(0, 99_999)
-WORDS = st.from_regex(r"[a-z]{3,8}", fullmatch=True).filter(lambda word: fingerprint(word) == "w")
+WORDS = st.from_regex(r"[a-z]{3,8}", fullmatch=True).filter(lambda word: build_fingerprint(word) == "w")
 QUOTES = st.sampled_from(["'", '"'])
 CLOSING = st.sampled_from(["", ")", "))"])
 COMMENT = st.sampled_from(["-- ", "--", "#", "-- -", "--+"])
@@ -49,19 +49,19 @@ def payloads(draw: st.DrawFn) -> str:
 
 
 def flagged(text: str) -> bool:
-    return any(fragment.judge(reading) for reading in readings(text))
+    return any(fragment.judge_fragment(reading) for reading in text_readings(text))
 
 
 @given(SOUP | st.text(max_size=200))
 @settings(max_examples=300, deadline=None)
 def test_every_text_is_judged_and_alike(text: str) -> None:
-    verdicts = judge(text)
-    assert verdicts == judge(text)
+    verdicts = judge_text(text)
+    assert verdicts == judge_text(text)
     assert len({verdict.layer for verdict in verdicts}) == len(verdicts)
-    for reading in readings(text):
+    for reading in text_readings(text):
         assert len(reading) <= MAX_CHARS
-        assert len(prose(reading)) == len(reading)
-        assert len(fingerprint(reading)) <= MAX_TOKENS
+        assert len(replace_apostrophes(reading)) == len(reading)
+        assert len(build_fingerprint(reading)) <= MAX_TOKENS
 
 
 @given(payloads(), st.integers(0, 2**32))

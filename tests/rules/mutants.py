@@ -10,7 +10,7 @@ from typing import Any
 
 import promql_parser as promql
 
-from sql_synthesizer.monitoring.slo import seconds
+from sql_synthesizer.monitoring.slo import duration_seconds
 from sql_synthesizer.telemetry import vocabulary
 from tests.rules.promtool import Rule
 
@@ -168,5 +168,5 @@ def mutants(rule: Rule) -> Iterator[Mutant]:
         without = {name: value for name, value in rule.items() if name != "for"}
         yield Mutant("for dropped", without)
         for factor in (0.5, 2):
-            length = f"{round(seconds(hold) * factor * 1000)}ms"
+            length = f"{round(duration_seconds(hold) * factor * 1000)}ms"
             yield Mutant(f"for {hold} -> {length}", rule | {"for": length})

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sql_synthesizer.monitoring.slo import seconds
+from sql_synthesizer.monitoring.slo import duration_seconds
 from sql_synthesizer.telemetry import vocabulary
 from sql_synthesizer_proof.mixin.alerts import ALERTS
 from tests.rules.promtool import SHIPPED, Rule, judge, key, load, needed, shipped, try_rule, write
@@ -51,7 +51,7 @@ def test_fast_alert_keeps_its_bound(name: str, tmp_path: Path) -> None:
     """A scrape, the time that the alert claims to need, an evaluation and the hold after the fault it fires."""
     alert = FAST[name]
     assert alert.fill is not None
-    bound = 15 + alert.fill + 15 + -(-seconds(alert.hold or "0s") // 15) * 15
+    bound = 15 + alert.fill + 15 + -(-duration_seconds(alert.hold or "0s") // 15) * 15
     faults = [late(case, bound) for case in WRITTEN if case.rule == name and case.fault is not None]
     assert faults, "no case has a fault"
     good, said = try_rule(tmp_path, RULES[name], faults)

@@ -14,11 +14,11 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from werkzeug.test import TestResponse
 
-from sql_synthesizer.audit import read
+from sql_synthesizer.audit import read_records
 from sql_synthesizer.demo import create_demo
 from sql_synthesizer.settings import Settings, load
 from sql_synthesizer.webapp import create_app
-from sql_synthesizer.wiring import Rooms, build
+from sql_synthesizer.wiring import Rooms, build_rooms
 
 LOCAL = {"HTTP_HOST": "127.0.0.1:5000", "REMOTE_ADDR": "127.0.0.1"}
 
@@ -54,7 +54,7 @@ class App:
 
     def records(self, event_type: str | None = None) -> list[dict[str, Any]]:
         """The durable audit records."""
-        found = list(read(self.rooms.settings.audit_path))
+        found = list(read_records(self.rooms.settings.audit_path))
         return [record for record in found if event_type in (None, record["event_type"])]
 
     def _samples(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -66,7 +66,7 @@ class App:
 @contextmanager
 def running(settings: Settings) -> Iterator[App]:
     """An application with these settings, closed at the end."""
-    rooms = build(settings)
+    rooms = build_rooms(settings)
     try:
         yield App(rooms)
     finally:

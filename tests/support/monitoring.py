@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from sql_synthesizer.monitoring.slo import seconds
+from sql_synthesizer.monitoring.slo import duration_seconds
 from sql_synthesizer.operate import watchers
 from sql_synthesizer.operate.inbox import Inbox
 from sql_synthesizer.operate.watchers import Change, Watcher
@@ -44,7 +44,7 @@ def prometheus(
     targets: Mapping[str, str],
     *flags: str,
     rules: Mapping[str, str] | None = None,
-    change: Change = watchers.unchanged,
+    change: Change = watchers.leave_unchanged,
 ) -> Iterator[Server]:
     """Prometheus with the shipped files; ``targets`` gives a job's address, by default that of nobody.
 
@@ -52,15 +52,15 @@ def prometheus(
     """
     program("prometheus")
     addresses = {job: [address] for job, address in targets.items()}
-    with watchers.prometheus(directory / "prometheus", addresses, *flags, rules=rules, change=change) as made:
+    with watchers.run_prometheus(directory / "prometheus", addresses, *flags, rules=rules, change=change) as made:
         yield Server(made.child, made.url, made.config)
 
 
 @contextmanager
-def alertmanager(directory: Path, inbox: Inbox, change: Change = watchers.unchanged) -> Iterator[Server]:
+def alertmanager(directory: Path, inbox: Inbox, change: Change = watchers.leave_unchanged) -> Iterator[Server]:
     """Alertmanager with the shipped files, telling ``inbox``; ``change`` edits the configuration."""
     program(*watchers.ALERTMANAGER)
-    with watchers.alertmanager(directory / "alertmanager", inbox, change=change) as made:
+    with watchers.run_alertmanager(directory / "alertmanager", inbox, change=change) as made:
         yield Server(made.child, made.url, made.config)
 
 
@@ -89,7 +89,7 @@ def hurried(factor: int) -> Change:
             routes += route.get("routes", [])
             for name in ("group_wait", "group_interval"):
                 if name in route:
-                    route[name] = f"{seconds(route[name]) * 1000 // factor}ms"
+                    route[name] = f"{duration_seconds(route[name]) * 1000 // factor}ms"
 
     return change
 

@@ -84,11 +84,11 @@ def test_critical_alerts_arrive(drills: dict[str, Future[list[Timeline]]]) -> No
     assert {line.alert for line in lines} == set(CRITICAL)
     assert [line.problems for line in lines] == [[], [], []]
     assert all(line.mail and line.slack for line in lines)
-    assert all(row.fast for row in report.rows(lines))
+    assert all(row.fast for row in report.build_rows(lines))
 
 
 @pytest.mark.parametrize(("name", "told"), [(name, told) for name, (_, told) in SEEDED.items()], ids=SEEDED)
 def test_a_break_is_named(drills: dict[str, Future[list[Timeline]]], name: str, told: str) -> None:
     (line,) = drills[name].result()
     assert any(told in problem for problem in line.problems), line.problems
-    assert not report.rows([line])[0].kept
+    assert not report.build_rows([line])[0].kept

@@ -12,7 +12,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from sql_synthesizer.audit import read
+from sql_synthesizer.audit import read_records
 from tests.support.serving import Service, fetch, service, until
 
 CLIENTS, REQUESTS = 32, 2_000
@@ -107,7 +107,7 @@ def test_answered_counted_and_recorded_agree(tmp_path: Path) -> None:
         assert served.stop() == 0
 
     records: Counter[tuple[str]] = Counter()
-    for record in read(served.state / "audit"):
+    for record in read_records(served.state / "audit"):
         records[record["event_type"],] += record["count"]
     assert records == events
     assert records["query_execution",] == clients.questions

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sql_synthesizer.audit import read
+from sql_synthesizer.audit import read_records
 from tests.support.serving import ROOT, Service, fetch, service, until
 
 QUESTION = "how many customers are there"
@@ -30,7 +30,7 @@ def test_one_question_is_in_every_signal(tmp_path: Path) -> None:
         until(lambda: served.counted("queries_total", success="success") == 1)
         until(lambda: served.counted("app_up") == 1)
         assert served.counted("memory_usage_bytes") > 50_000_000
-        (record,) = [r for r in read(served.state / "audit") if r["trace_id"] == trace]
+        (record,) = [r for r in read_records(served.state / "audit") if r["trace_id"] == trace]
         assert record["event_type"] == "query_execution"
         until(lambda: any(line.get("trace_id") == trace and line["event"] == "question" for line in served.log()))
         assert fetch(served.url + "/metrics").body.count(b"sql_synthesizer_queries_total{") > 0
@@ -42,7 +42,7 @@ def test_nothing_is_lost_at_a_stop(tmp_path: Path) -> None:
         for _ in range(20):
             assert served.ask(QUESTION).status == 200
         assert served.stop() == 0
-        records = [r for r in read(served.state / "audit") if r["event_type"] == "query_execution"]
+        records = [r for r in read_records(served.state / "audit") if r["event_type"] == "query_execution"]
         assert len(records) == 20
         assert sum(line["event"] == "question" for line in served.log()) == 20
 

@@ -25,7 +25,7 @@ from sql_synthesizer.settings import Settings, load
 from sql_synthesizer.telemetry import Event, Telemetry, default, vocabulary
 from sql_synthesizer.telemetry.testing import MemoryObserver, MemoryRecorder
 from sql_synthesizer.webapp import create_app
-from sql_synthesizer.wiring import Rooms, build
+from sql_synthesizer.wiring import Rooms, build_rooms
 
 
 @track_query_metrics("select", "sqlite")
@@ -52,7 +52,7 @@ async def names(directory: Path) -> None:
 
     settings = load(state_dir=directory)
     assert_type(settings, Settings)
-    rooms = build(settings)
+    rooms = build_rooms(settings)
     assert_type(rooms, Rooms)
     assert_type(rooms.databases, DatabaseManager)
     assert_type(rooms.telemetry, Telemetry)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from sql_synthesizer.guard.question import commands, shapes
-from sql_synthesizer.guard.question.lexer import QUOTATION, fingerprint, prose
+from sql_synthesizer.guard.question.lexer import QUOTATION, build_fingerprint, replace_apostrophes
 from sql_synthesizer.guard.question.verdict import Verdict
 
 MAX_BREAKS = 24
@@ -53,13 +53,13 @@ _SIGNS = re.compile(
 )
 
 
-def judge(reading: str) -> Verdict | None:
-    """What the SQL signs of a reading (see ``normal.readings``) amount to; None when it has none."""
+def judge_fragment(reading: str) -> Verdict | None:
+    """What the SQL signs of a reading (see ``normal.text_readings``) amount to; None when it has none."""
     if not _SIGNS.search(reading) and not commands.BARE.match(reading):
         return None
     signs: dict[str, int] = {}
-    whole = fingerprint(prose(reading))
-    for reason, weight in _signs(reading, whole):
+    whole = build_fingerprint(replace_apostrophes(reading))
+    for reason, weight in _find_signs(reading, whole):
         signs[reason] = max(signs.get(reason, 0), weight)
         if weight == 2:
             break
@@ -67,55 +67,55 @@ def judge(reading: str) -> Verdict | None:
         return None
     words = whole.count("e")
     certain = sum(signs.values()) >= 2 and words < (TALK if signs.keys() <= _WORDY else ESSAY)
-    certain = certain and not _only_said(reading)
+    certain = certain and not _is_only_quoted(reading)
     reason = max(signs, key=lambda name: signs[name])
     return Verdict("fragment", "sql_injection", "attack" if certain else "suspicious", reason)
 
 
-def _only_said(reading: str) -> bool:
+def _is_only_quoted(reading: str) -> bool:
     """Whether a text without what stands in its quotation marks is prose without a sign."""
     bare = _SAID.sub(" ", reading)
-    return bare != reading and _PROSE.match(bare) is not None and judge(bare) is None
+    return bare != reading and _PROSE.match(bare) is not None and judge_fragment(bare) is None
 
 
-def _signs(reading: str, whole: str) -> Iterator[tuple[str, int]]:
+def _find_signs(reading: str, whole: str) -> Iterator[tuple[str, int]]:
     for shape in shapes.TEXTUAL:
         if shape.pattern.search(reading):
             yield shape.reason, shape.weight
-    unquoted = QUOTATION.sub(_emptied, reading)
+    unquoted = QUOTATION.sub(_blank_quotation, reading)
     if match := commands.STATEMENT.search(unquoted):
         yield "statement", 2 if unquoted[: match.start()].rstrip()[-1:] in _ENDS else 1
     if commands.BARE.match(reading):
         yield "statement", 1
     if ";" in reading and commands.STACKED.search(unquoted):
         yield "stacked", 2
-    yield from _matching(shapes.ANYWHERE, whole)
-    yield from _matching(shapes.WHOLE, whole)
-    plain = prose(reading)
-    for start in _quotes(reading):
+    yield from _match_shapes(shapes.ANYWHERE, whole)
+    yield from _match_shapes(shapes.WHOLE, whole)
+    plain = replace_apostrophes(reading)
+    for start in _find_quote_ends(reading):
         breaks = _BREAKS.match(reading, start)
         if breaks or plain[start - 1] == reading[start - 1]:
-            tail = fingerprint(reading, start)
-            yield from _matching(shapes.ANYWHERE, tail)
+            tail = build_fingerprint(reading, start)
+            yield from _match_shapes(shapes.ANYWHERE, tail)
             if breaks:
-                yield from _matching(shapes.TAIL, tail)
+                yield from _match_shapes(shapes.TAIL, tail)
                 if commands.STACKED_TAIL.match(reading, start):
                     yield "stacked", 2
 
 
-def _emptied(quotation: re.Match[str]) -> str:
+def _blank_quotation(quotation: re.Match[str]) -> str:
     """Quotation marks without what they quote, unless that is the whole text."""
     text = quotation[0]
     return text if text == quotation.string else f"{text[0]}{' ' * (len(text) - 2)}{text[-1]}"
 
 
-def _matching(table: tuple[shapes.Shape, ...], kinds: str) -> Iterator[tuple[str, int]]:
+def _match_shapes(table: tuple[shapes.Shape, ...], kinds: str) -> Iterator[tuple[str, int]]:
     for shape in table:
         if shape.pattern.search(kinds):
             yield shape.reason, shape.weight
 
 
-def _quotes(text: str) -> Iterator[int]:
+def _find_quote_ends(text: str) -> Iterator[int]:
     """Where a text goes on behind a quote that is not one of a pair of quotation marks."""
     edges: set[int] = set()
     for match in QUOTATION.finditer(text):

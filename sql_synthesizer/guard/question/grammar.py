@@ -52,18 +52,20 @@ class Grammar:
         source = tomllib.loads(path.read_text(encoding="utf-8"))
         for row in source["signs"]:
             row["patterns"] = [_SPACE.sub("", pattern) for pattern in row["patterns"]]
-        classes = _classes(source)
+        classes = _word_classes(source)
         sets = sorted({frozenset(names) for names in classes.values()}, key=sorted)
         letters = {names: chr(_FIRST + number) for number, names in enumerate(sets)}
         self._letters = {word: letters[frozenset(names)] for word, names in classes.items()} | _MARKS
         self._members = {name: {letters[names] for names in sets if name in names} for name in set().union(*sets)}
         self._members |= {mark: {mark} for mark in _PUNCTUATION} | {"NUM": {chr(_NUMBER)}}
-        self._seen = _seen(letters)
+        self._seen = _letter_features(letters)
         self._leads = self._members["lead"] | set(".,:")
         common = set(source["common"].split())
-        self.texts = tuple(_sign(row, row["pattern"]) for row in source["texts"])
+        self.texts = tuple(_build_sign(row, row["pattern"]) for row in source["texts"])
         signs = [
-            (_sign(row, self._expand(p)), self._key(p, common)) for row in source["signs"] for p in row["patterns"]
+            (_build_sign(row, self._expand_macros(p)), self._index_letters(p, common))
+            for row in source["signs"]
+            for p in row["patterns"]
         ]
         signs.sort(key=lambda pair: -pair[0].weight)
         index: dict[str, list[int]] = defaultdict(list)
@@ -75,14 +77,14 @@ class Grammar:
         self._index = dict(index)
         self.reasons = frozenset(sign.reason for sign in (*self._signs, *self.texts))
 
-    def line(self, words: Iterable[str]) -> str:
+    def encode_words(self, words: Iterable[str]) -> str:
         """One letter for each token."""
         unto, wish, want, we = (self._members[name] for name in ("unto", "wish", "want", "i"))
         out = ["."]
         last = before = ""
         previous = "."
         for word in words:
-            letter = self._letters.get(word) or self._guess(word)
+            letter = self._letters.get(word) or self._guess_letter(word)
             if previous in self._leads or (previous in unto and (last in wish or (last in want and before in we))):
                 out.append(letter if letter in _PUNCTUATION else chr(ord(letter) + _ORDER))
             else:
@@ -91,7 +93,7 @@ class Grammar:
         out.append(".")
         return "".join(out)
 
-    def _guess(self, word: str) -> str:
+    def _guess_letter(self, word: str) -> str:
         letters, unknown = self._letters, chr(_UNKNOWN)
         if word.isdigit():
             return chr(_NUMBER)
@@ -134,15 +136,15 @@ class Grammar:
 
         A reason is withdrawn for the sentence that says why, not for what stands in another.
         """
-        found, withdrawn = self._search(line)
+        found, withdrawn = self._search_signs(line)
         if withdrawn:
             for sentence in line.split("."):
-                inside, _ = self._search(f".{sentence}.")
+                inside, _ = self._search_signs(f".{sentence}.")
                 for reason in withdrawn & inside.keys():
                     found[reason] = max(found.get(reason, 0), inside[reason])
         return found
 
-    def _search(self, line: str) -> tuple[dict[str, int], set[str]]:
+    def _search_signs(self, line: str) -> tuple[dict[str, int], set[str]]:
         found: dict[str, int] = {}
         withdrawn: set[str] = set()
         numbers = {number for letter in set(line) for number in self._index.get(letter, ())}
@@ -157,43 +159,45 @@ class Grammar:
                 found[sign.reason] = sign.weight
         return found, withdrawn
 
-    def _any(self, names: str) -> set[str]:
+    def _class_letters(self, names: str) -> set[str]:
         return set().union(*(self._members[name] for name in names.split("|") if name not in ("WORD", "END")))
 
-    def _key(self, pattern: str, common: set[str]) -> set[str]:
+    def _index_letters(self, pattern: str, common: set[str]) -> set[str]:
         """The letters of which one occurs wherever the pattern does: those of its rarest part."""
         parts = [names for no, names in _MACRO.findall(_OPTIONAL.sub("", pattern)) if names and not no]
         open_ = {"WORD", "END", "ANY", "GO"}
         parts = [
-            names for names in parts if open_.isdisjoint(names.split("|")) and self._any(names) - set(_PUNCTUATION)
+            names
+            for names in parts
+            if open_.isdisjoint(names.split("|")) and self._class_letters(names) - set(_PUNCTUATION)
         ]
         if not parts:
             raise ValueError(f"nothing certain in {pattern}")
-        best = min(parts, key=lambda names: (not common.isdisjoint(names.split("|")), len(self._any(names))))
-        return self._any(best)
+        best = min(parts, key=lambda names: (not common.isdisjoint(names.split("|")), len(self._class_letters(names))))
+        return self._class_letters(best)
 
-    def _expand(self, pattern: str) -> str:
+    def _expand_macros(self, pattern: str) -> str:
         everything = f"{chr(_UNKNOWN)}-{chr(_UNKNOWN + 2 * _ORDER - 1)}"
         special = {
             "ANY": "[^.]",
             "GO": f"(?=[{chr(_UNKNOWN + _ORDER)}-{chr(_UNKNOWN + 2 * _ORDER - 1)}])",
-            "END": f"(?=[{_PUNCTUATION}{_both(self._members['and'])}])",
+            "END": f"(?=[{_PUNCTUATION}{_with_shifted(self._members['and'])}])",
         }
 
-        def macro(match: re.Match[str]) -> str:
+        def expand_macro(match: re.Match[str]) -> str:
             no, names = match.groups()
             if names is None:
                 return r"\."
             if names in special:
                 return special[names]
-            inside = _both(self._any(names)) + (everything if "WORD" in names.split("|") else "")
+            inside = _with_shifted(self._class_letters(names)) + (everything if "WORD" in names.split("|") else "")
             inside += _PUNCTUATION if "END" in names.split("|") or no else ""
             return f"[{'^' * bool(no)}{inside}]"
 
-        return _MACRO.sub(macro, pattern)
+        return _MACRO.sub(expand_macro, pattern)
 
 
-def _seen(letters: dict[frozenset[str], str]) -> dict[str, tuple[list[str], str]]:
+def _letter_features(letters: dict[frozenset[str], str]) -> dict[str, tuple[list[str], str]]:
     """For each letter the features of its classes, and its name in pairs: empty for a word without class."""
     found: dict[str, tuple[list[str], str]] = {mark: ([], mark) for mark in _PUNCTUATION}
     for names, letter in [*letters.items(), (frozenset(), chr(_UNKNOWN)), (frozenset(), chr(_NUMBER))]:
@@ -203,17 +207,17 @@ def _seen(letters: dict[frozenset[str], str]) -> dict[str, tuple[list[str], str]
     return found
 
 
-def _both(letters: set[str]) -> str:
+def _with_shifted(letters: set[str]) -> str:
     return "".join(
         letter if letter in _PUNCTUATION else letter + chr(ord(letter) + _ORDER) for letter in sorted(letters)
     )
 
 
-def _classes(source: dict[str, Any]) -> dict[str, set[str]]:
+def _word_classes(source: dict[str, Any]) -> dict[str, set[str]]:
     """The classes of each word; a word that a pattern names is a class of its own."""
     classes: dict[str, set[str]] = defaultdict(set)
     for name, words in source["words"].items():
-        for word in (word for entry in words.split() for word in _spellings(entry)):
+        for word in (word for entry in words.split() for word in _entry_spellings(entry)):
             classes[word].add(name)
     macros = [found[1] for row in source["signs"] for pattern in row["patterns"] for found in _MACRO.findall(pattern)]
     for name in {name for names in macros for name in names.split("|")}:
@@ -222,11 +226,11 @@ def _classes(source: dict[str, Any]) -> dict[str, set[str]]:
     return classes
 
 
-def _sign(row: dict[str, Any], pattern: str) -> Sign:
+def _build_sign(row: dict[str, Any], pattern: str) -> Sign:
     return Sign(row["reason"], row["weight"], re.compile(pattern), frozenset(row.get("marks", "")))
 
 
-def _spellings(entry: str) -> Iterator[str]:
+def _entry_spellings(entry: str) -> Iterator[str]:
     base, *endings = entry.split("/")
     for word in (base, *(base + ending for ending in endings)):
         yield word

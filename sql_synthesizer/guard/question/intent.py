@@ -40,32 +40,32 @@ _TURNED = frozenset(
 
 
 @cache
-def load() -> tuple[Grammar, Linear]:
+def load_intent_model() -> tuple[Grammar, Linear]:
     """The grammar and the model, read once: a quarter of a second that only whoever judges has to spend."""
     here = Path(__file__)
     return Grammar(here.with_name("intent.toml")), Linear(here.with_name("intent.json"))
 
 
-def reasons() -> tuple[str, ...]:
+def verdict_reasons() -> tuple[str, ...]:
     """Every reason that a verdict may have, sorted."""
-    return tuple(sorted({*load()[0].reasons, "likeness", "spelled_out", "turned_round"}))
+    return tuple(sorted({*load_intent_model()[0].reasons, "likeness", "spelled_out", "turned_round"}))
 
 
-def judge(form: str) -> Verdict | None:
+def judge_intent(form: str) -> Verdict | None:
     """The verdict on a normalised lower-case text; None when it shows no sign of an attack on the model.
 
     The linear model has heard the signs and decides; the heavier they are, the less it must be convinced. An attack
     takes a sign of weight 4, or two that weigh 5. Suspicion does not rest on a quoted name alone.
     """
-    verdict = _judge(form)
+    verdict = _judge_form(form)
     if verdict and verdict.grade == "suspicious" and (unquoted := _NAMED.sub(" something ", form)) != form:
-        return _judge(unquoted)
+        return _judge_form(unquoted)
     return verdict
 
 
-def _judge(form: str) -> Verdict | None:
-    model = load()[1]
-    found, parts = seen(form)
+def _judge_form(form: str) -> Verdict | None:
+    model = load_intent_model()[1]
+    found, parts = signs_and_features(form)
     score = max(map(model.score, parts))
     if not model.refuses(score, sum(found.values())):
         return None
@@ -77,16 +77,16 @@ def _judge(form: str) -> Verdict | None:
     return Verdict("intent", "prompt_injection", grade, reason)
 
 
-def seen(form: str) -> tuple[dict[str, int], list[set[str]]]:
+def signs_and_features(form: str) -> tuple[dict[str, int], list[set[str]]]:
     """Reason and weight of the signs in a text, and what the linear model sees of the whole and of each sentence."""
     words = _TOKEN.findall(_SQL.sub("sqlstatement ", form))
-    grammar = load()[0]
-    line = grammar.line(words)
-    found = _signs(grammar, form, words, line)
-    return found, list(_features(grammar, words, line, found))
+    grammar = load_intent_model()[0]
+    line = grammar.encode_words(words)
+    found = _find_signs(grammar, form, words, line)
+    return found, list(_part_features(grammar, words, line, found))
 
 
-def _signs(grammar: Grammar, form: str, words: list[str], line: str) -> dict[str, int]:
+def _find_signs(grammar: Grammar, form: str, words: list[str], line: str) -> dict[str, int]:
     found = grammar.search(line)
     letters, ascii_only = set(form), form.isascii()
     for sign in grammar.texts:
@@ -100,16 +100,16 @@ def _signs(grammar: Grammar, form: str, words: list[str], line: str) -> dict[str
     return found
 
 
-def _features(grammar: Grammar, words: list[str], line: str, found: dict[str, int]) -> Iterator[set[str]]:
+def _part_features(grammar: Grammar, words: list[str], line: str, found: dict[str, int]) -> Iterator[set[str]]:
     marks = {f"!{reason}" for reason in found} | {f"!{reason}{weight}" for reason, weight in found.items()}
     if found:
         marks.add(f"!{min(5, sum(found.values()))}")
-    for part in _parts(words, line):
+    for part in _text_parts(words, line):
         yield grammar.features(*part) | marks
         marks = set()
 
 
-def _parts(words: list[str], line: str) -> Iterator[tuple[list[str], str]]:
+def _text_parts(words: list[str], line: str) -> Iterator[tuple[list[str], str]]:
     """The whole, and each of its sentences: an attack is not diluted by what stands around it."""
     yield words, line
     ends = [place for place, letter in enumerate(line) if letter == "."]

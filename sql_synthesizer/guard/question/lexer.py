@@ -68,12 +68,12 @@ _PAIRS = {"o": "O", "g": "O", "p": "O", "u": "V", "s": "~", "i": "~"}
 _FIXED = {"number": "1", "comment": "#"}
 
 
-def prose(text: str) -> str:
+def replace_apostrophes(text: str) -> str:
     """The text, as long as before, with a letter for each apostrophe, so that a quote left over is a quote."""
     return _APOSTROPHE.sub(lambda match: match[0] if match[0] != "'" else "\u02bc", text) if "'" in text else text
 
 
-def fingerprint(text: str, start: int = 0) -> str:
+def build_fingerprint(text: str, start: int = 0) -> str:
     """The kinds of the text's tokens from ``start`` on, at most ``MAX_TOKENS``.
 
     When ``start`` lies behind a quote, an open string is ``q`` only if it is of the same quotes.
@@ -84,18 +84,18 @@ def fingerprint(text: str, start: int = 0) -> str:
     for match in _TOKEN.finditer(text, start):
         if match.start() < skip or match.lastgroup == "space":
             continue
-        kind, skip = _kind(match, text, kinds[-1] if kinds else "")
+        kind, skip = _classify_token(match, text, kinds[-1] if kinds else "")
         kinds.append("r" if kind == "q" and quote not in match[0][:3] else kind)
         if len(kinds) >= MAX_TOKENS:
             break
     return "".join(kinds)
 
 
-def _kind(match: re.Match[str], text: str, before: str) -> tuple[str, int]:
+def _classify_token(match: re.Match[str], text: str, before: str) -> tuple[str, int]:
     """The token's letter after a token of kind ``before``, and where the next token may begin."""
     group, written, end = match.lastgroup or "", match[0], match.end()
     if group == "word":
-        return _word("".join(written.split()), text, end, before)
+        return _classify_word("".join(written.split()), text, end, before)
     if group in _FIXED:
         return _FIXED[group], end
     if group == "pair":
@@ -103,7 +103,7 @@ def _kind(match: re.Match[str], text: str, before: str) -> tuple[str, int]:
     if group == "string":
         closed = match["single"] or match["double"] or match["back"]
         if written[0] == "`" and closed and text[end : end + 1] == "(":
-            return _word(written[1:-1], text, end, before)
+            return _classify_word(written[1:-1], text, end, before)
         return ("w" if written[0] == "`" else "s") if closed else "q", end
     if group == "variable":
         return "Y" if written.startswith("@@") and len(written) > 2 else "v", end
@@ -114,7 +114,7 @@ def _kind(match: re.Match[str], text: str, before: str) -> tuple[str, int]:
     return KINDS.get(written, written if written in "(),;{}[].:" else "x"), end
 
 
-def _word(name: str, text: str, end: int, before: str) -> tuple[str, int]:
+def _classify_word(name: str, text: str, end: int, before: str) -> tuple[str, int]:
     kind = KINDS.get(name)
     call = _CALL.match(text, end) if kind is None or name in CALLS else None
     if call:

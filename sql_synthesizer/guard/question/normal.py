@@ -65,20 +65,20 @@ _CAPITALS = str.maketrans("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧАВЕКМНОРСТУХ�
 _LETTERS = str.maketrans("аеорсухіјѕԁһмтквοαειυνρτκıſƒɡ", "aeopcyxijsdhmtkboaeiuvptkisfg")
 
 
-def readings(text: str) -> tuple[str, ...]:
+def text_readings(text: str) -> tuple[str, ...]:
     """The lower-case text in every distinct reading, the plain one first; lines stay lines, other blanks are one space.
 
     A reading is at most ``MAX_CHARS`` long, and there are fewer than twenty.
     """
-    plain = _plain(text)
+    plain = _normalize_text(text)
     found = [plain]
     case_kept = text
     for _ in range(ROUNDS):
-        decoded = _decoded(case_kept)
+        decoded = _decode_layer(case_kept)
         if decoded == case_kept:
             break
         case_kept = decoded
-        found.append(_plain(decoded))
+        found.append(_normalize_text(decoded))
     for reading in {found[0]: None, found[-1]: None}:
         if "/*" in reading:
             opened = _EXECUTED.sub(" ", reading)
@@ -89,78 +89,78 @@ def readings(text: str) -> tuple[str, ...]:
     if _DOUBLED.search(found[-1]):
         found.append(found[-1].replace("''", "'"))
     if _QUERY.search(text):
-        found += [_plain(value) for value in _values(text)]
+        found += [_normalize_text(value) for value in _parameter_values(text)]
     return tuple(dict.fromkeys(found))
 
 
-def _values(text: str) -> Iterator[str]:
+def _parameter_values(text: str) -> Iterator[str]:
     """The values of the parameters of a URL or form, or of a JSON object, decoded, at most ``MAX_VALUES``."""
     for value in islice(_VALUE.finditer(_PROTOCOL.sub("", text)), MAX_VALUES):
-        yield _decoded(unquote_plus(value[1] or value[2]))
+        yield _decode_layer(unquote_plus(value[1] or value[2]))
 
 
-def line(reading: str) -> str:
+def as_single_line(reading: str) -> str:
     """The reading on one line, as prose is read."""
     return _SPACE.sub(" ", reading).strip()
 
 
-def _plain(text: str) -> str:
+def _normalize_text(text: str) -> str:
     if not text.isascii():
         text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text.translate(_PUNCTUATION))[:MAX_CHARS])
-        text = _WORD.sub(_folded, text)
+        text = _WORD.sub(_replace_lookalikes, text)
     return _BLANK.sub(" ", _LINE.sub("\n", text[:MAX_CHARS])).strip().lower()
 
 
-def _folded(word: re.Match[str]) -> str:
+def _replace_lookalikes(word: re.Match[str]) -> str:
     """A word of Latin letters with lookalikes among them in Latin letters alone."""
     text = word[0]
     mixed = not text.isascii() and any("a" <= letter <= "z" for letter in text.lower())
     return text.translate(_CAPITALS).lower().translate(_LETTERS) if mixed else text
 
 
-def _decoded(text: str) -> str:
+def _decode_layer(text: str) -> str:
     """The text with one layer of encoding undone."""
     whole = text.strip()
-    if (packed := _HEX.fullmatch(whole)) and (read := _printable(_bytes_of_hex(packed[1]))):
+    if (packed := _HEX.fullmatch(whole)) and (read := _printable_text(_bytes_of_hex(packed[1]))):
         return read
-    if len(whole) % 4 != 1 and _BASE64.fullmatch(whole) and (read := _printable(_bytes_of_base64(whole))):
+    if len(whole) % 4 != 1 and _BASE64.fullmatch(whole) and (read := _printable_text(_bytes_of_base64(whole))):
         return read
     if _PERCENTED.search(text):
         return text.replace("%", "")
     if "=?" in text:
-        text = _MIME.sub(_mime_word, text)
+        text = _MIME.sub(_decode_mime_word, text)
     if "+" in text:
         text = _UTF7.sub(lambda code: code[0].encode().decode("utf-7", "replace"), text)
         if " " not in text or _PLUS.search(text):
             text = text.replace("+", " ")
     if _ESCAPED_QUOTE.search(text):
         text = _ESCAPED_QUOTE.sub("", text)
-    text = _PACKED.sub(_unpacked, text)
+    text = _PACKED.sub(_decode_packed, text)
     if _ENCODED.search(text):
-        text = _CODE_POINT.sub(_character, text)
+        text = _CODE_POINT.sub(_decode_character, text)
         text = unquote(_OVERLONG.sub(lambda code: f"%{int(code[1], 16) - 128:02x}", text))
         return html.unescape(text)[:MAX_CHARS]
     return text
 
 
-def _unpacked(packed: re.Match[str]) -> str:
+def _decode_packed(packed: re.Match[str]) -> str:
     """Text in place of hex or base64 inside a text, if it is text with a sign or a blank in it."""
     if packed[3]:
         raw = _bytes_of_base64(packed[3]) if len(packed[3].rstrip("=")) % 4 != 1 else b""
     else:
         raw = _bytes_of_hex(packed[1] or packed[2])
-    read = _printable(raw)
+    read = _printable_text(raw)
     return packed[0] if not read or read.isalnum() else f" {read} "
 
 
-def _mime_word(word: re.Match[str]) -> str:
+def _decode_mime_word(word: re.Match[str]) -> str:
     """An encoded word of RFC 2047 as its text."""
     if word[1] in "bB":
         return _bytes_of_base64(word[2]).decode("utf-8", "replace") if len(word[2].rstrip("=")) % 4 != 1 else word[0]
     return _QUOTED_PRINTABLE.sub(lambda code: chr(int(code[1], 16)), word[2].replace("_", " "))
 
 
-def _character(code: re.Match[str]) -> str:
+def _decode_character(code: re.Match[str]) -> str:
     return chr(int(code[3], 8) if code[3] else int(code[1] or code[2], 16))
 
 
@@ -177,7 +177,7 @@ def _bytes_of_base64(text: str) -> bytes:
         return b""
 
 
-def _printable(raw: bytes) -> str:
+def _printable_text(raw: bytes) -> str:
     """The bytes as text when they are nothing but printable ASCII, else nothing."""
     read = raw.decode("ascii", "ignore")
     return read if len(read) == len(raw) and read.replace("\n", "").replace("\t", "").isprintable() else ""

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from sql_synthesizer.errors import InvalidRequest, QuestionEmpty, QuestionRefused, QuestionTooLong
 from sql_synthesizer.guard.question import fragment, intent
-from sql_synthesizer.guard.question.normal import line, readings
+from sql_synthesizer.guard.question.normal import as_single_line, text_readings
 from sql_synthesizer.guard.question.verdict import Verdict
 from sql_synthesizer.model import Caller
 from sql_synthesizer.telemetry import Telemetry, vocabulary
@@ -40,8 +40,8 @@ class QuestionGuard:
         Raises QuestionEmpty, QuestionTooLong, InvalidRequest for control characters, and QuestionRefused.
         """
         cleaned = self.clean(text)
-        if verdicts := judge(cleaned):
-            raise refusal(verdicts)
+        if verdicts := judge_text(cleaned):
+            raise build_refusal(verdicts)
         return cleaned
 
     def clean(self, text: str) -> str:
@@ -77,46 +77,46 @@ class Screening:
     def check(self, text: str, caller: Caller) -> str:
         """As ``QuestionGuard.check``."""
         cleaned = self._guard.clean(text)
-        verdicts = judge(cleaned)
+        verdicts = judge_text(cleaned)
         if not verdicts:
             return cleaned
         for verdict in verdicts:
             self._telemetry.emit(vocabulary.QUESTION_VERDICT, layer=verdict.layer, grade=verdict.grade)
-        error = refusal(verdicts)
+        error = build_refusal(verdicts)
         error.details["question"] = cleaned
-        suspicious = error.event == "suspicious_input" and not _only_typed(verdicts)
+        suspicious = error.event == "suspicious_input" and not _is_plain_sql(verdicts)
         if suspicious and self._repeated(caller.identity):
             attempt = vocabulary.SECURITY_EVENTS[_EVENTS.get(verdicts[0].kind, _ATTEMPT)]
             self._telemetry.emit(attempt, **error.details, cause="repeated suspicions")
         raise error
 
 
-def judge(text: str) -> tuple[Verdict, ...]:
+def judge_text(text: str) -> tuple[Verdict, ...]:
     """What the layers say about a text, at most one verdict each, the gravest first; empty when none speaks."""
     found: dict[str, Verdict] = {}
     lines: dict[str, None] = {}
-    for number, reading in enumerate(readings(text)):
-        verdict = fragment.judge(reading)
-        _keep(found, replace(verdict, layer="decoding") if verdict and number else verdict)
-        lines[line(reading)] = None
+    for number, reading in enumerate(text_readings(text)):
+        verdict = fragment.judge_fragment(reading)
+        _add_verdict(found, replace(verdict, layer="decoding") if verdict and number else verdict)
+        lines[as_single_line(reading)] = None
     for reading in lines:
-        _keep(found, intent.judge(reading))
+        _add_verdict(found, intent.judge_intent(reading))
     return tuple(sorted(found.values(), key=lambda verdict: verdict.grade != "attack"))
 
 
-def _keep(found: dict[str, Verdict], verdict: Verdict | None) -> None:
+def _add_verdict(found: dict[str, Verdict], verdict: Verdict | None) -> None:
     if verdict is not None and (verdict.layer not in found or verdict.grade == "attack"):
         found[verdict.layer] = verdict
 
 
-def _only_typed(verdicts: tuple[Verdict, ...]) -> bool:
+def _is_plain_sql(verdicts: tuple[Verdict, ...]) -> bool:
     """Whether the text is SQL as it stands, so that the layers say no more than that."""
     return any(verdict.reason in _TYPED for verdict in verdicts) and all(
         verdict.reason in _TYPED | {"smuggled_sql"} and verdict.layer != "decoding" for verdict in verdicts
     )
 
 
-def refusal(verdicts: tuple[Verdict, ...]) -> QuestionRefused:
+def build_refusal(verdicts: tuple[Verdict, ...]) -> QuestionRefused:
     """The error that tells a caller; its event is an attempt only when a verdict is an ``attack``."""
     gravest = verdicts[0]
     attack = gravest.grade == "attack"

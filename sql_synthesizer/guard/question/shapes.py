@@ -25,11 +25,11 @@ class Shape:
     pattern: re.Pattern[str]
 
 
-def _shapes(*rows: tuple[str, int, str]) -> tuple[Shape, ...]:
+def _compile_shapes(*rows: tuple[str, int, str]) -> tuple[Shape, ...]:
     return tuple(Shape(reason, weight, re.compile(pattern)) for reason, weight, pattern in rows)
 
 
-ANYWHERE = _shapes(
+ANYWHERE = _compile_shapes(
     ("union_select", 2, rf"V[(#]*E|[UV]\(+E|[1s)q]U[(#]*E|[UV][#u]*E[u(a.]*({_LIST}|wBw|$)|U#+E"),
     ("union_select", 1, r"[1s)q#]U[(#]*$|^a?1#+.*U[#(]*$|[1s)]V"),
     ("tautology", 2, r"&[u(a]*1\)*(?:[a~][u(a]*1\)*)*=[u(a~]*[1qrvZfpg]|&[u(a]*s+\)*=[u(a~]*[sqrvZfpg]"),
@@ -55,7 +55,7 @@ ANYWHERE = _shapes(
 )
 """What no context needs."""
 
-WHOLE = _shapes(
+WHOLE = _compile_shapes(
     ("number_break", 2, rf"^[(a]*(?:1|s(?=[^#]*[=~iEFfgp]))\)*{_STEP}*&{_BEFORE}{_OPERAND}\)*{_STEP}*;?#"),
     ("number_break", 1, rf"^[(a]*s\)*{_STEP}*&{_BEFORE}{_OPERAND}\)*{_STEP}*;?#a?$"),
     (
@@ -81,7 +81,7 @@ WHOLE = _shapes(
 )
 """The text typed where a number stands, or as a statement."""
 
-TAIL = _shapes(
+TAIL = _compile_shapes(
     ("quote_break", 2, rf"{_CLOSE}(?=[^#]*[&=~ipfFgE]){_STEP}+[;)]*#"),
     ("quote_break", 1, rf"{_CLOSE}{_STEP}+[;)]*#"),
     ("quote_break", 2, rf"{_CLOSE}(?=.*[=~i]){_STEP}*u?[&=~ia,]+{_BEFORE}s*q$"),
@@ -105,7 +105,7 @@ _KEY = (
     r"(?:union|select|all|distinct|or|and|xor|not|like|in|is|order|group|by|from|where|having|limit|null"
     r"|sleep|between|drop)"
 )
-TEXTUAL = _shapes(
+TEXTUAL = _compile_shapes(
     ("executable_comment", 2, r"/\*m?!\s*\d{0,6}\s*\w"),
     (
         "comment_as_blank",

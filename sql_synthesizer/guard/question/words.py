@@ -5,30 +5,30 @@ from __future__ import annotations
 import re
 
 
-def _kind(letter: str, words: str) -> dict[str, str]:
+def _words_of_kind(letter: str, words: str) -> dict[str, str]:
     return dict.fromkeys(words.split(), letter)
 
 
 KINDS: dict[str, str] = {
-    **_kind("1", "null true false unknown"),
-    **_kind("&", "and or xor && ||"),
-    **_kind("=", "= == === < > <= >= <> != !== <=> !< !> := ^="),
-    **_kind(
+    **_words_of_kind("1", "null true false unknown"),
+    **_words_of_kind("&", "and or xor && ||"),
+    **_words_of_kind("=", "= == === < > <= >= <> != !== <=> !< !> := ^="),
+    **_words_of_kind(
         "~",
         "like rlike regexp glob ilike is div mod collate escape match against similar sounds overlaps "
         ":: -> ->> #> #>> #- <@ @> ~* !~ !~* ~~",
     ),
-    **_kind("i", "in between"),
-    **_kind("u", "not binary distinct distinctrow any all some exists prior unique top interval ! ~"),
-    **_kind("a", "+ - * / % ^ | & << >>"),
-    **_kind("U", "union intersect except minus"),
-    **_kind("E", "select"),
-    **_kind("B", "from where limit offset into join using procedure fetch window returning rows"),
-    **_kind("H", "having"),
-    **_kind("K", "case when then else as"),
-    **_kind("k", "end asc desc isnull notnull"),
-    **_kind("Z", "current_user session_user system_user current_database current_schema current_role"),
-    **_kind(
+    **_words_of_kind("i", "in between"),
+    **_words_of_kind("u", "not binary distinct distinctrow any all some exists prior unique top interval ! ~"),
+    **_words_of_kind("a", "+ - * / % ^ | & << >>"),
+    **_words_of_kind("U", "union intersect except minus"),
+    **_words_of_kind("E", "select"),
+    **_words_of_kind("B", "from where limit offset into join using procedure fetch window returning rows"),
+    **_words_of_kind("H", "having"),
+    **_words_of_kind("K", "case when then else as"),
+    **_words_of_kind("k", "end asc desc isnull notnull"),
+    **_words_of_kind("Z", "current_user session_user system_user current_database current_schema current_role"),
+    **_words_of_kind(
         "C",
         "information_schema sysobjects syscolumns sysusers sysdatabases sysprocesses syslogins syscomments "
         "sysindexes "
@@ -38,7 +38,7 @@ KINDS: dict[str, str] = {
         "innodb_index_stats session_privs session_roles role_tab_privs role_sys_privs role_role_privs __tables__ "
         "msysobjects msysaccessobjects msysaccessxml msysaccessstorage msysqueries msysaces msysrelationships",
     ),
-    **_kind(
+    **_words_of_kind(
         "e",
         "the an my our your their his her its these those this that which who whom whose what how many much per "
         "each every of to me us you we they it please than more most less only about are was were has have had do "
@@ -49,7 +49,7 @@ KINDS: dict[str, str] = {
 """Word or sign -> kind, where it stands alone."""
 
 CALLS: dict[str, str] = {
-    **_kind(
+    **_words_of_kind(
         "F",
         "sleep pg_sleep pg_sleep_for pg_sleep_until benchmark get_lock release_lock master_pos_wait randomblob "
         "zeroblob extractvalue updatexml xmltype xmlquery xmltable xmlagg xmlelement json_keys name_const "
@@ -64,7 +64,7 @@ CALLS: dict[str, str] = {
         "sqlite_compileoption_used procedure analyse delay exec execute make_set find_in_set compress uncompress "
         "coercibility charset glob sleepeachrow from_base64 to_base64 regexp_like regexp_substr",
     ),
-    **_kind(
+    **_words_of_kind(
         "p",
         "ascii ord char chr nchar unichar hex unhex substr substring mid conv md5 sha1 sha2 lpad rpad bin oct "
         "strcmp instr locate ifnull isnull elt soundex ucase lcase group_concat concat concat_ws quote unistr "
@@ -72,14 +72,14 @@ CALLS: dict[str, str] = {
         "if nvl decode "
         "char_length len row position lcase likelihood likely unlikely convert cast",
     ),
-    **_kind(
+    **_words_of_kind(
         "Z",
         "user version database schema db_name user_name suser_name suser_sname host_name connection_id "
         "system_user session_user current_user last_insert_id row_count current_database current_schema "
         "schema_name sqlite_version pg_backend_pid pg_postmaster_start_time suser_id pg_current_logfile "
         "app_name original_login user_id",
     ),
-    **_kind(
+    **_words_of_kind(
         "f",
         "count sum avg min max round floor ceil ceiling abs rand random pi sin cos tan sqrt exp log pow power mod "
         "sign length left right upper lower reverse replace trim ltrim rtrim coalesce nullif now date format "

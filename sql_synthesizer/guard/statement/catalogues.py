@@ -9,14 +9,14 @@ from __future__ import annotations
 from sql_synthesizer.model import Column, Kind, Table
 
 
-def _tables(schema: str | None, **columns: str) -> tuple[Table, ...]:
+def _build_tables(schema: str | None, **columns: str) -> tuple[Table, ...]:
     return tuple(
         Table(name, tuple(Column(column, Kind.OTHER) for column in names.split()), schema=schema)
         for name, names in columns.items()
     )
 
 
-_STANDARD = _tables(
+_STANDARD = _build_tables(
     "information_schema",
     schemata="catalog_name schema_name schema_owner",
     tables="table_catalog table_schema table_name table_type table_rows table_comment engine",
@@ -26,7 +26,7 @@ _STANDARD = _tables(
     ),
     views="table_catalog table_schema table_name view_definition",
 )
-_KEYS = _tables(
+_KEYS = _build_tables(
     "information_schema",
     table_constraints="constraint_schema constraint_name table_schema table_name constraint_type",
     key_column_usage=(
@@ -35,7 +35,7 @@ _KEYS = _tables(
     ),
     referential_constraints="constraint_schema constraint_name unique_constraint_name update_rule delete_rule",
 )
-_POSTGRES = _tables(
+_POSTGRES = _build_tables(
     "pg_catalog",
     pg_namespace="oid nspname",
     pg_class="oid relname relnamespace reltype relkind reltuples relpages relnatts",
@@ -48,12 +48,12 @@ _POSTGRES = _tables(
     pg_views="schemaname viewname viewowner definition",
     pg_indexes="schemaname tablename indexname indexdef",
 )
-_SQLITE = _tables(
+_SQLITE = _build_tables(
     None,
     sqlite_master="type name tbl_name rootpage sql",
     sqlite_schema="type name tbl_name rootpage sql",
 )
-_CLICKHOUSE = _tables(
+_CLICKHOUSE = _build_tables(
     "system",
     databases="name engine comment",
     tables="database name engine total_rows total_bytes comment",

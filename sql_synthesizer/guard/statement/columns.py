@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from sql_synthesizer.guard.statement.names import Mark, Names, folded, is_query
-from sql_synthesizer.guard.statement.nodes import refuse
+from sql_synthesizer.guard.statement.names import Mark, Names, fold_name, is_query
+from sql_synthesizer.guard.statement.nodes import refuse_statement
 from sql_synthesizer.model import Table
 
 
@@ -31,19 +31,19 @@ class Columns:
         self._known: dict[int, list[Source]] = {}
         self._open: set[int] = set()
 
-    def marked(self, *, hidden: bool) -> bool:
+    def has_marked(self, *, hidden: bool) -> bool:
         """Whether a table that is read has columns of this kind."""
         return any(m.hidden == hidden for t in self.names.tables.values() for m in self._index.marks(t).values())
 
     def check(self) -> tuple[str, ...]:
         """The sensitive columns, as ``table.column``, sorted. Raises StatementRefused when a hidden one is touched."""
         self._check_qualified()
-        marks = {mark for _, mark in self.touched()}
+        marks = {mark for _, mark in self.find_marked_references()}
         if any(mark.hidden for mark in marks):
-            refuse("column", "The statement names a column that its table does not have.")
+            refuse_statement("column", "The statement names a column that its table does not have.")
         return tuple(sorted(mark.name for mark in marks))
 
-    def touched(self) -> Iterator[tuple[exp.Expr, Mark]]:
+    def find_marked_references(self) -> Iterator[tuple[exp.Expr, Mark]]:
         """Where in the tree, and which."""
         if not any(self._index.marks(t) for t in self.names.tables.values()):
             return
@@ -51,11 +51,11 @@ class Columns:
             yield from ((where, mark) for mark in self._index.marks(table).values())
         for node in self.names.nodes:
             if isinstance(node, exp.Column):
-                yield from ((node, mark) for mark in self._meant(node))
+                yield from ((node, mark) for mark in self._column_marks(node))
             elif isinstance(node, exp.Star) and not isinstance(node.parent, exp.Column) and not _is_counted(node):
-                yield from ((node, mark) for mark in self._all_of(node))
+                yield from ((node, mark) for mark in self._star_marks(node))
             elif isinstance(node, exp.Join):
-                yield from ((node, mark) for mark in self._joined_on(node))
+                yield from ((node, mark) for mark in self._join_marks(node))
 
     def sources(self, select: exp.Select) -> list[Source]:
         """What the FROM clause of a query has, in its order but for what stands in parentheses."""
@@ -69,25 +69,25 @@ class Columns:
                 roots += [join.this for join in root.args.get("joins") or ()]
                 if isinstance(root, exp.Subquery) and not is_query(root.this):
                     roots.append(root.this)
-            found = self._known[id(select)] = [self._source(root) for root in roots]
+            found = self._known[id(select)] = [self._build_source(root) for root in roots]
         return found
 
-    def _source(self, root: exp.Expr) -> Source:
+    def _build_source(self, root: exp.Expr) -> Source:
         meaning = self.names.meanings.get(id(root))
         alias = root.args.get("alias")
         if isinstance(meaning, Table):
             columns = frozenset() if alias is not None and alias.columns else self._index.column_names(meaning)
-            return Source(root, folded(root.alias_or_name), meaning, columns)
+            return Source(root, fold_name(root.alias_or_name), meaning, columns)
         if isinstance(meaning, exp.CTE) and not (alias is not None and alias.columns):
             alias = meaning.args["alias"]
         if alias is not None and isinstance(alias, exp.TableAlias) and alias.columns:
             columns = frozenset(self._index.column_name(c) for c in alias.columns if isinstance(c, exp.Identifier))
         else:
             query = root.this if meaning is None else meaning.this
-            columns = self._outputs(query) if isinstance(query, exp.Query) else frozenset()
-        return Source(root, folded(root.alias_or_name), None, columns)
+            columns = self._output_names(query) if isinstance(query, exp.Query) else frozenset()
+        return Source(root, fold_name(root.alias_or_name), None, columns)
 
-    def _outputs(self, query: exp.Expr) -> frozenset[str]:
+    def _output_names(self, query: exp.Expr) -> frozenset[str]:
         """Names that the result of a query has for sure."""
         while isinstance(query, exp.Subquery | exp.SetOperation):
             query = query.this
@@ -100,7 +100,7 @@ class Columns:
             if isinstance(expression, exp.Alias) and isinstance(expression.args.get("alias"), exp.Identifier):
                 found.add(self._index.column_name(expression.args["alias"]))
             elif isinstance(star, exp.Star):
-                alias = folded(expression.table) if isinstance(expression, exp.Column) else ""
+                alias = fold_name(expression.table) if isinstance(expression, exp.Column) else ""
                 sources = [] if any(star.args.values()) else self.sources(query)
                 found.update(*(source.columns for source in sources if alias in ("", source.alias)))
             elif isinstance(expression, exp.Column):
@@ -110,7 +110,7 @@ class Columns:
 
     # --- what a reference means -----------------------------------------------------------------
 
-    def _scopes(self, node: exp.Expr) -> Iterator[list[Source]]:
+    def _enclosing_scopes(self, node: exp.Expr) -> Iterator[list[Source]]:
         """The FROM clauses that a column may refer to, from the inside."""
         below, above = node, node.parent
         while above is not None:
@@ -123,46 +123,48 @@ class Columns:
                     yield self.sources(inner)
             below, above = above, above.parent
 
-    def _meant(self, node: exp.Column) -> set[Mark]:
-        scopes = list(self._scopes(node))
-        name = folded(node.name)
+    def _column_marks(self, node: exp.Column) -> set[Mark]:
+        scopes = list(self._enclosing_scopes(node))
+        name = fold_name(node.name)
         whole = isinstance(node.this, exp.Star)
         if node.table:
-            alias = folded(node.table)
+            alias = fold_name(node.table)
             sources = [source for scope in scopes for source in scope if source.alias == alias]
             tables = [source.table for source in sources if source.table is not None]
-            return self._marks(tables if sources else self.names.tables.values(), None if whole else name)
+            return self._table_marks(tables if sources else self.names.tables.values(), None if whole else name)
         if not scopes:
             return set()
         if any(self._index.column_name(node.this) in source.columns for source in scopes[0]):
             scopes = scopes[:1]
         sources = [source for scope in scopes for source in scope if source.table is not None]
-        found = self._marks((s.table for s in sources if s.table is not None), name)
+        found = self._table_marks((s.table for s in sources if s.table is not None), name)
         if self._index.dialect == "postgres" and not found:
             # A table's name stands for its whole row where no column has that name.
-            found = self._marks((s.table for s in sources if s.table is not None and s.alias == name), None)
+            found = self._table_marks((s.table for s in sources if s.table is not None and s.alias == name), None)
         return found
 
-    def _marks(self, tables: Iterable[Table], name: str | None) -> set[Mark]:
+    def _table_marks(self, tables: Iterable[Table], name: str | None) -> set[Mark]:
         """The marked columns of this name, or all."""
         marks = [self._index.marks(table) for table in tables]
         if name is None:
             return {mark for of_table in marks for mark in of_table.values()}
         return {of_table[name] for of_table in marks if name in of_table}
 
-    def _all_of(self, star: exp.Star) -> set[Mark]:
+    def _star_marks(self, star: exp.Star) -> set[Mark]:
         select = star.find_ancestor(exp.Select)
         if select is None:
-            return self._marks(self.names.tables.values(), None)
+            return self._table_marks(self.names.tables.values(), None)
         if isinstance(select.parent, exp.Exists):
             return set()
-        return self._marks((s.table for s in self.sources(select) if s.table is not None), None)
+        return self._table_marks((s.table for s in self.sources(select) if s.table is not None), None)
 
-    def _joined_on(self, node: exp.Join) -> set[Mark]:
+    def _join_marks(self, node: exp.Join) -> set[Mark]:
         tables = self.names.tables.values()
         if node.args.get("method") == "NATURAL":
-            return self._marks(tables, None)
-        return {mark for using in node.args.get("using") or () for mark in self._marks(tables, folded(using.name))}
+            return self._table_marks(tables, None)
+        return {
+            mark for using in node.args.get("using") or () for mark in self._table_marks(tables, fold_name(using.name))
+        }
 
     def _check_qualified(self) -> None:
         # PostgreSQL reads table.name as the call name(table) when there is no such column.
@@ -170,12 +172,14 @@ class Columns:
             return
         for node in self.names.nodes:
             if isinstance(node, exp.Column) and isinstance(node.this, exp.Identifier) and node.table:
-                alias, name = folded(node.table), folded(node.name)
+                alias, name = fold_name(node.table), fold_name(node.name)
                 tables = self.names.aliases.get(alias)
                 if not tables or alias in self.names.derived or id(tables[0]) in self.names.renamed:
                     continue
                 if not any(name in self._index.columns(table) for table in tables):
-                    refuse("column", "The statement names a column that its table does not have.", column=node.name)
+                    refuse_statement(
+                        "column", "The statement names a column that its table does not have.", column=node.name
+                    )
 
 
 def _is_counted(star: exp.Star) -> bool:

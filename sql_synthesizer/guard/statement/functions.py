@@ -8,11 +8,11 @@ unless ``SIZED`` or ``SERIES`` bounds it.
 from __future__ import annotations
 
 
-def _names(*texts: str) -> frozenset[str]:
+def _name_set(*texts: str) -> frozenset[str]:
     return frozenset(" ".join(texts).split())
 
 
-AGGREGATES = _names(
+AGGREGATES = _name_set(
     "count sum avg min max total group_concat string_agg listagg array_agg median mode stddev stddev_pop",
     "stddev_samp std variance var_pop var_samp corr covar_pop covar_samp regr_avgx regr_avgy regr_count",
     "regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy percentile_cont percentile_disc any_value",
@@ -26,7 +26,7 @@ AGGREGATES = _names(
 )
 """Names that make a statement an ``aggregate`` one. ``min(a, b)`` of SQLite counts as one too, which harms nothing."""
 
-_COMMON = AGGREGATES | _names(
+_COMMON = AGGREGATES | _name_set(
     "abs ceil ceiling floor round sign sqrt exp ln log log10 log2 power pow mod pi degrees radians sin cos tan",
     "cot asin acos atan atan2 random rand truncate trunc lower upper trim ltrim rtrim length char_length",
     "character_length octet_length bit_length left right substr substring replace reverse concat concat_ws",
@@ -37,7 +37,7 @@ _COMMON = AGGREGATES | _names(
     "json_array json_extract md5 soundex regexp_replace regexp_like regexp_substr regexp_instr row unnest hex",
 )
 
-_SQLITE = _names(
+_SQLITE = _name_set(
     "char concat date datetime format glob hex unhex iif instr julianday like likelihood likely unlikely printf",
     "quote strftime timediff typeof unicode unixepoch acosh asinh atanh cosh sinh tanh subtype json",
     "json_array_length json_insert json_patch json_remove json_replace json_set json_type json_valid json_quote",
@@ -45,7 +45,7 @@ _SQLITE = _names(
     "highlight bm25 offsets",
 )
 
-_POSTGRES = _names(
+_POSTGRES = _name_set(
     "all some cbrt div factorial gcd lcm scale min_scale trim_scale width_bucket acosd acosh asind asinh atand atan2d",
     "atanh cosd cosh cotd sind sinh tand tanh erf btrim format md5 sha224 sha256 sha384 sha512 encode decode",
     "split_part starts_with string_to_array string_to_table to_hex to_char to_date to_number to_timestamp",
@@ -70,7 +70,7 @@ _POSTGRES = _names(
     "array abbrev set_masklen area center diameter point box circle polygon lseg path line bit_count get_byte get_bit",
 )
 
-_MYSQL = _names(
+_MYSQL = _name_set(
     "conv crc32 format truncate bin oct unhex char concat elt field find_in_set insert lcase ucase locate",
     "make_set mid ord quote strcmp substring_index to_base64 from_base64 space regexp_count sha sha1 sha2",
     "natural_sort_key adddate addtime convert_tz curdate curtime date_add date_sub datediff dayname dayofmonth",
@@ -85,7 +85,7 @@ _MYSQL = _names(
     "uuid bit_count convert match",
 )
 
-_TRINO = _names(
+_TRINO = _name_set(
     "cbrt e from_base infinity is_finite is_infinite is_nan nan to_base width_bucket cosh sinh tanh truncate",
     "cosine_similarity normal_cdf inverse_normal_cdf wilson_interval_lower wilson_interval_upper codepoint concat",
     "format hamming_distance levenshtein_distance luhn_check normalize split split_part split_to_map",
@@ -106,7 +106,7 @@ _TRINO = _names(
     "bitwise_or_agg entropy bool_and map_union set_agg set_union",
 )
 
-_CLICKHOUSE = _names(
+_CLICKHOUSE = _name_set(
     "plus minus multiply divide intdiv intdivorzero modulo negate equals notequals less greater lessorequals",
     "greaterorequals and or not xor cbrt exp2 exp10 erf tgamma lgamma roundbankers rounddown tobool",
     "multiif ifnull nullif assumenotnull tonullable isnull isnotnull coalesce iszeroornull empty notempty",
@@ -147,11 +147,11 @@ ALLOWED: dict[str, frozenset[str]] = {
 """sqlglot's name of a dialect -> the functions that may be called there."""
 
 SESSION: dict[str, frozenset[str]] = {
-    "sqlite": _names("sqlite_version sqlite_source_id"),
-    "postgres": _names("version current_database current_schema current_catalog current_user session_user"),
-    "mysql": _names("version database schema user current_user session_user system_user current_role"),
-    "trino": _names("version current_user current_catalog current_schema"),
-    "clickhouse": _names("version currentuser currentdatabase"),
+    "sqlite": _name_set("sqlite_version sqlite_source_id"),
+    "postgres": _name_set("version current_database current_schema current_catalog current_user session_user"),
+    "mysql": _name_set("version database schema user current_user session_user system_user current_role"),
+    "trino": _name_set("version current_user current_catalog current_schema"),
+    "clickhouse": _name_set("version currentuser currentdatabase"),
 }
 """Functions that tell who is connected to what, for the roles that may read system catalogues."""
 
@@ -167,7 +167,7 @@ SIZED: dict[str, int] = {
 }
 """Function -> the position of the argument that says how large its result becomes."""
 
-MULTIPLYING = _names("repeat replace replaceone replaceall regexp_replace replaceregexpone replaceregexpall")
+MULTIPLYING = _name_set("repeat replace replaceone replaceall regexp_replace replaceregexpone replaceregexpall")
 """Functions whose result may be many times as large as their arguments."""
 
 SERIES = frozenset({"generate_series", "sequence", "range"})

@@ -10,7 +10,7 @@ from sqlglot.errors import SqlglotError
 from sql_synthesizer.errors import StatementRefused
 from sql_synthesizer.guard.statement.dialects import Grammar
 from sql_synthesizer.guard.statement.names import TableIndex
-from sql_synthesizer.guard.statement.reading import parse
+from sql_synthesizer.guard.statement.reading import parse_query
 from sql_synthesizer.model import SQLGLOT_DIALECT, Column, Kind, Schema, Table
 
 _CATALOGUES = re.compile(
@@ -30,7 +30,7 @@ def imagined_schema(sql: str, dialect: str) -> Schema:
     empty = Schema("imagined", dialect, ())
     grammar = Grammar(SQLGLOT_DIALECT[dialect])
     try:
-        tree = parse(sql, grammar)
+        tree = parse_query(sql, grammar)
     except (StatementRefused, SqlglotError, RecursionError):
         return empty
     index = TableIndex(empty, grammar.name)
@@ -40,7 +40,7 @@ def imagined_schema(sql: str, dialect: str) -> Schema:
     for node in tree.find_all(exp.Table):
         if not isinstance(node.this, exp.Identifier):
             continue
-        name, schema = index.spelled(node.this), node.db or None
+        name, schema = index.table_name(node.this), node.db or None
         if not any(_CATALOGUES.match(part.casefold()) for part in (name, schema or "")):
             found[name, schema and schema.casefold()] = Table(name, columns, schema=schema)
     qualified = {name for name, schema in found if schema is not None}

@@ -15,11 +15,11 @@ from sql_synthesizer.errors import StatementRefused
 from sql_synthesizer.guard.statement import functions, nodes, reading
 from sql_synthesizer.guard.statement.columns import Columns
 from sql_synthesizer.guard.statement.dialects import Grammar
-from sql_synthesizer.guard.statement.masking import expand_stars, mask
+from sql_synthesizer.guard.statement.masking import expand_stars, mask_columns
 from sql_synthesizer.guard.statement.names import Names, TableIndex
-from sql_synthesizer.guard.statement.nodes import check_nodes, refuse
+from sql_synthesizer.guard.statement.nodes import check_nodes, refuse_statement
 from sql_synthesizer.guard.statement.policy import Policy
-from sql_synthesizer.guard.statement.reading import parse
+from sql_synthesizer.guard.statement.reading import parse_query
 from sql_synthesizer.model import SQLGLOT_DIALECT, Schema, Statement
 
 CACHED_VERDICTS = 1_024
@@ -58,8 +58,8 @@ class StatementGuard:
         key = (statement.sql, schema.database, schema.version, max_rows, policy)
         with self._lock:
             verdict = self._verdicts.get(key)
-        if verdict is None or not _same(verdict.schema, schema):
-            verdict = self._judge(statement.sql, schema, max_rows, policy)
+        if verdict is None or not _is_same_schema(verdict.schema, schema):
+            verdict = self._judge_statement(statement.sql, schema, max_rows, policy)
             if len(statement.sql) <= CACHED_CHARS:
                 with self._lock:
                     self._verdicts[key] = verdict
@@ -76,9 +76,9 @@ class StatementGuard:
             limit=verdict.limit,
         )
 
-    def _judge(self, sql: str, schema: Schema, max_rows: int, policy: Policy) -> _Verdict:
+    def _judge_statement(self, sql: str, schema: Schema, max_rows: int, policy: Policy) -> _Verdict:
         try:
-            return self._passed(sql, schema, max_rows, policy)
+            return self._check_statement(sql, schema, max_rows, policy)
         except StatementRefused as error:
             return _Verdict(schema, refusal=(error.message, error.hint, error.details))
         except SqlglotError:
@@ -87,51 +87,53 @@ class StatementGuard:
             rule, message = "too_complex", "The statement is nested too deeply; ask for less at once."
         return _Verdict(schema, refusal=(message, StatementRefused.default_hint, {"rule": rule}))
 
-    def _passed(self, sql: str, schema: Schema, max_rows: int, policy: Policy) -> _Verdict:
-        index = self._index(schema)
+    def _check_statement(self, sql: str, schema: Schema, max_rows: int, policy: Policy) -> _Verdict:
+        index = self._load_table_index(schema)
         grammar = self._grammars[index.dialect]
-        tree = parse(sql, grammar)
-        masked = _without_marked(tree, index, policy)
-        tree, limit = _limited(tree, max_rows + 1)
+        tree = parse_query(sql, grammar)
+        masked = _exclude_marked_columns(tree, index, policy)
+        tree, limit = _limit_rows(tree, max_rows + 1)
         written = grammar.write(tree)
         # What runs is the written text, so the verdict is about the tree of that text.
-        columns = _columns(parse(written, grammar), index, policy)
+        columns = _resolve_columns(parse_query(written, grammar), index, policy)
         sensitive = columns.check()
         if sensitive and policy.sensitive != "record":
             named = ", ".join(sensitive)
-            refuse("sensitive_column", "The statement reads columns marked sensitive.", hint=_LEAVE_OUT, columns=named)
+            refuse_statement(
+                "sensitive_column", "The statement reads columns marked sensitive.", hint=_LEAVE_OUT, columns=named
+            )
         names = columns.names
         return _Verdict(
             schema, written, _query_type(names.nodes), tuple(sorted(names.tables)), masked or sensitive, limit
         )
 
-    def _index(self, schema: Schema) -> TableIndex:
+    def _load_table_index(self, schema: Schema) -> TableIndex:
         key = (schema.database, schema.version)
         with self._lock:
             index = self._indexes.get(key)
-        if index is None or not _same(index.schema, schema):
+        if index is None or not _is_same_schema(index.schema, schema):
             index = TableIndex(schema, SQLGLOT_DIALECT[schema.dialect])
             with self._lock:
                 self._indexes[key] = index
         return index
 
 
-def _columns(tree: exp.Expr, index: TableIndex, policy: Policy) -> Columns:
+def _resolve_columns(tree: exp.Expr, index: TableIndex, policy: Policy) -> Columns:
     """The columns of a tree whose parts and tables are allowed. Raises StatementRefused."""
     nodes = check_nodes(tree, index.dialect, session=policy.catalogues)
     return Columns(Names(nodes, index, catalogues=policy.catalogues))
 
 
-def _without_marked(tree: exp.Expr, index: TableIndex, policy: Policy) -> tuple[str, ...]:
+def _exclude_marked_columns(tree: exp.Expr, index: TableIndex, policy: Policy) -> tuple[str, ...]:
     """Changes the tree so that it reads no hidden and no masked column; the masked ones."""
-    columns = _columns(tree, index, policy)
-    masks = policy.sensitive == "mask" and columns.marked(hidden=False)
-    if (masks or columns.marked(hidden=True)) and expand_stars(columns, sensitive=masks):
-        columns = _columns(tree, index, policy)
-    return mask(columns) if masks else ()
+    columns = _resolve_columns(tree, index, policy)
+    masks = policy.sensitive == "mask" and columns.has_marked(hidden=False)
+    if (masks or columns.has_marked(hidden=True)) and expand_stars(columns, sensitive=masks):
+        columns = _resolve_columns(tree, index, policy)
+    return mask_columns(columns) if masks else ()
 
 
-def _same(known: Schema, given: Schema) -> bool:
+def _is_same_schema(known: Schema, given: Schema) -> bool:
     return known is given or bool(given.version and known.version == given.version and known.dialect == given.dialect)
 
 
@@ -152,29 +154,29 @@ def _policy_version() -> str:
     return hashlib.sha256(json.dumps(lists, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _limited(tree: exp.Expr, most: int) -> tuple[exp.Expr, int]:
+def _limit_rows(tree: exp.Expr, most: int) -> tuple[exp.Expr, int]:
     """The tree with at most ``most`` rows, and how many it may have."""
     limit = tree.args.get("limit")
     asked = None
     if isinstance(limit, exp.Fetch):
         options = limit.args.get("limit_options")
         if options is not None and (options.args.get("with_ties") or options.args.get("percent")):
-            refuse("limit", "FETCH FIRST takes a number of rows only, without PERCENT or WITH TIES.")
-        asked = _number(limit.args.get("count") or exp.Literal.number(1))
+            refuse_statement("limit", "FETCH FIRST takes a number of rows only, without PERCENT or WITH TIES.")
+        asked = _parse_limit(limit.args.get("count") or exp.Literal.number(1))
     elif limit is not None:
-        asked = _number(limit.expression)
+        asked = _parse_limit(limit.expression)
     rows = most if asked is None else min(asked, most)
     tree.set("limit", exp.Limit(expression=exp.Literal.number(rows)))
     return tree, rows
 
 
-def _number(node: exp.Expr) -> int | None:
+def _parse_limit(node: exp.Expr) -> int | None:
     """The number of a LIMIT; None when it means no limit. Raises StatementRefused on anything that is computed."""
     if isinstance(node, exp.Literal) and node.is_int:
         return int(node.name)
     if isinstance(node, exp.Null | exp.Neg) or (isinstance(node, exp.Var) and node.name.upper() == "ALL"):
         return None
-    return refuse("limit", "Write the LIMIT as a plain number.")
+    return refuse_statement("limit", "Write the LIMIT as a plain number.")
 
 
 def _query_type(found: list[exp.Expr]) -> str:

@@ -11,7 +11,7 @@ from string import ascii_lowercase, ascii_uppercase
 from sqlglot import exp
 
 from sql_synthesizer.guard.statement.catalogues import CATALOGUES
-from sql_synthesizer.guard.statement.nodes import refuse
+from sql_synthesizer.guard.statement.nodes import refuse_statement
 from sql_synthesizer.guard.statement.recursion import check_recursion
 from sql_synthesizer.model import Schema, Table
 
@@ -33,7 +33,7 @@ class Mark:
     hidden: bool
 
 
-def folded(name: str) -> str:
+def fold_name(name: str) -> str:
     """A name without regard to case and accents, so that no server takes two names for one that differ here."""
     if name.isascii():
         return name.lower()
@@ -41,7 +41,7 @@ def folded(name: str) -> str:
     return "".join(letter for letter in plain if not unicodedata.combining(letter))
 
 
-def _lower(name: str) -> str:
+def _lower_ascii(name: str) -> str:
     """A name without regard to case where every server disregards it: names that differ here may be one."""
     return name.lower() if name.isascii() else name.translate(_ASCII_LOWER)
 
@@ -54,60 +54,66 @@ class TableIndex:
         self.dialect = dialect
         self._by_name: dict[str, list[Table]] = defaultdict(list)
         for table in schema.tables:
-            self._by_name[self._fold(table.name)].append(table)
-        self._marks = {id(t): self._marked(t) for t in schema.tables}
-        self._columns = {id(t): frozenset(folded(c.name) for c in t.columns) for t in schema.tables}
+            self._by_name[self._fold_table_name(table.name)].append(table)
+        self._marks = {id(t): self._build_marks(t) for t in schema.tables}
+        self._columns = {id(t): frozenset(fold_name(c.name) for c in t.columns) for t in schema.tables}
         self._catalogue: dict[str, Table] = {}
         for table in CATALOGUES.get(dialect, ()):
             self._catalogue[f"{table.schema}.{table.name}" if table.schema else table.name] = table
             if table.schema == "pg_catalog":
                 self._catalogue[table.name] = table
 
-    def _marked(self, table: Table) -> dict[str, Mark]:
-        marks = {folded(c.name): Mark(f"{table.name}.{c.name}", hidden=False) for c in table.columns if c.sensitive}
-        key = next((marks[folded(c.name)] for c in table.columns if c.sensitive and c.primary_key), None)
+    def _build_marks(self, table: Table) -> dict[str, Mark]:
+        marks = {fold_name(c.name): Mark(f"{table.name}.{c.name}", hidden=False) for c in table.columns if c.sensitive}
+        key = next((marks[fold_name(c.name)] for c in table.columns if c.sensitive and c.primary_key), None)
         if table.hidden:
             key = Mark(f"{table.name}.rowid", hidden=True)
         if key is not None:
-            names = {folded(c.name) for c in table.columns}
+            names = {fold_name(c.name) for c in table.columns}
             marks |= {name: key for name in _ROW_IDS.get(self.dialect, ()) if name not in names}
-        return marks | {folded(name): Mark(f"{table.name}.{name}", hidden=True) for name in table.hidden}
+        return marks | {fold_name(name): Mark(f"{table.name}.{name}", hidden=True) for name in table.hidden}
 
-    def _fold(self, name: str) -> str:
-        return _lower(name) if self.dialect in {"sqlite", "trino"} else name
+    def _fold_table_name(self, name: str) -> str:
+        return _lower_ascii(name) if self.dialect in {"sqlite", "trino"} else name
 
-    def spelled(self, identifier: exp.Identifier) -> str:
+    def table_name(self, identifier: exp.Identifier) -> str:
         """The name of a table that the server looks up."""
         if self.dialect == "postgres" and not identifier.args.get("quoted"):
-            return _lower(identifier.name)
-        return self._fold(identifier.name)
+            return _lower_ascii(identifier.name)
+        return self._fold_table_name(identifier.name)
 
     def column_name(self, identifier: exp.Expr) -> str:
         """The name of a column as the server compares it."""
         if self.dialect == "postgres":
-            return identifier.name if identifier.args.get("quoted") else _lower(identifier.name)
-        return identifier.name if self.dialect == "clickhouse" else _lower(identifier.name)
+            return identifier.name if identifier.args.get("quoted") else _lower_ascii(identifier.name)
+        return identifier.name if self.dialect == "clickhouse" else _lower_ascii(identifier.name)
 
     def column_names(self, table: Table) -> frozenset[str]:
         """The names of a table's columns as the server compares them."""
         exact = self.dialect in {"postgres", "clickhouse"}
-        return frozenset(c.name if exact else _lower(c.name) for c in table.columns)
+        return frozenset(c.name if exact else _lower_ascii(c.name) for c in table.columns)
 
     def find(self, node: exp.Table, *, catalogues: bool) -> Table:
         """The table that a reference means. Raises StatementRefused."""
-        name, schema = self.spelled(node.this), node.db.casefold() or None
+        name, schema = self.table_name(node.this), node.db.casefold() or None
         if schema in SYSTEM_SCHEMAS or name.casefold().startswith(_SYSTEM_PREFIX.get(self.dialect, "\0")):
             listed = self._catalogue.get(f"{schema}.{name.casefold()}" if schema else name.casefold())
             if catalogues and listed is not None:
                 return listed
-            refuse("system_catalog", "System tables are not allowed; GET /api/schema describes the data.", table=name)
+            refuse_statement(
+                "system_catalog", "System tables are not allowed; GET /api/schema describes the data.", table=name
+            )
         found = [t for t in self._by_name.get(name, ()) if schema is None or self._schema_of(t) == schema]
         if not found:
             near = self.schema.table(name)
             hint = f"Write the table's name as {near.name}." if near is not None and schema is None else None
-            refuse("unknown_table", "The statement names a table that is not in the schema.", hint=hint, table=name)
+            refuse_statement(
+                "unknown_table", "The statement names a table that is not in the schema.", hint=hint, table=name
+            )
         if len(found) > 1:
-            refuse("ambiguous_table", "Several schemas have a table of that name; write schema.table.", table=name)
+            refuse_statement(
+                "ambiguous_table", "Several schemas have a table of that name; write schema.table.", table=name
+            )
         return found[0]
 
     def _schema_of(self, table: Table) -> str:
@@ -120,7 +126,7 @@ class TableIndex:
     def columns(self, table: Table) -> frozenset[str]:
         """The folded names of the table's columns."""
         known = self._columns.get(id(table))
-        return known if known is not None else frozenset(folded(c.name) for c in table.columns)
+        return known if known is not None else frozenset(fold_name(c.name) for c in table.columns)
 
 
 class Names:
@@ -139,21 +145,21 @@ class Names:
         self._catalogues = catalogues
         for node in self.nodes:
             if isinstance(node, exp.Table):
-                self._add(node)
+                self._add_reference(node)
             elif (alias := node.args.get("alias")) is not None and isinstance(alias, exp.TableAlias):
                 if isinstance(node, exp.Subquery) and not is_query(node.this):
-                    refuse("table", "Tables in parentheses have no common name; name each table inside them.")
-                self.derived.add(folded(alias.name))
+                    refuse_statement("table", "Tables in parentheses have no common name; name each table inside them.")
+                self.derived.add(fold_name(alias.name))
 
-    def _add(self, node: exp.Table) -> None:
-        alias = folded(node.alias_or_name)
+    def _add_reference(self, node: exp.Table) -> None:
+        alias = fold_name(node.alias_or_name)
         if isinstance(node.this, _TABLE_FUNCTIONS):
             if node.args.get("db") is not None:
-                refuse("function", "A function is not called by its schema's name.")
-            self.derived.add(alias or folded(node.this.name))
+                refuse_statement("function", "A function is not called by its schema's name.")
+            self.derived.add(alias or fold_name(node.this.name))
         elif not isinstance(node.this, exp.Identifier):
-            refuse("table", "A table is not written as a plain name.")
-        elif node.args.get("db") is None and (cte := self._cte(node)) is not None:
+            refuse_statement("table", "A table is not written as a plain name.")
+        elif node.args.get("db") is None and (cte := self._find_cte(node)) is not None:
             self.meanings[id(node)] = cte
             self.derived.add(alias)
         else:
@@ -169,42 +175,42 @@ class Names:
         if table.schema is not None and node.args.get("db") is None and self.index.dialect != "sqlite":
             node.set("db", exp.to_identifier(table.schema))
 
-    def _cte(self, node: exp.Table) -> exp.CTE | None:
+    def _find_cte(self, node: exp.Table) -> exp.CTE | None:
         """The common table expression of this name that is visible here."""
-        name = self.index.spelled(node.this)
+        name = self.index.table_name(node.this)
         below: exp.Expr = node
         above = node.parent
         while above is not None:
             if isinstance(above, exp.With):
-                visible = self._visible(above, below, node, name)
+                visible = self._visible_ctes(above, below, node, name)
             elif isinstance(below, exp.With):
                 visible = []
             else:
                 clause = above.args.get("with_")
                 visible = clause.expressions if clause is not None else []
             for cte in visible:
-                if self._named(cte) == name:
+                if self._cte_name(cte) == name:
                     return cte
             below, above = above, above.parent
         return None
 
-    def _visible(self, clause: exp.With, inside: exp.Expr, node: exp.Table, name: str) -> list[exp.CTE]:
+    def _visible_ctes(self, clause: exp.With, inside: exp.Expr, node: exp.Table, name: str) -> list[exp.CTE]:
         """What a reference to ``name`` inside of one of the clause's expressions may mean."""
         ctes: list[exp.CTE] = clause.expressions
         place = next(n for n, cte in enumerate(ctes) if cte is inside)
         recursive = bool(clause.args.get("recursive"))
-        if self._named(inside) == name:
+        if self._cte_name(inside) == name:
             if recursive:
                 check_recursion(node, inside)
                 return [ctes[place]]
             if self.index.dialect == "sqlite":
-                refuse("recursion", "A common table expression that refers to itself needs WITH RECURSIVE.")
-        if recursive and any(self._named(cte) == name for cte in ctes[place + 1 :]):
-            refuse("recursion", "A common table expression is used before it is defined; put it first.")
+                refuse_statement("recursion", "A common table expression that refers to itself needs WITH RECURSIVE.")
+        if recursive and any(self._cte_name(cte) == name for cte in ctes[place + 1 :]):
+            refuse_statement("recursion", "A common table expression is used before it is defined; put it first.")
         return ctes[:place]
 
-    def _named(self, cte: exp.Expr) -> str:
-        return self.index.spelled(cte.args["alias"].this)
+    def _cte_name(self, cte: exp.Expr) -> str:
+        return self.index.table_name(cte.args["alias"].this)
 
 
 def is_query(node: exp.Expr) -> bool:

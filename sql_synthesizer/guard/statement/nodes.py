@@ -99,7 +99,7 @@ _GROWING_PATTERN = re.compile(r"\d\d|[${]")
 """A width that counts, or arguments taken by their number, so as often as one likes."""
 
 
-def refuse(rule: str, message: str, *, hint: str | None = None, **details: Any) -> NoReturn:
+def refuse_statement(rule: str, message: str, *, hint: str | None = None, **details: Any) -> NoReturn:
     """Raises StatementRefused; ``rule`` is a short stable name, the details are cut to 100 characters each."""
     raise StatementRefused(message, hint=hint, details={"rule": rule, **{k: str(v)[:100] for k, v in details.items()}})
 
@@ -116,16 +116,18 @@ def check_nodes(tree: exp.Expr, dialect: str, *, session: bool = False) -> list[
         node = waiting.pop()
         kind = type(node)
         if kind not in NODES and not (session and kind in _SESSION_NODES):
-            refuse("node_type", f"{_words(kind)} is not allowed in a statement.", node=kind.__name__)
+            refuse_statement(
+                "node_type", f"{_format_node_type(kind)} is not allowed in a statement.", node=kind.__name__
+            )
         nodes.append(node)
         if len(nodes) > MAX_NODES:
-            refuse("too_complex", f"The statement has more than {MAX_NODES:,} parts; ask for less at once.")
+            refuse_statement("too_complex", f"The statement has more than {MAX_NODES:,} parts; ask for less at once.")
         allowed = _ARGUMENTS.get(kind)
         for key, value in node.args.items():
             if not value:
                 continue
             if allowed is not None and key not in allowed:
-                refuse("clause", f"The clause {_clause(key)} is not allowed.", clause=key)
+                refuse_statement("clause", f"The clause {_format_clause(key)} is not allowed.", clause=key)
             if isinstance(value, exp.Expr):
                 waiting.append(value)
             elif isinstance(value, list):
@@ -141,26 +143,28 @@ def check_nodes(tree: exp.Expr, dialect: str, *, session: bool = False) -> list[
         joins += kind is exp.Join
         set_operations += kind in _SET_OPERATIONS
     if joins > MAX_JOINS or set_operations > MAX_SET_OPERATIONS:
-        refuse("too_many_joins", f"At most {MAX_JOINS} joins and {MAX_SET_OPERATIONS} set operations are allowed.")
+        refuse_statement(
+            "too_many_joins", f"At most {MAX_JOINS} joins and {MAX_SET_OPERATIONS} set operations are allowed."
+        )
     return nodes
 
 
-def _words(kind: type[exp.Expr]) -> str:
+def _format_node_type(kind: type[exp.Expr]) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).upper()
 
 
-def _clause(key: str) -> str:
+def _format_clause(key: str) -> str:
     return key.rstrip("_").replace("_", " ").upper()
 
 
 def _check_select(node: exp.Expr) -> None:
     joins, where = node.args.get("joins") or (), node.args.get("where")
-    unrelated = [j for j in joins if isinstance(j.this, exp.Table) and not _relates(j)]
+    unrelated = [j for j in joins if isinstance(j.this, exp.Table) and not _has_join_condition(j)]
     if len(unrelated) >= MAX_UNRELATED_TABLES and (where is None or where.find(exp.Column) is None):
-        refuse("cartesian", "Several tables are combined without any condition; join them ON their keys.")
+        refuse_statement("cartesian", "Several tables are combined without any condition; join them ON their keys.")
 
 
-def _relates(join: exp.Expr) -> bool:
+def _has_join_condition(join: exp.Expr) -> bool:
     condition = join.args.get("on")
     on_columns = condition is not None and condition.find(exp.Column) is not None
     return on_columns or bool(join.args.get("using")) or join.args.get("method") == "NATURAL"
@@ -169,72 +173,84 @@ def _relates(join: exp.Expr) -> bool:
 def _check_join(node: exp.Expr) -> None:
     for key in ("side", "kind", "method"):
         if (node.args.get(key) or "") not in _JOIN_WORDS:
-            refuse("join_kind", "This kind of join is not allowed; use INNER, LEFT, RIGHT, FULL or CROSS JOIN.")
+            refuse_statement(
+                "join_kind", "This kind of join is not allowed; use INNER, LEFT, RIGHT, FULL or CROSS JOIN."
+            )
 
 
 def _check_identifier(node: exp.Expr) -> None:
     name = node.this
     if not isinstance(name, str) or not name or (not node.args.get("quoted") and not _WORD.match(name)):
-        refuse("identifier", "A name contains characters that are only allowed inside quotes.")
+        refuse_statement("identifier", "A name contains characters that are only allowed inside quotes.")
     if _CONTROL.search(name):
-        refuse("control_character", "A name contains a control character.")
+        refuse_statement("control_character", "A name contains a control character.")
 
 
 def _check_literal(node: exp.Expr) -> None:
     if node.args.get("is_string"):
         if _CONTROL.search(node.this):
-            refuse("control_character", "A text constant contains a control character.")
+            refuse_statement("control_character", "A text constant contains a control character.")
     elif not _NUMBER.match(node.this):
-        refuse("number", "A number is not written in a known way; write digits, a point and an exponent only.")
+        refuse_statement(
+            "number", "A number is not written in a known way; write digits, a point and an exponent only."
+        )
 
 
 def _check_sample(node: exp.Expr) -> None:
     method = node.args.get("method")
     if method is not None and method.name.upper() not in _SAMPLES:
-        refuse("clause", "This way of sampling a table is not known; use SYSTEM or BERNOULLI.", clause="TABLESAMPLE")
+        refuse_statement(
+            "clause", "This way of sampling a table is not known; use SYSTEM or BERNOULLI.", clause="TABLESAMPLE"
+        )
 
 
 def _check_table_alias(node: exp.Expr) -> None:
     # A call whose name sqlglot takes for a table's, and its arguments for names of columns.
     if node.args.get("columns") and not node.this:
-        refuse("table", "Names for columns stand behind a name for the table.")
+        refuse_statement("table", "Names for columns stand behind a name for the table.")
 
 
 def _check_var(node: exp.Expr) -> None:
     excluded = node.arg_key == "exclude" and node.name in _EXCLUDED_FRAMES
     if not excluded and not _WORD.match(node.name):
-        refuse("identifier", "A word contains characters that are not allowed there.")
+        refuse_statement("identifier", "A word contains characters that are not allowed there.")
 
 
 def _check_digits(node: exp.Expr) -> None:
     if not _DIGITS.match(node.name):
-        refuse("number", "A hexadecimal or bit constant contains other characters than digits.")
+        refuse_statement("number", "A hexadecimal or bit constant contains other characters than digits.")
 
 
 def _check_escaped(node: exp.Expr) -> None:
     if "\\" in node.name or _CONTROL.search(node.name):
-        refuse("escape", "Backslash escapes other than a line break or tab are not allowed in a text constant.")
+        refuse_statement(
+            "escape", "Backslash escapes other than a line break or tab are not allowed in a text constant."
+        )
 
 
 def _check_type(node: exp.Expr) -> None:
     if node.this not in _TYPES:
-        refuse("type", "A cast to this type is not allowed; use a standard type.", type=getattr(node.this, "name", ""))
+        refuse_statement(
+            "type", "A cast to this type is not allowed; use a standard type.", type=getattr(node.this, "name", "")
+        )
     for size in node.find_all(exp.DataTypeParam):
         if not isinstance(size.this, exp.Var) and not (size.this.is_int and int(size.name) <= MAX_TYPE_SIZE):
-            refuse("type", f"A type's size must be a number of at most {MAX_TYPE_SIZE:,}.")
+            refuse_statement("type", f"A type's size must be a number of at most {MAX_TYPE_SIZE:,}.")
 
 
 def _check_column(node: exp.Expr, dialect: str, *, session: bool) -> None:
     name = node.args.get("this")
     if not isinstance(name, exp.Identifier | exp.Star):
-        refuse("column", "A column is not written as a plain name.")
+        refuse_statement("column", "A column is not written as a plain name.")
     if isinstance(name, exp.Identifier) and not name.args.get("quoted") and not node.args.get("table"):
         # Where nothing is read, no column can have such a name.
         word = not session and name.name.lower() in _SESSION_WORDS
         select = node.find_ancestor(exp.Select) if word else None
         alone = select is not None and select.args.get("from_") is None
         if word and (alone or name.name.lower() in functions.VALUES_WITHOUT_PARENTHESES.get(dialect, ())):
-            refuse("session_value", f"{name.name} tells about the session and is not allowed.", name=name.name)
+            refuse_statement(
+                "session_value", f"{name.name} tells about the session and is not allowed.", name=name.name
+            )
 
 
 def _check_not(node: exp.Expr) -> None:
@@ -243,7 +259,7 @@ def _check_not(node: exp.Expr) -> None:
     listed = isinstance(parent, exp.In) and node.arg_key == "expressions"
     tight = isinstance(parent, exp.Binary | exp.Between | exp.In | exp.Neg | exp.BitwiseNot | exp.Escape)
     if tight and not listed and not isinstance(parent, exp.Connector):
-        refuse("ambiguous", "It is not clear what NOT belongs to; put parentheses around the condition.")
+        refuse_statement("ambiguous", "It is not clear what NOT belongs to; put parentheses around the condition.")
 
 
 def _check_predicate(node: exp.Expr) -> None:
@@ -254,12 +270,14 @@ def _check_predicate(node: exp.Expr) -> None:
             inner.this if isinstance(inner, exp.Not) else inner if getattr(inner, "args", {}).get("negate") else None
         )
         if type(operand) in _CONDITIONS or isinstance(inner, _PREDICATES):
-            refuse("ambiguous", "Conditions follow each other without AND or OR; put join them with AND or OR.")
+            refuse_statement(
+                "ambiguous", "Conditions follow each other without AND or OR; put join them with AND or OR."
+            )
 
 
 def _check_match(node: exp.Expr) -> None:
     if not isinstance(node.this, exp.Expr) or not all(isinstance(e, exp.Expr) for e in node.expressions):
-        refuse("operator", "The operator @@ needs a value on both sides.")
+        refuse_statement("operator", "The operator @@ needs a value on both sides.")
 
 
 def _check_in(node: exp.Expr, dialect: str) -> None:
@@ -268,14 +286,14 @@ def _check_in(node: exp.Expr, dialect: str) -> None:
     field, listed = node.args.get("field"), node.expressions
     named = dialect == "clickhouse" and len(listed) == 1 and isinstance(listed[0].unnest(), exp.Column | exp.Dot)
     if named or (field is not None and not isinstance(field, exp.Array | exp.Tuple)):
-        refuse("in_table", "After IN stands a list of values, or a SELECT, in parentheses.")
+        refuse_statement("in_table", "After IN stands a list of values, or a SELECT, in parentheses.")
 
 
 def _check_function(node: exp.Expr, dialect: str, *, session: bool) -> None:
     name = node.name.lower()
     if name not in functions.ALLOWED[dialect] and not (session and name in functions.SESSION[dialect]):
         shown = node.name[:64] if _WORD.match(node.name) else "of that name"
-        refuse("function", f"The function {shown} is not on the list of allowed functions.", function=name)
+        refuse_statement("function", f"The function {shown} is not on the list of allowed functions.", function=name)
     arguments = node.expressions
     if (position := functions.SIZED.get(name)) is not None and len(arguments) > position:
         _check_size(arguments[position], name)
@@ -284,7 +302,9 @@ def _check_function(node: exp.Expr, dialect: str, *, session: bool) -> None:
     elif dialect in functions.PATTERNS.get(name, ()):
         pattern = arguments[0] if arguments else None
         if not isinstance(pattern, exp.Literal) or not pattern.is_string or _WIDE_PATTERN.search(pattern.name):
-            refuse("result_size", f"The pattern of {name} must be a text constant without large widths.", function=name)
+            refuse_statement(
+                "result_size", f"The pattern of {name} must be a text constant without large widths.", function=name
+            )
     if name in functions.MULTIPLYING or _is_sized(node):
         _check_nesting(node, name)
 
@@ -299,20 +319,20 @@ def _is_sized(call: exp.Expr) -> bool:
 def _check_nesting(call: exp.Expr, name: str) -> None:
     # Each is bounded alone; one inside of another multiplies the bounds.
     if any(inner is not call and _is_sized(inner) for inner in call.find_all(*_CALLS)):
-        refuse("result_size", f"What {name} is given must not come from a function that fills up to a size.")
+        refuse_statement("result_size", f"What {name} is given must not come from a function that fills up to a size.")
 
 
 def _check_size(size: exp.Expr, name: str) -> None:
     if not isinstance(size, exp.Literal) or not size.is_int or int(size.name) > MAX_SIZE_ARGUMENT:
         limit = f"{MAX_SIZE_ARGUMENT:,}"
-        refuse("result_size", f"The size given to {name} must be a number of at most {limit}.", function=name)
+        refuse_statement("result_size", f"The size given to {name} must be a number of at most {limit}.", function=name)
 
 
 def _check_series(arguments: list[exp.Expr], name: str) -> None:
     rows = series_length(arguments)
     if rows is None or rows > MAX_SERIES:
         message = f"The bounds of {name} must be constants or days around today, and make at most {MAX_SERIES:,} rows."
-        refuse("result_size", message, function=name)
+        refuse_statement("result_size", message, function=name)
 
 
 _CHECKS: dict[type[exp.Expr], Callable[[exp.Expr], None]] = {

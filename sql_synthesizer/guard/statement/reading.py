@@ -8,7 +8,7 @@ from sqlglot import exp
 from sqlglot.tokenizer_core import Token, TokenType
 
 from sql_synthesizer.guard.statement.dialects import Grammar
-from sql_synthesizer.guard.statement.nodes import refuse
+from sql_synthesizer.guard.statement.nodes import refuse_statement
 
 MAX_TOKENS = 6_000
 MAX_DEPTH = 32
@@ -21,7 +21,7 @@ _CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 
 
-def parse(sql: str, grammar: Grammar) -> exp.Expr:
+def parse_query(sql: str, grammar: Grammar) -> exp.Expr:
     """The tree of a single query. Raises StatementRefused and sqlglot's errors."""
     tokens = grammar.tokens(sql)
     while tokens and tokens[-1].token_type is TokenType.SEMICOLON:
@@ -30,17 +30,19 @@ def parse(sql: str, grammar: Grammar) -> exp.Expr:
     trees = grammar.parse(tokens, sql)
     tree = trees[0] if len(trees) == 1 else None
     if not isinstance(tree, exp.Query):
-        refuse("not_a_query", "Only a SELECT is allowed.")
+        refuse_statement("not_a_query", "Only a SELECT is allowed.")
     return tree
 
 
 def _check_tokens(tokens: list[Token], dialect: str) -> None:
     if not tokens:
-        refuse("empty", "The statement is empty; write a SELECT.")
+        refuse_statement("empty", "The statement is empty; write a SELECT.")
     if tokens[0].token_type not in _FIRST:
-        refuse("not_a_query", "Only a SELECT is allowed.", first=tokens[0].text)
+        refuse_statement("not_a_query", "Only a SELECT is allowed.", first=tokens[0].text)
     if len(tokens) > MAX_TOKENS:
-        refuse("too_complex", f"The statement has more than {MAX_TOKENS:,} words and signs; ask for less at once.")
+        refuse_statement(
+            "too_complex", f"The statement has more than {MAX_TOKENS:,} words and signs; ask for less at once."
+        )
     depth = 0
     before = tokens[0]
     for token in tokens:
@@ -48,15 +50,17 @@ def _check_tokens(tokens: list[Token], dialect: str) -> None:
         if kind in _OPENING:
             depth += 1
             if depth > MAX_DEPTH:
-                refuse("too_complex", f"The statement is nested more than {MAX_DEPTH} deep; ask for less at once.")
+                refuse_statement(
+                    "too_complex", f"The statement is nested more than {MAX_DEPTH} deep; ask for less at once."
+                )
         elif kind in _CLOSING:
             depth -= 1
         elif kind is TokenType.SEMICOLON:
-            refuse("several_statements", "Only one statement at a time is allowed.")
+            refuse_statement("several_statements", "Only one statement at a time is allowed.")
         elif kind is TokenType.VAR and before.token_type is TokenType.NUMBER and token.start == before.end + 1:
-            refuse("number", "A number runs into a word; put a space between them.")
+            refuse_statement("number", "A number runs into a word; put a space between them.")
         elif kind is TokenType.NOT and token.text == "!" and dialect == "mysql":
-            refuse("ambiguous", "Write NOT instead of an exclamation mark.")
+            refuse_statement("ambiguous", "Write NOT instead of an exclamation mark.")
         if token.comments and any(c.startswith(("!", "M!")) for c in token.comments):
-            refuse("executable_comment", "Comments that a server executes are not allowed.")
+            refuse_statement("executable_comment", "Comments that a server executes are not allowed.")
         before = token

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from sql_synthesizer.guard.statement.nodes import MAX_SERIES, refuse
+from sql_synthesizer.guard.statement.nodes import MAX_SERIES, refuse_statement
 
 _COMPARISONS = (exp.LT, exp.LTE, exp.GT, exp.GTE, exp.EQ, exp.NEQ, exp.Between)
 _CONDITIONS = (*_COMPARISONS, exp.In, exp.Is, exp.Like, exp.NullSafeNEQ)
@@ -23,29 +23,31 @@ def check_recursion(reference: exp.Table, cte: exp.Expr) -> None:
     union = cte.this
     step = union.expression.unnest() if isinstance(union, exp.Union) else None
     if not isinstance(step, exp.Select):
-        refuse("recursion", "A recursive expression is a query, UNION, and a SELECT that refers to it.")
+        refuse_statement("recursion", "A recursive expression is a query, UNION, and a SELECT that refers to it.")
     # From a nested query, or referred to twice, the rows would multiply in each round.
-    if reference.find_ancestor(exp.Query) is not step or _references(step, cte) > 1:
-        refuse("recursion", "The second part of a recursive expression refers to it once, in its FROM clause.")
+    if reference.find_ancestor(exp.Query) is not step or _count_references(step, cte) > 1:
+        refuse_statement(
+            "recursion", "The second part of a recursive expression refers to it once, in its FROM clause."
+        )
     joins, where = step.args.get("joins") or (), step.args.get("where")
     clauses = [join.args["on"] for join in joins if join.args.get("on")] + ([where.this] if where else [])
     conditions = [found for clause in clauses for found in clause.find_all(*_CONDITIONS)]
     if (limit := union.args.get("limit")) is not None:
         _check_bound(limit.args.get("expression"))
-    elif not any(join.args.get("using") for join in joins) and not any(_may_end(c, step) for c in conditions):
-        refuse("recursion", "The second part of a recursive expression needs a condition that ends it.")
+    elif not any(join.args.get("using") for join in joins) and not any(_can_end(c, step) for c in conditions):
+        refuse_statement("recursion", "The second part of a recursive expression needs a condition that ends it.")
     if not joins:
         for condition in conditions:
             for part in condition.iter_expressions() if isinstance(condition, _COMPARISONS) else ():
                 _check_bound(part)
 
 
-def _references(step: exp.Expr, cte: exp.Expr) -> int:
+def _count_references(step: exp.Expr, cte: exp.Expr) -> int:
     name = cte.alias.casefold()
     return sum(not table.db and table.name.casefold() == name for table in step.find_all(exp.Table))
 
 
-def _may_end(condition: exp.Expr, step: exp.Expr) -> bool:
+def _can_end(condition: exp.Expr, step: exp.Expr) -> bool:
     """Whether a condition is on a column, and not that a growing number is larger than a constant."""
     if condition.find(exp.Column) is None:
         return False
@@ -58,4 +60,4 @@ def _may_end(condition: exp.Expr, step: exp.Expr) -> bool:
 
 def _check_bound(bound: exp.Expr | None) -> None:
     if isinstance(bound, exp.Literal) and not bound.is_string and float(bound.name) > MAX_SERIES:
-        refuse("result_size", f"A recursive expression may count to {MAX_SERIES:,} at most.")
+        refuse_statement("result_size", f"A recursive expression may count to {MAX_SERIES:,} at most.")

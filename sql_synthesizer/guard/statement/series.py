@@ -20,7 +20,7 @@ def series_length(arguments: list[exp.Expr]) -> float | None:
     if not 1 <= len(arguments) <= 3:
         return None
     bounds = [exp.Literal.number(0), *arguments] if len(arguments) == 1 else arguments
-    texts = [_constant(bound) for bound in bounds]
+    texts = [_constant_text(bound) for bound in bounds]
     try:
         numbers = [int(text or "") for text in texts]
     except ValueError:
@@ -31,13 +31,13 @@ def series_length(arguments: list[exp.Expr]) -> float | None:
 
 def _dates_length(first: exp.Expr, last: exp.Expr, step: str | None) -> float | None:
     match = _STEP.match(step or "")
-    start, end = _day(first), _day(last)
+    start, end = _day_number(first), _day_number(last)
     if match is None or not int(match[1]) or start is None or end is None:
         return None
     return abs(end - start) / (abs(int(match[1])) * _STEP_DAYS[match[2].lower()]) + 1
 
 
-def _constant(node: exp.Expr) -> str | None:
+def _constant_text(node: exp.Expr) -> str | None:
     while isinstance(node, exp.Cast | exp.Paren | exp.Interval):
         unit = node.args.get("unit") if isinstance(node, exp.Interval) else None
         node = node.this
@@ -48,7 +48,7 @@ def _constant(node: exp.Expr) -> str | None:
     return node.name if isinstance(node, exp.Literal) else None
 
 
-def _day(node: exp.Expr, depth: int = 0) -> float | None:
+def _day_number(node: exp.Expr, depth: int = 0) -> float | None:
     """The number of the day that an expression of constants and today means."""
     while isinstance(node, exp.Cast | exp.Paren):
         node = node.this
@@ -61,16 +61,16 @@ def _day(node: exp.Expr, depth: int = 0) -> float | None:
     if isinstance(node, _TODAY) or (name == "now" and not node.expressions):
         return datetime.now(UTC).toordinal()
     if name == "date_trunc" and len(node.expressions) == 2 and depth < _MAX_DEPTH:
-        return _day(node.expressions[1], depth + 1)
+        return _day_number(node.expressions[1], depth + 1)
     if isinstance(node, exp.Add | exp.Sub) and depth < _MAX_DEPTH:
-        day, days = _day(node.this, depth + 1), _span(node.expression)
+        day, days = _day_number(node.this, depth + 1), _interval_days(node.expression)
         if day is not None and days is not None:
             return day + days if isinstance(node, exp.Add) else day - days
     return None
 
 
-def _span(node: exp.Expr) -> float | None:
-    text = _constant(node) or ""
+def _interval_days(node: exp.Expr) -> float | None:
+    text = _constant_text(node) or ""
     match = _STEP.match(text)
     if match is not None:
         return int(match[1]) * _LONG_DAYS[match[2].lower()]

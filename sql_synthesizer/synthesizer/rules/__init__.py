@@ -8,15 +8,15 @@ from sql_synthesizer.synthesizer import Context
 from sql_synthesizer.synthesizer.rules.binding import Ambiguous
 from sql_synthesizer.synthesizer.rules.build import to_sql
 from sql_synthesizer.synthesizer.rules.draft import NotUnderstood
-from sql_synthesizer.synthesizer.rules.explain import explain
+from sql_synthesizer.synthesizer.rules.explain import explain_query
 from sql_synthesizer.synthesizer.rules.joins import graph_of
 from sql_synthesizer.synthesizer.rules.linking import Linker
 from sql_synthesizer.synthesizer.rules.names import names_of
 from sql_synthesizer.synthesizer.rules.query import Query
 from sql_synthesizer.synthesizer.rules.reader import Reader
-from sql_synthesizer.synthesizer.rules.resolver import resolve
-from sql_synthesizer.synthesizer.rules.suggest import candidates
-from sql_synthesizer.synthesizer.rules.text import tokenize
+from sql_synthesizer.synthesizer.rules.resolver import resolve_draft
+from sql_synthesizer.synthesizer.rules.suggest import candidate_questions
+from sql_synthesizer.synthesizer.rules.text import tokenize_question
 
 SUGGESTIONS = 3
 
@@ -29,31 +29,33 @@ class RulesSynthesizer:
     def synthesize(self, context: Context) -> Statement:
         """SQL that answers the question. Raises Declined, with questions that can be answered, when not sure."""
         try:
-            query = understand(context)
+            query = parse_question(context)
         except Ambiguous as doubt:
             message = f"The question can be read in several ways ({doubt})."
-            raise Declined(message, hint="Name the table and column you mean.", suggestions=_suggest(context)) from None
+            raise Declined(
+                message, hint="Name the table and column you mean.", suggestions=_suggest_questions(context)
+            ) from None
         except NotUnderstood as doubt:
             message = f"I do not understand this part of the question well enough: {str(doubt)[:80]}."
-            raise Declined(message, suggestions=_suggest(context)) from None
-        return Statement(to_sql(query, context.schema.dialect), self.source, explain(query))
+            raise Declined(message, suggestions=_suggest_questions(context)) from None
+        return Statement(to_sql(query, context.schema.dialect), self.source, explain_query(query))
 
 
-def understand(context: Context) -> Query:
+def parse_question(context: Context) -> Query:
     """The query that the question means. Raises NotUnderstood when part of it is not accounted for."""
-    tokens = tokenize(context.question)
+    tokens = tokenize_question(context.question)
     if not tokens:
         raise NotUnderstood("its signs or its length")
     items = Linker(context, names_of(context.schema), tokens).items()
-    return resolve(Reader(items).read(), context.schema, graph_of(context.schema))
+    return resolve_draft(Reader(items).read(), context.schema, graph_of(context.schema))
 
 
-def _suggest(context: Context) -> tuple[str, ...]:
+def _suggest_questions(context: Context) -> tuple[str, ...]:
     """Questions over the same schema, each of which the rules can answer."""
     found: list[str] = []
-    for question in candidates(context):
+    for question in candidate_questions(context):
         try:
-            understand(
+            parse_question(
                 Context(question, context.schema, context.values, context.today, context.max_rows, context.deadline)
             )
         except NotUnderstood:

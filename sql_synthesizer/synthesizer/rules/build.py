@@ -9,10 +9,10 @@ from sqlglot import Dialect, exp
 
 from sql_synthesizer.model import SQLGLOT_DIALECT, Kind, Table
 from sql_synthesizer.synthesizer.rules.dates import Span
-from sql_synthesizer.synthesizer.rules.joins import fans_out
-from sql_synthesizer.synthesizer.rules.names import keys
+from sql_synthesizer.synthesizer.rules.joins import fan_out_tables
+from sql_synthesizer.synthesizer.rules.names import key_columns
 from sql_synthesizer.synthesizer.rules.query import Constant, Filter, Link, Query, Ref, Term
-from sql_synthesizer.synthesizer.rules.wording import aliases
+from sql_synthesizer.synthesizer.rules.wording import column_aliases
 
 _COMPARISONS: dict[str, type[exp.Binary]] = {
     "=": exp.EQ,
@@ -28,11 +28,11 @@ _PLAIN = re.compile(r"[a-z_][a-z0-9_]*\Z")
 
 def to_sql(query: Query, dialect: str) -> str:
     """The query as text; ``dialect`` is that of the schema."""
-    return _Builder(query, SQLGLOT_DIALECT[dialect]).tree().sql(dialect=SQLGLOT_DIALECT[dialect])
+    return _Builder(query, SQLGLOT_DIALECT[dialect]).build_select().sql(dialect=SQLGLOT_DIALECT[dialect])
 
 
 @lru_cache(maxsize=8)
-def _keywords(dialect: str) -> frozenset[str]:
+def _dialect_keywords(dialect: str) -> frozenset[str]:
     words = Dialect.get_or_raise(dialect).tokenizer_class.KEYWORDS
     return frozenset(word.casefold() for phrase in words for word in phrase.split() if word.isalpha())
 
@@ -42,72 +42,74 @@ class _Builder:
         self._query = query
         self._dialect = dialect
 
-    def tree(self) -> exp.Select:
+    def build_select(self) -> exp.Select:
         """The SELECT."""
         query = self._query
-        shown = map(self._shown, query.select, aliases(query))
-        select = exp.select(*shown).from_(self._table(query.root))
-        for table, condition in self._joins():
-            select = select.join(self._table(table), on=condition)
-        filters = [self._filter(f) for f in query.filters]
+        shown = map(self._output_column, query.select, column_aliases(query))
+        select = exp.select(*shown).from_(self._build_table(query.root))
+        for table, condition in self._build_joins():
+            select = select.join(self._build_table(table), on=condition)
+        filters = [self._build_filter(f) for f in query.filters]
         if query.either and len(filters) > 1:
             filters = [exp.or_(*filters)]
-        for part in [*filters, *map(self._absence, query.absent)]:
+        for part in [*filters, *map(self._absence_condition, query.absent)]:
             select = select.where(part)
         if query.groups:
-            select = select.group_by(*map(self._term, dict.fromkeys(query.groups)))
+            select = select.group_by(*map(self._build_term, dict.fromkeys(query.groups)))
         for having in query.having:
-            select = select.having(self._filter(having))
+            select = select.having(self._build_filter(having))
         for order in query.orders:
-            select = select.order_by(self._ordered(order.term, descending=order.descending))
+            select = select.order_by(self._build_order(order.term, descending=order.descending))
         if query.limit is not None:
             select = select.limit(query.limit)
         return select.distinct() if query.distinct else select
 
     # --- names ------------------------------------------------------------------------------
 
-    def _identifier(self, name: str) -> exp.Identifier:
-        quoted = not _PLAIN.match(name) or name in _keywords(self._dialect)
+    def _build_identifier(self, name: str) -> exp.Identifier:
+        quoted = not _PLAIN.match(name) or name in _dialect_keywords(self._dialect)
         return exp.to_identifier(name, quoted=quoted)
 
-    def _table(self, table: Table) -> exp.Table:
-        schema = self._identifier(table.schema) if table.schema else None
-        return exp.Table(this=self._identifier(table.name), db=schema)
+    def _build_table(self, table: Table) -> exp.Table:
+        schema = self._build_identifier(table.schema) if table.schema else None
+        return exp.Table(this=self._build_identifier(table.name), db=schema)
 
-    def _column(self, table: Table, name: str) -> exp.Column:
+    def _build_column(self, table: Table, name: str) -> exp.Column:
         several = bool(self._query.links or self._query.absent)
-        return exp.Column(this=self._identifier(name), table=self._identifier(table.name) if several else None)
+        return exp.Column(
+            this=self._build_identifier(name), table=self._build_identifier(table.name) if several else None
+        )
 
     # --- parts ------------------------------------------------------------------------------
 
-    def _joins(self) -> list[tuple[Table, exp.Expr]]:
+    def _build_joins(self) -> list[tuple[Table, exp.Expr]]:
         joined = {self._query.root.name}
         joins = []
         for link in self._query.links:
             table = link.parent if link.child.name in joined else link.child
             joined.add(table.name)
-            joins.append((table, self._link(link)))
+            joins.append((table, self._join_condition(link)))
         return joins
 
-    def _link(self, link: Link) -> exp.Expr:
+    def _join_condition(self, link: Link) -> exp.Expr:
         pairs = zip(link.columns, link.target_columns, strict=True)
-        return exp.and_(*(self._column(link.child, a).eq(self._column(link.parent, b)) for a, b in pairs))
+        return exp.and_(*(self._build_column(link.child, a).eq(self._build_column(link.parent, b)) for a, b in pairs))
 
-    def _absence(self, link: Link) -> exp.Expr:
+    def _absence_condition(self, link: Link) -> exp.Expr:
         table = link.child if link.parent.name == self._query.root.name else link.parent
-        inner = exp.select(exp.Literal.number(1)).from_(self._table(table)).where(self._link(link))
+        inner = exp.select(exp.Literal.number(1)).from_(self._build_table(table)).where(self._join_condition(link))
         return exp.not_(exp.Exists(this=inner))
 
-    def _shown(self, term: Term, alias: str) -> exp.Expr:
-        value = self._term(term)
-        return exp.Alias(this=value, alias=self._identifier(alias)) if alias else value
+    def _output_column(self, term: Term, alias: str) -> exp.Expr:
+        value = self._build_term(term)
+        return exp.Alias(this=value, alias=self._build_identifier(alias)) if alias else value
 
-    def _term(self, term: Term) -> exp.Expr:
+    def _build_term(self, term: Term) -> exp.Expr:
         if term.aggregate == "count":
-            return self._count(term)
+            return self._build_count(term)
         if term.ref is None:
             raise ValueError(term)
-        column = self._column(term.ref.table, term.ref.column.name)
+        column = self._build_column(term.ref.table, term.ref.column.name)
         if term.bucket:
             return exp.TimeToStr(this=column, format=exp.Literal.string(term.bucket))
         function = {"sum": exp.Sum, "avg": exp.Avg, "min": exp.Min, "max": exp.Max}.get(term.aggregate)
@@ -115,50 +117,50 @@ class _Builder:
             return column
         return function(this=exp.Distinct(expressions=[column]) if term.distinct else column)
 
-    def _count(self, term: Term) -> exp.Expr:
+    def _build_count(self, term: Term) -> exp.Expr:
         if term.ref is not None:
-            column = self._column(term.ref.table, term.ref.column.name)
+            column = self._build_column(term.ref.table, term.ref.column.name)
             return exp.Count(this=exp.Distinct(expressions=[column]))
         table = term.tables()[0]
-        if not fans_out(self._query.links, table.name):
+        if not fan_out_tables(self._query.links, table.name):
             return exp.Count(this=exp.Star())
-        key = self._column(table, keys(table)[0].name)
+        key = self._build_column(table, key_columns(table)[0].name)
         return exp.Count(this=exp.Distinct(expressions=[key]))
 
-    def _ordered(self, term: Term, *, descending: bool) -> exp.Ordered:
+    def _build_order(self, term: Term, *, descending: bool) -> exp.Ordered:
         nullable = term.ref is not None and term.ref.column.nullable and not term.ref.column.primary_key
         last = nullable and self._query.limit is not None and term.aggregate != "count"
         default_last = self._dialect == "postgres" and not descending
         nulls_first = False if last else not descending and not default_last
         if not last and self._dialect == "postgres":
             nulls_first = descending
-        return exp.Ordered(this=self._term(term), desc=descending, nulls_first=nulls_first)
+        return exp.Ordered(this=self._build_term(term), desc=descending, nulls_first=nulls_first)
 
     # --- filters ----------------------------------------------------------------------------
 
-    def _filter(self, condition: Filter) -> exp.Expr:
-        term = self._term(condition.term)
-        built = self._positive(term, condition)
+    def _build_filter(self, condition: Filter) -> exp.Expr:
+        term = self._build_term(condition.term)
+        built = self._build_comparison(term, condition)
         denied = condition.negated and condition.operator not in {"null", "!="}
         return exp.not_(exp.paren(built)) if denied else built
 
-    def _positive(self, term: exp.Expr, condition: Filter) -> exp.Expr:
+    def _build_comparison(self, term: exp.Expr, condition: Filter) -> exp.Expr:
         values = condition.constants
         if condition.operator == "null":
             null = exp.Is(this=term, expression=exp.null())
             return exp.not_(null) if condition.negated else null
         if condition.operator == "span":
-            return self._span(term, condition)
+            return self._build_span(term, condition)
         if condition.operator in _PATTERNS:
-            return self._pattern(term, condition)
-        literals = [self._literal(value, condition.term.ref) for value in values]
+            return self._build_pattern(term, condition)
+        literals = [self._build_literal(value, condition.term.ref) for value in values]
         if condition.operator == "in":
             return term.isin(*literals)
         if condition.operator == "between":
             return exp.Between(this=term, low=literals[0], high=literals[1])
         return _COMPARISONS[condition.operator](this=term, expression=literals[0])
 
-    def _pattern(self, term: exp.Expr, condition: Filter) -> exp.Expr:
+    def _build_pattern(self, term: exp.Expr, condition: Filter) -> exp.Expr:
         """A match without regard to case; % and _ of the text stand for themselves."""
         text = str(condition.constants[0])
         escaped = re.sub(r"([%_!])", r"!\1", text)
@@ -167,17 +169,17 @@ class _Builder:
         matched: exp.Expr = like(this=term, expression=pattern)
         return exp.Escape(this=matched, expression=exp.Literal.string("!")) if escaped != text else matched
 
-    def _span(self, term: exp.Expr, condition: Filter) -> exp.Expr:
+    def _build_span(self, term: exp.Expr, condition: Filter) -> exp.Expr:
         span = condition.constants[0]
         if not isinstance(span, Span):
             raise TypeError(span)
-        start = exp.GTE(this=term, expression=self._day(span.start.isoformat()))
-        end = exp.LT(this=term.copy(), expression=self._day(span.end.isoformat()))
+        start = exp.GTE(this=term, expression=self._date_literal(span.start.isoformat()))
+        end = exp.LT(this=term.copy(), expression=self._date_literal(span.end.isoformat()))
         return exp.and_(start, end)
 
-    def _literal(self, value: Constant, ref: Ref | None) -> exp.Expr:
+    def _build_literal(self, value: Constant, ref: Ref | None) -> exp.Expr:
         if isinstance(value, Span):
-            return self._day(value.start.isoformat())
+            return self._date_literal(value.start.isoformat())
         if isinstance(value, bool):
             text = ref is not None and ref.column.kind is not Kind.BOOLEAN
             return exp.Literal.string(str(value)) if text else exp.Boolean(this=value)
@@ -185,6 +187,6 @@ class _Builder:
             return exp.convert(int(value) if value == int(value) else value)
         return exp.Literal.string(value)
 
-    def _day(self, text: str) -> exp.Expr:
+    def _date_literal(self, text: str) -> exp.Expr:
         literal = exp.Literal.string(text)
         return literal if self._dialect == "sqlite" else exp.cast(literal, "date")

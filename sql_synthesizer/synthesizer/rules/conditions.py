@@ -39,7 +39,7 @@ class Cursor:
         self.at += 1
         return self.items[self.at - 1]
 
-    def _skip(self, words: frozenset[str]) -> None:
+    def _skip_words(self, words: frozenset[str]) -> None:
         while (item := self.peek(0)) is not None and item.text.casefold() in words:
             self.at += 1
 
@@ -61,21 +61,21 @@ class ConditionReader(Cursor):
     _joined_by_and: bool = False
     _alternative: bool = False
 
-    def condition(self) -> bool:
+    def read_condition(self) -> bool:
         """Reads one condition here, whatever its form; False (and no move) when there is none."""
         start = self.at
         if self.draft.conditions and self.take("or"):
             self._alternative = True
-            self._skip(_ANY_GAP)
+            self._skip_words(_ANY_GAP)
         follow = self.at
         for rule in (
-            self._named,
-            self._flag,
-            self._subject_first,
-            self._pattern,
-            self._comparison,
-            self._value,
-            self._date,
+            self._read_named_value,
+            self._read_flag,
+            self._read_subject_first,
+            self._read_pattern,
+            self._read_comparison,
+            self._read_value,
+            self._read_date,
         ):
             if rule():
                 return True
@@ -83,7 +83,7 @@ class ConditionReader(Cursor):
         self.at, self._alternative = start, False
         return False
 
-    def add(
+    def add_condition(
         self, subject: Item | None, operator: str, values: list[Item] | None = None, *, negated: bool = False
     ) -> Condition:
         """Notes a condition; an ``or`` before it joins it to the one before."""
@@ -96,29 +96,29 @@ class ConditionReader(Cursor):
         condition.alternative, self._alternative = self._alternative, False
         self._joined_by_and = False
         self.draft.conditions.append(condition)
-        self.narrowing = self.narrowing_subject()
+        self.narrowing = self.has_narrowing_subject()
         return condition
 
     # --- forms ------------------------------------------------------------------------------
 
-    def _subject_first(self) -> bool:
+    def _read_subject_first(self) -> bool:
         """COLUMN is over 5, COLUMN contains X, COLUMN is unknown, COLUMN X."""
         subject = self.item()
         if subject.kind != "name" or all(hit.column is None for hit in subject.hits):
             return False
         self.at += 1
-        self._skip(_COPULAS)
+        self._skip_words(_COPULAS)
         negated = False
         if null := self.take("null", "not_null"):
-            return bool(self.add(subject, "null", negated=null.is_op("not_null")))
+            return bool(self.add_condition(subject, "null", negated=null.is_op("not_null")))
         if not self.at_op("compare"):
             negated = self.take("not") is not None
-        self._skip(_COPULAS)
-        if self.at_op("superlative") and self._superlative_predicate(subject):
+        self._skip_words(_COPULAS)
+        if self.at_op("superlative") and self._read_superlative_predicate(subject):
             return True
-        return self._predicate(subject, negated=negated)
+        return self._read_predicate(subject, negated=negated)
 
-    def _superlative_predicate(self, subject: Item) -> bool:
+    def _read_superlative_predicate(self, subject: Item) -> bool:
         """COLUMN is the highest, with nothing after it."""
         following = self.peek(1)
         op = self.item().op
@@ -129,7 +129,7 @@ class ConditionReader(Cursor):
         self.draft.orders.append(Sorting(Mention(subject), op.argument == "desc"))
         return True
 
-    def _flag(self) -> bool:
+    def _read_flag(self) -> bool:
         """active ROWS, ROWS that are not active: a yes-or-no column as an adjective."""
         negated = self.take("not") is not None
         item = self.peek(0)
@@ -139,41 +139,43 @@ class ConditionReader(Cursor):
             or all(h.column is None or h.column.kind is not Kind.BOOLEAN for h in item.hits)
         ):
             return False
-        if not (self.narrowing or self._counts(1)):
+        if not (self.narrowing or self._is_table_ahead(1)):
             return False
         self.at += 1
-        return bool(self.add(item, "true", negated=negated))
+        return bool(self.add_condition(item, "true", negated=negated))
 
-    def _predicate(self, subject: Item, *, negated: bool) -> bool:
+    def _read_predicate(self, subject: Item, *, negated: bool) -> bool:
         """What is said of a column that was just named."""
         following = self.peek(1)
         if self.at_op("of") and following is not None and following.is_op("compare", "between"):
             self.at += 1
-        if self._compared(subject, negated=negated) or self._matched(subject, negated=negated):
+        if self._read_subject_comparison(subject, negated=negated) or self._read_subject_pattern(
+            subject, negated=negated
+        ):
             return True
-        self._skip(_ANY_GAP if self.narrowing else _COPULAS)
-        values = self._values(subject)
+        self._skip_words(_ANY_GAP if self.narrowing else _COPULAS)
+        values = self._read_value_list(subject)
         if values:
-            return bool(self.add(subject, "=", values, negated=negated))
+            return bool(self.add_condition(subject, "=", values, negated=negated))
         item = self.peek(0)
         if item is None:
             return False
-        if item.number is not None and not self._counts(1):
+        if item.number is not None and not self._is_table_ahead(1):
             self.at += 1
             if more := self.take("or_more"):
-                if self._counts(0):
+                if self._is_table_ahead(0):
                     return False
-                return bool(self.add(subject, more.op.argument if more.op else "=", [item], negated=negated))
-            return bool(self.add(subject, "=", self._alternatives(item), negated=negated))
+                return bool(self.add_condition(subject, more.op.argument if more.op else "=", [item], negated=negated))
+            return bool(self.add_condition(subject, "=", self._read_alternatives(item), negated=negated))
         if item.span is not None and item.kind == "date":
             self.at += 1
-            return bool(self.add(subject, "span", [item], negated=negated))
+            return bool(self.add_condition(subject, "span", [item], negated=negated))
         if item.quoted and not any(item.matches):
             self.at += 1
-            return bool(self.add(subject, "=", self._alternatives(item), negated=negated))
+            return bool(self.add_condition(subject, "=", self._read_alternatives(item), negated=negated))
         return False
 
-    def _alternatives(self, first: Item) -> list[Item]:
+    def _read_alternatives(self, first: Item) -> list[Item]:
         """``first`` and what follows it after ``or``."""
         values = [first]
         while self.at_op("or"):
@@ -184,11 +186,11 @@ class ConditionReader(Cursor):
             self.at += 2
         return values
 
-    def _compared(self, subject: Item | None, *, negated: bool = False) -> bool:
+    def _read_subject_comparison(self, subject: Item | None, *, negated: bool = False) -> bool:
         """A comparison with a number or a date, or a range, whose column is ``subject``."""
         start = self.at
         if self.take("between"):
-            return self._range(subject, negated=negated)
+            return self._read_range(subject, negated=negated)
         op = self.take("compare", "before", "after", "since", "until", "compare_adjective")
         if op is None or op.op is None:
             return False
@@ -202,89 +204,89 @@ class ConditionReader(Cursor):
         ):
             self.at += 1
             subject = named
-        value = self._constant()
+        value = self._read_constant()
         following = self.peek(0)
         if value is None or (subject is not None and following is not None and following.kind == "name"):
             self.at = start
             return False
         if op.op.kind == "compare":
-            self.add(subject, op.op.argument, [value], negated=negated)
+            self.add_condition(subject, op.op.argument, [value], negated=negated)
         elif op.op.kind == "compare_adjective":
             adjective, operator = op.op.argument.split()
-            self.add(subject, operator, [value], negated=negated).adjective = adjective
+            self.add_condition(subject, operator, [value], negated=negated).adjective = adjective
         else:
-            self.add(subject, op.op.kind, [value], negated=negated)
+            self.add_condition(subject, op.op.kind, [value], negated=negated)
         return True
 
-    def _constant(self) -> Item | None:
-        self._skip(frozenset({"the", "a", "an", "year", "of"}))
+    def _read_constant(self) -> Item | None:
+        self._skip_words(frozenset({"the", "a", "an", "year", "of"}))
         item = self.peek(0)
         if item is None or (item.number is None and item.span is None):
             return None
         self.at += 1
         return item
 
-    def _range(self, subject: Item | None, *, negated: bool) -> bool:
-        low = self._constant()
+    def _read_range(self, subject: Item | None, *, negated: bool) -> bool:
+        low = self._read_constant()
         joined = self.take("and") or (self.peek(0) is not None and self.item().text in {"to", "-"})
         if joined is True:
             self.at += 1
-        high = self._constant() if joined else None
+        high = self._read_constant() if joined else None
         if low is None or high is None:
             raise NotUnderstood("between")
-        self.add(subject, "between", [low, high], negated=negated)
+        self.add_condition(subject, "between", [low, high], negated=negated)
         return True
 
-    def _matched(self, subject: Item | None, *, negated: bool = False) -> bool:
+    def _read_subject_pattern(self, subject: Item | None, *, negated: bool = False) -> bool:
         """Contains, starts with, ends with."""
         op = self.take("contain", "start", "end")
         if op is None or op.op is None:
             return False
-        self._skip(frozenset({"the", "word", "letter", "substring", "string", "phrase"}))
+        self._skip_words(frozenset({"the", "word", "letter", "substring", "string", "phrase"}))
         item = self.peek(0)
         if item is None or item.kind in {"name", "op"} or (item.kind == "filler" and len(item.text) > 1):
             return False
         self.at += 1
-        self.add(subject, op.op.kind, [item], negated=negated)
+        self.add_condition(subject, op.op.kind, [item], negated=negated)
         return True
 
-    def _pattern(self) -> bool:
+    def _read_pattern(self) -> bool:
         """Containing X, of the name of the rows."""
-        return self.narrowing_subject() and self._matched(None)
+        return self.has_narrowing_subject() and self._read_subject_pattern(None)
 
-    def narrowing_subject(self) -> bool:
+    def has_narrowing_subject(self) -> bool:
         """Whether there is something that a condition without a subject can be about."""
         return bool(self.draft.tables or self.draft.select)
 
-    def _named(self) -> bool:
+    def _read_named_value(self) -> bool:
         if not self.take("named"):
             return False
         item = self.peek(0)
         if item is None or item.kind == "filler":
             return False
         self.at += 1
-        self.add(None, "named", [item])
+        self.add_condition(None, "named", [item])
         return True
 
-    def _comparison(self) -> bool:
+    def _read_comparison(self) -> bool:
         """Over 5 COLUMN, more than 5 ROWS, 5 or more ROWS, before 2020."""
         start = self.at
         if (item := self.peek(0)) and item.number is not None and (more := self.peek(1)) and more.is_op("or_more"):
             self.at += 2
-            self.add(None, more.op.argument if more.op else ">=", [item])
-        elif not self._compared(None):
+            self.add_condition(None, more.op.argument if more.op else ">=", [item])
+        elif not self._read_subject_comparison(None):
             self.at = start
             return False
         condition = self.draft.conditions[-1]
-        self._skip(frozenset({"of"}))
-        self._attach(condition)
+        self._skip_words(frozenset({"of"}))
+        self._attach_subject(condition)
         return True
 
-    def _attach(self, condition: Condition) -> None:
+    def _attach_subject(self, condition: Condition) -> None:
         """Gives a comparison the column, or the rows to count, that follow it."""
         item = self.peek(0)
         if condition.adjective:
-            self._skip(frozenset({"years", "year", "old"})) if condition.adjective == "old" else None
+            self._skip_words(frozenset({"years", "year", "old"})) if condition.adjective == "old" else None
             return
         if (
             item is None
@@ -301,68 +303,68 @@ class ConditionReader(Cursor):
         else:
             condition.subject = item
 
-    def _counts(self, ahead: int) -> bool:
+    def _is_table_ahead(self, ahead: int) -> bool:
         following = self.peek(ahead)
         return following is not None and following.kind == "name" and following.is_table
 
-    def _value(self) -> bool:
+    def _read_value(self) -> bool:
         """X, not X, X or Y, X COLUMN."""
         negated = self.take("not") is not None
-        self._skip(_ANY_GAP)
-        values = self._values(None)
+        self._skip_words(_ANY_GAP)
+        values = self._read_value_list(None)
         if not values:
             return False
-        condition = self.add(None, "=", values, negated=negated)
+        condition = self.add_condition(None, "=", values, negated=negated)
         if (as_word := self.peek(0)) is not None and as_word.text == "as":
-            self._skip(frozenset({"as", "their", "its", "his", "her", "the", "a", "an"}))
+            self._skip_words(frozenset({"as", "their", "its", "his", "her", "the", "a", "an"}))
         following = self.peek(0)
-        if following is not None and following.kind == "name" and self._holds(following, values[0]):
+        if following is not None and following.kind == "name" and self._has_value(following, values[0]):
             self.at += 1
             condition.subject = following
         return True
 
-    def _values(self, subject: Item | None) -> list[Item]:
+    def _read_value_list(self, subject: Item | None) -> list[Item]:
         """Values in a row that can stand in one column (``subject`` if given): X, Y or Z."""
         values: list[Item] = []
         while (item := self.peek(0)) is not None and item.kind == "value" and item.matches:
-            if subject is not None and not self._holds(subject, item):
+            if subject is not None and not self._has_value(subject, item):
                 break
-            if values and not _shared(values[0], item):
+            if values and not _has_shared_column(values[0], item):
                 break
             values.append(item)
             self.at += 1
             following = self.peek(1)
             if not self.at_op("or", "and") or following is None or following.kind != "value":
                 break
-            if not _shared(item, following):
+            if not _has_shared_column(item, following):
                 break
             self._joined_by_and |= self.at_op("and") and self.item().text != ","
             self.at += 1
         return values
 
     @staticmethod
-    def _holds(subject: Item, value: Item) -> bool:
+    def _has_value(subject: Item, value: Item) -> bool:
         places = {(match.table, match.column) for match in value.matches}
         return any((hit.table.name, hit.column.name) in places for hit in subject.hits if hit.column is not None)
 
-    def _date(self) -> bool:
+    def _read_date(self) -> bool:
         """In 2025, in March 2025, last month."""
         start = self.at
-        self._skip(frozenset({"in", "on", "during", "of", "from", "the", "year", "for"}))
+        self._skip_words(frozenset({"in", "on", "during", "of", "from", "the", "year", "for"}))
         moved = self.at > start
         item = self.peek(0)
         if (
             item is None
             or item.span is None
             or (item.kind == "number" and not moved and not self._alternative)
-            or self._counts(1)
+            or self._is_table_ahead(1)
         ):
             return False
         self.at += 1
-        self.add(None, "span", [item])
+        self.add_condition(None, "span", [item])
         return True
 
 
-def _shared(one: Item, other: Item) -> bool:
+def _has_shared_column(one: Item, other: Item) -> bool:
     places = {(match.table, match.column) for match in one.matches}
     return any((match.table, match.column) in places for match in other.matches)

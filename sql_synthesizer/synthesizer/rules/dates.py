@@ -31,7 +31,14 @@ def year_span(year: int) -> Span:
 
 def read_date(tokens: Sequence[Token], at: int, today: dt.date) -> tuple[int, Span] | None:
     """The date expression that starts at ``at``: where it ends, and its span. A bare year is not one."""
-    for reader in (_iso, _month, _day_of_month, _quarter, _relative, _single_day):
+    for reader in (
+        _read_iso_date,
+        _read_month,
+        _read_day_month,
+        _read_quarter,
+        _read_relative_period,
+        _read_single_day,
+    ):
         if found := reader(tokens, at, today):
             return found
     return None
@@ -42,37 +49,37 @@ def is_year(token: Token) -> bool:
     return token.kind == "number" and len(token.text) == 4 and token.text.isdigit() and 1500 <= int(token.text) <= 2200
 
 
-def _iso(tokens: Sequence[Token], at: int, _today: dt.date) -> tuple[int, Span] | None:
+def _read_iso_date(tokens: Sequence[Token], at: int, _today: dt.date) -> tuple[int, Span] | None:
     if tokens[at].kind not in {"date", "quote"}:
         return None
     try:
         day = dt.date.fromisoformat(tokens[at].text)
     except ValueError:
         return None
-    return at + 1, _day(day)
+    return at + 1, _day_span(day)
 
 
-def _day(day: dt.date) -> Span:
+def _day_span(day: dt.date) -> Span:
     return Span(day, day + dt.timedelta(days=1))
 
 
-def _month(tokens: Sequence[Token], at: int, _today: dt.date) -> tuple[int, Span] | None:
+def _read_month(tokens: Sequence[Token], at: int, _today: dt.date) -> tuple[int, Span] | None:
     """March 2025, March 5 2025, March 5th, 2025; a month without a year is not understood."""
     month = _MONTHS.get(tokens[at].lower)
     if month is None:
         return None
     at += 1
-    day = _ordinal(tokens[at]) if at < len(tokens) and not is_year(tokens[at]) else None
+    day = _day_number(tokens[at]) if at < len(tokens) and not is_year(tokens[at]) else None
     at += day is not None
     at += at < len(tokens) and tokens[at].lower in {",", "of"}
     if at >= len(tokens) or not is_year(tokens[at]):
         return None
-    return _dated(at + 1, int(tokens[at].text), month, day)
+    return _date_span(at + 1, int(tokens[at].text), month, day)
 
 
-def _day_of_month(tokens: Sequence[Token], at: int, _today: dt.date) -> tuple[int, Span] | None:
+def _read_day_month(tokens: Sequence[Token], at: int, _today: dt.date) -> tuple[int, Span] | None:
     """5 March 2025, 5th of March 2025."""
-    day = _ordinal(tokens[at])
+    day = _day_number(tokens[at])
     at += 1
     at += at < len(tokens) and tokens[at].lower == "of"
     if day is None or at + 1 >= len(tokens):
@@ -80,51 +87,51 @@ def _day_of_month(tokens: Sequence[Token], at: int, _today: dt.date) -> tuple[in
     month = _MONTHS.get(tokens[at].lower)
     if month is None or not is_year(tokens[at + 1]):
         return None
-    return _dated(at + 2, int(tokens[at + 1].text), month, day)
+    return _date_span(at + 2, int(tokens[at + 1].text), month, day)
 
 
-def _dated(at: int, year: int, month: int, day: int | None) -> tuple[int, Span] | None:
+def _date_span(at: int, year: int, month: int, day: int | None) -> tuple[int, Span] | None:
     if day is None:
-        return at, _months(year, month, 1)
+        return at, _month_span(year, month, 1)
     try:
-        return at, _day(dt.date(year, month, day))
+        return at, _day_span(dt.date(year, month, day))
     except ValueError:
         return None
 
 
-def _ordinal(token: Token) -> int | None:
+def _day_number(token: Token) -> int | None:
     digits = token.lower.rstrip("sthndr")
     return int(digits) if digits.isdigit() and 1 <= int(digits) <= 31 else None
 
 
-def _months(year: int, month: int, count: int) -> Span:
+def _month_span(year: int, month: int, count: int) -> Span:
     first, last = year * 12 + month - 1, year * 12 + month - 1 + count
     return Span(dt.date(first // 12, first % 12 + 1, 1), dt.date(last // 12, last % 12 + 1, 1))
 
 
-def _quarter(tokens: Sequence[Token], at: int, _today: dt.date) -> tuple[int, Span] | None:
+def _read_quarter(tokens: Sequence[Token], at: int, _today: dt.date) -> tuple[int, Span] | None:
     quarter = _QUARTERS.get(tokens[at].lower)
     after = at + 1
     after += after < len(tokens) and tokens[after].lower == "of"
     if quarter is None or after >= len(tokens) or not is_year(tokens[after]):
         return None
-    return after + 1, _months(int(tokens[after].text), quarter * 3 - 2, 3)
+    return after + 1, _month_span(int(tokens[after].text), quarter * 3 - 2, 3)
 
 
-def _relative(tokens: Sequence[Token], at: int, today: dt.date) -> tuple[int, Span] | None:
+def _read_relative_period(tokens: Sequence[Token], at: int, today: dt.date) -> tuple[int, Span] | None:
     """this month, last year, last 30 days, the past 3 months."""
     word = tokens[at].lower
     if at + 1 >= len(tokens) or word not in _LAST | {"this", "current"}:
         return None
     following = tokens[at + 1]
     if word in _LAST and following.number is not None and at + 2 < len(tokens):
-        span = _trailing(int(following.number), tokens[at + 2].root, today)
+        span = _trailing_span(int(following.number), tokens[at + 2].root, today)
         return (at + 3, span) if span else None
-    span = _whole(following.lower, -1 if word in _LAST else 0, today)
+    span = _calendar_span(following.lower, -1 if word in _LAST else 0, today)
     return (at + 2, span) if span else None
 
 
-def _trailing(count: int, unit: str, today: dt.date) -> Span | None:
+def _trailing_span(count: int, unit: str, today: dt.date) -> Span | None:
     """The ``count`` days, weeks, months or years that end with today."""
     tomorrow = today + dt.timedelta(days=1)
     if not 0 < count <= 1000:
@@ -138,20 +145,20 @@ def _trailing(count: int, unit: str, today: dt.date) -> Span | None:
     return None
 
 
-def _whole(unit: str, offset: int, today: dt.date) -> Span | None:
+def _calendar_span(unit: str, offset: int, today: dt.date) -> Span | None:
     """The calendar week (from Monday), month, quarter or year that is ``offset`` away from today's."""
     if unit == "week":
         monday = today + dt.timedelta(days=offset * 7 - today.weekday())
         return Span(monday, monday + dt.timedelta(days=7))
     if unit == "month":
         month = today.year * 12 + today.month - 1 + offset
-        return _months(month // 12, month % 12 + 1, 1)
+        return _month_span(month // 12, month % 12 + 1, 1)
     if unit == "quarter":
         quarter = (today.month - 1) // 3 + offset
-        return _months(today.year + quarter // 4, quarter % 4 * 3 + 1, 3)
+        return _month_span(today.year + quarter // 4, quarter % 4 * 3 + 1, 3)
     return year_span(today.year + offset) if unit == "year" else None
 
 
-def _single_day(tokens: Sequence[Token], at: int, today: dt.date) -> tuple[int, Span] | None:
+def _read_single_day(tokens: Sequence[Token], at: int, today: dt.date) -> tuple[int, Span] | None:
     offset = {"today": 0, "yesterday": -1}.get(tokens[at].lower)
-    return None if offset is None else (at + 1, _day(today + dt.timedelta(days=offset)))
+    return None if offset is None else (at + 1, _day_span(today + dt.timedelta(days=offset)))

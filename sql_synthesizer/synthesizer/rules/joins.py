@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from sql_synthesizer.model import Schema, Table
 from sql_synthesizer.synthesizer.rules.draft import NotUnderstood
-from sql_synthesizer.synthesizer.rules.names import keys
+from sql_synthesizer.synthesizer.rules.names import key_columns
 from sql_synthesizer.synthesizer.rules.query import Link
 from sql_synthesizer.synthesizer.rules.text import split_name
 
@@ -21,18 +21,18 @@ class JoinGraph:
 
     def __init__(self, schema: Schema) -> None:
         self._edges: dict[str, list[Link]] = defaultdict(list)
-        for link in self._links(schema):
+        for link in self._schema_links(schema):
             if link.child.name != link.parent.name:
                 self._edges[link.child.name].append(link)
                 self._edges[link.parent.name].append(link)
 
-    def direct(self, one: Table, other: Table) -> list[Link]:
+    def direct_links(self, one: Table, other: Table) -> list[Link]:
         """The links between two tables."""
         return [link for link in self._edges[one.name] if other.name in {link.child.name, link.parent.name}]
 
     def distance(self, start: Table, goal: Table) -> int | None:
         """How many joins lie between two tables; None when they are not linked."""
-        paths = self._paths({start.name}, goal)
+        paths = self._shortest_paths({start.name}, goal)
         return len(paths[0]) if paths else (0 if start.name == goal.name else None)
 
     def connect(self, root: Table, others: Iterable[Table]) -> list[Link]:
@@ -41,7 +41,7 @@ class JoinGraph:
         chosen: list[Link] = []
         waiting = {table.name: table for table in others if table.name != root.name}
         while waiting:
-            routes = {name: self._paths(joined, table) for name, table in waiting.items()}
+            routes = {name: self._shortest_paths(joined, table) for name, table in waiting.items()}
             if not all(routes.values()):
                 lost = next(name for name, paths in routes.items() if not paths)
                 raise NotUnderstood(f"how {lost} is linked to {root.name}")
@@ -56,7 +56,7 @@ class JoinGraph:
             waiting = {name: table for name, table in waiting.items() if name not in joined}
         return chosen
 
-    def _paths(self, joined: set[str], goal: Table) -> list[list[Link]]:
+    def _shortest_paths(self, joined: set[str], goal: Table) -> list[list[Link]]:
         """All shortest ways from the joined tables to ``goal``."""
         layer: list[tuple[str, list[Link]]] = [(name, []) for name in sorted(joined)]
         seen = set(joined)
@@ -74,7 +74,7 @@ class JoinGraph:
         return []
 
     @staticmethod
-    def _links(schema: Schema) -> Iterator[Link]:
+    def _schema_links(schema: Schema) -> Iterator[Link]:
         for table in schema.tables:
             declared: set[str] = set()
             for key in table.foreign_keys:
@@ -82,7 +82,7 @@ class JoinGraph:
                 if target is not None:
                     declared |= {name.casefold() for name in key.columns}
                     yield Link(table, key.columns, target, key.target_columns)
-            yield from _implied(schema, table, declared)
+            yield from _implied_links(schema, table, declared)
 
 
 def _through_shared_parent(path: list[Link], mentioned: set[str]) -> bool:
@@ -90,9 +90,9 @@ def _through_shared_parent(path: list[Link], mentioned: set[str]) -> bool:
     return any(a.parent.name == b.parent.name and a.parent.name not in mentioned for a, b in itertools.pairwise(path))
 
 
-def _implied(schema: Schema, table: Table, declared: set[str]) -> Iterator[Link]:
+def _implied_links(schema: Schema, table: Table, declared: set[str]) -> Iterator[Link]:
     """Links that no foreign key declares: a column named like one other table's single-column key."""
-    own = {c.name.casefold() for c in keys(table)} if len(keys(table)) == 1 else set()
+    own = {c.name.casefold() for c in key_columns(table)} if len(key_columns(table)) == 1 else set()
     for column in table.columns:
         words = split_name(column.name)
         if column.name.casefold() in declared | own:
@@ -100,29 +100,29 @@ def _implied(schema: Schema, table: Table, declared: set[str]) -> Iterator[Link]
         targets = [
             (other, key)
             for other in schema.tables
-            if other.name != table.name and len(keys(other)) == 1 and (key := keys(other)[0])
-            if key.kind is column.kind and _names_key(words, split_name(other.name), split_name(key.name))
+            if other.name != table.name and len(key_columns(other)) == 1 and (key := key_columns(other)[0])
+            if key.kind is column.kind and _is_key_name(words, split_name(other.name), split_name(key.name))
         ]
         if len(targets) == 1:
             other, key = targets[0]
             yield Link(table, (column.name,), other, (key.name,))
 
 
-def _names_key(words: tuple[str, ...], table: tuple[str, ...], key: tuple[str, ...]) -> bool:
+def _is_key_name(words: tuple[str, ...], table: tuple[str, ...], key: tuple[str, ...]) -> bool:
     if words == table or (len(words) > 1 and words[-1] == "id" and words[:-1] in {table, table[-1:]}):
         return True
     return len(key) > 1 and key[-1] == "id" and words == key
 
 
-def to_many(link: Link, source: str) -> bool:
+def is_to_many(link: Link, source: str) -> bool:
     """Whether going over ``link`` from the table ``source`` can meet several rows."""
     if link.child.name == source:
         return False
-    own = {column.name.casefold() for column in keys(link.child)}
+    own = {column.name.casefold() for column in key_columns(link.child)}
     return own != {name.casefold() for name in link.columns}
 
 
-def fans_out(links: Iterable[Link], source: str) -> set[str]:
+def fan_out_tables(links: Iterable[Link], source: str) -> set[str]:
     """The joined tables of which several rows can belong to one row of ``source``."""
     remaining, reached, many = list(links), {source}, set[str]()
     while remaining:
@@ -134,7 +134,7 @@ def fans_out(links: Iterable[Link], source: str) -> set[str]:
             if start not in reached:
                 start, end = end, start
             reached.add(end)
-            if start in many or to_many(link, start):
+            if start in many or is_to_many(link, start):
                 many.add(end)
             remaining.remove(link)
     return many

@@ -65,11 +65,11 @@ class Linker:
         items: list[Item] = []
         at = 0
         while at < len(self._tokens):
-            at, item = self._item(at)
+            at, item = self._read_item(at)
             items.append(item)
         return items
 
-    def _item(self, at: int) -> tuple[int, Item]:
+    def _read_item(self, at: int) -> tuple[int, Item]:
         token = self._tokens[at]
         if at == 0 and token.lower == "name":
             return 1, Item("filler", token.lower)
@@ -77,10 +77,10 @@ class Linker:
             return at + 1, Item("filler", token.lower)
         dated = read_date(self._tokens, at, self._context.today)
         if token.kind == "quote":
-            return at + 1, self._quote(token, dated)
+            return at + 1, self._quoted_item(token, dated)
         if dated and (token.lower not in FILLERS or dated[0] > at + 1):
-            return dated[0], Item("date", self._text(at, dated[0]), span=dated[1])
-        candidates = [c for c in (self._phrase(at), self._name(at), self._value(at)) if c is not None]
+            return dated[0], Item("date", self._text_between(at, dated[0]), span=dated[1])
+        candidates = [c for c in (self._find_phrase(at), self._find_name(at), self._find_value(at)) if c is not None]
         if candidates:
             _, _, end, item = max(candidates, key=lambda c: (c[0], c[1]))
             return end, item
@@ -91,18 +91,18 @@ class Linker:
         kind = "filler" if known or (token.kind in {"possessive", "mark"} and token.text != "%") else "word"
         return at + 1, Item(kind, token.lower)
 
-    def _quote(self, token: Token, dated: tuple[int, Span] | None) -> Item:
+    def _quoted_item(self, token: Token, dated: tuple[int, Span] | None) -> Item:
         span = dated[1] if dated else None
-        return Item("value", token.text, matches=self._find(token.text), span=span, quoted=True)
+        return Item("value", token.text, matches=self._find_matches(token.text), span=span, quoted=True)
 
-    def _phrase(self, at: int) -> tuple[int, int, int, Item] | None:
+    def _find_phrase(self, at: int) -> tuple[int, int, int, Item] | None:
         for size in range(min(LONGEST_PHRASE, len(self._tokens) - at), 0, -1):
             op = PHRASES.get(tuple(t.lower for t in self._tokens[at : at + size]))
             if op is not None:
-                return size, 3, at + size, Item("op", self._text(at, at + size), op=op)
+                return size, 3, at + size, Item("op", self._text_between(at, at + size), op=op)
         return None
 
-    def _name(self, at: int) -> tuple[int, int, int, Item] | None:
+    def _find_name(self, at: int) -> tuple[int, int, int, Item] | None:
         for size in range(min(LONGEST_NAME, len(self._tokens) - at), 0, -1):
             tokens = self._tokens[at : at + size]
             ends = {tokens[0].lower, tokens[-1].lower}
@@ -112,22 +112,24 @@ class Linker:
                 tuple(part for t in tokens for part in t.root.replace("-", " ").split() if part not in LINKING)
             )
             if hits:
-                item = Item("name", self._text(at, at + size), hits=hits, plural=tokens[-1].root != tokens[-1].lower)
+                item = Item(
+                    "name", self._text_between(at, at + size), hits=hits, plural=tokens[-1].root != tokens[-1].lower
+                )
                 return size, 2 if hits[0].quality >= SHORTENED else 0, at + size, item
         return None
 
-    def _value(self, at: int) -> tuple[int, int, int, Item] | None:
+    def _find_value(self, at: int) -> tuple[int, int, int, Item] | None:
         for size in range(min(LONGEST_VALUE, len(self._tokens) - at), 0, -1):
             tokens = self._tokens[at : at + size]
-            if any(t.kind in _UNSEARCHED for t in tokens) or not self._may_be_value(tokens):
+            if any(t.kind in _UNSEARCHED for t in tokens) or not self._can_be_value(tokens):
                 continue
-            text = self._text(at, at + size)
-            if matches := self._find(text):
+            text = self._text_between(at, at + size)
+            if matches := self._find_matches(text):
                 return size, 1, at + size, Item("value", text, matches=matches)
         return None
 
     @staticmethod
-    def _may_be_value(tokens: Sequence[Token]) -> bool:
+    def _can_be_value(tokens: Sequence[Token]) -> bool:
         if len(tokens) == 1:
             return tokens[0].kind == "word" and tokens[0].lower not in FILLERS and len(tokens[0].text) > 1
         return any(t.kind == "word" and t.lower not in FILLERS for t in tokens) and tokens[-1].lower not in {
@@ -135,11 +137,11 @@ class Linker:
             "or",
         }
 
-    def _find(self, text: str) -> tuple[ValueMatch, ...]:
+    def _find_matches(self, text: str) -> tuple[ValueMatch, ...]:
         key = text.casefold()
         if key not in self._found:
             self._found[key] = tuple(self._context.values.find(text))
         return self._found[key]
 
-    def _text(self, start: int, end: int) -> str:
+    def _text_between(self, start: int, end: int) -> str:
         return self._context.question[self._tokens[start].start : self._tokens[end - 1].end]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from sql_synthesizer.model import Column, Kind, Schema, Table
-from sql_synthesizer.synthesizer.rules.text import split_name, stem
+from sql_synthesizer.synthesizer.rules.text import split_name, word_stem
 
 EXACT, QUALIFIED, SHORTENED, PARTIAL = 1.0, 0.95, 0.8, 0.6
 LONGEST_NAME = 6
@@ -46,40 +46,40 @@ class Names:
 
     def lookup(self, words: tuple[str, ...]) -> tuple[Hit, ...]:
         """What these words (in the singular) can mean, the surest first."""
-        found = self._hits.get("".join(words)) or self._hits.get("~" + "".join(map(stem, words))) or {}
+        found = self._hits.get("".join(words)) or self._hits.get("~" + "".join(map(word_stem, words))) or {}
         return tuple(sorted(found.values(), key=lambda hit: -hit.quality))
 
     def _add_table(self, table: Table) -> None:
         words = split_name(table.name)
-        self._put(words, Hit(table, None, EXACT))
+        self._add_spelling(words, Hit(table, None, EXACT))
         if len(words) > 1 and words[0] in _PREFIXES:
-            self._put(words[1:], Hit(table, None, QUALIFIED))
+            self._add_spelling(words[1:], Hit(table, None, QUALIFIED))
         for index in range(1, len(words)):
-            self._put(words[index:], Hit(table, None, PARTIAL))
+            self._add_spelling(words[index:], Hit(table, None, PARTIAL))
         if len(words) > 1 and words[-1] in _CONTAINERS:
-            self._put(words[:-1], Hit(table, None, SHORTENED))
+            self._add_spelling(words[:-1], Hit(table, None, SHORTENED))
         for column in table.columns:
-            for spelling, quality in _spellings(words, split_name(column.name), column):
-                self._put(spelling, Hit(table, column, quality))
+            for spelling, quality in _name_spellings(words, split_name(column.name), column):
+                self._add_spelling(spelling, Hit(table, column, quality))
 
-    def _put(self, words: tuple[str, ...], hit: Hit) -> None:
+    def _add_spelling(self, words: tuple[str, ...], hit: Hit) -> None:
         self.words.update(words)
         words = tuple(word for word in words if word not in LINKING) or words
         key = (hit.table.name, hit.column.name if hit.column else "")
-        for form in ("".join(words), "~" + "".join(map(stem, words))):
+        for form in ("".join(words), "~" + "".join(map(word_stem, words))):
             known = self._hits[form].get(key)
             if known is None or known.quality < hit.quality:
                 self._hits[form][key] = hit
 
 
-def _spellings(
+def _name_spellings(
     table: tuple[str, ...], words: tuple[str, ...], column: Column
 ) -> Iterator[tuple[tuple[str, ...], float]]:
     yield words, EXACT
     yield (*table, *words), QUALIFIED
     own = words
     for size in range(len(table), 0, -1):
-        if len(words) > size and all(map(_abbreviates, words, table[-size:])):
+        if len(words) > size and all(map(_is_abbreviation, words, table[-size:])):
             own = words[size:]
             yield own, QUALIFIED
             break
@@ -100,7 +100,7 @@ def _spellings(
                 yield part, PARTIAL
 
 
-def _abbreviates(short: str, word: str) -> bool:
+def _is_abbreviation(short: str, word: str) -> bool:
     return short == word or (len(short) >= 3 and word.startswith(short))
 
 
@@ -108,7 +108,7 @@ def _is_key(column: Column) -> bool:
     return column.primary_key or split_name(column.name)[-1:] == ("id",)
 
 
-def labels(table: Table) -> tuple[Column, ...]:
+def label_columns(table: Table) -> tuple[Column, ...]:
     """The columns that say to a person which row is meant; all that are not sensitive when none stands out."""
     own = split_name(table.name)
     by_name = {_own_name(own, column): column for column in table.columns if not column.sensitive}
@@ -140,10 +140,10 @@ def _own_name(table: tuple[str, ...], column: Column) -> str:
 
 def has_label(table: Table) -> bool:
     """Whether some columns stand out as the name of a row."""
-    return len(labels(table)) < len([c for c in table.columns if not c.sensitive])
+    return len(label_columns(table)) < len([c for c in table.columns if not c.sensitive])
 
 
-def keys(table: Table) -> tuple[Column, ...]:
+def key_columns(table: Table) -> tuple[Column, ...]:
     """The primary key; where none is declared, a column called id or <table>_id."""
     declared = tuple(c for c in table.columns if c.primary_key)
     if declared:

@@ -26,14 +26,14 @@ class OrderReader(ConditionReader):
         self._open_rank = False
         self._unowned: list[Mention] = []
 
-    def _wish(self, mention: Mention) -> None:
+    def _add_mention(self, mention: Mention) -> None:
         mention.owner = self.draft.tables[-1] if self.draft.tables else None
         self.draft.select.append(mention)
         before = self.items[self.at - 2] if self.at > 1 else None
         if before is None or before is not mention.owner:
             self._unowned.append(mention)
 
-    def _ordering(self) -> bool:
+    def _read_ordering(self) -> bool:
         item = self.take("order", "alphabetical_of", "alphabetical")
         if item is None or item.op is None:
             return False
@@ -41,12 +41,12 @@ class OrderReader(ConditionReader):
             self.draft.orders[-1].descending = item.op.argument == "desc"
             return True
         if item.op.kind == "alphabetical":
-            self._by_asked(descending=item.op.argument == "desc")
+            self._sort_by_selection(descending=item.op.argument == "desc")
             return True
-        self._sort_keys(item.op.argument == "desc")
+        self._read_sort_keys(item.op.argument == "desc")
         return True
 
-    def _sort(self) -> bool:
+    def _read_sort(self) -> bool:
         """Sort ROWS by COLUMN: what follows ``by`` is the key."""
         if not self.take("sort"):
             return False
@@ -54,16 +54,16 @@ class OrderReader(ConditionReader):
             self._ranked = "asc"
         return True
 
-    def _by_asked(self, *, descending: bool) -> None:
+    def _sort_by_selection(self, *, descending: bool) -> None:
         """Alphabetically, with no column named: by the one text that is asked for."""
         if len(self.draft.select) > 1 or (self.draft.select and self.draft.select[0].aggregate):
             raise NotUnderstood("alphabetically")
         self.draft.orders.append(Sorting(self.draft.select[0] if self.draft.select else Mention(None), descending))
 
-    def _sort_keys(self, descending: bool) -> None:
+    def _read_sort_keys(self, descending: bool) -> None:
         """One or more keys, each with a direction before or after it."""
         first = len(self.draft.orders)
-        while (mention := self._key()) is not None:
+        while (mention := self._read_key()) is not None:
             self.draft.orders.append(Sorting(mention, descending))
             after = self.at
             self._skip_fillers()
@@ -79,7 +79,7 @@ class OrderReader(ConditionReader):
         if len(self.draft.orders) == first:
             raise NotUnderstood("sorted by")
 
-    def _key(self) -> Mention | None:
+    def _read_key(self) -> Mention | None:
         """A column, an aggregate of one or a count, at this point."""
         start = self.at
         self._skip_fillers()
@@ -94,51 +94,51 @@ class OrderReader(ConditionReader):
             return Mention(item, owner=self.draft.tables[-1] if self.draft.tables else None)
         return Mention(item, aggregate.op.argument or "count")
 
-    def _top(self) -> bool:
+    def _read_top(self) -> bool:
         item = self.take("top")
         if item is None or item.op is None:
             return False
         number = self.peek(0)
         if number is not None and number.number is not None:
             self.at += 1
-        self._rank(number.number if number else None)
+        self._set_limit(number.number if number else None)
         if not self.at_op("gradable", "superlative"):
             self._ranked = item.op.argument
             self._open_rank = not self.draft.select
         return True
 
-    def _rank(self, number: float | None) -> None:
+    def _set_limit(self, number: float | None) -> None:
         if number is not None and (number != int(number) or number < 1):
             raise NotUnderstood(str(number))
         self.draft.limit = int(number) if number else self.draft.limit or 1
 
-    def _superlative(self) -> bool:
+    def _read_superlative(self) -> bool:
         """highest COLUMN, most ROWS, with the largest number of ROWS, highest average COLUMN; a limit may precede."""
         start = self.at
         number = self._number_before("superlative")
         item = self.take("superlative")
         if item is None or item.op is None:
             return False
-        key = self._key()
+        key = self._read_key()
         if key is None or key.item is None:
             self.at = start
             return False
         after = self.peek(0)
-        if after is not None and after.is_table and not (key.aggregate or key.item.is_table or _numeric(key.item)):
+        if after is not None and after.is_table and not (key.aggregate or key.item.is_table or _is_numeric(key.item)):
             raise NotUnderstood(key.item.text)
         descending = item.op.argument == "desc"
         asked_first = not (self.draft.select or self.draft.tables or self._aggregates)
         if key.item.is_table and not key.aggregate:
             key.aggregate = "count"
         if asked_first and not key.aggregate and number is None and self.draft.limit is None:
-            self._wish(Mention(key.item, "max" if descending else "min"))
+            self._add_mention(Mention(key.item, "max" if descending else "min"))
             return True
-        self._rank(number)
+        self._set_limit(number)
         self.draft.orders.append(Sorting(key, descending))
         self._ranked = ""
         return True
 
-    def _gradable(self) -> bool:
+    def _read_gradable(self) -> bool:
         """The 3 oldest, latest 3, cheapest: an adjective that grades a dimension of the table after it."""
         number = self._number_before("gradable")
         item = self.take("gradable")
@@ -152,7 +152,7 @@ class OrderReader(ConditionReader):
         named = self.peek(0)
         if number is None and self.draft.limit is None and (named is None or named.plural):
             raise NotUnderstood(item.text)
-        self._rank(number)
+        self._set_limit(number)
         self.draft.orders.append(Sorting(Mention(None, adjective=adjective), direction == "desc"))
         self._ranked = ""
         return True
@@ -164,21 +164,21 @@ class OrderReader(ConditionReader):
         self.at += 1
         return item.number
 
-    def _common(self) -> bool:
+    def _read_most_common(self) -> bool:
         """The most common COLUMN: groups by it and sorts by how many."""
         item = self.take("common")
         if item is None or item.op is None:
             return False
-        key = self._key()
+        key = self._read_key()
         if key is None or key.item is None or key.aggregate or key.item.is_table:
             raise NotUnderstood(item.text)
-        self._rank(None)
-        self._wish(key)
+        self._set_limit(None)
+        self._add_mention(key)
         self.draft.popular.append(key.item)
         self.draft.orders.append(Sorting(Mention(None, "count"), item.op.argument == "desc"))
         return True
 
 
-def _numeric(item: Item) -> bool:
+def _is_numeric(item: Item) -> bool:
     column = item.hits[0].column
     return column is not None and column.kind in {Kind.INTEGER, Kind.NUMBER}

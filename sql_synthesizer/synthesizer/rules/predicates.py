@@ -25,24 +25,24 @@ _MATCHED = {
 }
 
 
-def predicate(subject: str, condition: Filter) -> str:
+def predicate_text(subject: str, condition: Filter) -> str:
     """What a filter says of ``subject``, a column as the sentence calls it."""
     if condition.operator == "null":
         return f"{subject} is {'known' if condition.negated else 'missing'}"
     denied = condition.negated or condition.operator == "!="
     nullable = condition.term.ref is not None and condition.term.ref.column.nullable
-    return f"{subject} {'is known and ' if denied and nullable else ''}{_said(condition, denied=denied)}"
+    return f"{subject} {'is known and ' if denied and nullable else ''}{_comparison_text(condition, denied=denied)}"
 
 
-def counted(condition: Filter) -> str:
+def count_text(condition: Filter) -> str:
     """A condition on how many rows belong to each."""
-    number = _constant(condition.constants[0])
+    number = _constant_text(condition.constants[0])
     return f"{_COUNTED[condition.operator]} {number} {rows_of(condition.term.tables()[0])}"
 
 
-def _said(condition: Filter, *, denied: bool) -> str:
+def _comparison_text(condition: Filter, *, denied: bool) -> str:
     operator, first = condition.operator, condition.constants[0]
-    values = [_constant(value) for value in condition.constants]
+    values = [_constant_text(value) for value in condition.constants]
     is_ = "is not" if denied else "is"
     if operator in _MATCHED:
         positive, bare = _MATCHED[operator]
@@ -52,13 +52,13 @@ def _said(condition: Filter, *, denied: bool) -> str:
     if operator == "between":
         return f"{is_} from {values[0]} to {values[1]}"
     if operator == "span" and isinstance(first, Span):
-        return f"{is_} {_days(first)}"
+        return f"{is_} {_span_text(first)}"
     if isinstance(first, Span):
         return f"{is_} {'before' if operator == '<' else 'on or after'} {values[0]}"
     return f"{is_} {_COMPARED[operator]}{values[0]}"
 
 
-def _days(span: Span) -> str:
+def _span_text(span: Span) -> str:
     last = span.end - dt.timedelta(days=1)
     year = year_span(span.start.year)
     if span.start == last:
@@ -70,7 +70,7 @@ def _days(span: Span) -> str:
     return f"from {span.start} to {last}"
 
 
-def _constant(value: Constant) -> str:
+def _constant_text(value: Constant) -> str:
     if isinstance(value, Span):
         return value.start.isoformat()
     if isinstance(value, float):

@@ -26,24 +26,24 @@ class Reader(OrderReader):
         self._within = False
         self._conjoined = False
         self._rules: tuple[Callable[[], bool], ...] = (
-            self._everything,
-            self._top,
-            self._sort,
-            self._ordering,
-            self._bucket,
-            self._grouping,
-            self._common,
-            self._superlative,
-            self._gradable,
-            self._count,
-            self._aggregate,
-            self._distinct,
-            self._absence,
-            self.condition,
-            self._limit,
-            self._mention,
-            self._conjunction,
-            self._filler,
+            self._read_everything,
+            self._read_top,
+            self._read_sort,
+            self._read_ordering,
+            self._read_bucket,
+            self._read_grouping,
+            self._read_most_common,
+            self._read_superlative,
+            self._read_gradable,
+            self._read_count,
+            self._read_aggregate,
+            self._read_distinct,
+            self._read_absence,
+            self.read_condition,
+            self._read_limit,
+            self._read_mention,
+            self._read_conjunction,
+            self._read_filler,
         )
 
     def read(self) -> Draft:
@@ -59,20 +59,20 @@ class Reader(OrderReader):
 
     # --- what is asked for ------------------------------------------------------------------
 
-    def _everything(self) -> bool:
+    def _read_everything(self) -> bool:
         if not self.take("everything"):
             return False
         self.draft.everything = True
         return True
 
-    def _count(self) -> bool:
+    def _read_count(self) -> bool:
         if not self.take("count"):
             return False
         self._aggregates.append("count")
         self.narrowing = False
         return True
 
-    def _aggregate(self) -> bool:
+    def _read_aggregate(self) -> bool:
         item = self.take("aggregate")
         if item is None or item.op is None:
             return False
@@ -82,24 +82,24 @@ class Reader(OrderReader):
         self.narrowing = False
         return True
 
-    def _distinct(self) -> bool:
+    def _read_distinct(self) -> bool:
         if not self.take("distinct"):
             return False
         self._pending_distinct = True
         return True
 
-    def _mention(self) -> bool:
+    def _read_mention(self) -> bool:
         item = self.item()
         if item.kind != "name":
             return False
-        if self.at and self._names_the_last(item):
+        if self.at and self._is_name_suffix(item):
             self.at += 1
             return True
         if self._aggregates:
-            return self._aggregated(item)
+            return self._read_aggregated_item(item)
         if item.is_table and not self._pending_distinct:
             self.at += 1
-            self._table(item)
+            self._add_table(item)
             return True
         if self.narrowing:
             return False
@@ -107,29 +107,29 @@ class Reader(OrderReader):
             raise NotUnderstood(item.text)
         self.at += 1
         self._conjoined = False
-        self._wish(Mention(item, distinct=self._pending_distinct))
+        self._add_mention(Mention(item, distinct=self._pending_distinct))
         self.draft.distinct |= self._pending_distinct
         self._pending_distinct = False
         return True
 
-    def _names_the_last(self, item: Item) -> bool:
+    def _is_name_suffix(self, item: Item) -> bool:
         """The country name, where country itself is the column."""
         last = self.items[self.at - 1]
         return item.text.casefold() in {"name", "names"} and last.kind == "name" and not last.is_table
 
-    def _aggregated(self, item: Item) -> bool:
+    def _read_aggregated_item(self, item: Item) -> bool:
         """The thing that the aggregates before it are of."""
         self.at += 1
         distinct, self._pending_distinct = self._pending_distinct, False
         for aggregate in self._aggregates:
-            self._wish(Mention(item, aggregate, distinct))
+            self._add_mention(Mention(item, aggregate, distinct))
         self._conjoined = False
         self._aggregates = []
         if item.is_table:
-            self._table(item)
+            self._add_table(item)
         return True
 
-    def _table(self, item: Item) -> None:
+    def _add_table(self, item: Item) -> None:
         self._within = False
         if self._conjoined and self.draft.tables and not self.narrowing:
             raise NotUnderstood(item.text)
@@ -140,7 +140,7 @@ class Reader(OrderReader):
         self._unowned = []
         self.draft.tables.append(item)
 
-    def _limit(self) -> bool:
+    def _read_limit(self) -> bool:
         """A number before what is listed: show 5 customers."""
         item = self.item()
         following = self.peek(1)
@@ -158,25 +158,25 @@ class Reader(OrderReader):
 
     # --- groups -----------------------------------------------------------------------------
 
-    def _bucket(self) -> bool:
+    def _read_bucket(self) -> bool:
         item = self.take("bucket")
         if item is None or item.op is None:
             return False
         self.draft.bucket = item.op.argument
         return True
 
-    def _grouping(self) -> bool:
+    def _read_grouping(self) -> bool:
         if self.at_op("group"):
             self.at += 1
             self._skip_fillers()
             if self.take("distinct") is None and self.peek(0) is None:
                 raise NotUnderstood("each")
-            return self._group_keys()
+            return self._read_group_keys()
         if self.item().text != "by" or not (following := self._after_fillers(1)):
             return False
         if self._ranked:
             self.at += 1
-            self._sort_keys(self._ranked == "desc")
+            self._read_sort_keys(self._ranked == "desc")
             self.draft.show_measure = self._open_rank
             self._ranked = ""
             return True
@@ -185,17 +185,17 @@ class Reader(OrderReader):
             if after is not None and after.kind == "value":
                 return False
             self.at += 1
-            return self._group_keys()
+            return self._read_group_keys()
         if following.is_table and self.draft.orders and self.draft.limit is not None:
             raise NotUnderstood(f"by {following.text}")
         if following.kind == "name" and any(o.mention.adjective for o in self.draft.orders):
-            return self._dimension()
+            return self._read_dimension()
         return False
 
-    def _dimension(self) -> bool:
+    def _read_dimension(self) -> bool:
         """cheapest ... by COLUMN: names the dimension that the adjective grades."""
         self.at += 1
-        key = self._key()
+        key = self._read_key()
         if key is None:
             raise NotUnderstood("by")
         dated = key.item is not None and any(hit.column and hit.column.kind in DATED for hit in key.item.hits)
@@ -204,7 +204,7 @@ class Reader(OrderReader):
         self.draft.orders[-1].mention = key
         return True
 
-    def _group_keys(self) -> bool:
+    def _read_group_keys(self) -> bool:
         item = self.peek(0)
         if item is None or item.kind != "name":
             raise NotUnderstood("each")
@@ -224,7 +224,7 @@ class Reader(OrderReader):
 
     # --- the rest ---------------------------------------------------------------------------
 
-    def _absence(self) -> bool:
+    def _read_absence(self) -> bool:
         """Without ROWS, with no COLUMN."""
         start = self.at
         if not self.take("none"):
@@ -242,17 +242,17 @@ class Reader(OrderReader):
         if item.is_table:
             self.draft.absent.append(item)
         else:
-            self.add(item, "null")
+            self.add_condition(item, "null")
         return True
 
-    def _conjunction(self) -> bool:
+    def _read_conjunction(self) -> bool:
         if not self.take("and"):
             return False
         self._within = False
         self._conjoined = not self.narrowing
         return True
 
-    def _filler(self) -> bool:
+    def _read_filler(self) -> bool:
         item = self.item()
         following = self.peek(1)
         linking = item.is_op("contain") and following is not None and following.kind == "name"

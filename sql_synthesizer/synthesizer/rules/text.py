@@ -62,7 +62,7 @@ class Token:
     number: float | None = None
 
 
-def tokenize(question: str) -> tuple[Token, ...] | None:
+def tokenize_question(question: str) -> tuple[Token, ...] | None:
     """The tokens of a question; None when it has more than MAX_TOKENS or a character with no role."""
     tokens: list[Token] = []
     rest = 0
@@ -70,30 +70,30 @@ def tokenize(question: str) -> tuple[Token, ...] | None:
         if question[rest : match.start()].strip(" \t\n\r.?!'’-"):
             return None
         rest = match.end()
-        tokens.append(_token(match.lastgroup or "word", match.group(), *match.span()))
+        tokens.append(_make_token(match.lastgroup or "word", match.group(), *match.span()))
     if question[rest:].strip(" \t\n\r.?!'’-") or len(tokens) > MAX_TOKENS:
         return None
     return tuple(tokens)
 
 
-def _token(kind: str, text: str, start: int, end: int) -> Token:
+def _make_token(kind: str, text: str, start: int, end: int) -> Token:
     if kind == "quote":
         inner = text.strip("\"'`“”‘’").strip()
         return Token(kind, inner, inner.casefold(), inner.casefold(), start, end)
     if kind == "number":
-        return Token(kind, text, text, text, start, end, _number(text))
+        return Token(kind, text, text, text, start, end, _parse_number(text))
     lower = text.casefold()
-    return Token(kind, text, lower, singular(lower), start, end, _NUMERALS.get(lower) if kind == "word" else None)
+    return Token(kind, text, lower, singular_form(lower), start, end, _NUMERALS.get(lower) if kind == "word" else None)
 
 
-def _number(text: str) -> float:
+def _parse_number(text: str) -> float:
     digits = text.lstrip("$€£").replace(",", "").casefold()
     factor = _SUFFIX.get(digits[-1], 1.0)
     return float(digits[:-1] if factor != 1 else digits) * factor
 
 
 @lru_cache(maxsize=8192)
-def singular(word: str) -> str:
+def singular_form(word: str) -> str:
     """The singular of an English noun, or the word itself: customers -> customer, categories -> category."""
     if word in _IRREGULAR:
         return _IRREGULAR[word]
@@ -106,24 +106,24 @@ def singular(word: str) -> str:
     return word[:-1]
 
 
-def plural(noun: str) -> str:
+def plural_form(noun: str) -> str:
     """The plural of an English noun or phrase: order item -> order items, date of birth -> dates of birth."""
     if modified := _MODIFIED.match(noun):
-        return plural(modified[1]) + modified[2]
+        return plural_form(modified[1]) + modified[2]
     head, _, word = noun.rpartition(" ")
     if word in _PLURALS:
         word = _PLURALS[word]
     elif word.endswith("y") and not word.endswith(("ay", "ey", "oy", "uy")):
         word = word[:-1] + "ies"
-    elif singular(word) == word:
+    elif singular_form(word) == word:
         word += "es" if word.endswith(("s", "x", "z", "ch", "sh")) else "s"
     return f"{head} {word}".strip()
 
 
 @lru_cache(maxsize=8192)
-def stem(word: str) -> str:
+def word_stem(word: str) -> str:
     """A crude stem that joins a verb's forms: hired, hiring, hires -> hir."""
-    root = singular(word)
+    root = singular_form(word)
     for suffix in ("ing", "ed"):
         if root.endswith(suffix) and len(root) - len(suffix) >= 3:
             root = root[: -len(suffix)]
@@ -137,10 +137,10 @@ def stem(word: str) -> str:
 def split_name(name: str) -> tuple[str, ...]:
     """The words of a snake_case or CamelCase name, lower case, in the singular."""
     words = (w for part in re.split(r"[\W_]+", name) for w in _CAMEL.findall(part))
-    return tuple(expanded for w in words for expanded in _ABBREVIATIONS.get(w.lower(), (singular(w.lower()),)))
+    return tuple(expanded for w in words for expanded in _ABBREVIATIONS.get(w.lower(), (singular_form(w.lower()),)))
 
 
-def words(name: str) -> str:
+def readable_name(name: str) -> str:
     """A schema name as lower-case words, for people to read."""
     if not name.isascii():
         return re.sub(r"[\W_]+", " ", name).strip().casefold() or name

@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 
 from sql_synthesizer.model import Kind, Table
 from sql_synthesizer.synthesizer.rules.query import Query, Ref, Term
-from sql_synthesizer.synthesizer.rules.text import plural, singular, words
+from sql_synthesizer.synthesizer.rules.text import plural_form, readable_name, singular_form
 
 MAX_ALIAS_BYTES = 56
 """With a number after it, still whole in every database; PostgreSQL cuts names at 63 bytes."""
@@ -19,18 +19,18 @@ DATED = frozenset({Kind.DATE, Kind.DATETIME, Kind.TIME})
 
 def rows_of(table: Table) -> str:
     """The rows of a table: order_items -> order items."""
-    return plural(words(table.name))
+    return plural_form(readable_name(table.name))
 
 
 def row_of(table: Table) -> str:
     """One row of a table: order_items -> order item."""
-    head, _, last = words(table.name).rpartition(" ")
-    return f"{head} {singular(last)}".strip()
+    head, _, last = readable_name(table.name).rpartition(" ")
+    return f"{head} {singular_form(last)}".strip()
 
 
-def qualified(ref: Ref) -> str:
+def qualified_name(ref: Ref) -> str:
     """A column together with its table, which is not said twice: countries.name -> country name."""
-    table, column = row_of(ref.table).split(), words(ref.column.name).split()
+    table, column = row_of(ref.table).split(), readable_name(ref.column.name).split()
     sizes = range(min(len(table), len(column)), -1, -1)
     shared = next(size for size in sizes if table[len(table) - size :] == column[:size])
     return " ".join(table + column[shared:])
@@ -40,18 +40,18 @@ def value_of(term: Term) -> str:
     """A computed value, or a column: number of orders, average price."""
     if term.ref is None:
         return f"number of {rows_of(term.tables()[0])}"
-    column = words(term.ref.column.name)
+    column = readable_name(term.ref.column.name)
     if term.bucket:
         return f"{BUCKETS[term.bucket]} of {column}"
     if term.aggregate == "count":
-        return f"number of distinct {plural(column)}"
+        return f"number of distinct {plural_form(column)}"
     if term.aggregate in {"min", "max"}:
-        return f"{extreme(term.ref, highest=term.aggregate == 'max')} {column}"
+        return f"{extreme_word(term.ref, highest=term.aggregate == 'max')} {column}"
     means = {"sum": "sum of ", "avg": "average "}.get(term.aggregate, "")
     return f"{means}{'distinct ' if term.distinct else ''}{column}"
 
 
-def extreme(ref: Ref, *, highest: bool) -> str:
+def extreme_word(ref: Ref, *, highest: bool) -> str:
     """What the first value in an order is called: highest, earliest."""
     if ref.column.kind in DATED:
         return "latest" if highest else "earliest"
@@ -60,7 +60,7 @@ def extreme(ref: Ref, *, highest: bool) -> str:
     return "highest" if highest else "lowest"
 
 
-def aliases(query: Query) -> list[str]:
+def column_aliases(query: Query) -> list[str]:
     """A name for each computed output column and each of several columns alike; empty where the own name will do."""
     taken = {column.name.casefold() for table in query.tables() for column in table.columns}
     own = Counter(t.ref.column.name.casefold() for t in query.select if t.ref and not t.computed)
@@ -69,13 +69,13 @@ def aliases(query: Query) -> list[str]:
         if not term.computed and term.ref and own[term.ref.column.name.casefold()] == 1:
             names.append("")
             continue
-        name = _free(qualified(term.ref) if term.ref and not term.computed else value_of(term), taken)
+        name = _unused_alias(qualified_name(term.ref) if term.ref and not term.computed else value_of(term), taken)
         names.append(name)
         taken.add(name)
     return names
 
 
-def _free(phrase: str, taken: AbstractSet[str]) -> str:
+def _unused_alias(phrase: str, taken: AbstractSet[str]) -> str:
     """The phrase in snake_case, with a number after it where another column has that name."""
     name = re.sub(r"\W+", "_", phrase.casefold()).encode()[:MAX_ALIAS_BYTES].decode(errors="ignore").strip("_")
     candidates = [name, *(f"{name}_{number}" for number in range(2, len(taken) + 3))]

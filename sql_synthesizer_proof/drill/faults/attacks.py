@@ -19,7 +19,7 @@ BURST = 30.0
 
 
 @contextmanager
-def injection(chain: Chain) -> Iterator[None]:
+def sql_injection(chain: Chain) -> Iterator[None]:
     """One question that carries an SQL injection."""
     with chain.service.client() as client:
         client.send("POST", "/api/query", {"question": INJECTION})
@@ -60,24 +60,24 @@ def changed_record(chain: Chain) -> Iterator[None]:
     segment = max(place.glob("*.jsonl"), key=lambda path: path.stat().st_size)
     at = segment.read_bytes().index(b'"count":1') + len(b'"count":')
     try:
-        _put(segment, at, b"2")
+        _write_bytes(segment, at, b"2")
         command = [sys.executable, "-m", "sql_synthesizer", "audit", "verify"]
         done = subprocess.run(command, env=chain.service.environment, check=False, capture_output=True)  # noqa: S603
         if done.returncode != 1:
             raise RuntimeError(f"the verification ended with {done.returncode}: {done.stderr.decode()[-500:]}")
         yield
     finally:
-        _put(segment, at, b"1")
+        _write_bytes(segment, at, b"1")
 
 
-def _put(path: Path, at: int, data: bytes) -> None:
+def _write_bytes(path: Path, at: int, data: bytes) -> None:
     with path.open("r+b") as file:
         file.seek(at)
         file.write(data)
 
 
 SCENARIOS = (
-    Scenario("SQLInjectionAttempts", "one question that carries an SQL injection", "attacks", injection),
+    Scenario("SQLInjectionAttempts", "one question that carries an SQL injection", "attacks", sql_injection),
     Scenario(
         "SqlSynthesizerPromptInjectionAttempts",
         "one question that tries to steer the model",

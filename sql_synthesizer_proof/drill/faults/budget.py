@@ -13,11 +13,11 @@ from math import ceil
 
 from sql_synthesizer.operate.traffic import ASKED, Kind, Traffic
 from sql_synthesizer.settings import environment_name
-from sql_synthesizer_proof.drill.beside import instance, watched
+from sql_synthesizer_proof.drill.beside import extra_instance, watch_targets
 from sql_synthesizer_proof.drill.chain import ANEW, Chain
-from sql_synthesizer_proof.drill.faults.locks import COUNT, connected, locked
+from sql_synthesizer_proof.drill.faults.locks import COUNT, lock_table, owner_connection
 from sql_synthesizer_proof.drill.faults.monitoring import no_alertmanager, rule_added
-from sql_synthesizer_proof.drill.scenario import Fault, Scenario, once
+from sql_synthesizer_proof.drill.scenario import Fault, Scenario, share_fault
 from sql_synthesizer_proof.service import Service
 
 SETTINGS: tuple[tuple[str, object], ...] = (
@@ -40,34 +40,36 @@ HEAVY = 'count(last_over_time({__name__=~".+"}[10m]))'
 HEAVY_INTERVAL = "5ms"
 
 
-def burning(failed: float, slow: float) -> Fault:
+def budget_burn(failed: float, slow: float) -> Fault:
     """A share of all statements fails, as one table is locked for good, and one is slow, as another is for seconds."""
 
     @contextmanager
-    def make(chain: Chain) -> Iterator[None]:
+    def make_fault(chain: Chain) -> Iterator[None]:
         ordinary = chain.value('sum(rate(sql_synthesizer_queries_total{success="success"}[30s]))') or 1.0
         slow_rate = ordinary * slow / (1 - slow)
         failed_rate = (ordinary + slow_rate) * failed / (1 - failed)
         with ExitStack() as stack:
-            stack.enter_context(locked(chain, "countries", 86_400.0))
-            stack.enter_context(_every(1 / failed_rate, lambda: _send(chain, "countries")))
+            stack.enter_context(lock_table(chain, "countries", 86_400.0))
+            stack.enter_context(_repeat_step(1 / failed_rate, lambda: _send_statement(chain, "countries")))
             batch = ceil(slow_rate * (SLOW + 0.2))
-            stack.enter_context(_every(batch / slow_rate, lambda: _slowly(chain, batch)))
+            stack.enter_context(_repeat_step(batch / slow_rate, lambda: _send_slow_batch(chain, batch)))
             yield
 
-    return make
+    return make_fault
 
 
-def _send(chain: Chain, table: str) -> None:
+def _send_statement(chain: Chain, table: str) -> None:
     with chain.service.client() as client:
         client.send("POST", "/api/sql", {"sql": COUNT + table})
 
 
-def _slowly(chain: Chain, batch: int) -> None:
+def _send_slow_batch(chain: Chain, batch: int) -> None:
     """So many statements wait together for a table that is locked as long as one may take to be called slow."""
-    with connected(chain) as connection:
+    with owner_connection(chain) as connection:
         connection.execute("LOCK TABLE suppliers IN ACCESS EXCLUSIVE MODE")
-        threads = [threading.Thread(target=_send, args=(chain, "suppliers"), daemon=True) for _ in range(batch)]
+        threads = [
+            threading.Thread(target=_send_statement, args=(chain, "suppliers"), daemon=True) for _ in range(batch)
+        ]
         for thread in threads:
             thread.start()
         time.sleep(SLOW)
@@ -75,17 +77,17 @@ def _slowly(chain: Chain, batch: int) -> None:
 
 
 @contextmanager
-def _every(seconds: float, step: Callable[[], None]) -> Iterator[None]:
+def _repeat_step(seconds: float, step: Callable[[], None]) -> Iterator[None]:
     """Starts ``step`` beside, again and again, ``seconds`` apart however long one takes."""
     stop = threading.Event()
 
-    def run() -> None:
+    def run_steps() -> None:
         due = time.monotonic()
         while not stop.wait(max(0.0, due - time.monotonic())):
             threading.Thread(target=step, daemon=True).start()
             due += seconds
 
-    thread = threading.Thread(target=run, daemon=True)
+    thread = threading.Thread(target=run_steps, daemon=True)
     thread.start()
     try:
         yield
@@ -98,15 +100,15 @@ def _every(seconds: float, step: Callable[[], None]) -> Iterator[None]:
 def only_new_questions(chain: Chain) -> Iterator[None]:
     """Hardly anybody asks what was asked before."""
 
-    def ask(chance: random.Random) -> tuple[str, str, dict[str, str]]:
+    def make_request(chance: random.Random) -> tuple[str, str, dict[str, str]]:
         return "POST", "/api/query", {"question": f"{ANEW}{chance.randrange(10_000_000) / 100}"}
 
-    with Traffic(chain.service.url, chain.service.key, MISSES, (Kind("asked anew", 1, ask),), seed=2):
+    with Traffic(chain.service.url, chain.service.key, MISSES, (Kind("asked anew", 1, make_request),), seed=2):
         yield
 
 
 @contextmanager
-def dear_reply(chain: Chain) -> Iterator[None]:
+def expensive_reply(chain: Chain) -> Iterator[None]:
     """The model uses a great many tokens."""
     chain.model.reply("SELECT count(*) FROM customers", usage=DEAR)
     yield
@@ -127,18 +129,18 @@ def cache_off(chain: Chain) -> Iterator[None]:
     ask = [sys.executable, "-m", "sql_synthesizer", "ask", ASKED[0]]
     subprocess.run(ask, env=environment, check=True, capture_output=True)  # noqa: S603
     watchers_see = chain.targets["sql-synthesizer"]
-    with _asked(service):
-        watched(chain, "sql-synthesizer", [service.metrics_address])
+    with _repeated_traffic(service):
+        watch_targets(chain, "sql-synthesizer", [service.metrics_address])
         yield
-        watched(chain, "sql-synthesizer", watchers_see)
+        watch_targets(chain, "sql-synthesizer", watchers_see)
 
 
-def _asked(service: Service) -> Traffic:
+def _repeated_traffic(service: Service) -> Traffic:
     kind = Kind("asked before", 1, lambda chance: ("POST", "/api/query", {"question": chance.choice(ASKED[:2])}))
     return Traffic(service.url, service.key, 2.0, (kind,))
 
 
-def _burns(long: str, short: str, shares: tuple[float, float], make: Fault) -> list[Scenario]:
+def _build_burn_scenarios(long: str, short: str, shares: tuple[float, float], make: Fault) -> list[Scenario]:
     wave = f"budget at {shares[1]:.0%}"
     labels = {"long": long, "short": short}
     failed, slow = f"{shares[0]:.1%} of the statements fail", f"{shares[1]:.0%} of the statements are slow"
@@ -148,26 +150,32 @@ def _burns(long: str, short: str, shares: tuple[float, float], make: Fault) -> l
     ]
 
 
-def _scaled(alert: str, fault: str, wave: str, make: Fault, prepare: Fault | None = None) -> Scenario:
+def _build_scaled_scenario(alert: str, fault: str, wave: str, make: Fault, prepare: Fault | None = None) -> Scenario:
     return Scenario(alert, fault, wave, make, settings=SETTINGS, scaled=True, prepare=prepare)
 
 
-GENTLY, GREATLY = once(burning(*GENTLE)), once(burning(*GREAT))
+GENTLY, GREATLY = share_fault(budget_burn(*GENTLE)), share_fault(budget_burn(*GREAT))
 
 SCENARIOS = (
-    *_burns("1d", "2h", GENTLE, GENTLY),
-    *_burns("3d", "6h", GENTLE, GENTLY),
-    *_burns("1h", "5m", GREAT, GREATLY),
-    *_burns("6h", "30m", GREAT, GREATLY),
-    _scaled("PrometheusMissedRuleEvaluations", "a rule is slower than its interval", "misses", group_too_slow),
-    _scaled("SqlSynthesizerCacheHitRatioLow", "only new questions are asked", "misses", only_new_questions),
-    _scaled("SqlSynthesizerLLMSpend", "a reply of the model costs 24 US dollars", "misses", dear_reply),
-    _scaled(
+    *_build_burn_scenarios("1d", "2h", GENTLE, GENTLY),
+    *_build_burn_scenarios("3d", "6h", GENTLE, GENTLY),
+    *_build_burn_scenarios("1h", "5m", GREAT, GREATLY),
+    *_build_burn_scenarios("6h", "30m", GREAT, GREATLY),
+    _build_scaled_scenario(
+        "PrometheusMissedRuleEvaluations", "a rule is slower than its interval", "misses", group_too_slow
+    ),
+    _build_scaled_scenario(
+        "SqlSynthesizerCacheHitRatioLow", "only new questions are asked", "misses", only_new_questions
+    ),
+    _build_scaled_scenario(
+        "SqlSynthesizerLLMSpend", "a reply of the model costs 24 US dollars", "misses", expensive_reply
+    ),
+    _build_scaled_scenario(
         "SqlSynthesizerCacheUnused",
         "an instance runs with its cache switched off",
         "unused",
         cache_off,
-        prepare=instance("uncached", cache="off"),
+        prepare=extra_instance("uncached", cache="off"),
     ),
     Scenario(
         "PrometheusNotConnectedToAlertmanagers",

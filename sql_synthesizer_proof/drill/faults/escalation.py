@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sql_synthesizer.monitoring.slo import seconds
+from sql_synthesizer.monitoring.slo import duration_seconds
 from sql_synthesizer.operate.inbox import SILENCE_LIMIT, Inbox
-from sql_synthesizer.operate.programs import until
-from sql_synthesizer.operate.watchers import Watcher, alertmanager, prometheus, retarget
+from sql_synthesizer.operate.programs import wait_until
+from sql_synthesizer.operate.watchers import Watcher, run_alertmanager, run_prometheus, write_targets
 from sql_synthesizer_proof.drill import scaling
-from sql_synthesizer_proof.drill.chain import Chain, always_open, chain, workspace
+from sql_synthesizer_proof.drill.chain import Chain, extend_business_hours, make_workspace, run_chain
 from sql_synthesizer_proof.drill.faults import budget, load
-from sql_synthesizer_proof.drill.faults.attacks import injection
+from sql_synthesizer_proof.drill.faults.attacks import sql_injection
 from sql_synthesizer_proof.drill.faults.monitoring import prometheus_killed, second_prometheus
 from sql_synthesizer_proof.drill.faults.parts import application_frozen
 from sql_synthesizer_proof.drill.proxy import Proxy
@@ -44,15 +44,17 @@ class Check:
     seen: str
 
 
-def checks(say: Say, files: Path | None = None) -> list[Check]:
+def run_checks(say: Say, files: Path | None = None) -> list[Check]:
     """All of them: on one chain in quick motion, and the dead man's switch on small ones beside it.
 
     ``files`` is a directory like ``monitoring`` that is drilled instead of the shipped one.
     """
     say(f"escalation: repeats divided by {REPEAT_FACTOR}; windows and holds by {scaling.FACTOR}: {', '.join(HURRIED)}")
-    with workspace("drill-") as home, ThreadPoolExecutor(len(BREAKS) + 1) as pool:
-        switches = [pool.submit(_switch, home / f"tower-{n}", files, *item) for n, item in enumerate(BREAKS.items())]
-        on_chain = pool.submit(_on_chain, home / "chain", files)
+    with make_workspace("drill-") as home, ThreadPoolExecutor(len(BREAKS) + 1) as pool:
+        switches = [
+            pool.submit(_check_watchdog, home / f"tower-{n}", files, *item) for n, item in enumerate(BREAKS.items())
+        ]
+        on_chain = pool.submit(_run_chain_checks, home / "chain", files)
         found = [*on_chain.result(), *(switch.result() for switch in switches)]
     for check in found:
         say(f"  {'kept' if check.kept else 'BROKEN'}: {check.name}: {check.seen}")
@@ -65,27 +67,27 @@ def checks(say: Say, files: Path | None = None) -> list[Check]:
 def _repeat_soon(config: dict[str, Any]) -> None:
     for route in config["route"]["routes"]:
         if route["receiver"] == "on-call":
-            route["repeat_interval"] = f"{seconds(route['repeat_interval']) / REPEAT_FACTOR:.0f}s"
+            route["repeat_interval"] = f"{duration_seconds(route['repeat_interval']) / REPEAT_FACTOR:.0f}s"
 
 
-def _on_chain(home: Path, files: Path | None) -> list[Check]:
-    with chain(
+def _run_chain_checks(home: Path, files: Path | None) -> list[Check]:
+    with run_chain(
         home,
         settings=dict(budget.SETTINGS),
-        rules=scaling.rules(HURRIED, files),
-        change_prometheus=scaling.configuration,
+        rules=scaling.scale_rules(HURRIED, files),
+        change_prometheus=scaling.scale_configuration,
         change_alertmanager=_repeat_soon,
         rate=scaling.RATE,
         files=files,
     ) as made:
         time.sleep(30)
-        return [_security(made), _same_cause(made), *_service_down(made)]
+        return [_check_security_receiver(made), _check_same_cause(made), *_check_service_down(made)]
 
 
-def _security(made: Chain) -> Check:
-    with injection(made):
-        mail = _first(made, MAIL["security"], "SQLInjectionAttempts")
-    others = _mails(made, MAIL["on-call"], "SQLInjectionAttempts") + _mails(
+def _check_security_receiver(made: Chain) -> Check:
+    with sql_injection(made):
+        mail = _wait_for_mail(made, MAIL["security"], "SQLInjectionAttempts")
+    others = _mail_times(made, MAIL["on-call"], "SQLInjectionAttempts") + _mail_times(
         made, MAIL["tickets"], "SQLInjectionAttempts"
     )
     return Check(
@@ -95,13 +97,13 @@ def _security(made: Chain) -> Check:
     )
 
 
-def _same_cause(made: Chain) -> Check:
+def _check_same_cause(made: Chain) -> Check:
     name, warning = "SqlSynthesizerErrorBudgetBurn", {"severity": "warning", "long": "1d"}
-    with budget.burning(*budget.GREAT)(made):
-        critical = _first(made, MAIL["on-call"], name)
-        muted = _muted(made, name, warning)
+    with budget.budget_burn(*budget.GREAT)(made):
+        critical = _wait_for_mail(made, MAIL["on-call"], name)
+        muted = _wait_until_muted(made, name, warning)
         time.sleep(QUIET)
-        mails = _mails(made, MAIL["tickets"], name)
+        mails = _mail_times(made, MAIL["tickets"], name)
     return Check(
         "a critical alert mutes the warning of the same cause",
         critical is not None and muted and not mails,
@@ -110,20 +112,20 @@ def _same_cause(made: Chain) -> Check:
     )
 
 
-def _service_down(made: Chain) -> list[Check]:
+def _check_service_down(made: Chain) -> list[Check]:
     down, follower, other = "SqlSynthesizerDown", "SqlSynthesizerMetricsAbsent", "MonitoringTargetDown"
     with ExitStack() as stack:
         stack.enter_context(second_prometheus(made))
         stack.enter_context(application_frozen(made))
-        first = _first(made, MAIL["on-call"], down)
+        first = _wait_for_mail(made, MAIL["on-call"], down)
         stack.enter_context(load.wrong_target(made))
         stack.enter_context(prometheus_killed(made))
-        muted = _muted(made, follower, {})
-        unrelated = _first(made, MAIL["on-call"], other)
-        free = unrelated is not None and not _states(made, other, {}) & {"suppressed"}
-        again = _until(lambda: len(_mails(made, MAIL["on-call"], down)) > 1)
-        times = _mails(made, MAIL["on-call"], down)
-        mails = _mails(made, MAIL["tickets"], follower)
+        muted = _wait_until_muted(made, follower, {})
+        unrelated = _wait_for_mail(made, MAIL["on-call"], other)
+        free = unrelated is not None and not _alert_states(made, other, {}) & {"suppressed"}
+        again = _wait_until(lambda: len(_mail_times(made, MAIL["on-call"], down)) > 1)
+        times = _mail_times(made, MAIL["on-call"], down)
+        mails = _mail_times(made, MAIL["tickets"], follower)
     gap = f"again {times[1] - times[0]:.0f} s after the first" if again else "once only"
     return [
         Check(
@@ -136,7 +138,7 @@ def _service_down(made: Chain) -> list[Check]:
     ]
 
 
-def _mails(made: Chain, to: str, alert: str) -> list[float]:
+def _mail_times(made: Chain, to: str, alert: str) -> list[float]:
     """When firing mails about the alert came to this address."""
     return [
         message.received
@@ -145,25 +147,25 @@ def _mails(made: Chain, to: str, alert: str) -> list[float]:
     ]
 
 
-def _first(made: Chain, to: str, alert: str) -> float | None:
-    _until(lambda: bool(_mails(made, to, alert)))
-    return next(iter(_mails(made, to, alert)), None)
+def _wait_for_mail(made: Chain, to: str, alert: str) -> float | None:
+    _wait_until(lambda: bool(_mail_times(made, to, alert)))
+    return next(iter(_mail_times(made, to, alert)), None)
 
 
-def _muted(made: Chain, alert: str, labels: Mapping[str, str]) -> bool:
+def _wait_until_muted(made: Chain, alert: str, labels: Mapping[str, str]) -> bool:
     """Whether Alertmanager has the alert and holds it back, as soon as it does."""
-    return _until(lambda: _states(made, alert, labels) == {"suppressed"})
+    return _wait_until(lambda: _alert_states(made, alert, labels) == {"suppressed"})
 
 
-def _states(made: Chain, alert: str, labels: Mapping[str, str]) -> set[str]:
+def _alert_states(made: Chain, alert: str, labels: Mapping[str, str]) -> set[str]:
     wanted = {"alertname": alert, **labels}
     found = made.alertmanager.get("/api/v2/alerts")
     return {one["status"]["state"] for one in found if wanted.items() <= one["labels"].items()}
 
 
-def _until(condition: Callable[[], bool], seconds: float = LIMIT) -> bool:
+def _wait_until(condition: Callable[[], bool], seconds: float = LIMIT) -> bool:
     try:
-        until(condition, seconds, "a step of the escalation")
+        wait_until(condition, seconds, "a step of the escalation")
     except TimeoutError:
         return False
     return True
@@ -183,15 +185,15 @@ class Tower:
 
 
 @contextmanager
-def tower(home: Path, files: Path | None = None) -> Iterator[Tower]:
+def run_monitoring(home: Path, files: Path | None = None) -> Iterator[Tower]:
     """Prometheus and Alertmanager as shipped, and an inbox."""
     with (
         Inbox() as inbox,
-        alertmanager(
-            home / "alertmanager", inbox, source=files and files / "alertmanager", change=always_open
+        run_alertmanager(
+            home / "alertmanager", inbox, source=files and files / "alertmanager", change=extend_business_hours
         ) as manager,
         Proxy(int(manager.address.rpartition(":")[2])) as delivery,
-        prometheus(
+        run_prometheus(
             home / "prometheus", {"alertmanager": [delivery.address]}, source=files and files / "prometheus"
         ) as watcher,
     ):
@@ -202,21 +204,21 @@ BREAKS: dict[str, Callable[[Tower], None] | None] = {
     "Prometheus is killed": lambda made: made.prometheus.child.kill(),
     "Alertmanager is killed": lambda made: made.alertmanager.child.kill(),
     "Prometheus is cut from Alertmanager": lambda made: made.delivery.close(),
-    "Prometheus knows no Alertmanager": lambda made: retarget(made.prometheus.config.parent, "alertmanager", []),
+    "Prometheus knows no Alertmanager": lambda made: write_targets(made.prometheus.config.parent, "alertmanager", []),
     "nothing is broken": None,
 }
 
 
-def _switch(home: Path, files: Path | None, what: str, break_it: Callable[[Tower], None] | None) -> Check:
-    with tower(home, files) as made:
-        heard = _until(lambda: made.inbox.watchdog is not None)
+def _check_watchdog(home: Path, files: Path | None, what: str, break_it: Callable[[Tower], None] | None) -> Check:
+    with run_monitoring(home, files) as made:
+        heard = _wait_until(lambda: made.inbox.watchdog is not None)
         started = time.time()
         if break_it is None:
-            silent = _until(lambda: made.inbox.silence > SILENCE_LIMIT, SWITCH_LIMIT)
+            silent = _wait_until(lambda: made.inbox.silence > SILENCE_LIMIT, SWITCH_LIMIT)
             name, kept = "the dead man's switch is heard while nothing is broken", heard and not silent
             return Check(name, kept, f"{'silent' if silent else 'never silent'} within {SWITCH_LIMIT:g} s")
         break_it(made)
-        silent = _until(lambda: made.inbox.silence > SILENCE_LIMIT, SWITCH_LIMIT)
+        silent = _wait_until(lambda: made.inbox.silence > SILENCE_LIMIT, SWITCH_LIMIT)
     after = time.time() - started
     seen = f"told as dead {after:.0f} s after" if silent else f"not silent within {SWITCH_LIMIT:g} s"
     return Check(f"the dead man's switch stops when {what}", heard and silent, seen)

@@ -13,10 +13,10 @@ import psutil
 import redis
 
 from sql_synthesizer_proof.drill import ballast, foreign
-from sql_synthesizer_proof.drill.beside import instance, target
+from sql_synthesizer_proof.drill.beside import add_target, extra_instance
 from sql_synthesizer_proof.drill.chain import Chain
-from sql_synthesizer_proof.drill.faults.locks import background, locked, wanted
-from sql_synthesizer_proof.drill.scenario import Fault, Impossible, Scenario, once
+from sql_synthesizer_proof.drill.faults.locks import lock_table, query_table, run_in_background
+from sql_synthesizer_proof.drill.scenario import Fault, Impossible, Scenario, share_fault
 
 GIB = 1024**3
 HELD = 6 * GIB
@@ -49,7 +49,7 @@ def memory_held(chain: Chain) -> Iterator[None]:
     if psutil.virtual_memory().available < HELD + GIB:
         raise Impossible(f"this machine has less than {(HELD + GIB) // GIB} GiB of memory free")
     file = chain.home / ballast.FILE
-    ballast.lay(file, memory=HELD)
+    ballast.add_ballast(file, memory=HELD)
     yield
     file.unlink(missing_ok=True)
 
@@ -60,15 +60,15 @@ def cpu_burned(chain: Chain) -> Iterator[None]:
     if not hasattr(os, "sched_setaffinity"):
         raise Impossible("this system does not keep a process to one CPU")
     allowed = os.sched_getaffinity(0)
-    _pin(chain, {max(allowed)})
+    _pin_processes(chain, {max(allowed)})
     file = chain.home / ballast.FILE
-    ballast.lay(file, burners=BURNERS)
+    ballast.add_ballast(file, burners=BURNERS)
     yield
     file.unlink(missing_ok=True)
-    _pin(chain, allowed)
+    _pin_processes(chain, allowed)
 
 
-def _pin(chain: Chain, cpus: set[int]) -> None:
+def _pin_processes(chain: Chain, cpus: set[int]) -> None:
     for process in chain.service.child.processes():
         with suppress(psutil.NoSuchProcess, ProcessLookupError):
             for thread in process.threads():
@@ -79,7 +79,7 @@ def _pin(chain: Chain, cpus: set[int]) -> None:
 def workers_killed(chain: Chain) -> Iterator[None]:
     """A worker is killed, and so is the one that takes its place, and so on."""
 
-    def kill(stop: threading.Event) -> None:
+    def kill_workers(stop: threading.Event) -> None:
         for _ in range(KILLS):
             web = [p for p in chain.service.child.processes() if "gunicorn" in " ".join(p.cmdline())]
             master = next(process for process in web if process.children())
@@ -87,28 +87,28 @@ def workers_killed(chain: Chain) -> Iterator[None]:
             if stop.wait(KILL_INTERVAL):
                 return
 
-    with background(kill):
+    with run_in_background(kill_workers):
         yield
 
 
 @contextmanager
 def pool_nearly_used(chain: Chain) -> Iterator[None]:
     """Statements that wait for a locked table keep all connections but one."""
-    with locked(chain, "suppliers", 100.0), wanted(chain.service, "suppliers", HELD_CONNECTIONS):
+    with lock_table(chain, "suppliers", 100.0), query_table(chain.service, "suppliers", HELD_CONNECTIONS):
         yield
 
 
 @contextmanager
 def statements_slow(chain: Chain) -> Iterator[None]:
     """A table is locked for seconds at a time, and more callers want it than may run at once."""
-    with locked(chain, "countries", SLOW), wanted(chain.others["busy"], "countries", 12):
+    with lock_table(chain, "countries", SLOW), query_table(chain.others["busy"], "countries", 12):
         yield
 
 
 @contextmanager
 def redis_full(chain: Chain) -> Iterator[None]:
     """Redis has no memory left: it answers, and takes nothing new."""
-    with _redis(chain) as admin:
+    with _connect_redis(chain) as admin:
         admin.config_set("maxmemory", "1")
         yield
         admin.config_set("maxmemory", "0")
@@ -117,7 +117,7 @@ def redis_full(chain: Chain) -> Iterator[None]:
 @contextmanager
 def redis_crowded(chain: Chain) -> Iterator[None]:
     """Redis takes no further connections, while those that the service has go on."""
-    with _redis(chain) as admin:
+    with _connect_redis(chain) as admin:
         before = admin.config_get("maxclients")["maxclients"]
         admin.config_set("maxclients", "1")
         yield
@@ -125,7 +125,7 @@ def redis_crowded(chain: Chain) -> Iterator[None]:
 
 
 @contextmanager
-def _redis(chain: Chain) -> Iterator[redis.Redis]:
+def _connect_redis(chain: Chain) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(chain.service.environment["REDIS_URL"], single_connection_client=True) as admin:
         yield admin
 
@@ -166,7 +166,7 @@ def unknown_values(chain: Chain) -> Iterator[None]:
 @contextmanager
 def wrong_target(chain: Chain) -> Iterator[None]:
     """A target of the service's job is another program, with very many series."""
-    with foreign.exporter(SAMPLES) as address, target(chain, "sql-synthesizer", address):
+    with foreign.run_exporter(SAMPLES) as address, add_target(chain, "sql-synthesizer", address):
         yield
 
 
@@ -186,35 +186,44 @@ def scrapes_slow(chain: Chain) -> Iterator[None]:
     chain.scrape.delay = 0.0
 
 
-def _scenario(alert: str, fault: str, make: Fault, prepare: Fault | None = None) -> Scenario:
+def _build_scenario(alert: str, fault: str, make: Fault, prepare: Fault | None = None) -> Scenario:
     return Scenario(alert, fault, "load", make, settings=SETTINGS, ballast=True, prepare=prepare)
 
 
-BUSY = once(instance("busy", pool_size=8, value_index=False))
-SLOW_STATEMENTS = once(statements_slow)
-WRONG_TARGET = once(wrong_target)
+BUSY = share_fault(extra_instance("busy", pool_size=8, value_index=False))
+SLOW_STATEMENTS = share_fault(statements_slow)
+WRONG_TARGET = share_fault(wrong_target)
 
 SCENARIOS = (
-    _scenario(
-        "SqlSynthesizerInstanceDown", "one of several instances is killed", instance_killed, prepare=instance("second")
+    _build_scenario(
+        "SqlSynthesizerInstanceDown",
+        "one of several instances is killed",
+        instance_killed,
+        prepare=extra_instance("second"),
     ),
-    _scenario("HighQueryLatency", f"a table is locked for {SLOW:g} seconds at a time", SLOW_STATEMENTS, BUSY),
-    _scenario(
+    _build_scenario("HighQueryLatency", f"a table is locked for {SLOW:g} seconds at a time", SLOW_STATEMENTS, BUSY),
+    _build_scenario(
         "SqlSynthesizerOverloaded", "more callers want a locked table than may run at once", SLOW_STATEMENTS, BUSY
     ),
-    _scenario("HighMemoryUsage", f"a process of the service holds {HELD // GIB} GiB", memory_held),
-    _scenario(
+    _build_scenario("HighMemoryUsage", f"a process of the service holds {HELD // GIB} GiB", memory_held),
+    _build_scenario(
         "HighCPUUsage", f"{BURNERS} processes of the service never rest, on the one CPU that it may use", cpu_burned
     ),
-    _scenario(
+    _build_scenario(
         "SqlSynthesizerConnectionPoolSaturated", "a locked table keeps all connections but one", pool_nearly_used
     ),
-    _scenario("SqlSynthesizerCacheErrors", "Redis has no memory left and takes nothing new", redis_full),
-    _scenario("SqlSynthesizerAuditVolumeFilling", "a neighbour takes most of the audit volume", audit_volume_filling),
-    _scenario("SqlSynthesizerAuditNotVerified", "no verification for two days", verification_missing),
-    _scenario("SqlSynthesizerScrapeSlow", f"a connection for a scrape takes {SCRAPE_DELAY:g} seconds", scrapes_slow),
-    _scenario("SqlSynthesizerMetricsAbsent", "another program answers at a target", WRONG_TARGET),
-    _scenario("SqlSynthesizerSeriesExplosion", f"a target exports {SAMPLES} series", WRONG_TARGET),
-    _scenario("SqlSynthesizerLabelValuesRefused", "a program reports event types that nobody knows", unknown_values),
-    _scenario("SqlSynthesizerRestarting", f"a worker is killed {KILLS} times in a row", workers_killed),
+    _build_scenario("SqlSynthesizerCacheErrors", "Redis has no memory left and takes nothing new", redis_full),
+    _build_scenario(
+        "SqlSynthesizerAuditVolumeFilling", "a neighbour takes most of the audit volume", audit_volume_filling
+    ),
+    _build_scenario("SqlSynthesizerAuditNotVerified", "no verification for two days", verification_missing),
+    _build_scenario(
+        "SqlSynthesizerScrapeSlow", f"a connection for a scrape takes {SCRAPE_DELAY:g} seconds", scrapes_slow
+    ),
+    _build_scenario("SqlSynthesizerMetricsAbsent", "another program answers at a target", WRONG_TARGET),
+    _build_scenario("SqlSynthesizerSeriesExplosion", f"a target exports {SAMPLES} series", WRONG_TARGET),
+    _build_scenario(
+        "SqlSynthesizerLabelValuesRefused", "a program reports event types that nobody knows", unknown_values
+    ),
+    _build_scenario("SqlSynthesizerRestarting", f"a worker is killed {KILLS} times in a row", workers_killed),
 )

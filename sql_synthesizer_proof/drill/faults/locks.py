@@ -24,7 +24,7 @@ PATIENCE = 320.0
 
 
 @contextmanager
-def connected(chain: Chain) -> Iterator[psycopg.Connection]:
+def owner_connection(chain: Chain) -> Iterator[psycopg.Connection]:
     """A connection of the database's owner."""
     url = make_url(chain.owner)
     with psycopg.connect(
@@ -34,7 +34,7 @@ def connected(chain: Chain) -> Iterator[psycopg.Connection]:
 
 
 @contextmanager
-def background(step: Callable[[threading.Event], None], count: int = 1) -> Iterator[None]:
+def run_in_background(step: Callable[[threading.Event], None], count: int = 1) -> Iterator[None]:
     """Runs ``step`` beside, in ``count`` threads, until the end; it is given the event that says so."""
     stop = threading.Event()
     threads = [threading.Thread(target=step, args=(stop,), daemon=True) for _ in range(count)]
@@ -49,30 +49,30 @@ def background(step: Callable[[threading.Event], None], count: int = 1) -> Itera
 
 
 @contextmanager
-def locked(chain: Chain, table: str, hold: float) -> Iterator[None]:
+def lock_table(chain: Chain, table: str, hold: float) -> Iterator[None]:
     """A table is locked again and again, ``hold`` seconds at a time."""
 
-    def lock(stop: threading.Event) -> None:
-        with connected(chain) as connection:
+    def hold_lock(stop: threading.Event) -> None:
+        with owner_connection(chain) as connection:
             while not stop.is_set():
                 connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
                 stop.wait(hold)
                 connection.rollback()
                 time.sleep(BREATH)
 
-    with background(lock):
+    with run_in_background(hold_lock):
         yield
 
 
 @contextmanager
-def wanted(service: Service, table: str, callers: int) -> Iterator[None]:
+def query_table(service: Service, table: str, callers: int) -> Iterator[None]:
     """So many callers count the table's rows again and again."""
 
-    def press(stop: threading.Event) -> None:
+    def send_statements(stop: threading.Event) -> None:
         with Client(service.url, service.key, PATIENCE) as client:
             while not stop.is_set():
                 client.send("POST", "/api/sql", {"sql": COUNT + table})
                 stop.wait(PAUSE)
 
-    with background(press, callers):
+    with run_in_background(send_statements, callers):
         yield

@@ -10,13 +10,13 @@ from typing import Any
 
 import yaml
 
-from sql_synthesizer.operate.programs import until
-from sql_synthesizer.operate.watchers import Watcher, prometheus
-from sql_synthesizer_proof.drill.beside import target, watched
+from sql_synthesizer.operate.programs import wait_until
+from sql_synthesizer.operate.watchers import Watcher, run_prometheus
+from sql_synthesizer_proof.drill.beside import add_target, watch_targets
 from sql_synthesizer_proof.drill.chain import Chain
 from sql_synthesizer_proof.drill.faults.attacks import INJECTION
 from sql_synthesizer_proof.drill.faults.load import SETTINGS, redis_crowded
-from sql_synthesizer_proof.drill.faults.locks import background
+from sql_synthesizer_proof.drill.faults.locks import run_in_background
 from sql_synthesizer_proof.drill.scenario import Fault, Scenario
 
 NOBODY = "127.0.0.1:9"
@@ -54,8 +54,8 @@ def prometheus_killed(chain: Chain) -> Iterator[None]:
 def second_prometheus(chain: Chain) -> Iterator[None]:
     """A second Prometheus that watches nothing and whose alerts reach nobody."""
     with (
-        prometheus(chain.home / "second-prometheus", {"alertmanager": [NOBODY]}) as second,
-        target(chain, "prometheus", second.address),
+        run_prometheus(chain.home / "second-prometheus", {"alertmanager": [NOBODY]}) as second,
+        add_target(chain, "prometheus", second.address),
     ):
         chain.programs["prometheus"] = second.child
         yield
@@ -75,18 +75,18 @@ def rule_added(chain: Chain, name: str, rule: dict[str, str], **group: str) -> I
     file.write_text(yaml.safe_dump({"groups": [{"name": name, **group, "rules": [rule]}]}), encoding="utf-8")
     chain.prometheus.edit(lambda config: config["rule_files"].append(file.name))
     chain.prometheus.reload()
-    until(lambda: name in _groups(chain), LOADED, f"the rules of {file.name} are not loaded")
-    until(lambda: _connected(chain), LOADED, "Prometheus does not find Alertmanager again")
+    wait_until(lambda: name in _loaded_groups(chain), LOADED, f"the rules of {file.name} are not loaded")
+    wait_until(lambda: _has_alertmanager(chain), LOADED, "Prometheus does not find Alertmanager again")
     yield
     chain.prometheus.edit(lambda config: config["rule_files"].remove(file.name))
     chain.prometheus.reload()
 
 
-def _groups(chain: Chain) -> set[str]:
+def _loaded_groups(chain: Chain) -> set[str]:
     return {group["name"] for group in chain.prometheus.get("/api/v1/rules")["data"]["groups"]}
 
 
-def _connected(chain: Chain) -> bool:
+def _has_alertmanager(chain: Chain) -> bool:
     """Whether Prometheus knows its Alertmanager: after a reload it does not for some seconds, and drops alerts."""
     return bool(chain.prometheus.get("/api/v1/alertmanagers")["data"]["activeAlertmanagers"])
 
@@ -97,35 +97,35 @@ def slack_refuses(chain: Chain) -> Iterator[None]:
     secret = chain.alertmanager.config.parent / "secrets" / "gone"
     secret.write_text(f"http://127.0.0.1:{chain.inbox.http_port}/gone", encoding="ascii")
 
-    def redirect(config: dict[str, Any]) -> None:
+    def redirect_slack(config: dict[str, Any]) -> None:
         receiver = next(found for found in config["receivers"] if found["name"] == "security")
         receiver["slack_configs"][0]["api_url_file"] = str(secret.resolve())
 
-    def attack(stop: threading.Event) -> None:
+    def send_attacks(stop: threading.Event) -> None:
         with chain.service.client() as client:
             while not stop.is_set():
                 client.send("POST", "/api/query", {"question": INJECTION})
                 stop.wait(ATTACK_INTERVAL)
 
     before = chain.alertmanager.config.read_text(encoding="utf-8")
-    chain.alertmanager.edit(redirect)
+    chain.alertmanager.edit(redirect_slack)
     chain.alertmanager.reload()
-    until(lambda: str(secret) in _running(chain), LOADED, "Alertmanager does not read its configuration")
-    with background(attack):
+    wait_until(lambda: str(secret) in _running_config(chain), LOADED, "Alertmanager does not read its configuration")
+    with run_in_background(send_attacks):
         yield
     chain.alertmanager.config.write_text(before, encoding="utf-8")
     chain.alertmanager.reload()
 
 
-def _running(chain: Chain) -> str:
+def _running_config(chain: Chain) -> str:
     return str(chain.alertmanager.get("/api/v2/status")["config"]["original"])
 
 
-def broken(watcher: Callable[[Chain], Watcher]) -> Fault:
+def broken_config(watcher: Callable[[Chain], Watcher]) -> Fault:
     """The configuration of a watcher gets a section that does not exist, and is read again."""
 
     @contextmanager
-    def make(chain: Chain) -> Iterator[None]:
+    def make_fault(chain: Chain) -> Iterator[None]:
         config: Path = watcher(chain).config
         before = config.read_text(encoding="utf-8")
         config.write_text(before + "\nno_such_section: 1\n", encoding="utf-8")
@@ -134,19 +134,19 @@ def broken(watcher: Callable[[Chain], Watcher]) -> Fault:
         config.write_text(before, encoding="utf-8")
         watcher(chain).reload()
 
-    return make
+    return make_fault
 
 
 @contextmanager
 def no_alertmanager(chain: Chain) -> Iterator[None]:
     """Prometheus is told of no Alertmanager."""
     known = chain.targets["alertmanager"]
-    watched(chain, "alertmanager", [])
+    watch_targets(chain, "alertmanager", [])
     yield
-    watched(chain, "alertmanager", known)
+    watch_targets(chain, "alertmanager", known)
 
 
-def _scenario(alert: str, fault: str, make: Fault) -> Scenario:
+def _build_scenario(alert: str, fault: str, make: Fault) -> Scenario:
     return Scenario(alert, fault, "monitoring", make, settings=SETTINGS, ballast=True)
 
 
@@ -161,18 +161,20 @@ SCENARIOS = (
         ballast=True,
         prepare=second_prometheus,
     ),
-    _scenario("SqlSynthesizerDependencyDegraded", "Redis takes no further connections", redis_crowded),
-    _scenario("PrometheusRuleFailures", "a rule that fails is added", rules_failing),
-    _scenario("AlertmanagerNotificationsFailing", "Slack does not know the security channel any more", slack_refuses),
-    _scenario(
+    _build_scenario("SqlSynthesizerDependencyDegraded", "Redis takes no further connections", redis_crowded),
+    _build_scenario("PrometheusRuleFailures", "a rule that fails is added", rules_failing),
+    _build_scenario(
+        "AlertmanagerNotificationsFailing", "Slack does not know the security channel any more", slack_refuses
+    ),
+    _build_scenario(
         "PrometheusConfigReloadFailed",
         "Prometheus is to read a broken configuration",
-        broken(lambda chain: chain.prometheus),
+        broken_config(lambda chain: chain.prometheus),
     ),
-    _scenario(
+    _build_scenario(
         "AlertmanagerConfigReloadFailed",
         "Alertmanager is to read a broken configuration",
-        broken(lambda chain: chain.alertmanager),
+        broken_config(lambda chain: chain.alertmanager),
     ),
     Scenario(
         "Watchdog",
@@ -184,5 +186,5 @@ SCENARIOS = (
         delivered=False,
         instead="the dead man's switch hears it",
     ),
-    _scenario("PrometheusNotificationsDropped", f"Prometheus is cut from Alertmanager for {CUT:g} s", path_cut),
+    _build_scenario("PrometheusNotificationsDropped", f"Prometheus is cut from Alertmanager for {CUT:g} s", path_cut),
 )

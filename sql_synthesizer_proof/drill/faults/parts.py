@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 from sql_synthesizer.operate.traffic import ASKED, Kind, Traffic
 from sql_synthesizer_proof.drill.chain import Chain
-from sql_synthesizer_proof.drill.faults.locks import COUNT, background, connected
+from sql_synthesizer_proof.drill.faults.locks import COUNT, owner_connection, run_in_background
 from sql_synthesizer_proof.drill.scenario import Scenario
 
 HOLDERS = 8
@@ -47,14 +47,14 @@ def model_failing(chain: Chain) -> Iterator[None]:
 def connections_held(chain: Chain) -> Iterator[None]:
     """Somebody locks a table in the database, so that every statement on it waits and keeps its connection."""
 
-    def press(stop: threading.Event) -> None:
+    def send_statements(stop: threading.Event) -> None:
         with chain.service.client() as client:
             while not stop.is_set():
                 client.send("POST", "/api/sql", {"sql": COUNT + "orders"})
 
-    with connected(chain) as connection:
+    with owner_connection(chain) as connection:
         connection.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
-        with background(press, HOLDERS):
+        with run_in_background(send_statements, HOLDERS):
             yield
         connection.rollback()
 

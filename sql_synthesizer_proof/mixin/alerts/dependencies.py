@@ -9,7 +9,7 @@ from sql_synthesizer_proof.mixin.alerts.service import NEEDED
 from sql_synthesizer_proof.mixin.signals import M
 
 PANELS = "dependencies"
-OPTIONAL = signals.dependencies(M).where(dependency=signals.OPTIONAL)
+OPTIONAL = signals.dependency_health(M).where(dependency=signals.OPTIONAL)
 
 ALERTS = (
     Alert(
@@ -59,7 +59,7 @@ ALERTS = (
         "critical",
         signals.lookup_error_ratio(M, "1m")
         .above(slo.CACHE_DOWN_RATIO)
-        .both(signals.lookups(M).increase("1m", keep=("cache_type",)).at_least(slo.LEAST_LOOKUPS_DOWN)),
+        .and_matching(signals.cache_lookups(M).increase("1m", keep=("cache_type",)).at_least(slo.LEAST_LOOKUPS_DOWN)),
         "The {{ $labels.cache_type }} cache is down",
         "{{ $value | humanizePercentage }} of the look-ups of {{ $labels.job }} in {{ $labels.cache_type }} fail; "
         "every question is worked out anew.",
@@ -80,7 +80,7 @@ ALERTS = (
     Alert(
         "SqlSynthesizerCacheUnused",
         "warning",
-        signals.lookups(M).rate("10m").equals(0).both(signals.understood(M, "10m").above(0)),
+        signals.cache_lookups(M).rate("10m").equals(0).and_matching(signals.answered_questions(M, "10m").above(0)),
         "The cache is not used",
         "{{ $labels.job }} answers questions, but looks none of them up in the cache.",
         (PANELS, "Questions and look-ups"),
@@ -91,7 +91,7 @@ ALERTS = (
         "warning",
         signals.hit_ratio(M, "30m")
         .below(slo.CACHE_HIT_RATIO)
-        .both(signals.lookups(M).increase("30m", keep=("cache_type",)).at_least(slo.LEAST_LOOKUPS)),
+        .and_matching(signals.cache_lookups(M).increase("30m", keep=("cache_type",)).at_least(slo.LEAST_LOOKUPS)),
         "Few answers come from the {{ $labels.cache_type }} cache",
         "{{ $value | humanizePercentage }} of the look-ups of {{ $labels.job }} in {{ $labels.cache_type }} find an "
         "answer.",
@@ -103,7 +103,7 @@ ALERTS = (
         "critical",
         signals.llm_failure_ratio(M, slo.FAST)
         .above(slo.LLM_FAILURE_RATIO)
-        .both(M("fallbacks_total").increase(slo.FAST).at_least(slo.LEAST_FALLBACKS)),
+        .and_matching(M("fallbacks_total").increase(slo.FAST).at_least(slo.LEAST_FALLBACKS)),
         "The language model fails",
         "The model gives no usable reply to {{ $value | humanizePercentage }} of the questions that {{ $labels.job }} "
         "asks it; they fall back on the rules engine, which understands fewer.",

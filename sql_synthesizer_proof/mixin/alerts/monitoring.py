@@ -5,7 +5,7 @@ from __future__ import annotations
 from sql_synthesizer.monitoring import catalog, slo
 from sql_synthesizer_proof.mixin import signals
 from sql_synthesizer_proof.mixin.alert import Alert
-from sql_synthesizer_proof.mixin.promql import Expr, Scope, Series, ratio
+from sql_synthesizer_proof.mixin.promql import Expr, Scope, Series, ratio_of
 from sql_synthesizer_proof.mixin.signals import M
 
 PANELS = "monitoring-health"
@@ -13,7 +13,7 @@ PROMETHEUS, ALERTMANAGER = Scope('job="prometheus"'), Scope('job="alertmanager"'
 WATCHERS = Scope('job=~"prometheus|alertmanager"')
 
 
-def notifications(m: Scope, name: str, window: str) -> Expr:
+def notification_rate(m: Scope, name: str, window: str) -> Expr:
     """Notifications per second by integration."""
     return m.foreign(name).rate(window, keep=("integration",))
 
@@ -38,7 +38,7 @@ TELEMETRY = (
     Alert(
         "SqlSynthesizerTelemetryDropping",
         "warning",
-        signals.dropped(M, slo.USUAL).above(0),
+        signals.dropped_facts(M, slo.USUAL).above(0),
         "SQL Synthesizer drops {{ $labels.signal }} telemetry",
         "About {{ $value | humanize }} facts of {{ $labels.job }} were dropped within 5 minutes. Metrics, spans or log "
         "lines are incomplete; the audit record is not.",
@@ -147,9 +147,9 @@ META = (
     Alert(
         "AlertmanagerNotificationsFailing",
         "critical",
-        ratio(
-            notifications(ALERTMANAGER, "alertmanager_notifications_failed_total", slo.USUAL),
-            notifications(ALERTMANAGER, "alertmanager_notifications_total", slo.USUAL),
+        ratio_of(
+            notification_rate(ALERTMANAGER, "alertmanager_notifications_failed_total", slo.USUAL),
+            notification_rate(ALERTMANAGER, "alertmanager_notifications_total", slo.USUAL),
         ).above(slo.NOTIFICATION_FAILURE_RATIO),
         "Notifications by {{ $labels.integration }} fail",
         "{{ $value | humanizePercentage }} of the notifications by {{ $labels.integration }} cannot be delivered.",

@@ -15,7 +15,7 @@ ALERTS = (
     Alert(
         "SQLInjectionAttempts",
         "critical",
-        signals.events(M, slo.USUAL, "sql_injection_attempt").above(0),
+        signals.security_events(M, slo.USUAL, "sql_injection_attempt").above(0),
         "SQL injection attempts",
         "Within 5 minutes {{ $labels.job }} refused SQL injection attempts: about {{ $value | humanize }}.",
         (PANELS, "Injections within 5 minutes"),
@@ -38,7 +38,7 @@ ALERTS = (
     Alert(
         "SqlSynthesizerPromptInjectionAttempts",
         "warning",
-        signals.events(M, slo.USUAL, "prompt_injection_attempt").above(0),
+        signals.security_events(M, slo.USUAL, "prompt_injection_attempt").above(0),
         "Attempts to steer the model",
         "Within 5 minutes {{ $labels.job }} refused prompt injection attempts: about {{ $value | humanize }}.",
         (PANELS, "Injections within 5 minutes"),
@@ -47,7 +47,7 @@ ALERTS = (
     Alert(
         "SqlSynthesizerAuthFailureBurst",
         "warning",
-        signals.events(M, "10m", "authentication_failure").above(slo.AUTHENTICATION_FAILURES),
+        signals.security_events(M, "10m", "authentication_failure").above(slo.AUTHENTICATION_FAILURES),
         "Authentication fails in a burst",
         "{{ $value | humanize }} failed authentications on {{ $labels.job }} within 10 minutes.",
         (PANELS, "Failed authentications within 10 minutes"),
@@ -68,7 +68,7 @@ ALERTS = (
     Alert(
         "SqlSynthesizerAuditVerificationFailed",
         "critical",
-        signals.events(M, slo.USUAL, "audit_verification_failed").above(0),
+        signals.security_events(M, slo.USUAL, "audit_verification_failed").above(0),
         "The audit record does not verify",
         "A verification of the audit record of {{ $labels.job }} found records that were changed, removed or forged.",
         (PANELS, "Audit verification failures"),
@@ -90,7 +90,9 @@ ALERTS = (
     Alert(
         "SqlSynthesizerAuditVolumeFilling",
         "warning",
-        FREE.below(slo.AUDIT_LEAST_BYTES).either(FREE.below(slo.AUDIT_LOW_BYTES).both((FREE + TREND).below(0))),
+        FREE.below(slo.AUDIT_LEAST_BYTES).or_else(
+            FREE.below(slo.AUDIT_LOW_BYTES).and_matching((FREE + TREND).below(0))
+        ),
         "The audit volume fills up",
         "{{ $value | humanize1024 }}B are free on the audit volume of {{ $labels.instance }}, and at the present pace "
         "not for long. When it is full, no answer leaves the service.",

@@ -8,8 +8,8 @@ from sql_synthesizer_proof.mixin.alert import Alert
 from sql_synthesizer_proof.mixin.signals import M
 
 UP, APP = M.foreign("up"), M("app_up")
-ALL_DOWN = UP.grouped("sum", "job").equals(0).either(APP.grouped("sum", "job").equals(0))
-ONE_DOWN = UP.selector().equals(0).either(APP.selector().equals(0))
+ALL_DOWN = UP.grouped("sum", "job").equals(0).or_else(APP.grouped("sum", "job").equals(0))
+ONE_DOWN = UP.selector().equals(0).or_else(APP.selector().equals(0))
 NEEDED = M("dependency_up").excluding(dependency=signals.OPTIONAL)
 ONE_CUT_OFF = NEEDED.grouped("min", "job", "instance").equals(0)
 ALL_CUT_OFF = NEEDED.grouped("max", *signals.JOB_DEPENDENCY).equals(0).grouped("max", "job")
@@ -21,7 +21,7 @@ ALERTS = (
     Alert(
         "SqlSynthesizerDown",
         "critical",
-        ALL_DOWN.either(ABSENT),
+        ALL_DOWN.or_else(ABSENT),
         "SQL Synthesizer is down",
         "No instance of {{ $labels.job }} answers: its metrics cannot be scraped, or the application behind them does "
         "not respond. Nobody can ask a question.",
@@ -33,7 +33,7 @@ ALERTS = (
     Alert(
         "SqlSynthesizerInstanceDown",
         "warning",
-        ONE_DOWN.either(ONE_CUT_OFF).unless(ALL_DOWN.either(ALL_CUT_OFF), on=("job",)),
+        ONE_DOWN.or_else(ONE_CUT_OFF).unless(ALL_DOWN.or_else(ALL_CUT_OFF), on=("job",)),
         "One instance of SQL Synthesizer cannot serve",
         "{{ $labels.instance }} does not answer, or has lost what it cannot work without; other instances of "
         "{{ $labels.job }} carry its load.",
@@ -54,7 +54,7 @@ ALERTS = (
         "critical",
         signals.error_ratio(M, slo.FAST)
         .above(slo.ERROR_RATIO)
-        .both(M("queries_total").increase(slo.FAST).at_least(slo.LEAST_QUERIES)),
+        .and_matching(M("queries_total").increase(slo.FAST).at_least(slo.LEAST_QUERIES)),
         "High error rate",
         "{{ $value | humanizePercentage }} of the questions to {{ $labels.job }} fail because of the service.",
         (OVERVIEW, "Error ratio"),
@@ -65,9 +65,9 @@ ALERTS = (
     Alert(
         "HighQueryLatency",
         "warning",
-        signals.latency(M, slo.USUAL)
+        signals.latency_quantile(M, slo.USUAL)
         .above(slo.LATENCY_BOUND)
-        .both(
+        .and_matching(
             M("query_duration_seconds").where(success="success").increase(slo.USUAL).at_least(slo.LEAST_QUERIES),
         ),
         "High query latency",
@@ -80,7 +80,9 @@ ALERTS = (
         "warning",
         signals.overload_ratio(M, slo.FAST)
         .above(slo.OVERLOAD_RATIO)
-        .both(M("question_outcomes_total").where(reason="overloaded").increase(slo.FAST).at_least(slo.LEAST_REFUSALS)),
+        .and_matching(
+            M("question_outcomes_total").where(reason="overloaded").increase(slo.FAST).at_least(slo.LEAST_REFUSALS)
+        ),
         "SQL Synthesizer refuses questions for overload",
         "{{ $value | humanizePercentage }} of the questions to {{ $labels.job }} are refused because as many as may "
         "run at once are running.",
@@ -98,7 +100,7 @@ ALERTS = (
     Alert(
         "HighMemoryUsage",
         "warning",
-        signals.memory(M, slo.USUAL).above(slo.MEMORY_BYTES),
+        signals.memory_use(M, slo.USUAL).above(slo.MEMORY_BYTES),
         "High memory usage",
         "The processes of {{ $labels.instance }} hold {{ $value | humanize1024 }}B of memory.",
         (OVERVIEW, "Memory"),
@@ -107,7 +109,7 @@ ALERTS = (
     Alert(
         "HighCPUUsage",
         "warning",
-        signals.cpu(M, slo.USUAL).above(slo.CPU_PERCENT),
+        signals.cpu_use(M, slo.USUAL).above(slo.CPU_PERCENT),
         "High CPU usage",
         "The processes of {{ $labels.instance }} use {{ $value | humanize }}% of the CPU time that they may use.",
         (OVERVIEW, "CPU"),

@@ -13,8 +13,8 @@ from grafana_foundation_sdk.models import units
 from sql_synthesizer.monitoring import catalog
 from sql_synthesizer_proof.mixin.alert import Alert
 from sql_synthesizer_proof.mixin.dashboards.panel import Dashboard
-from sql_synthesizer_proof.mixin.lint import Lint, thresholds
-from sql_synthesizer_proof.mixin.promql import number
+from sql_synthesizer_proof.mixin.lint import Lint, find_thresholds
+from sql_synthesizer_proof.mixin.promql import format_number
 
 TYPES = ("timeseries", "stat", "table", "heatmap", "logs", "bargauge", "state-timeline", "text")
 UNITS = {value for value in vars(units).values() if isinstance(value, str)}
@@ -27,21 +27,21 @@ def page_faults(name: str, page: dict[str, Any], recorded: frozenset[str]) -> It
     if "panels" not in page:
         yield f"{name}: it is no dashboard: panels, variables and annotations stand at the top level"
         return
-    faults = [*_frame(page), *_variables(page), *_places(page["panels"])]
-    for panel in shown(page):
-        faults += [f"panel {panel.get('title')}: {fault}" for fault in _panel(panel, recorded)]
+    faults = [*_frame_faults(page), *_variable_faults(page), *_layout_faults(page["panels"])]
+    for panel in list_panels(page):
+        faults += [f"panel {panel.get('title')}: {fault}" for fault in _panel_faults(panel, recorded)]
     for annotation in page.get("annotations", {}).get("list", ()):
         found = Lint(recorded).check(annotation["expr"]) if "expr" in annotation else ()
         faults += [f"annotation {annotation['name']}: {fault}" for fault in found]
     yield from (f"{name}: {fault}" for fault in faults)
 
 
-def read(place: Path) -> dict[str, dict[str, Any]]:
+def read_dashboards(place: Path) -> dict[str, dict[str, Any]]:
     """File name -> dashboard, of every one in a directory."""
     return {file.name: json.loads(file.read_text(encoding="utf-8")) for file in sorted(place.glob("*.json"))}
 
 
-def shown(page: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def list_panels(page: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Every panel, also those in collapsed rows."""
     for panel in page.get("panels", ()):
         if panel.get("type") == "row":
@@ -50,9 +50,9 @@ def shown(page: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield panel
 
 
-def expressions(page: dict[str, Any]) -> list[str]:
+def panel_expressions(page: dict[str, Any]) -> list[str]:
     """Every query of a dashboard's panels."""
-    return [target["expr"] for panel in shown(page) for target in panel.get("targets", ()) if "expr" in target]
+    return [target["expr"] for panel in list_panels(page) for target in panel.get("targets", ()) if "expr" in target]
 
 
 def uid_faults(pages: dict[str, dict[str, Any]]) -> Iterator[str]:
@@ -61,7 +61,7 @@ def uid_faults(pages: dict[str, dict[str, Any]]) -> Iterator[str]:
     yield from (f"{name}: another dashboard has its uid" for name, p in pages.items() if uids.count(p.get("uid")) > 1)
 
 
-def _frame(page: dict[str, Any]) -> Iterator[str]:
+def _frame_faults(page: dict[str, Any]) -> Iterator[str]:
     if not page.get("title") or not re.fullmatch(r"[a-z0-9-]{8,40}", page.get("uid", "")):
         yield "it needs a title and a uid of 8 to 40 characters"
     if page.get("schemaVersion", 0) < SCHEMA or page.get("editable", True) or not page.get("tags"):
@@ -72,7 +72,7 @@ def _frame(page: dict[str, Any]) -> Iterator[str]:
         yield "it must refresh every 30 s or more seldom"
 
 
-def _variables(page: dict[str, Any]) -> Iterator[str]:
+def _variable_faults(page: dict[str, Any]) -> Iterator[str]:
     variables = {variable["name"]: variable for variable in page.get("templating", {}).get("list", ())}
     if [v.get("query") for v in variables.values() if v.get("type") == "datasource"] != ["prometheus"]:
         yield "it needs exactly one data source variable, of Prometheus"
@@ -82,7 +82,7 @@ def _variables(page: dict[str, Any]) -> Iterator[str]:
             yield f"the variable {name} must take several values, all as .+, and follow the time range"
 
 
-def _places(panels: list[dict[str, Any]]) -> Iterator[str]:
+def _layout_faults(panels: list[dict[str, Any]]) -> Iterator[str]:
     taken: dict[tuple[int, int], str] = {}
     ids = [panel["id"] for panel in panels]
     if len(set(ids)) != len(ids) or min(ids, default=1) < 1:
@@ -99,7 +99,7 @@ def _places(panels: list[dict[str, Any]]) -> Iterator[str]:
                     return
 
 
-def _panel(panel: dict[str, Any], recorded: frozenset[str]) -> Iterator[str]:
+def _panel_faults(panel: dict[str, Any], recorded: frozenset[str]) -> Iterator[str]:
     if panel.get("type") == "text":
         return
     defaults = panel.get("fieldConfig", {}).get("defaults", {})
@@ -138,8 +138,8 @@ def alert_faults(alerts: tuple[Alert, ...], pages: tuple[Dashboard, ...]) -> Ite
         if looked and not looked & names_in(" ".join(str(target.expr) for target in panel.targets)):
             yield f"alert {alert.name}: panel {panel.title} shows none of {', '.join(sorted(looked))}"
         drawn = {round(bound * panel.per, 9) for bound in panel.bounds}
-        if not thresholds(str(alert.expr)) <= drawn:
-            told = ", ".join(number(bound) for bound in sorted(drawn)) or "nowhere"
+        if not find_thresholds(str(alert.expr)) <= drawn:
+            told = ", ".join(format_number(bound) for bound in sorted(drawn)) or "nowhere"
             yield f"alert {alert.name}: panel {panel.title} draws the line at {told}"
 
 
@@ -156,7 +156,7 @@ def metrics_in(text: str) -> set[str]:
     return {name for name in catalog.BY_NAME if re.search(rf"\b{name}(_bucket|_count|_sum)?\b", text)}
 
 
-def unwatched(texts: list[str]) -> Iterator[str]:
+def metric_faults(texts: list[str]) -> Iterator[str]:
     """Metrics that no expression of ``texts`` looks at, and whose row does not say why."""
     seen = set().union(*(metrics_in(text) for text in texts))
     for name, metric in catalog.BY_NAME.items():

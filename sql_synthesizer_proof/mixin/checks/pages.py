@@ -22,7 +22,7 @@ HEADINGS = (
     "How it was tested",
 )
 INDEX = "README.md"
-GROUPS = {*ALERT_GROUPS, *(str(group["name"]) for group in recording.groups())}
+GROUPS = {*ALERT_GROUPS, *(str(group["name"]) for group in recording.rule_groups())}
 
 
 def runbook_faults(
@@ -40,18 +40,18 @@ def runbook_faults(
         text = files[name].read_text(encoding="utf-8")
         if f"({name}.md)" not in index:
             yield f"runbook {name}: the index does not list it"
-        yield from (f"runbook {name}: {fault}" for fault in _page(name, text, panels[name], recorded))
-        yield from (f"runbook {name}: {fault}" for fault in _facts(text, facts[name]))
+        yield from (f"runbook {name}: {fault}" for fault in _text_faults(name, text, panels[name], recorded))
+        yield from (f"runbook {name}: {fault}" for fault in _introduction_faults(text, facts[name]))
 
 
-def _facts(text: str, alerts: list[Alert]) -> Iterator[str]:
+def _introduction_faults(text: str, alerts: list[Alert]) -> Iterator[str]:
     introduction = " ".join(text.split("\n\n", 2)[1].split())
     for word in sorted({alert.severity for alert in alerts} | {alert.team for alert in alerts}):
         if f"**{word}**" not in introduction:
             yield f"its first paragraph does not say **{word}**"
 
 
-def _page(name: str, text: str, panel: str, recorded: frozenset[str]) -> Iterator[str]:
+def _text_faults(name: str, text: str, panel: str, recorded: frozenset[str]) -> Iterator[str]:
     if not text.startswith(f"# {name}\n"):
         yield "it does not begin with its name"
     if tuple(re.findall(r"^## (.+)$", text, re.MULTILINE)) != HEADINGS:

@@ -20,7 +20,7 @@ ANNOTATIONS = ("summary", "description", "runbook_url", "dashboard_url")
 RECORD = re.compile(r"[a-z]+:sql_synthesizer_[a-z_]+:[a-z]+_?(rate)?\d+[mhd]")
 
 
-def groups(place: Path) -> list[dict[str, Any]]:
+def read_groups(place: Path) -> list[dict[str, Any]]:
     """The rule groups of every rule file in a directory."""
     documents = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in sorted(place.glob("*.yml"))]
     return [group for document in documents if "groups" in document for group in document["groups"]]
@@ -28,7 +28,7 @@ def groups(place: Path) -> list[dict[str, Any]]:
 
 def every_rule(place: Path) -> list[dict[str, Any]]:
     """The rules of every rule file in a directory."""
-    return [rule for group in groups(place) for rule in group.get("rules", ())]
+    return [rule for group in read_groups(place) for rule in group.get("rules", ())]
 
 
 def rule_faults(rules: list[dict[str, Any]]) -> Iterator[str]:
@@ -40,11 +40,11 @@ def rule_faults(rules: list[dict[str, Any]]) -> Iterator[str]:
             if not RECORD.fullmatch(name):
                 found.append("the name is not level:metric:operations")
         else:
-            name, found = rule["alert"], [*_form(rule), *Lint(recorded).check_alert(rule)]
+            name, found = rule["alert"], [*_form_faults(rule), *Lint(recorded).check_alert(rule)]
         yield from (f"rule {name}: {fault}" for fault in found)
 
 
-def _form(rule: dict[str, Any]) -> Iterator[str]:
+def _form_faults(rule: dict[str, Any]) -> Iterator[str]:
     labels, texts = rule.get("labels", {}), rule.get("annotations", {})
     if labels.get("severity") not in SEVERITIES or labels.get("team") not in TEAMS or "service" not in labels:
         yield "severity, team or service is missing or unknown"
@@ -72,7 +72,7 @@ def prometheus_faults(place: Path) -> Iterator[str]:
     """Where ``prometheus.yml`` differs from what the rules count on; promtool sees none of these."""
     config = yaml.safe_load((place / "prometheus.yml").read_text(encoding="utf-8"))
     for key, expected in (("scrape_interval", slo.SCRAPE_INTERVAL), ("evaluation_interval", slo.EVALUATION_INTERVAL)):
-        if _seconds(config["global"].get(key, "0s")) != expected:
+        if _duration_seconds(config["global"].get(key, "0s")) != expected:
             yield f"prometheus.yml: {key} is not {expected}s"
     if not config.get("alerting", {}).get("alertmanagers"):
         yield "prometheus.yml: alerts are sent to no Alertmanager"
@@ -87,25 +87,25 @@ def alertmanager_faults(config_file: Path, rules: list[dict[str, Any]]) -> Itera
     for rule in rules:
         labels = rule.get("labels", {})
         if labels.get("detection") == "fast":
-            route = _route(config["route"], {**labels, "alertname": rule["alert"]})
-            wait = _seconds(route.get("group_wait", "30s"))
+            route = _find_route(config["route"], {**labels, "alertname": rule["alert"]})
+            wait = _duration_seconds(route.get("group_wait", "30s"))
             if wait > slo.GROUP_WAIT:
                 yield f"alertmanager: {rule['alert']} waits {wait:g} s for others, {slo.GROUP_WAIT} are allowed"
 
 
-def _seconds(duration: str) -> float:
+def _duration_seconds(duration: str) -> float:
     return parse_duration(duration).total_seconds()
 
 
-def _route(route: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
+def _find_route(route: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
     """The route that an alert takes, with what it inherits: the first that matches, as deep as one does."""
     for child in route.get("routes", ()):
-        if all(_matches(matcher, labels) for matcher in child.get("matchers", ())):
-            return _route({**route, "routes": (), **child}, labels)
+        if all(_is_satisfied(matcher, labels) for matcher in child.get("matchers", ())):
+            return _find_route({**route, "routes": (), **child}, labels)
     return route
 
 
-def _matches(matcher: str, labels: dict[str, str]) -> bool:
+def _is_satisfied(matcher: str, labels: dict[str, str]) -> bool:
     found = re.fullmatch(r'\s*(\w+)\s*(=~|!~|!=|=)\s*"?(.*?)"?\s*', matcher)
     if found is None:
         return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sql_synthesizer.monitoring import slo
 from sql_synthesizer_proof.mixin import signals
-from sql_synthesizer_proof.mixin.dashboards.panel import HOUR, Dashboard, P, Panel, Row, Target, W, show
+from sql_synthesizer_proof.mixin.dashboards.panel import HOUR, Dashboard, P, Panel, Row, Target, W, one_query
 
 CACHE = ("cache_type",)
 MODEL = ("provider", "model")
@@ -18,7 +18,7 @@ HEALTH = Row(
             "Dependency health",
             "Whether the last health check of each dependency succeeded, on the instance that fares best. Without "
             "cache or model the service goes on.",
-            show(P("dependency_up").grouped("max", *signals.JOB_DEPENDENCY), "{{dependency}}"),
+            one_query(P("dependency_up").grouped("max", *signals.JOB_DEPENDENCY), "{{dependency}}"),
             "none",
             "state-timeline",
             width=24,
@@ -42,7 +42,7 @@ POOL = Row(
         Panel(
             "Pool use",
             "Share of the connections in use, averaged.",
-            show(signals.pool_use(P, slo.USUAL), "{{database_type}} {{instance}}"),
+            one_query(signals.pool_use(P, slo.USUAL), "{{database_type}} {{instance}}"),
             "percentunit",
             bounds=(slo.POOL_SATURATION,),
             most=1,
@@ -50,7 +50,9 @@ POOL = Row(
         Panel(
             "Wait for a connection",
             "95th percentile of the time that questions waited for a connection.",
-            show(P("connection_wait_seconds").quantile(0.95, W, keep=DATABASE), "{{database_type}}", exemplars=True),
+            one_query(
+                P("connection_wait_seconds").quantile(0.95, W, keep=DATABASE), "{{database_type}}", exemplars=True
+            ),
             "s",
             width=4,
             empty="No statements",
@@ -58,7 +60,7 @@ POOL = Row(
         Panel(
             "No connection in time",
             "Times within an hour that no connection came free in time.",
-            show(P("connection_timeouts_total").increase(HOUR, keep=DATABASE), "{{database_type}}"),
+            one_query(P("connection_timeouts_total").increase(HOUR, keep=DATABASE), "{{database_type}}"),
             "short",
             width=4,
         ),
@@ -71,13 +73,15 @@ LOOKUPS = Row(
         Panel(
             "Cache operations",
             "Operations per second by kind and result.",
-            show(P("cache_operations_total").rate(W, keep=("operation", "hit_miss")), "{{operation}} {{hit_miss}}"),
+            one_query(
+                P("cache_operations_total").rate(W, keep=("operation", "hit_miss")), "{{operation}} {{hit_miss}}"
+            ),
             "ops",
         ),
         Panel(
             "Hit ratio",
             "Share of the look-ups that found an answer, over half an hour.",
-            show(signals.hit_ratio(P, "30m"), "{{cache_type}}"),
+            one_query(signals.hit_ratio(P, "30m"), "{{cache_type}}"),
             "percentunit",
             bounds=(slo.CACHE_HIT_RATIO,),
             low=True,
@@ -88,15 +92,15 @@ LOOKUPS = Row(
             "Questions and look-ups",
             "Questions answered by model, rules or cache per second, and look-ups per second: each looks once.",
             (
-                Target(signals.understood(P, "10m"), "questions answered"),
-                Target(signals.lookups(P).rate("10m"), "look-ups"),
+                Target(signals.answered_questions(P, "10m"), "questions answered"),
+                Target(signals.cache_lookups(P).rate("10m"), "look-ups"),
             ),
             "ops",
         ),
         Panel(
             "Cache error ratio",
             "Share of all operations that failed.",
-            show(signals.cache_error_ratio(P, slo.USUAL), "{{cache_type}}"),
+            one_query(signals.cache_error_ratio(P, slo.USUAL), "{{cache_type}}"),
             "percentunit",
             bounds=(slo.CACHE_ERROR_RATIO,),
             empty="No operations",
@@ -104,7 +108,7 @@ LOOKUPS = Row(
         Panel(
             "Look-up error ratio",
             "Share of the look-ups that failed; above one half the cache counts as down.",
-            show(signals.lookup_error_ratio(P, W), "{{cache_type}}"),
+            one_query(signals.lookup_error_ratio(P, W), "{{cache_type}}"),
             "percentunit",
             bounds=(slo.CACHE_DOWN_RATIO,),
             empty="No look-ups",
@@ -112,7 +116,7 @@ LOOKUPS = Row(
         Panel(
             "Answers in the memory cache",
             "Entries that the cache of each instance holds; there is none with Redis or Memcached.",
-            show(P("cache_entries").selector(), "{{instance}}"),
+            one_query(P("cache_entries").selector(), "{{instance}}"),
             "short",
             empty="No memory cache",
         ),
@@ -125,7 +129,7 @@ MODELS = Row(
         Panel(
             "Model calls",
             "Calls per second by outcome.",
-            show(P("llm_requests_total").rate(W, keep=("provider", "outcome")), "{{provider}} {{outcome}}"),
+            one_query(P("llm_requests_total").rate(W, keep=("provider", "outcome")), "{{provider}} {{outcome}}"),
             "reqps",
             stacked=True,
             empty=NO_MODEL,
@@ -134,7 +138,7 @@ MODELS = Row(
             "Model failure ratio",
             "Share of the questions that the model was to answer and gave no usable reply to; also while its circuit "
             "breaker is open and it is not called.",
-            show(signals.llm_failure_ratio(P, W), "{{job}}"),
+            one_query(signals.llm_failure_ratio(P, W), "{{job}}"),
             "percentunit",
             bounds=(slo.LLM_FAILURE_RATIO,),
             empty=NO_MODEL,
@@ -142,7 +146,7 @@ MODELS = Row(
         Panel(
             "Model response time",
             "95th percentile of the time that a call takes.",
-            show(
+            one_query(
                 P("llm_request_duration_seconds").quantile(0.95, W, keep=MODEL),
                 "{{provider}} {{model}}",
                 exemplars=True,
@@ -153,14 +157,14 @@ MODELS = Row(
         Panel(
             "Tokens",
             "Tokens per second to and from the model.",
-            show(P("llm_tokens_total").rate(W, keep=("model", "direction")), "{{model}} {{direction}}"),
+            one_query(P("llm_tokens_total").rate(W, keep=("model", "direction")), "{{model}} {{direction}}"),
             "cps",
             empty=NO_MODEL,
         ),
         Panel(
             "Spend per hour",
             "US dollars within an hour, at the configured prices. Calls without a price are not in it.",
-            show(signals.llm_spend(P, HOUR), "{{provider}} {{model}}"),
+            one_query(signals.llm_spend(P, HOUR), "{{provider}} {{model}}"),
             "currencyUSD",
             bounds=(slo.LLM_SPEND_USD,),
             empty=NO_MODEL,
@@ -168,7 +172,7 @@ MODELS = Row(
         Panel(
             "Calls without a price",
             "Calls within an hour whose cost is unknown, because no price is configured.",
-            show(P("llm_unpriced_requests_total").increase(HOUR, keep=MODEL), "{{provider}} {{model}}"),
+            one_query(P("llm_unpriced_requests_total").increase(HOUR, keep=MODEL), "{{provider}} {{model}}"),
             "short",
             width=4,
             empty=NO_MODEL,
@@ -176,7 +180,7 @@ MODELS = Row(
         Panel(
             "Fallbacks",
             "Questions per second that went to the rules engine because the model failed, by reason.",
-            show(P("fallbacks_total").rate(W, keep=("reason",)), "{{reason}}"),
+            one_query(P("fallbacks_total").rate(W, keep=("reason",)), "{{reason}}"),
             "reqps",
             width=4,
         ),

@@ -41,7 +41,7 @@ JUST_ABOVE = 0.01
 GREEN, RED, BLUE = "green", "red", "blue"
 
 
-def draw(page: Dashboard, links: Links) -> str:
+def draw_dashboard(page: Dashboard, links: Links) -> str:
     """The file of a dashboard, each panel with links to the runbooks of the alerts that look at it."""
     builder = (
         dashboard.Dashboard(page.title)
@@ -53,18 +53,18 @@ def draw(page: Dashboard, links: Links) -> str:
         .time(page.since, "now")
         .readonly()
         .tooltip(model.DashboardCursorSync.CROSSHAIR)
-        .variables(_variables())
-        .annotations([_alerts(), _deployments()])
-        .links([_others()])
+        .variables(_build_variables())
+        .annotations([_alert_annotation(), _deployment_annotation()])
+        .links([_dashboards_link()])
     )
     drawn = json.loads(json.dumps(builder.build(), cls=JSONEncoder))
     for shown in drawn["annotations"]["list"] + drawn["links"]:
         del shown["placement"]  # the builder hides them in a menu
-    drawn["panels"] = list(_placed(page, links))
+    drawn["panels"] = list(_place_panels(page, links))
     return json.dumps(drawn, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def _placed(page: Dashboard, links: Links) -> Iterator[dict[str, Any]]:
+def _place_panels(page: Dashboard, links: Links) -> Iterator[dict[str, Any]]:
     """Panels from left to right, rows from top to bottom, numbered from 1."""
     count, top = 0, 0
     for row in page.rows:
@@ -78,7 +78,7 @@ def _placed(page: Dashboard, links: Links) -> Iterator[dict[str, Any]]:
             if left + panel.width > 24:
                 top, left, tallest = top + tallest, 0, 0
             place = model.GridPos(h=height, w=panel.width, x=left, y=top)
-            builder = _panel(panel).id(count).grid_pos(place).links(_runbooks(page.key, panel, links))
+            builder = _build_panel(panel).id(count).grid_pos(place).links(_runbook_links(page.key, panel, links))
             made = json.loads(json.dumps(builder.build(), cls=JSONEncoder))
             for link in made["links"]:
                 del link["placement"]
@@ -87,7 +87,7 @@ def _placed(page: Dashboard, links: Links) -> Iterator[dict[str, Any]]:
         top += tallest
 
 
-def _runbooks(key: str, panel: Panel, links: Links) -> list[dashboard.DashboardLink]:
+def _runbook_links(key: str, panel: Panel, links: Links) -> list[dashboard.DashboardLink]:
     names = dict.fromkeys(alert.name for alert in ALERTS if alert.panel == (key, panel.title))
     return [
         dashboard.DashboardLink(f"Runbook: {name}")
@@ -98,7 +98,7 @@ def _runbooks(key: str, panel: Panel, links: Links) -> list[dashboard.DashboardL
     ]
 
 
-def _panel(panel: Panel) -> Any:
+def _build_panel(panel: Panel) -> Any:
     builder = (
         BUILDERS[panel.kind]()
         .title(panel.title)
@@ -106,8 +106,8 @@ def _panel(panel: Panel) -> Any:
         .datasource(SOURCE)
         .unit(panel.unit)
         .no_value(panel.empty)
-        .targets([_target(t, ascii_uppercase[n], panel.kind) for n, t in enumerate(panel.targets)])
-        .thresholds(_thresholds(panel))
+        .targets([_build_query(t, ascii_uppercase[n], panel.kind) for n, t in enumerate(panel.targets)])
+        .thresholds(_build_thresholds(panel))
     )
     if panel.least is not None and panel.words is None:
         builder.min(panel.least)
@@ -116,11 +116,11 @@ def _panel(panel: Panel) -> Any:
     if panel.decimals is not None:
         builder.decimals(panel.decimals)
     if panel.words is not None:
-        builder.mappings([_words(*panel.words)])
+        builder.mappings([_value_mapping(*panel.words)])
     return _STYLES[panel.kind](builder, panel)
 
 
-def _target(target: Target, name: str, kind: str) -> prometheus.Dataquery:
+def _build_query(target: Target, name: str, kind: str) -> prometheus.Dataquery:
     query = (
         prometheus.Dataquery()
         .datasource(SOURCE)
@@ -134,7 +134,7 @@ def _target(target: Target, name: str, kind: str) -> prometheus.Dataquery:
     return query.format(formats.get(kind, PromQueryFormat.TIME_SERIES))
 
 
-def _thresholds(panel: Panel) -> dashboard.ThresholdsConfig:
+def _build_thresholds(panel: Panel) -> dashboard.ThresholdsConfig:
     """Red beyond the bound, or below it; a metric that nobody is alerted about is blue."""
     if panel.words is not None:
         colours: list[tuple[float | None, str]] = [(None, RED), (1.0, GREEN)]
@@ -148,7 +148,7 @@ def _thresholds(panel: Panel) -> dashboard.ThresholdsConfig:
     return dashboard.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps)
 
 
-def _words(zero: str, one: str) -> model.ValueMapping:
+def _value_mapping(zero: str, one: str) -> model.ValueMapping:
     results = {
         "0": model.ValueMappingResult(text=zero, color=RED, index=0),
         "1": model.ValueMappingResult(text=one, color=GREEN, index=1),
@@ -156,7 +156,7 @@ def _words(zero: str, one: str) -> model.ValueMapping:
     return model.ValueMap(options=results)
 
 
-def _lines(builder: Any, panel: Panel) -> Any:
+def _style_timeseries(builder: Any, panel: Panel) -> Any:
     legend = common.VizLegendOptions().show_legend(True).display_mode(shapes.LegendDisplayMode.LIST)
     builder.legend(legend.placement(shapes.LegendPlacement.BOTTOM))
     builder.tooltip(common.VizTooltipOptions().mode(shapes.TooltipDisplayMode.MULTI).sort(shapes.SortOrder.DESCENDING))
@@ -168,7 +168,7 @@ def _lines(builder: Any, panel: Panel) -> Any:
     return builder
 
 
-def _figure(builder: Any, panel: Panel) -> Any:
+def _style_stat(builder: Any, panel: Panel) -> Any:
     builder.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
     builder.color_mode(shapes.BigValueColorMode.VALUE if panel.bounds else shapes.BigValueColorMode.NONE)
     if panel.names:
@@ -176,11 +176,11 @@ def _figure(builder: Any, panel: Panel) -> Any:
     return builder.text_mode(shapes.BigValueTextMode.AUTO).graph_mode(shapes.BigValueGraphMode.NONE)
 
 
-def _states(builder: Any, _panel: Panel) -> Any:
+def _style_states(builder: Any, _panel: Panel) -> Any:
     return builder.show_value(shapes.VisibilityMode.NEVER).merge_values(True).row_height(0.8)
 
 
-def _list(builder: Any, _panel: Panel) -> Any:
+def _style_table(builder: Any, _panel: Panel) -> Any:
     """Name, severity and team, the grave ones first."""
     hidden = dict.fromkeys(("Time", "Value", "__name__", "alertstate", "service"), True)
     order = {"alertname": 0, "severity": 1, "team": 2}
@@ -189,25 +189,31 @@ def _list(builder: Any, _panel: Panel) -> Any:
     return builder.sort_by([common.TableSortByFieldState().display_name("severity").desc(False)])
 
 
-def _buckets(builder: Any, panel: Panel) -> Any:
+def _style_heatmap(builder: Any, panel: Panel) -> Any:
     """The panel's unit is of the axis; cells are counts."""
     builder.unit("short").cell_values(heatmap.CellValues().unit("short"))
     return builder.y_axis(heatmap.YAxisConfig().unit(panel.unit))
 
 
-_STYLES = {"timeseries": _lines, "stat": _figure, "state-timeline": _states, "table": _list, "heatmap": _buckets}
+_STYLES = {
+    "timeseries": _style_timeseries,
+    "stat": _style_stat,
+    "state-timeline": _style_states,
+    "table": _style_table,
+    "heatmap": _style_heatmap,
+}
 
 
-def _variables() -> list[Any]:
+def _build_variables() -> list[Any]:
     up = f"{catalog.PREFIX}app_up"
     return [
         dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"),
-        _choice("job", f"label_values({up}, job)"),
-        _choice("instance", f'label_values({up}{{job=~"$job"}}, instance)'),
+        _build_query_variable("job", f"label_values({up}, job)"),
+        _build_query_variable("instance", f'label_values({up}{{job=~"$job"}}, instance)'),
     ]
 
 
-def _choice(name: str, query: str) -> dashboard.QueryVariable:
+def _build_query_variable(name: str, query: str) -> dashboard.QueryVariable:
     return (
         dashboard.QueryVariable(name)
         .label(name.capitalize())
@@ -223,7 +229,7 @@ def _choice(name: str, query: str) -> dashboard.QueryVariable:
     )
 
 
-def _alerts() -> dashboard.AnnotationQuery:
+def _alert_annotation() -> dashboard.AnnotationQuery:
     """When an alert fired."""
     return (
         dashboard.AnnotationQuery()
@@ -238,7 +244,7 @@ def _alerts() -> dashboard.AnnotationQuery:
     )
 
 
-def _deployments() -> dashboard.AnnotationQuery:
+def _deployment_annotation() -> dashboard.AnnotationQuery:
     """When a version first appeared."""
     now, before = (P("build_info").grouped("max", "job", "version", offset=offset) for offset in ("", "5m"))
     return (
@@ -253,7 +259,7 @@ def _deployments() -> dashboard.AnnotationQuery:
     )
 
 
-def _others() -> dashboard.DashboardLink:
+def _dashboards_link() -> dashboard.DashboardLink:
     return (
         dashboard.DashboardLink("SQL Synthesizer")
         .type(model.DashboardLinkType.DASHBOARDS)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sql_synthesizer.monitoring import catalog, slo
 from sql_synthesizer_proof.mixin import signals
-from sql_synthesizer_proof.mixin.alerts.monitoring import ALERTMANAGER, PROMETHEUS, WATCHERS, notifications
-from sql_synthesizer_proof.mixin.dashboards.panel import FIRING, OWN, Dashboard, P, Panel, Row, Target, W, show
-from sql_synthesizer_proof.mixin.promql import ratio
+from sql_synthesizer_proof.mixin.alerts.monitoring import ALERTMANAGER, PROMETHEUS, WATCHERS, notification_rate
+from sql_synthesizer_proof.mixin.dashboards.panel import FIRING, OWN, Dashboard, P, Panel, Row, Target, W, one_query
+from sql_synthesizer_proof.mixin.promql import ratio_of
 
 GROUP = ("rule_group",)
 
@@ -16,7 +16,7 @@ ALERTS = Row(
         Panel(
             "Firing alerts",
             "Alerts that fire now. Watchdog always does: it proves that rules are evaluated.",
-            show(FIRING.where(severity=("critical", "warning", "none")).selector(), "{{alertname}}"),
+            one_query(FIRING.where(severity=("critical", "warning", "none")).selector(), "{{alertname}}"),
             "none",
             "table",
             width=12,
@@ -37,7 +37,7 @@ ALERTS = Row(
         Panel(
             "Query metrics exported",
             "Series of sql_synthesizer_queries_total that each instance exports; without them no alert can fire.",
-            show(P("queries_total").grouped("count", "instance"), "{{instance}}"),
+            one_query(P("queries_total").grouped("count", "instance"), "{{instance}}"),
             "short",
             width=24,
             empty="None: the metrics are not there",
@@ -51,20 +51,20 @@ TELEMETRY = Row(
         Panel(
             "Age of the last fold",
             "How long ago facts last became metrics, in the process that is furthest behind.",
-            show(signals.fold_age(P), "{{instance}}"),
+            one_query(signals.fold_age(P), "{{instance}}"),
             "s",
             bounds=(slo.FOLD_AGE_SECONDS,),
         ),
         Panel(
             "Facts waiting",
             "Facts that wait to be folded. At the limit they are dropped.",
-            show(P("telemetry_queue_length").selector(), "{{instance}}"),
+            one_query(P("telemetry_queue_length").selector(), "{{instance}}"),
             "short",
         ),
         Panel(
             "Dropped facts",
             "Facts dropped within five minutes, by signal.",
-            show(signals.dropped(P, slo.USUAL), "{{signal}}"),
+            one_query(signals.dropped_facts(P, slo.USUAL), "{{signal}}"),
             "short",
             width=4,
             bounds=(0.0,),
@@ -72,28 +72,28 @@ TELEMETRY = Row(
         Panel(
             "Observer errors",
             "Exceptions raised by observers within five minutes, by signal.",
-            show(P("telemetry_errors_total").increase(slo.USUAL, keep=("signal",)), "{{signal}}"),
+            one_query(P("telemetry_errors_total").increase(slo.USUAL, keep=("signal",)), "{{signal}}"),
             "short",
             width=4,
         ),
         Panel(
             "Refused label values",
             "Label values outside their vocabulary within ten minutes; they are counted as 'other'.",
-            show(signals.refused_labels(P, "10m"), "{{job}}"),
+            one_query(signals.refused_labels(P, "10m"), "{{job}}"),
             "short",
             bounds=(slo.REFUSED_LABELS,),
         ),
         Panel(
             "Samples per scrape",
             "Samples that an instance exports. Beyond the scrape limit all of them are lost.",
-            show(OWN.foreign("scrape_samples_post_metric_relabeling").selector(), "{{instance}}"),
+            one_query(OWN.foreign("scrape_samples_post_metric_relabeling").selector(), "{{instance}}"),
             "short",
             bounds=(catalog.SERIES_BUDGET,),
         ),
         Panel(
             "Scrape duration",
             "How long a scrape takes.",
-            show(OWN.foreign("scrape_duration_seconds").selector(), "{{instance}}"),
+            one_query(OWN.foreign("scrape_duration_seconds").selector(), "{{instance}}"),
             "s",
             bounds=(slo.SCRAPE_SECONDS,),
         ),
@@ -106,7 +106,7 @@ WATCHING = Row(
         Panel(
             "Rule evaluation failures",
             "Failed evaluations within five minutes, by group; the alerts of that group do not fire.",
-            show(
+            one_query(
                 PROMETHEUS.foreign("prometheus_rule_evaluation_failures_total").increase(slo.USUAL, keep=GROUP),
                 "{{rule_group}}",
             ),
@@ -116,7 +116,7 @@ WATCHING = Row(
         Panel(
             "Missed rule evaluations",
             "Evaluations within five minutes that did not happen because the one before was not done.",
-            show(
+            one_query(
                 PROMETHEUS.foreign("prometheus_rule_group_iterations_missed_total").increase(slo.USUAL, keep=GROUP),
                 "{{rule_group}}",
             ),
@@ -126,7 +126,7 @@ WATCHING = Row(
         Panel(
             "Duration of rule groups",
             "How long the last evaluation of each group took.",
-            show(
+            one_query(
                 PROMETHEUS.foreign("prometheus_rule_group_last_duration_seconds").selector(),
                 "{{rule_group}}",
             ),
@@ -135,7 +135,9 @@ WATCHING = Row(
         Panel(
             "Alertmanagers discovered",
             "Alertmanagers that Prometheus sends alerts to.",
-            show(PROMETHEUS.foreign("prometheus_notifications_alertmanagers_discovered").selector(), "{{instance}}"),
+            one_query(
+                PROMETHEUS.foreign("prometheus_notifications_alertmanagers_discovered").selector(), "{{instance}}"
+            ),
             "short",
             width=4,
             bounds=(1.0,),
@@ -144,7 +146,7 @@ WATCHING = Row(
         Panel(
             "Dropped notifications",
             "Alerts within five minutes that Prometheus gave up on.",
-            show(PROMETHEUS.foreign("prometheus_notifications_dropped_total").increase(slo.USUAL), "{{job}}"),
+            one_query(PROMETHEUS.foreign("prometheus_notifications_dropped_total").increase(slo.USUAL), "{{job}}"),
             "short",
             width=4,
             bounds=(0.0,),
@@ -152,31 +154,31 @@ WATCHING = Row(
         Panel(
             "Waiting notifications",
             "Alerts that wait to be sent to Alertmanager.",
-            show(PROMETHEUS.foreign("prometheus_notifications_queue_length").selector(), "{{instance}}"),
+            one_query(PROMETHEUS.foreign("prometheus_notifications_queue_length").selector(), "{{instance}}"),
             "short",
             width=4,
         ),
         Panel(
             "Series in Prometheus",
             "Series that Prometheus holds in memory.",
-            show(PROMETHEUS.foreign("prometheus_tsdb_head_series").selector(), "{{instance}}"),
+            one_query(PROMETHEUS.foreign("prometheus_tsdb_head_series").selector(), "{{instance}}"),
             "short",
             width=4,
         ),
         Panel(
             "Notifications",
             "Notifications per second by way of delivery.",
-            show(notifications(ALERTMANAGER, "alertmanager_notifications_total", W), "{{integration}}"),
+            one_query(notification_rate(ALERTMANAGER, "alertmanager_notifications_total", W), "{{integration}}"),
             "cps",
             width=4,
         ),
         Panel(
             "Notification failure ratio",
             "Share of the notifications that could not be delivered, by way of delivery.",
-            show(
-                ratio(
-                    notifications(ALERTMANAGER, "alertmanager_notifications_failed_total", W),
-                    notifications(ALERTMANAGER, "alertmanager_notifications_total", W),
+            one_query(
+                ratio_of(
+                    notification_rate(ALERTMANAGER, "alertmanager_notifications_failed_total", W),
+                    notification_rate(ALERTMANAGER, "alertmanager_notifications_total", W),
                 ),
                 "{{integration}}",
             ),

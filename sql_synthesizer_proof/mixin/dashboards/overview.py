@@ -5,23 +5,23 @@ from __future__ import annotations
 from sql_synthesizer.monitoring import slo
 from sql_synthesizer.monitoring.slo import Objective
 from sql_synthesizer_proof.mixin import recording, signals
-from sql_synthesizer_proof.mixin.dashboards.panel import OWN, Dashboard, P, Panel, Row, Target, W, show
+from sql_synthesizer_proof.mixin.dashboards.panel import OWN, Dashboard, P, Panel, Row, Target, W, one_query
 from sql_synthesizer_proof.mixin.promql import Expr
 
 
-def _recorded(objective: Objective, window: str) -> Expr:
+def _recorded_ratio(objective: Objective, window: str) -> Expr:
     return Expr(f'{recording.bad_ratio(objective, window)}{{job=~"$job"}}')
 
 
-def _objective(objective: Objective, good: str) -> tuple[Panel, ...]:
+def _objective_panels(objective: Objective, good: str) -> tuple[Panel, ...]:
     name, period = objective.name.capitalize(), objective.period
-    spent = _recorded(objective, period) / objective.budget
-    burns = tuple(Target(_recorded(objective, w) / objective.budget, w) for w in recording.WINDOWS)
+    spent = _recorded_ratio(objective, period) / objective.budget
+    burns = tuple(Target(_recorded_ratio(objective, w) / objective.budget, w) for w in recording.WINDOWS)
     return (
         Panel(
             f"{name}: {period}",
             f"Share of {good} over {period}. The objective is {objective.target:.1%}.",
-            show(Expr("1") - _recorded(objective, period), "{{job}}"),
+            one_query(Expr("1") - _recorded_ratio(objective, period), "{{job}}"),
             "percentunit",
             "stat",
             width=4,
@@ -33,7 +33,7 @@ def _objective(objective: Objective, good: str) -> tuple[Panel, ...]:
         Panel(
             f"{name}: budget left",
             f"What is left of the {objective.budget:.1%} that may be bad over {period}; below 0 it is missed.",
-            show(Expr("1") - spent, "{{job}}"),
+            one_query(Expr("1") - spent, "{{job}}"),
             "percentunit",
             "stat",
             width=4,
@@ -60,8 +60,8 @@ def _objective(objective: Objective, good: str) -> tuple[Panel, ...]:
 OBJECTIVES = Row(
     "Objectives",
     (
-        *_objective(slo.AVAILABILITY, "questions that ended without a failure of the service"),
-        *_objective(slo.LATENCY, f"successful questions that ended within {slo.LATENCY_BOUND:g} s"),
+        *_objective_panels(slo.AVAILABILITY, "questions that ended without a failure of the service"),
+        *_objective_panels(slo.LATENCY, f"successful questions that ended within {slo.LATENCY_BOUND:g} s"),
     ),
 )
 
@@ -71,14 +71,14 @@ QUESTIONS = Row(
         Panel(
             "Questions by outcome",
             "Questions per second by how they ended. Only 'failed' is a failure of the service.",
-            show(P("question_outcomes_total").rate(W, keep=("outcome",)), "{{outcome}}"),
+            one_query(P("question_outcomes_total").rate(W, keep=("outcome",)), "{{outcome}}"),
             "reqps",
             stacked=True,
         ),
         Panel(
             "Error ratio",
             "Share of the questions that failed because of the service. An alert fires above the line.",
-            show(signals.error_ratio(P, W), "{{job}}"),
+            one_query(signals.error_ratio(P, W), "{{job}}"),
             "percentunit",
             bounds=(slo.ERROR_RATIO,),
             empty="No questions",
@@ -87,7 +87,7 @@ QUESTIONS = Row(
             "Response time",
             "Quantiles of the duration of successful questions. An alert looks at the 95th percentile.",
             tuple(
-                Target(signals.latency(P, W, quantile=share), name, exemplars=True)
+                Target(signals.latency_quantile(P, W, quantile=share), name, exemplars=True)
                 for share, name in ((0.5, "p50"), (slo.LATENCY_QUANTILE, "p95"), (0.99, "p99"))
             ),
             "s",
@@ -97,21 +97,23 @@ QUESTIONS = Row(
         Panel(
             "Errors by reason",
             "Requests that ended in an error, per second, by the reason that the caller was given.",
-            show(P("errors_total").rate(W, keep=("reason",)).above(0), "{{reason}}"),
+            one_query(P("errors_total").rate(W, keep=("reason",)).above(0), "{{reason}}"),
             "reqps",
             empty="No errors",
         ),
         Panel(
             "HTTP requests by status",
             "Requests per second by class of status.",
-            show(P("http_requests_total").rate(W, keep=("status",)), "{{status}}"),
+            one_query(P("http_requests_total").rate(W, keep=("status",)), "{{status}}"),
             "reqps",
             stacked=True,
         ),
         Panel(
             "HTTP response time by route",
             "95th percentile of the time to answer, by route.",
-            show(P("http_request_duration_seconds").quantile(0.95, W, keep=("route",)), "{{route}}", exemplars=True),
+            one_query(
+                P("http_request_duration_seconds").quantile(0.95, W, keep=("route",)), "{{route}}", exemplars=True
+            ),
             "s",
             empty="No requests",
         ),
@@ -145,7 +147,7 @@ SERVICE = Row(
         Panel(
             "Refused for overload",
             "Share of the questions that were refused because as many as may run at once were running.",
-            show(signals.overload_ratio(P, W), "{{job}}"),
+            one_query(signals.overload_ratio(P, W), "{{job}}"),
             "percentunit",
             width=4,
             bounds=(slo.OVERLOAD_RATIO,),
@@ -154,7 +156,7 @@ SERVICE = Row(
         Panel(
             "Worker starts",
             "Times that a worker started within 15 minutes.",
-            show(P("worker_start_time_seconds").over("changes", "15m"), "{{instance}}"),
+            one_query(P("worker_start_time_seconds").over("changes", "15m"), "{{instance}}"),
             "short",
             width=4,
             bounds=(slo.RESTARTS,),
@@ -162,7 +164,7 @@ SERVICE = Row(
         Panel(
             "Version",
             "The version that each instance runs.",
-            show(P("build_info").selector(), "{{version}} on {{instance}}"),
+            one_query(P("build_info").selector(), "{{version}} on {{instance}}"),
             "none",
             "stat",
             width=4,
@@ -171,14 +173,14 @@ SERVICE = Row(
         Panel(
             "Memory",
             "Resident memory of all processes of an instance.",
-            show(signals.memory(P, W), "{{instance}}"),
+            one_query(signals.memory_use(P, W), "{{instance}}"),
             "bytes",
             bounds=(slo.MEMORY_BYTES,),
         ),
         Panel(
             "CPU",
             "CPU that all processes of an instance use, in percent of what they may use.",
-            show(signals.cpu(P, W), "{{instance}}"),
+            one_query(signals.cpu_use(P, W), "{{instance}}"),
             "percent",
             bounds=(slo.CPU_PERCENT,),
             most=100,
@@ -186,7 +188,7 @@ SERVICE = Row(
         Panel(
             "Dependencies",
             "Whether the last health check of each dependency succeeded on all instances.",
-            show(P("dependency_up").grouped("min", "dependency"), "{{dependency}}"),
+            one_query(P("dependency_up").grouped("min", "dependency"), "{{dependency}}"),
             "none",
             "state-timeline",
             words=("down", "up"),

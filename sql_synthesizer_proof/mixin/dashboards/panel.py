@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sql_synthesizer.monitoring import catalog
-from sql_synthesizer_proof.mixin.alert import SERVICE, uid
+from sql_synthesizer_proof.mixin.alert import SERVICE, dashboard_uid
 from sql_synthesizer_proof.mixin.promql import Expr, Scope
 
 P = Scope('job=~"$job"', 'instance=~"$instance"')
@@ -77,7 +77,7 @@ class Dashboard:
     @property
     def uid(self) -> str:
         """The stable identifier."""
-        return uid(self.key)
+        return dashboard_uid(self.key)
 
     @property
     def panels(self) -> tuple[Panel, ...]:
@@ -85,6 +85,6 @@ class Dashboard:
         return tuple(panel for row in self.rows for panel in row.panels)
 
 
-def show(expr: Expr, legend: str, *, exemplars: bool = False) -> tuple[Target, ...]:
+def one_query(expr: Expr, legend: str, *, exemplars: bool = False) -> tuple[Target, ...]:
     """The one query of a panel."""
     return (Target(expr, legend, exemplars),)

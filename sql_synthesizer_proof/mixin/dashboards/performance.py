@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sql_synthesizer.monitoring import slo
 from sql_synthesizer_proof.mixin import signals
-from sql_synthesizer_proof.mixin.dashboards.panel import Dashboard, P, Panel, Row, Target, W, show
+from sql_synthesizer_proof.mixin.dashboards.panel import Dashboard, P, Panel, Row, Target, W, one_query
 
 OUTCOMES = P("question_outcomes_total")
 DURATION = P("query_duration_seconds")
@@ -16,7 +16,7 @@ QUERIES = Row(
         Panel(
             "Query Response Time",
             "Mean duration of a query by type. The mean hides slow ones: look at the percentiles beside it.",
-            show(DURATION.mean(W, keep=BY_TYPE), "Avg Response Time - {{query_type}}"),
+            one_query(DURATION.mean(W, keep=BY_TYPE), "Avg Response Time - {{query_type}}"),
             "s",
             empty="No queries",
         ),
@@ -24,7 +24,7 @@ QUERIES = Row(
             "Query Response Time: percentiles",
             "Quantiles of the duration of successful queries. An alert looks at the 95th percentile.",
             tuple(
-                Target(signals.latency(P, W, quantile=share), name, exemplars=True)
+                Target(signals.latency_quantile(P, W, quantile=share), name, exemplars=True)
                 for share, name in ((0.5, "p50"), (0.9, "p90"), (slo.LATENCY_QUANTILE, "p95"), (0.99, "p99"))
             ),
             "s",
@@ -34,14 +34,14 @@ QUERIES = Row(
         Panel(
             "Query Throughput",
             "Queries per second by type.",
-            show(P("queries_total").rate(W, keep=BY_TYPE), "Queries/sec - {{query_type}}"),
+            one_query(P("queries_total").rate(W, keep=BY_TYPE), "Queries/sec - {{query_type}}"),
             "reqps",
             stacked=True,
         ),
         Panel(
             "Error Rate",
             "Share of the queries that failed because of the service.",
-            show(signals.error_ratio(P, W), "Error Rate"),
+            one_query(signals.error_ratio(P, W), "Error Rate"),
             "percentunit",
             "stat",
             width=4,
@@ -52,7 +52,7 @@ QUERIES = Row(
         Panel(
             "Cache Hit Rate",
             "Share of the look-ups that found an answer.",
-            show(signals.hit_ratio(P, W), "{{cache_type}}"),
+            one_query(signals.hit_ratio(P, W), "{{cache_type}}"),
             "percentunit",
             "stat",
             width=4,
@@ -66,7 +66,7 @@ QUERIES = Row(
             "Slow queries",
             f"Share of the successful queries that took longer than {slo.LATENCY_BOUND:g} s; the latency objective "
             f"allows {slo.LATENCY.budget:.0%}.",
-            show(signals.slow_ratio(P, W), "{{job}}"),
+            one_query(signals.slow_ratio(P, W), "{{job}}"),
             "percentunit",
             bounds=(slo.LATENCY.budget,),
             empty="No queries",
@@ -74,7 +74,7 @@ QUERIES = Row(
         Panel(
             "Queries by database",
             "Queries per second by kind of database and outcome.",
-            show(
+            one_query(
                 P("queries_total").rate(W, keep=("database_type", "success")),
                 "{{database_type}} {{success}}",
             ),
@@ -89,7 +89,7 @@ STAGES = Row(
         Panel(
             "Duration of queries",
             "How many queries fell into each bucket of the histogram.",
-            show(DURATION.buckets(W), "{{le}}", exemplars=True),
+            one_query(DURATION.buckets(W), "{{le}}", exemplars=True),
             "s",
             "heatmap",
             width=12,
@@ -97,7 +97,7 @@ STAGES = Row(
         Panel(
             "Stages",
             "Seconds of each second that questions spend in a stage: the widest band is what to look at first.",
-            show(P("stage_duration_seconds").total_time(W, keep=("stage",)), "{{stage}}"),
+            one_query(P("stage_duration_seconds").total_time(W, keep=("stage",)), "{{stage}}"),
             "s",
             width=12,
             stacked=True,
@@ -105,21 +105,21 @@ STAGES = Row(
         Panel(
             "Stages: 95th percentile",
             "95th percentile of the time spent in a stage.",
-            show(P("stage_duration_seconds").quantile(0.95, W, keep=("stage",)), "{{stage}}", exemplars=True),
+            one_query(P("stage_duration_seconds").quantile(0.95, W, keep=("stage",)), "{{stage}}", exemplars=True),
             "s",
             empty="No questions",
         ),
         Panel(
             "Answers by source",
             "Questions per second by where their statement came from.",
-            show(OUTCOMES.rate(W, keep=("source",)), "{{source}}"),
+            one_query(OUTCOMES.rate(W, keep=("source",)), "{{source}}"),
             "reqps",
             stacked=True,
         ),
         Panel(
             "Questions not answered",
             "Questions per second without an answer, by reason. Declined and refused ones are no failures.",
-            show(
+            one_query(
                 P("question_outcomes_total").excluding(outcome="answered").rate(W, keep=("reason",)).above(0),
                 "{{reason}}",
             ),
@@ -129,13 +129,13 @@ STAGES = Row(
         Panel(
             "Questions worked on once",
             "Equal questions at the same moment that waited for one answer, per second.",
-            show(P("coalesced_questions_total").rate(W), "{{job}}"),
+            one_query(P("coalesced_questions_total").rate(W), "{{job}}"),
             "reqps",
         ),
         Panel(
             "Ratings",
             "Ratings that analysts gave within an hour.",
-            show(P("feedback_total").increase("1h", keep=("rating",)), "{{rating}}"),
+            one_query(P("feedback_total").increase("1h", keep=("rating",)), "{{rating}}"),
             "short",
         ),
     ),

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from sql_synthesizer.monitoring import slo
 from sql_synthesizer_proof.mixin import signals
-from sql_synthesizer_proof.mixin.dashboards.panel import HOUR, Dashboard, P, Panel, Row, Target, W, show
+from sql_synthesizer_proof.mixin.dashboards.panel import HOUR, Dashboard, P, Panel, Row, Target, W, one_query
 
 EVENTS = P("security_events_total")
 PAIR = ("event_type", "severity")
 
 
-def _count(title: str, event_type: str, description: str, legend: str) -> Panel:
+def _hourly_panel(title: str, event_type: str, description: str, legend: str) -> Panel:
     return Panel(
         title,
         f"{description} Counted over one hour.",
-        show(signals.events(P, HOUR, event_type), legend),
+        one_query(signals.security_events(P, HOUR, event_type), legend),
         "short",
         "stat",
         width=4,
@@ -22,17 +22,17 @@ def _count(title: str, event_type: str, description: str, legend: str) -> Panel:
     )
 
 
-def _window(title: str, window: str, bound: float, *types: str) -> Panel:
+def _window_panel(title: str, window: str, bound: float, *types: str) -> Panel:
     """What the alerts look at, with their line."""
-    attempts = tuple(Target(signals.events(P, window, event_type), event_type) for event_type in types)
+    attempts = tuple(Target(signals.security_events(P, window, event_type), event_type) for event_type in types)
     return Panel(title, f"{title}; an alert fires above the line.", attempts, "short", width=12, bounds=(bound,))
 
 
-def _of(title: str, description: str, *types: str) -> Panel:
+def _rate_panel(title: str, description: str, *types: str) -> Panel:
     return Panel(
         title,
         description,
-        show(EVENTS.where(event_type=types).rate(W, keep=("event_type",)), "{{event_type}}"),
+        one_query(EVENTS.where(event_type=types).rate(W, keep=("event_type",)), "{{event_type}}"),
         "eps",
     )
 
@@ -40,19 +40,19 @@ def _of(title: str, description: str, *types: str) -> Panel:
 ATTACKS = Row(
     "Attacks",
     (
-        _count(
+        _hourly_panel(
             "Failed Authentication Attempts",
             "authentication_failure",
             "Credentials that were missing, wrong, revoked or expired.",
             "Failed Logins/hour",
         ),
-        _count(
+        _hourly_panel(
             "SQL Injection Attempts",
             "sql_injection_attempt",
             "Questions that carried an SQL injection; all were refused.",
             "Injection Attempts/hour",
         ),
-        _count(
+        _hourly_panel(
             "Prompt Injection Attempts",
             "prompt_injection_attempt",
             "Questions that tried to steer the model; all were refused.",
@@ -61,19 +61,21 @@ ATTACKS = Row(
         Panel(
             "Grave events per second",
             "Security events of high or critical severity per second.",
-            show(signals.grave_events(P, W), "{{job}}"),
+            one_query(signals.grave_events(P, W), "{{job}}"),
             "eps",
             width=12,
             bounds=(slo.SECURITY_EVENTS_PER_SECOND,),
         ),
-        _window("Injections within 5 minutes", slo.USUAL, 0.0, "sql_injection_attempt", "prompt_injection_attempt"),
-        _window(
+        _window_panel(
+            "Injections within 5 minutes", slo.USUAL, 0.0, "sql_injection_attempt", "prompt_injection_attempt"
+        ),
+        _window_panel(
             "Failed authentications within 10 minutes", "10m", slo.AUTHENTICATION_FAILURES, "authentication_failure"
         ),
         Panel(
             "Security Events",
             "Every security event per second, by type and severity.",
-            show(EVENTS.rate(W, keep=PAIR), "{{event_type}} - {{severity}}"),
+            one_query(EVENTS.rate(W, keep=PAIR), "{{event_type}} - {{severity}}"),
             "eps",
             width=24,
         ),
@@ -83,14 +85,14 @@ ATTACKS = Row(
 ACCESS = Row(
     "Access",
     (
-        _of(
+        _rate_panel(
             "Authentication",
             "Callers who proved who they are, and those who did not; keys made, replaced or revoked.",
             "authentication_success",
             "authentication_failure",
             "credential_change",
         ),
-        _of(
+        _rate_panel(
             "Refused requests",
             "Requests refused before they became a question.",
             "access_denied",
@@ -99,7 +101,7 @@ ACCESS = Row(
             "request_too_large",
             "invalid_request",
         ),
-        _of(
+        _rate_panel(
             "Refused content",
             "Questions and statements that a guard refused.",
             "suspicious_input",
@@ -110,10 +112,10 @@ ACCESS = Row(
         Panel(
             "Verdicts on questions",
             "Verdicts of the question guard per second, by the layer that spoke and the grade it gave.",
-            show(P("question_verdicts_total").rate(W, keep=("layer", "grade")), "{{layer}} {{grade}}"),
+            one_query(P("question_verdicts_total").rate(W, keep=("layer", "grade")), "{{layer}} {{grade}}"),
             "eps",
         ),
-        _of(
+        _rate_panel(
             "Data seen",
             "Questions, reads of the schema, reads of sensitive columns, and exports.",
             "query_execution",
@@ -124,11 +126,11 @@ ACCESS = Row(
         Panel(
             "Bytes sent to models",
             "Bytes of prompt per second that left for a language model.",
-            show(P("llm_sent_bytes_total").rate(W, keep=("provider", "model")), "{{provider}} {{model}}"),
+            one_query(P("llm_sent_bytes_total").rate(W, keep=("provider", "model")), "{{provider}} {{model}}"),
             "Bps",
             empty="No model is configured",
         ),
-        _of(
+        _rate_panel(
             "Watching the watchers",
             "Reads of the audit record, replies held back for want of it, and exceptions that nobody foresaw.",
             "audit_access",
@@ -144,7 +146,7 @@ RECORD = Row(
         Panel(
             "Audit records",
             "Records made durable per second.",
-            show(P("audit_records_total").rate(W, keep=("sink",)), "{{sink}}"),
+            one_query(P("audit_records_total").rate(W, keep=("sink",)), "{{sink}}"),
             "eps",
         ),
         Panel(
@@ -160,7 +162,7 @@ RECORD = Row(
         Panel(
             "Audit write failures",
             "Failed writes within five minutes. While writes fail, answers are withheld.",
-            show(signals.audit_failures(P, slo.USUAL), "{{job}}"),
+            one_query(signals.audit_failures(P, slo.USUAL), "{{job}}"),
             "short",
             width=4,
             bounds=(0.0,),
@@ -168,7 +170,7 @@ RECORD = Row(
         Panel(
             "Audit verification failures",
             "Verifications within an hour that found records changed, removed or forged.",
-            show(signals.events(P, HOUR, "audit_verification_failed"), "{{job}}"),
+            one_query(signals.security_events(P, HOUR, "audit_verification_failed"), "{{job}}"),
             "short",
             "stat",
             width=4,
@@ -178,7 +180,7 @@ RECORD = Row(
         Panel(
             "Free space of the audit volume",
             "Free bytes. When none is left, no answer leaves the service.",
-            show(signals.audit_free(P), "{{instance}}"),
+            one_query(signals.audit_free(P), "{{instance}}"),
             "bytes",
             width=12,
             bounds=(slo.AUDIT_LEAST_BYTES, slo.AUDIT_LOW_BYTES),
@@ -187,7 +189,7 @@ RECORD = Row(
         Panel(
             "Since the last verification",
             "How long ago the record was last read and found sound; where it never was, since the service started.",
-            show(signals.audit_unverified(P), "{{instance}}"),
+            one_query(signals.audit_unverified(P), "{{instance}}"),
             "s",
             "stat",
             width=6,
@@ -196,7 +198,7 @@ RECORD = Row(
         Panel(
             "Records not durable yet",
             "What a crash would lose in batched mode. In strict mode nobody was answered yet.",
-            show(P("audit_pending_records").selector(), "{{instance}}"),
+            one_query(P("audit_pending_records").selector(), "{{instance}}"),
             "short",
             width=6,
         ),
