@@ -85,7 +85,7 @@ class Question:
         return max(0.0, self.deadline - time.monotonic())
 
 
-class Kind(StrEnum):
+class ColumnKind(StrEnum):
     """What sort of value a column holds, whatever the database calls its type."""
 
     INTEGER = "integer"
@@ -103,7 +103,7 @@ class Column:
     """A column; ``sensitive`` ones are hidden from models, ``shareable`` ones may show values to them."""
 
     name: str
-    kind: Kind
+    kind: ColumnKind
     type: str = ""
     primary_key: bool = False
     nullable: bool = True

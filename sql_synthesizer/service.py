@@ -44,7 +44,7 @@ PAGE_TTL = 900
 
 
 @dataclass(slots=True)
-class Page:
+class AnswerPage:
     """Rows ``(number - 1) * size`` and following of an answer; ``number`` starts at 1."""
 
     question_id: str
@@ -176,7 +176,7 @@ class Service:
         pages = CachedPages(caller.identity, answer.database, rows.columns, rows.rows, rows.truncated)
         return not answer.sensitive and self._cache.set(self._cache.key("page", answer.question_id), pages, PAGE_TTL)
 
-    def page(self, question_id: str, caller: Caller, *, number: int, size: int) -> Page:
+    def page(self, question_id: str, caller: Caller, *, number: int, size: int) -> AnswerPage:
         """One page of an answer that this caller got. Raises PageExpired, also when it is another caller's."""
         with self._telemetry.operation(vocabulary.PAGE_READ) as operation:
             details = operation.details
@@ -191,7 +191,7 @@ class Service:
                 raise PageExpired(f"This answer has {pages} pages.", hint="Ask for a page between 1 and that.")
             part = rows.rows[(number - 1) * size : number * size]
             details.row_count = len(part)
-            return Page(question_id, number, pages, replace(rows, rows=part), len(rows.rows))
+            return AnswerPage(question_id, number, pages, replace(rows, rows=part), len(rows.rows))
 
     # --- the stages --------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from sql_synthesizer.operate.traffic import Client
 from sql_synthesizer.settings import child_environment
 
 
-class Service:
+class ServiceProcess:
     """``sql-synthesizer serve`` in ``home``, not started; ``settings`` are by name, ``command`` runs it."""
 
     def __init__(self, home: Path, settings: Mapping[str, object], *, command: Sequence[str] = SERVE) -> None:

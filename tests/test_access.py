@@ -18,7 +18,7 @@ import pytest
 import redis
 
 from sql_synthesizer.access import BELIEVED, Access, Credentials, Session
-from sql_synthesizer.access._limits import WINDOWS, Memory
+from sql_synthesizer.access._limits import WINDOWS, MemoryStorage
 from sql_synthesizer.access._lockout import USED
 from sql_synthesizer.errors import (
     AccessDenied,
@@ -790,7 +790,7 @@ def test_locks_of_no_use(settings: dict[str, int]) -> None:
 
 
 def test_counters_in_memory_are_bounded() -> None:
-    memory = Memory()
+    memory = MemoryStorage()
     for n in range(WINDOWS + 500):
         memory.incr(str(n), 60)
     assert len(memory._windows) == WINDOWS

@@ -28,7 +28,7 @@ from sql_synthesizer.webapp import create_app
 from sql_synthesizer.wiring import build_rooms
 from sql_synthesizer_proof.evidence import events
 from sql_synthesizer_proof.evidence.embedding import add_routes
-from sql_synthesizer_proof.evidence.scenarios import SCENARIOS, Caused, Scenario
+from sql_synthesizer_proof.evidence.scenarios import SCENARIOS, Caused, EventScenario
 from sql_synthesizer_proof.evidence.world import World
 
 muted: set[str] = set()
@@ -173,6 +173,6 @@ def test_a_scenario_that_cannot_be_made_is_red(world: InProcess) -> None:
     def run(_world: World) -> Caused:
         raise ConnectionRefusedError
 
-    rows = events.run_scenarios(world, [Scenario("schema_access", "", run)])
+    rows = events.run_scenarios(world, [EventScenario("schema_access", "", run)])
     (row,) = (row for row in rows if row.type == "schema_access")
     assert row.missing == ("not made: ConnectionRefusedError",)

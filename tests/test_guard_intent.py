@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from benchmarks.train_intent import GRAMMAR, MODEL, TRAINING, Line, Recipe, differences, score, train
 from sql_synthesizer.guard.question import intent
-from sql_synthesizer.guard.question.grammar import Grammar
+from sql_synthesizer.guard.question.grammar import IntentGrammar
 from sql_synthesizer.guard.question.intent import judge_intent
 
 
@@ -180,10 +180,10 @@ pattern = '<x>'
 """
 
 
-def grammar(directory: Path, pattern: str) -> Grammar:
+def grammar(directory: Path, pattern: str) -> IntentGrammar:
     path = directory / "grammar.toml"
     path.write_text(SMALL.format(pattern=pattern), encoding="utf-8")
-    return Grammar(path)
+    return IntentGrammar(path)
 
 
 @pytest.mark.parametrize(

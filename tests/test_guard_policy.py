@@ -10,14 +10,16 @@ from sql_synthesizer.errors import StatementRefused
 from sql_synthesizer.guard.statement import StatementGuard
 from sql_synthesizer.guard.statement.imagined import imagined_schema
 from sql_synthesizer.guard.statement.policy import Policy, policy_of
-from sql_synthesizer.model import Column, Kind, Role, Schema, Statement, Table
+from sql_synthesizer.model import Column, ColumnKind, Role, Schema, Statement, Table
 from sql_synthesizer.settings import DatabaseSettings
 from tests.support.statements import DIALECTS, column
 
 GUARD = StatementGuard()
 CUSTOMERS = Table("customers", (column("id"), column("name"), column("email", sensitive=True)))
 ORDERS = Table("orders", (column("id"), column("customer_id"), column("total")), hidden=("margin", "name"))
-STAFF = Table("staff", (Column("id", Kind.INTEGER, primary_key=True, sensitive=True), column("salary", sensitive=True)))
+STAFF = Table(
+    "staff", (Column("id", ColumnKind.INTEGER, primary_key=True, sensitive=True), column("salary", sensitive=True))
+)
 MASK, DENY, CATALOGUES = Policy(sensitive="mask"), Policy(sensitive="deny"), Policy(catalogues=True)
 
 

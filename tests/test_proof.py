@@ -19,7 +19,7 @@ from sql_synthesizer_proof import silence
 from sql_synthesizer_proof.drill import report
 from sql_synthesizer_proof.drill.chain import end_chains
 from sql_synthesizer_proof.drill.faults import SCENARIOS
-from sql_synthesizer_proof.drill.faults.escalation import Check
+from sql_synthesizer_proof.drill.faults.escalation import EscalationCheck
 from sql_synthesizer_proof.drill.proxy import Proxy
 from sql_synthesizer_proof.drill.run import load_rules
 from sql_synthesizer_proof.drill.scenario import Timeline
@@ -145,7 +145,7 @@ def test_nearest_rank(share: float, value: float) -> None:
 
 def test_reports_tell_the_same() -> None:
     lines = [line(), line(alert="HighCPUUsage", mail=None, problems=["not within 9 s: a mail"])]
-    seen = report.Seen((*lines,), (Check("a <check>", True, "it was"),))
+    seen = report.Seen((*lines,), (EscalationCheck("a <check>", True, "it was"),))
     document = json.loads(report.as_json(seen, ABOUT))
     assert [alert["alert"] for alert in document["alerts"]] == ["HighCPUUsage", "SQLInjectionAttempts"]
     page, text = report.as_html(seen, ABOUT), report.as_text(seen)
@@ -159,7 +159,7 @@ def test_reports_tell_the_same() -> None:
 
 def test_an_earlier_drill_is_reported_with_this_one(tmp_path: Path) -> None:
     file = tmp_path / "drill.json"
-    file.write_text(report.as_json(report.Seen((line(),), (Check("c", False, "not"),)), ABOUT))
+    file.write_text(report.as_json(report.Seen((line(),), (EscalationCheck("c", False, "not"),)), ABOUT))
     seen = report.Seen((line(2),)).merge_earlier([report.read_report(file)])
     assert [one.run for one in seen.lines] == [1, 2]
     assert not seen.kept

@@ -16,7 +16,7 @@ import sqlglot
 
 from sql_synthesizer.demo.tables import metadata
 from sql_synthesizer.errors import Declined
-from sql_synthesizer.model import SQLGLOT_DIALECT, Column, ForeignKey, Kind, Schema, Statement, Table, ValueMatch
+from sql_synthesizer.model import SQLGLOT_DIALECT, Column, ColumnKind, ForeignKey, Schema, Statement, Table, ValueMatch
 from sql_synthesizer.synthesizer import Context, rules
 from sql_synthesizer.synthesizer.rules import RulesSynthesizer
 from sql_synthesizer.synthesizer.rules.text import plural_form, singular_form, split_name, tokenize_question
@@ -40,11 +40,11 @@ INSERT INTO trips VALUES (1,1,2,'2025-03-01',10),(2,1,3,'2025-04-01',20),(3,3,3,
 """
 
 KINDS = {
-    "INTEGER": Kind.INTEGER,
-    "TEXT": Kind.TEXT,
-    "REAL": Kind.NUMBER,
-    "DATE": Kind.DATE,
-    "BOOLEAN": Kind.BOOLEAN,
+    "INTEGER": ColumnKind.INTEGER,
+    "TEXT": ColumnKind.TEXT,
+    "REAL": ColumnKind.NUMBER,
+    "DATE": ColumnKind.DATE,
+    "BOOLEAN": ColumnKind.BOOLEAN,
 }
 KEYS = {
     "boats": (ForeignKey(("home_id",), "harbors", ("id",)),),
@@ -59,7 +59,7 @@ class Values:
     def __init__(self, connection: sqlite3.Connection, tables: Sequence[Table]) -> None:
         self._found: dict[str, list[ValueMatch]] = {}
         for table in tables:
-            for column in (c for c in table.columns if c.kind is Kind.TEXT):
+            for column in (c for c in table.columns if c.kind is ColumnKind.TEXT):
                 for (value,) in connection.execute(f"SELECT DISTINCT {column.name} FROM {table.name}"):
                     if value is not None:
                         match = ValueMatch(table.name, column.name, value)
@@ -308,11 +308,11 @@ def test_computed_columns_have_names(question: str, names: list[str]) -> None:
 def test_names_of_computed_columns_are_free() -> None:
     """Neither a column in play nor the name that a database would cut short."""
     known = (
-        Column("id", Kind.INTEGER, primary_key=True),
-        Column("Number_of_Masts", Kind.INTEGER),
-        Column("average_weight", Kind.NUMBER),
-        Column("weight", Kind.NUMBER),
-        Column("a_" * 40 + "depth", Kind.NUMBER),
+        Column("id", ColumnKind.INTEGER, primary_key=True),
+        Column("Number_of_Masts", ColumnKind.INTEGER),
+        Column("average_weight", ColumnKind.NUMBER),
+        Column("weight", ColumnKind.NUMBER),
+        Column("a_" * 40 + "depth", ColumnKind.NUMBER),
     )
     other = Schema("x", "postgresql", (Table("masts", known),))
     assert "AS number_of_masts_2" in ask("how many masts per weight", other).sql
@@ -322,10 +322,12 @@ def test_names_of_computed_columns_are_free() -> None:
 
 
 def test_columns_of_the_same_name_are_told_apart() -> None:
-    twins = tuple(Column(name, Kind.TEXT) for name in ("code", "city"))
-    keyed = (Column("id", Kind.INTEGER, primary_key=True), *twins)
+    twins = tuple(Column(name, ColumnKind.TEXT) for name in ("code", "city"))
+    keyed = (Column("id", ColumnKind.INTEGER, primary_key=True), *twins)
     depots = Table("depots", keyed)
-    vans = Table("vans", (*keyed, Column("depot_id", Kind.INTEGER)), (ForeignKey(("depot_id",), "depots", ("id",)),))
+    vans = Table(
+        "vans", (*keyed, Column("depot_id", ColumnKind.INTEGER)), (ForeignKey(("depot_id",), "depots", ("id",)),)
+    )
     sql = ask("city of vans and city of depots", Schema("x", "mariadb", (depots, vans))).sql
     assert sqlglot.parse_one(sql, dialect="mysql").named_selects == ["van_city", "depot_city"]
 
@@ -380,7 +382,7 @@ def test_explanations(question: str) -> None:
 
 @pytest.mark.parametrize(("name", "quote"), [("Group", '"'), ("order", '"'), ("Boat Log", '"')])
 def test_names_are_quoted_when_needed(name: str, quote: str) -> None:
-    table = Table(name, (Column("Id", Kind.INTEGER, primary_key=True), Column("Full Text", Kind.TEXT)))
+    table = Table(name, (Column("Id", ColumnKind.INTEGER, primary_key=True), Column("Full Text", ColumnKind.TEXT)))
     other = Schema("x", "postgresql", (table,))
     assert f"FROM {quote}{name}{quote}" in ask(f"show all information about {name.lower()}", other).sql
 

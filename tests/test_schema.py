@@ -16,7 +16,7 @@ from sqlalchemy.dialects import mysql, postgresql
 from sql_synthesizer import errors
 from sql_synthesizer.database import DatabaseManager
 from sql_synthesizer.demo import create_demo, demo_settings
-from sql_synthesizer.model import ForeignKey, Kind, ValueMatch
+from sql_synthesizer.model import ColumnKind, ForeignKey, ValueMatch
 from sql_synthesizer.schema import SchemaCache
 from sql_synthesizer.schema import cache as schema_cache
 from sql_synthesizer.schema.reflection import MAX_COLUMNS, MAX_TABLES, kind_of
@@ -92,12 +92,12 @@ def test_tables_views_and_keys_are_read(url: str, cache: Callable[..., SchemaCac
     assert uses is not None
     kinds = {column.name: column.kind for column in part.columns}
     assert kinds == {
-        "maker": Kind.TEXT,
-        "number": Kind.INTEGER,
-        "price": Kind.NUMBER,
-        "made": Kind.DATE,
-        "seen": Kind.DATETIME,
-        "good": Kind.BOOLEAN,
+        "maker": ColumnKind.TEXT,
+        "number": ColumnKind.INTEGER,
+        "price": ColumnKind.NUMBER,
+        "made": ColumnKind.DATE,
+        "seen": ColumnKind.DATETIME,
+        "good": ColumnKind.BOOLEAN,
     }
     assert [column.name for column in part.columns if column.primary_key] == ["maker", "number"]
     assert uses.foreign_keys == (ForeignKey(("maker", "number"), "part", ("maker", "number")),)
@@ -382,22 +382,22 @@ def test_columns_of_many_values_are_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("type", "kind"),
     [
-        (types.BigInteger(), Kind.INTEGER),
-        (types.Double(), Kind.NUMBER),
-        (types.Numeric(), Kind.NUMBER),
-        (postgresql.ENUM("a", name="e"), Kind.TEXT),
-        (postgresql.JSONB(), Kind.OTHER),
-        (postgresql.UUID(), Kind.TEXT),
-        (postgresql.TIMESTAMP(timezone=True), Kind.DATETIME),
-        (postgresql.ARRAY(types.Integer()), Kind.OTHER),
-        (postgresql.INTERVAL(), Kind.OTHER),
-        (postgresql.DOMAIN("d", types.Integer()), Kind.INTEGER),
-        (mysql.TINYINT(display_width=1), Kind.BOOLEAN),
-        (mysql.TINYINT(), Kind.INTEGER),
-        (mysql.YEAR(), Kind.INTEGER),
-        (types.LargeBinary(), Kind.OTHER),
-        (types.NullType(), Kind.OTHER),
+        (types.BigInteger(), ColumnKind.INTEGER),
+        (types.Double(), ColumnKind.NUMBER),
+        (types.Numeric(), ColumnKind.NUMBER),
+        (postgresql.ENUM("a", name="e"), ColumnKind.TEXT),
+        (postgresql.JSONB(), ColumnKind.OTHER),
+        (postgresql.UUID(), ColumnKind.TEXT),
+        (postgresql.TIMESTAMP(timezone=True), ColumnKind.DATETIME),
+        (postgresql.ARRAY(types.Integer()), ColumnKind.OTHER),
+        (postgresql.INTERVAL(), ColumnKind.OTHER),
+        (postgresql.DOMAIN("d", types.Integer()), ColumnKind.INTEGER),
+        (mysql.TINYINT(display_width=1), ColumnKind.BOOLEAN),
+        (mysql.TINYINT(), ColumnKind.INTEGER),
+        (mysql.YEAR(), ColumnKind.INTEGER),
+        (types.LargeBinary(), ColumnKind.OTHER),
+        (types.NullType(), ColumnKind.OTHER),
     ],
 )
-def test_kinds(type: Any, kind: Kind) -> None:
+def test_kinds(type: Any, kind: ColumnKind) -> None:
     assert kind_of(type) is kind

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 R = TypeVar("R")
 
 
-class Memory(Storage):
+class MemoryStorage(Storage):
     """Counts in a bounded number of windows; the library's own grows with its callers and starts timer threads."""
 
     STORAGE_SCHEME = None
@@ -75,7 +75,7 @@ class Counter:
     """Fixed windows that begin at the first hit, in memory or in Redis; without Redis, each process counts alone."""
 
     def __init__(self, settings: Settings) -> None:
-        self._memory = FixedWindowRateLimiter(Memory())
+        self._memory = FixedWindowRateLimiter(MemoryStorage())
         self.shared = (
             FixedWindowRateLimiter(_make_redis_storage(settings)) if settings.rate_limit_storage == "redis" else None
         )

@@ -16,7 +16,7 @@ from sql_synthesizer.audit.files import open_regular
 from sql_synthesizer.audit.reading import (
     LINE_LIMIT,
     Record,
-    Report,
+    ReportDamage,
     Wanted,
     log_bad_line,
     parse_record,
@@ -50,14 +50,16 @@ class Reach:
     stopped: datetime | None = None
 
 
-def search_records(directory: Path, *, limit: int = 100, report: Report | None = None, **wanted: Any) -> list[Record]:
+def search_records(
+    directory: Path, *, limit: int = 100, report: ReportDamage | None = None, **wanted: Any
+) -> list[Record]:
     """The newest ``limit`` records that match the fields of ``Wanted`` given by name, oldest first."""
     found = islice(newest_first(directory, Wanted(**wanted), report=report), max(0, limit))
     return list(found)[::-1]
 
 
 def newest_first(
-    directory: Path, wanted: Wanted, *, reach: Reach | None = None, report: Report | None = None
+    directory: Path, wanted: Wanted, *, reach: Reach | None = None, report: ReportDamage | None = None
 ) -> Iterator[Record]:
     """The wanted records by descending time, read as far as the caller goes on and ``reach`` allows."""
     reach = reach or Reach()
@@ -98,7 +100,7 @@ def find_record(directory: Path, writer: str, sequence: int) -> Record | None:
 
 
 def _merge_streams(
-    directory: Path, wanted: Wanted, reach: Reach, report: Report
+    directory: Path, wanted: Wanted, reach: Reach, report: ReportDamage
 ) -> Iterator[tuple[int, Record | None]]:
     """Microseconds and a record, or None where a writer was read so far without finding one; newest first."""
     until = None if wanted.until is None else _to_micros(wanted.until) + SKEW
@@ -112,7 +114,7 @@ def _merge_streams(
 
 
 def _writer_stream(
-    paths: list[Path], needles: tuple[bytes, ...], until: int | None, reach: Reach, report: Report
+    paths: list[Path], needles: tuple[bytes, ...], until: int | None, reach: Reach, report: ReportDamage
 ) -> Iterator[tuple[int, Record | None]]:
     """One writer, opened when the merge has come to its end; a line that a later segment repeats counts once."""
     below: int | None = None
@@ -136,7 +138,7 @@ def _writer_stream(
 
 
 def _read_backwards(
-    path: Path, end: int, needles: tuple[bytes, ...], reach: Reach, report: Report
+    path: Path, end: int, needles: tuple[bytes, ...], reach: Reach, report: ReportDamage
 ) -> Iterator[tuple[int | None, Record | None]]:
     """The records before a byte at which a line begins, last first, and after each block its oldest time."""
     carry = b""
@@ -166,7 +168,9 @@ def _read_backwards(
         end = start
 
 
-def _parse_lines(path: Path, end: int, lines: list[bytes], needles: tuple[bytes, ...], report: Report) -> list[Record]:
+def _parse_lines(
+    path: Path, end: int, lines: list[bytes], needles: tuple[bytes, ...], report: ReportDamage
+) -> list[Record]:
     """The records of whole lines, the last of which ends at a byte, in their order in the file."""
     found: list[Record] = []
     for line in reversed(lines):

@@ -29,7 +29,7 @@ _SPOKEN_FOR = frozenset(("mac", "text"))
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ChainLine:
     """One parsed line: ``sealed`` is what the MAC covers, ``fields`` everything that it says."""
 
     sealed: bytes
@@ -60,7 +60,7 @@ def seal_line(before: bytes, body: bytes, key: bytes, text: bytes = b"") -> tupl
     return b'%b,"mac":"%b"%b}\n' % (sealed, own.hex().encode(), text), own
 
 
-def parse_line(line: bytes) -> Line | None:
+def parse_line(line: bytes) -> ChainLine | None:
     """The parts of a line; None when it is no line of a chain.
 
     Only a text may follow the MAC, in the one form that ``detach_text`` and ``erase_line_text`` write,
@@ -76,7 +76,7 @@ def parse_line(line: bytes) -> Line | None:
         return None
     if at < 0 or len(own) != MAC_BYTES or not isinstance(fields, dict) or not _SPOKEN_FOR.isdisjoint(fields):
         return None
-    return Line(line[:at], own, fields | {"mac": own.hex()} | text)
+    return ChainLine(line[:at], own, fields | {"mac": own.hex()} | text)
 
 
 def _parse_text(rest: bytes) -> dict[str, Any]:

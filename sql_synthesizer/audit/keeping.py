@@ -102,7 +102,7 @@ def erase_texts(directory: Path, keyring: Keyring, wanted: Callable[[Record], bo
     return count
 
 
-def _find_texts(file: BinaryIO, wanted: Callable[[Record], bool]) -> Iterator[tuple[int, bytes, chain.Line]]:
+def _find_texts(file: BinaryIO, wanted: Callable[[Record], bool]) -> Iterator[tuple[int, bytes, chain.ChainLine]]:
     """Position, line and record of each text that is wanted and still there."""
     position = 0
     while text := file.readline(LINE_LIMIT):

@@ -21,7 +21,7 @@ from sql_synthesizer.audit.anchor import Checkpoints
 from sql_synthesizer.audit.folding import Folding
 from sql_synthesizer.audit.keyring import Keyring
 from sql_synthesizer.audit.record import Encoder, add_position
-from sql_synthesizer.audit.segment import Body, Segments
+from sql_synthesizer.audit.segment import RecordBody, Segments
 from sql_synthesizer.audit.volume import Volume
 from sql_synthesizer.errors import AuditUnavailable, ConfigurationError
 from sql_synthesizer.settings import Settings
@@ -93,7 +93,7 @@ class AuditLog:
         self._writer = self._segments.writer.encode()
         self._folding = Folding()
         self._mutex = threading.Lock()
-        self._pending: list[Body] = []
+        self._pending: list[RecordBody] = []
         self._pending_bytes = 0
         self._durable = 0
         self._leading = False
@@ -192,7 +192,7 @@ class AuditLog:
             if full or self._closed:
                 raise AuditUnavailable
             sequence = self._durable + len(self._pending) + 1
-            record = Body(add_position(self._writer, sequence, body), question)
+            record = RecordBody(add_position(self._writer, sequence, body), question)
             self._pending.append(record)
             self._pending_bytes += _record_size(record)
             return sequence
@@ -292,7 +292,7 @@ class AuditLog:
             self._telemetry.emit(vocabulary.AUDIT_RECORDED, count=len(batch), sink="file")
         return durable
 
-    def _hand_over(self, batch: Sequence[Body], *, durable: bool) -> None:
+    def _hand_over(self, batch: Sequence[RecordBody], *, durable: bool) -> None:
         with self._mutex:
             reached = self._durable + len(batch)
             if durable:
@@ -350,7 +350,7 @@ class AuditLog:
             raise AuditUnavailable("The audit volume has only its reserve left, so no answer may be given.")
 
 
-def _record_size(record: Body) -> int:
+def _record_size(record: RecordBody) -> int:
     return len(record.json) + len(record.text)
 
 

@@ -47,10 +47,10 @@ class Writer:
     ``erased`` are the numbers of records whose text was erased.
     """
 
-    segments: list[chain.Line] = field(default_factory=list)
-    retired: dict[int, chain.Line] = field(default_factory=dict)
+    segments: list[chain.ChainLine] = field(default_factory=list)
+    retired: dict[int, chain.ChainLine] = field(default_factory=dict)
     erased: set[int] = field(default_factory=set)
-    ended: chain.Line | None = None
+    ended: chain.ChainLine | None = None
 
 
 class Manifest:
@@ -107,7 +107,7 @@ class Manifest:
         last = self.last()
         return (last.fields["number"], last.fields["mac"]) if last else (0, "")
 
-    def last(self) -> chain.Line | None:
+    def last(self) -> chain.ChainLine | None:
         """The last entry; None when there is none. Raises OSError."""
         try:
             with open_regular(self.path) as file:
@@ -167,7 +167,7 @@ class Appender:
         return own
 
 
-def _newest_key_id(last: chain.Line) -> str:
+def _newest_key_id(last: chain.ChainLine) -> str:
     """The key that seals after an entry."""
     return str(last.fields["new" if last.fields["kind"] == "key" else "key"])
 
@@ -179,12 +179,12 @@ def _held(keyring: Keyring, key_id: str) -> Key:
     return key
 
 
-def parse_entries(lines: list[bytes]) -> list[chain.Line]:
+def parse_entries(lines: list[bytes]) -> list[chain.ChainLine]:
     """The entries that can be read, whether they are sound or not."""
     return [entry for line in lines if (entry := chain.parse_line(line)) is not None and is_entry(entry)]
 
 
-def is_entry(entry: chain.Line) -> bool:
+def is_entry(entry: chain.ChainLine) -> bool:
     """Whether a line has the fields of its kind of entry, each of its type."""
     wanted = {"number": int, "kind": str, "key": str, **_FIELDS.get(str(entry.fields.get("kind")), {})}
     return "text" not in entry.fields and all(
@@ -192,7 +192,7 @@ def is_entry(entry: chain.Line) -> bool:
     )
 
 
-def collect_writers(entries: list[chain.Line]) -> dict[str, Writer]:
+def collect_writers(entries: list[chain.ChainLine]) -> dict[str, Writer]:
     """Writer -> what the entries say of it, in the order they started."""
     found: dict[str, Writer] = {}
     for entry in entries:
@@ -210,7 +210,7 @@ def collect_writers(entries: list[chain.Line]) -> dict[str, Writer]:
     return found
 
 
-def preceding_position(entry: chain.Line) -> tuple[int, bytes]:
+def preceding_position(entry: chain.ChainLine) -> tuple[int, bytes]:
     """Number and MAC of the record that a segment follows; before a writer's first its entry stands for one."""
     follows = entry.fields["follows"]
     return entry.fields["after"], bytes.fromhex(follows) if entry.fields["segment"] else entry.mac
@@ -243,7 +243,7 @@ def _lock_file(descriptor: int) -> None:
             return
 
 
-def _read_last_entry(descriptor: int) -> tuple[chain.Line | None, int]:
+def _read_last_entry(descriptor: int) -> tuple[chain.ChainLine | None, int]:
     """The last whole entry, and where it ends."""
     size = os.fstat(descriptor).st_size
     start = max(0, size - TAIL_BYTES)

@@ -24,7 +24,7 @@ NESTING = 200
 """Brackets of a line that cannot be nested too deeply."""
 
 Record = dict[str, Any]
-Report = Callable[[Path, int, str], None]
+ReportDamage = Callable[[Path, int, str], None]
 """Told the file, the byte where it happens and what is wrong: ``torn`` at a file's end, else ``damaged``."""
 
 _logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class Wanted:
         return fits
 
 
-def read_records(directory: Path, *, report: Report | None = None) -> Iterator[Record]:
+def read_records(directory: Path, *, report: ReportDamage | None = None) -> Iterator[Record]:
     """Every record of the directory, oldest first; those of one writer in their sequence.
 
     A line that a crash left unfinished and lines that are no records are skipped and reported, by default to the log.
@@ -78,7 +78,7 @@ def read_records(directory: Path, *, report: Report | None = None) -> Iterator[R
     return matching(directory, Wanted(), report=report)
 
 
-def matching(directory: Path, wanted: Wanted, *, report: Report | None = None) -> Iterator[Record]:
+def matching(directory: Path, wanted: Wanted, *, report: ReportDamage | None = None) -> Iterator[Record]:
     """The wanted records, in the order of ``read_records``; however many there are, few are held at a time."""
     return filter(wanted.make_filter(), _merge_writers(directory, wanted.needles, report or log_bad_line))
 
@@ -91,7 +91,7 @@ def segments_by_writer(directory: Path) -> dict[str, list[Path]]:
     return found
 
 
-def _merge_writers(directory: Path, needles: tuple[bytes, ...], report: Report) -> Iterator[Record]:
+def _merge_writers(directory: Path, needles: tuple[bytes, ...], report: ReportDamage) -> Iterator[Record]:
     """Merges writers by time; a writer's first file is opened when the merge has come to its start."""
     waiting = deque((writer_start(writer), paths) for writer, paths in segments_by_writer(directory).items())
     heap: list[tuple[str, int, Record, Iterator[Record]]] = []
@@ -112,7 +112,7 @@ def _push_next(heap: list[tuple[str, int, Record, Iterator[Record]]], number: in
         heapq.heappush(heap, (record["time"], number, record, records))
 
 
-def _read_writer(paths: Iterable[Path], needles: tuple[bytes, ...], report: Report) -> Iterator[Record]:
+def _read_writer(paths: Iterable[Path], needles: tuple[bytes, ...], report: ReportDamage) -> Iterator[Record]:
     """The records of one writer; a line that a failed write left behind and a later one repeated counts once."""
     last = 0
     for path in paths:
@@ -122,7 +122,7 @@ def _read_writer(paths: Iterable[Path], needles: tuple[bytes, ...], report: Repo
                 yield record
 
 
-def _read_segment(path: Path, needles: tuple[bytes, ...], report: Report) -> Iterator[Record]:
+def _read_segment(path: Path, needles: tuple[bytes, ...], report: ReportDamage) -> Iterator[Record]:
     position = 0
     try:
         file = open_regular(path)

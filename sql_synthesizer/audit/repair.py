@@ -51,7 +51,7 @@ def _end_writer(path: Path, manifest: Appender, writer: Writer, keyring: Keyring
             _repair_segment(file.fileno(), manifest, last, key)
 
 
-def _repair_segment(descriptor: int, manifest: Appender, segment: chain.Line, key: Key) -> None:
+def _repair_segment(descriptor: int, manifest: Appender, segment: chain.ChainLine, key: Key) -> None:
     """Takes an unfinished line off and notes the last record; where that is not sound nothing is noted."""
     size = os.fstat(descriptor).st_size
     start = max(0, size - TAIL_BYTES)

@@ -18,7 +18,7 @@ from sql_synthesizer.audit.manifest import Appender, Manifest, segment_name
 from sql_synthesizer.audit.repair import end_crashed_writers
 
 
-class Body(NamedTuple):
+class RecordBody(NamedTuple):
     """A record that is not sealed yet, and the text that stands behind its MAC."""
 
     json: bytes
@@ -53,7 +53,7 @@ class Segments:
         self._inode = 0
         self._size = 0
 
-    def write(self, bodies: Sequence[Body]) -> None:
+    def write(self, bodies: Sequence[RecordBody]) -> None:
         """Appends sealed records and waits until the device has them.
 
         Raises OSError; then none of them counts as written, and the next call starts from the last good line.

@@ -35,7 +35,7 @@ FaultKind = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class RecordFault:
     """What is wrong, and where: a file, and in it the record with this number at this byte."""
 
     kind: FaultKind
@@ -98,10 +98,10 @@ class State:
 
 
 @dataclass(slots=True)
-class Report:
+class VerificationReport:
     """The result of a verification; ``state`` is where the next one may go on when this one found nothing."""
 
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[RecordFault] = field(default_factory=list)
     faults_total: int = 0
     notes: list[str] = field(default_factory=list)
     records: int = 0
@@ -117,7 +117,7 @@ class Report:
         """Whether nothing is wrong."""
         return not self.faults_total
 
-    def add(self, faults: Iterable[Fault]) -> None:
+    def add(self, faults: Iterable[RecordFault]) -> None:
         """Takes faults in."""
         for fault in faults:
             self.faults_total += 1

@@ -17,7 +17,7 @@ from sql_synthesizer.audit.keyring import Key, Keyring
 from sql_synthesizer.audit.log import PENDING_RECORDS
 from sql_synthesizer.audit.manifest import NAME, Manifest, Writer, collect_writers, parse_entries, preceding_position
 from sql_synthesizer.audit.reading import LINE_LIMIT
-from sql_synthesizer.audit.verdict import Fault, FaultKind, Place, Report, State
+from sql_synthesizer.audit.verdict import FaultKind, Place, RecordFault, State, VerificationReport
 from sql_synthesizer.errors import ConfigurationError
 
 TRIES = 5
@@ -32,7 +32,7 @@ def verify_record(
     known: State | None = None,
     anchors: Sequence[Checkpoint] = (),
     fingerprints: Sequence[int] = (),
-) -> Report:
+) -> VerificationReport:
     """Reads the record and says what is wrong with it.
 
     ``since`` goes on from where an earlier verification ended; without it everything is read, and compared with what
@@ -71,7 +71,7 @@ class _Walk:
         self.since = since
         self.known = known
         self.anchors = anchors
-        self.report = Report(anchors=len(anchors) + len(fingerprints))
+        self.report = VerificationReport(anchors=len(anchors) + len(fingerprints))
         self.unseen = set(fingerprints)
         self.wanted: dict[str, dict[int, set[str]]] = {}
         self.met: set[tuple[str, int, str]] = set()
@@ -90,7 +90,7 @@ class _Walk:
         if sequence:
             self.wanted.setdefault(writer, {}).setdefault(sequence, set()).add(mac)
 
-    def run(self) -> Report:
+    def run(self) -> VerificationReport:
         entries = self._read_manifest()
         found = collect_writers(entries)
         report = self.report
@@ -114,13 +114,13 @@ class _Walk:
         return report
 
     def add_fault(self, kind: FaultKind, file: str, told: str, **place: Any) -> None:
-        self.report.add([Fault(kind, file, told, **place)])
+        self.report.add([RecordFault(kind, file, told, **place)])
 
     # --- the manifest ------------------------------------------------------------------------
 
-    def _read_manifest(self) -> list[chain.Line]:
+    def _read_manifest(self) -> list[chain.ChainLine]:
         """The entries; after one that is wrong the others are taken as they stand, so that records are still read."""
-        entries: list[chain.Line] = []
+        entries: list[chain.ChainLine] = []
         before, byte, newest = chain.ORIGIN, 0, ""
         for text in self.lines:
             entry = chain.parse_line(text)
@@ -152,7 +152,7 @@ class _Walk:
         known = self.since.places.get(name)
         if known is None and ended is not None and ended.fields["number"] <= self.since.manifest:
             known = Place(len(writer.segments), 0, ended.fields["sequence"], bytes.fromhex(ended.fields["last"]))
-        reader = _Reader(self, name, writer.erased, known or Place(0, 0, 0, writer.segments[0].mac))
+        reader = _WriterReader(self, name, writer.erased, known or Place(0, 0, 0, writer.segments[0].mac))
         for entry in writer.segments:
             number = entry.fields["segment"]
             retired = writer.retired.get(number)
@@ -171,7 +171,7 @@ class _Walk:
 
     # --- what is around ----------------------------------------------------------------------
 
-    def _check_files(self, entries: list[chain.Line], found: dict[str, Writer]) -> None:
+    def _check_files(self, entries: list[chain.ChainLine], found: dict[str, Writer]) -> None:
         """Files that nobody registered, and those that were there before the manifest."""
         known = {
             manifest.segment_name(name, e.fields["segment"]) for name, writer in found.items() for e in writer.segments
@@ -192,7 +192,7 @@ class _Walk:
             elif path.name in known and size is None:
                 self.add_fault("damaged", path.name, "this is no regular file")
 
-    def _check_anchors(self, entries: list[chain.Line], found: dict[str, Writer]) -> None:
+    def _check_anchors(self, entries: list[chain.ChainLine], found: dict[str, Writer]) -> None:
         for anchor in self.anchors:
             key = self.keyring.get(anchor.key)
             if key is None or not anchor.is_signed(key):
@@ -214,7 +214,7 @@ class _Walk:
             else:
                 self.add_fault("anchor", "anchor", f"no record has the fingerprint {number}")
 
-    def _compare_manifest(self, entries: list[chain.Line], number: int, mac: str, when: str) -> None:
+    def _compare_manifest(self, entries: list[chain.ChainLine], number: int, mac: str, when: str) -> None:
         if number > len(entries):
             what = f"entry {number} existed at {when}; only {len(entries)} are there"
             self.add_fault("cut", NAME, what, sequence=len(entries) + 1)
@@ -222,7 +222,7 @@ class _Walk:
             self.add_fault("changed", NAME, f"the entry is another than at {when}", sequence=number)
 
 
-class _Reader:
+class _WriterReader:
     """Goes through the segments of one writer; ``place`` is how far it came."""
 
     def __init__(self, walk: _Walk, name: str, erased: set[int], place: Place) -> None:
@@ -234,12 +234,12 @@ class _Reader:
         self._tail: deque[tuple[int, bytes]] = deque(maxlen=PENDING_RECORDS + 1)
         self._wanted = walk.wanted.get(name, {})
 
-    def skip(self, number: int, retired: chain.Line) -> None:
+    def skip(self, number: int, retired: chain.ChainLine) -> None:
         """Passes over a segment that retention removed."""
         if number >= self.place.segment:
             self.place = Place(number + 1, 0, retired.fields["sequence"], bytes.fromhex(retired.fields["last"]))
 
-    def check_exists(self, entry: chain.Line) -> None:
+    def check_exists(self, entry: chain.ChainLine) -> None:
         """A segment that was read before: it only has to be there."""
         path = self._segment_path(entry.fields["segment"])
         if not path.exists():
@@ -247,7 +247,7 @@ class _Reader:
             first = entry.fields["after"] + 1
             self._walk.add_fault("removed", path.name, "the segment is gone", writer=self._name, sequence=first)
 
-    def finish_segment(self, number: int, retired: chain.Line | None) -> None:
+    def finish_segment(self, number: int, retired: chain.ChainLine | None) -> None:
         """After a segment: one that retention was about to remove has to end where the manifest says."""
         if retired is not None and self.sound:
             if (self.place.sequence, self.place.mac.hex()) != (retired.fields["sequence"], retired.fields["last"]):
@@ -256,7 +256,7 @@ class _Reader:
                 )
             self.place = Place(number + 1, 0, self.place.sequence, self.place.mac)
 
-    def read(self, entry: chain.Line, *, last: bool, ended: chain.Line | None) -> None:
+    def read(self, entry: chain.ChainLine, *, last: bool, ended: chain.ChainLine | None) -> None:
         """Reads one segment on from the present place."""
         number = entry.fields["segment"]
         path = self._segment_path(number)
@@ -283,7 +283,7 @@ class _Reader:
         except OSError:
             self._add_fault("removed", path, "the segment is gone or cannot be read", at=1)
 
-    def check_end(self, ended: chain.Line) -> None:
+    def check_end(self, ended: chain.ChainLine) -> None:
         """Compares where the records end with where the writer said that it ended."""
         sequence = ended.fields["sequence"]
         path = self._segment_path(self.place.segment)
@@ -296,7 +296,7 @@ class _Reader:
 
     # --- one segment -------------------------------------------------------------------------
 
-    def _start_segment(self, entry: chain.Line, number: int) -> None:
+    def _start_segment(self, entry: chain.ChainLine, number: int) -> None:
         """Where the segment begins, as its manifest entry says; it has to be where the one before it ended."""
         place = self.place
         if place.segment == number and place.byte:
@@ -360,7 +360,7 @@ class _Reader:
         if self._walk.unseen:
             self._walk.unseen.discard(mac_fingerprint(mac))
 
-    def _report_unfinished_line(self, path: Path, ended: chain.Line | None) -> None:
+    def _report_unfinished_line(self, path: Path, ended: chain.ChainLine | None) -> None:
         if ended is None:
             what = "a crash left an unfinished record; the next writer takes it off"
             self._walk.report.notes.append(f"{path.name}: {what}")

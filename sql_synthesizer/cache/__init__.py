@@ -20,9 +20,9 @@ from typing import Any, TypeVar
 
 import orjson
 
-from sql_synthesizer.cache._backends import PREFIX, Backend, Memory
+from sql_synthesizer.cache._backends import PREFIX, Backend, MemoryBackend
 from sql_synthesizer.cache._opening import open_backend
-from sql_synthesizer.cache.entries import CachedAnswer, CachedPages, Entry
+from sql_synthesizer.cache.entries import CachedAnswer, CachedPages, CacheEntry
 from sql_synthesizer.errors import CacheUnavailable
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.telemetry import Operation, Telemetry, vocabulary
@@ -63,7 +63,7 @@ class AnswerCache:
         self._down_until = 0.0
         self._warn_after = 0.0
         self._backend = open_backend(settings)
-        if isinstance(self._backend, Memory):
+        if isinstance(self._backend, MemoryBackend):
             memory = self._backend
             telemetry.read(vocabulary.CACHE_ENTRIES, lambda: [({"cache_type": self.type}, float(len(memory)))])
 
@@ -92,7 +92,7 @@ class AnswerCache:
             operation.labels["hit_miss"] = "miss" if value is None else "hit"
             return value
 
-    def set(self, key: str, value: Entry, ttl: int | None = None) -> bool:
+    def set(self, key: str, value: CacheEntry, ttl: int | None = None) -> bool:
         """Keeps a value for ``ttl`` seconds (default: the setting); False when it is not kept. Never raises."""
         backend = self._backend
         if backend is None:

@@ -30,7 +30,7 @@ class Backend(Protocol):
         ...
 
 
-class Memory:
+class MemoryBackend:
     """Bounded in entries and bytes; the least recently used go first."""
 
     def __init__(self, entries: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sql_synthesizer.cache._backends import Backend, Memory
+from sql_synthesizer.cache._backends import Backend, MemoryBackend
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.settings import Settings
 
@@ -11,7 +11,7 @@ def open_backend(settings: Settings) -> Backend | None:
     """The backend that the settings name, not connected yet; None when the cache is off. Raises ConfigurationError."""
     backend: Backend | None = None
     if settings.cache == "memory":
-        backend = Memory(settings.cache_entries)
+        backend = MemoryBackend(settings.cache_entries)
     elif settings.cache == "memcached":
         from sql_synthesizer.cache._memcached import Memcached  # noqa: PLC0415
 

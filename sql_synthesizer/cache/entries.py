@@ -45,9 +45,9 @@ class CachedPages:
     truncated: bool
 
 
-Entry = CachedAnswer | CachedPages
+CacheEntry = CachedAnswer | CachedPages
 
 
-def to_rows(entry: Entry) -> Rows:
+def to_rows(entry: CacheEntry) -> Rows:
     """The rows of an entry."""
     return Rows(tuple(entry.columns), tuple(tuple(row) for row in entry.rows), entry.truncated)

@@ -19,7 +19,7 @@ from sql_synthesizer.audit.export import FORMATS, table_rows
 from sql_synthesizer.audit.files import write_atomically
 from sql_synthesizer.audit.reading import Record, Wanted, matching
 from sql_synthesizer.audit.redact import value_hashes
-from sql_synthesizer.audit.verdict import Report, State
+from sql_synthesizer.audit.verdict import State, VerificationReport
 from sql_synthesizer.audit.verify import verify_record
 from sql_synthesizer.cli.session import open_rooms, record_command
 from sql_synthesizer.errors import ConfigurationError
@@ -41,7 +41,7 @@ EXPORTS: Mapping[str, Callable[[Iterable[Record]], Iterator[bytes]]] = {**FORMAT
 """Format -> what makes the lines of a file."""
 
 
-class _Moment(click.ParamType[datetime]):
+class _MomentParam(click.ParamType[datetime]):
     name = "moment"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
@@ -73,8 +73,10 @@ _WANTED = (
     click.option("--trace", "trace_id", help="Trace id of a reply or a log line."),
     click.option("--question", "question_id", help="Question id of a reply."),
     click.option("--value", help="A literal of a statement, or a hashed question; found by its hashes."),
-    click.option("--since", type=_Moment(), help="Not before this moment (ISO 8601; UTC unless it says otherwise)."),
-    click.option("--until", type=_Moment(), help="Before this moment."),
+    click.option(
+        "--since", type=_MomentParam(), help="Not before this moment (ISO 8601; UTC unless it says otherwise)."
+    ),
+    click.option("--until", type=_MomentParam(), help="Before this moment."),
 )
 
 
@@ -219,7 +221,7 @@ def _recorded_filters(wanted: dict[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in wanted.items() if value is not None and name != "value"}
 
 
-def _report_failure(rooms: Rooms, report: Report) -> None:
+def _report_failure(rooms: Rooms, report: VerificationReport) -> None:
     first = report.faults[0]
     with record_command(rooms):
         rooms.telemetry.emit(
@@ -232,12 +234,12 @@ def _report_failure(rooms: Rooms, report: Report) -> None:
         )
 
 
-def _report_fields(report: Report) -> dict[str, Any]:
+def _report_fields(report: VerificationReport) -> dict[str, Any]:
     told = {name: value for name, value in asdict(report).items() if name != "state"}
     return {"sound": report.sound, **told}
 
 
-def _format_report(report: Report) -> str:
+def _format_report(report: VerificationReport) -> str:
     read = f"{report.records:,} records in {report.segments} segments of {report.writers} writers"
     lines = [f"{read}, {report.anchors} anchors, {report.seconds} s", *(f"note: {note}" for note in report.notes)]
     if report.sound:

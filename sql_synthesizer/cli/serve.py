@@ -102,7 +102,7 @@ def command(**overrides: Any) -> None:
     lock.close()
 
 
-class _Signals:
+class _StopSignals:
     """Notes that SIGTERM or SIGINT came; however many more come, the stop goes on."""
 
     def __init__(self) -> None:
@@ -120,7 +120,7 @@ class _Signals:
 
 
 def _supervise_children(settings: Settings, environment: dict[str, str]) -> None:
-    signals = _Signals()
+    signals = _StopSignals()
     web = ["gunicorn", "-c", "python:sql_synthesizer.web.server", "sql_synthesizer.web.server:application()"]
     exporter = ["sql_synthesizer.monitoring.exposition"]
     children: list[_Child] = []

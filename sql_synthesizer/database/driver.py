@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol
 
-from sql_synthesizer.database.faults import Fault
+from sql_synthesizer.database.faults import DriverFault
 from sql_synthesizer.errors import StatementTimeout
 
 BATCH = 500
@@ -50,7 +50,7 @@ class Driver(Protocol):
         """What makes a call that hangs in ``raw`` return; callable from another thread, never blocking."""
         ...
 
-    def classify_error(self, error: Exception) -> Fault:
+    def classify_error(self, error: Exception) -> DriverFault:
         """What an exception of the driver means."""
         ...
 

@@ -29,7 +29,7 @@ NAMED = frozenset({"undefined_column", "undefined_table", "undefined_function", 
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class DriverFault:
     """``kind`` is refused, timeout, unavailable, failed or a class of invalid statement."""
 
     kind: str

@@ -11,7 +11,7 @@ from sqlalchemy import URL
 from sqlalchemy.engine import Dialect
 
 from sql_synthesizer.database.driver import Batches, fetch_batches
-from sql_synthesizer.database.faults import FAILED, REFUSED, TIMEOUT, UNAVAILABLE, Fault
+from sql_synthesizer.database.faults import FAILED, REFUSED, TIMEOUT, UNAVAILABLE, DriverFault
 from sql_synthesizer.settings import Settings
 
 _WORDS = {
@@ -81,15 +81,15 @@ class HttpDriver:
         del raw
         return lambda: None
 
-    def classify_error(self, error: Exception) -> Fault:
+    def classify_error(self, error: Exception) -> DriverFault:
         """What an exception means, by the error name that the server gives."""
         found = _WORD.search(f"{getattr(error, 'error_name', '')} {error}")
         if found:
-            return Fault(_WORDS[found[1]])
+            return DriverFault(_WORDS[found[1]])
         name = type(error).__name__
         if "Connection" in name or "Timeout" in name or name in {"OperationalError", "Http503Error", "OSError"}:
-            return Fault(UNAVAILABLE)
-        return Fault("other" if name in {"ProgrammingError", "TrinoUserError"} else FAILED)
+            return DriverFault(UNAVAILABLE)
+        return DriverFault("other" if name in {"ProgrammingError", "TrinoUserError"} else FAILED)
 
 
 def http_url(url: URL, kind: str, settings: Settings) -> URL:

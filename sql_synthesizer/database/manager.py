@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from sql_synthesizer.database.cells import collect_rows
 from sql_synthesizer.database.driver import Driver
-from sql_synthesizer.database.urls import Target, read_url
+from sql_synthesizer.database.urls import DatabaseTarget, read_url
 from sql_synthesizer.database.watchdog import Watchdog
 from sql_synthesizer.errors import (
     ConfigurationError,
@@ -127,7 +127,7 @@ class DatabaseManager:
         return pools
 
     def _new_pool(self, config: DatabaseSettings) -> _Pool:
-        target: Target = read_url(config.url.get_secret_value(), self._settings)
+        target: DatabaseTarget = read_url(config.url.get_secret_value(), self._settings)
         size = config.pool_size or self._settings.pool_size
         engine = create_engine(
             target.engine_url,

@@ -11,7 +11,7 @@ from pymysql.constants import FIELD_TYPE
 from pymysql.cursors import SSCursor
 
 from sql_synthesizer.database.driver import Batches, fetch_batches, make_socket_stopper, to_milliseconds
-from sql_synthesizer.database.faults import FAILED, NAMED, REFUSED, TIMEOUT, UNAVAILABLE, Fault, clean_identifier
+from sql_synthesizer.database.faults import FAILED, NAMED, REFUSED, TIMEOUT, UNAVAILABLE, DriverFault, clean_identifier
 
 _AS_TEXT = frozenset({FIELD_TYPE.DATE, FIELD_TYPE.TIME, FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP})
 _TIMESTAMPS = frozenset({FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP})
@@ -102,17 +102,17 @@ class MysqlDriver:
         """What makes a hanging call return."""
         return make_socket_stopper(raw._sock.fileno())  # noqa: SLF001
 
-    def classify_error(self, error: Exception) -> Fault:
+    def classify_error(self, error: Exception) -> DriverFault:
         """What an exception means, by its number."""
         number = error.args[0] if error.args and isinstance(error.args[0], int) else -1
         if 2000 <= number < 3000:  # raised by the client itself: the connection is gone
-            return Fault(UNAVAILABLE)
+            return DriverFault(UNAVAILABLE)
         kind = _NUMBERS.get(number)
         if kind is None:
             invalid = isinstance(error, (pymysql.ProgrammingError, pymysql.NotSupportedError, pymysql.DataError))
-            return Fault("other" if invalid else FAILED)
+            return DriverFault("other" if invalid else FAILED)
         found = _NAME.search(str(error.args[1])) if kind in NAMED and len(error.args) > 1 else None
-        return Fault(kind, clean_identifier(found and (found["name"] or found["function"])))
+        return DriverFault(kind, clean_identifier(found and (found["name"] or found["function"])))
 
 
 def _iso_timestamp(text: object) -> str:

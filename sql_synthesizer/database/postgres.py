@@ -12,7 +12,7 @@ import psycopg
 from psycopg.adapt import Loader
 
 from sql_synthesizer.database.driver import BATCH, Batches, make_socket_stopper, to_milliseconds
-from sql_synthesizer.database.faults import FAILED, NAMED, REFUSED, TIMEOUT, UNAVAILABLE, Fault, clean_identifier
+from sql_synthesizer.database.faults import FAILED, NAMED, REFUSED, TIMEOUT, UNAVAILABLE, DriverFault, clean_identifier
 from sql_synthesizer.errors import StatementTimeout
 
 _STATES = {
@@ -136,12 +136,12 @@ class PostgresDriver:
         """What makes a hanging call return."""
         return make_socket_stopper(raw.fileno())
 
-    def classify_error(self, error: Exception) -> Fault:
+    def classify_error(self, error: Exception) -> DriverFault:
         """What an exception means, by its SQLSTATE."""
         state = getattr(error, "sqlstate", None)
         if state is None:
             lost = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
-            return Fault(UNAVAILABLE if lost else FAILED)
+            return DriverFault(UNAVAILABLE if lost else FAILED)
         kind = _STATES.get(state) or _CLASSES.get(state[:2], FAILED)
         found = _NAME.search(str(error)) if kind in NAMED else None
-        return Fault(kind, clean_identifier(found and (found["name"] or found["entry"] or found["function"])))
+        return DriverFault(kind, clean_identifier(found and (found["name"] or found["entry"] or found["function"])))

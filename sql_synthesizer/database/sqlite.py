@@ -14,7 +14,7 @@ from urllib.parse import quote
 from sqlalchemy import URL
 
 from sql_synthesizer.database.driver import Batches, fetch_batches
-from sql_synthesizer.database.faults import FAILED, REFUSED, TIMEOUT, UNAVAILABLE, Fault, clean_identifier
+from sql_synthesizer.database.faults import FAILED, REFUSED, TIMEOUT, UNAVAILABLE, DriverFault, clean_identifier
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.settings import Settings
 
@@ -136,16 +136,16 @@ class SqliteDriver:
         """What makes a hanging call return."""
         return raw.interrupt
 
-    def classify_error(self, error: Exception) -> Fault:
+    def classify_error(self, error: Exception) -> DriverFault:
         """What an exception of the sqlite3 module means."""
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in _CODES:
-            return Fault(_CODES[code])
+            return DriverFault(_CODES[code])
         text = str(error)
         for pattern, kind in _MESSAGES:
             if found := pattern.search(text):
-                return Fault(kind, clean_identifier(found.groupdict().get("name")))
+                return DriverFault(kind, clean_identifier(found.groupdict().get("name")))
         # More than one statement: the module says so with its Warning or ProgrammingError.
         if isinstance(error, sqlite3.Warning) or "one statement at a time" in text:
-            return Fault(REFUSED)
-        return Fault("other" if code in (0, sqlite3.SQLITE_ERROR) else FAILED)
+            return DriverFault(REFUSED)
+        return DriverFault("other" if code in (0, sqlite3.SQLITE_ERROR) else FAILED)

@@ -27,7 +27,7 @@ _DRIVERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class DatabaseTarget:
     """What a URL says: how to speak to the database, and what of it must not be shown."""
 
     engine_url: URL
@@ -35,11 +35,11 @@ class Target:
     redact: Callable[[str], str]
 
 
-def read_url(text: str, settings: Settings) -> Target:
+def read_url(text: str, settings: Settings) -> DatabaseTarget:
     """Reads a database URL. Raises ConfigurationError, which never repeats the URL."""
     url, type = _parse_url(text)
     if type == "sqlite":
-        return Target(URL.create(_DRIVERS[type]), SqliteDriver(url, settings), _make_redactor(text, url))
+        return DatabaseTarget(URL.create(_DRIVERS[type]), SqliteDriver(url, settings), _make_redactor(text, url))
     if type in {"trino", "clickhouse"}:
         url = http_url(url, type, settings)
     try:
@@ -62,7 +62,7 @@ def read_url(text: str, settings: Settings) -> Target:
         driver = MysqlDriver(type, dict(parameters))
     else:
         driver = HttpDriver(type, dialect, url)
-    return Target(url, driver, _make_redactor(text, url))
+    return DatabaseTarget(url, driver, _make_redactor(text, url))
 
 
 def _parse_url(text: str) -> tuple[URL, str]:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-Row = tuple[Any, ...]
+TableRow = tuple[Any, ...]
 
 SEED = 20261031
 FIRST_DAY = dt.date(2023, 1, 1)
@@ -77,11 +77,11 @@ class Shop:
         self._cities = [(city, i) for i, cities in enumerate(COUNTRIES.values(), 1) for city in cities]
         self._signups: list[dt.date] = []
         self._prices: list[float] = []
-        self._orders: list[Row] = []
-        self._items: list[Row] = []
+        self._orders: list[TableRow] = []
+        self._items: list[TableRow] = []
         self._totals: dict[int, float] = {}
 
-    def tables(self) -> Iterator[tuple[str, list[Row]]]:
+    def tables(self) -> Iterator[tuple[str, list[TableRow]]]:
         """(table, rows) of every table."""
         yield "countries", [(i, *country) for i, country in enumerate(COUNTRIES, 1)]
         yield "cities", [(i, *city) for i, city in enumerate(self._cities, 1)]
@@ -110,8 +110,8 @@ class Shop:
     def _later_day(self, day: dt.date, most: int) -> dt.date:
         return min(LAST_DAY, day + dt.timedelta(days=self._random.randint(1, most)))
 
-    def _make_customers(self) -> list[Row]:
-        rows: list[Row] = []
+    def _make_customers(self) -> list[TableRow]:
+        rows: list[TableRow] = []
         for i in range(1, CUSTOMERS + 1):
             first, last = self._random.choice(FIRST_NAMES), self._random.choice(LAST_NAMES)
             signup = FIRST_DAY + dt.timedelta(days=int(DAYS * self._random.random() ** 1.3))
@@ -123,8 +123,8 @@ class Shop:
             rows.append((i, first, last, email, phone, city, segment, signup, self._random.random() < 0.4))
         return rows
 
-    def _make_products(self) -> list[Row]:
-        rows: list[Row] = []
+    def _make_products(self) -> list[TableRow]:
+        rows: list[TableRow] = []
         for category, (base, kinds) in enumerate(CATEGORIES.values(), 1):
             for kind in kinds:
                 for step, line in enumerate(LINES):
@@ -139,8 +139,8 @@ class Shop:
                     )
         return rows
 
-    def _make_employees(self) -> list[Row]:
-        rows: list[Row] = []
+    def _make_employees(self) -> list[TableRow]:
+        rows: list[TableRow] = []
         for i in range(1, 37):
             department = list(DEPARTMENTS)[i % 3]
             manager = None if i <= 3 else 3 if department == "Sales" else i % 3 or 3
@@ -197,8 +197,8 @@ class Shop:
             total += round(quantity * price * (1 - discount), 2)
         self._totals[order] = round(total, 2)
 
-    def _make_payments(self) -> list[Row]:
-        rows: list[Row] = []
+    def _make_payments(self) -> list[TableRow]:
+        rows: list[TableRow] = []
         for order, _, _, day, status, _ in self._orders:
             if status == "pending":
                 continue
@@ -208,8 +208,8 @@ class Shop:
             rows.append((len(rows) + 1, order, self._totals[order], self._weighted_choice(METHODS), state, paid))
         return rows
 
-    def _make_shipments(self) -> list[Row]:
-        rows: list[Row] = []
+    def _make_shipments(self) -> list[TableRow]:
+        rows: list[TableRow] = []
         for order, _, _, day, status, _ in self._orders:
             if status not in {"shipped", "delivered"}:
                 continue
@@ -219,8 +219,8 @@ class Shop:
             rows.append((len(rows) + 1, order, self._weighted_choice(CARRIERS), state, shipped, delivered))
         return rows
 
-    def _make_returns(self) -> list[Row]:
-        rows: list[Row] = []
+    def _make_returns(self) -> list[TableRow]:
+        rows: list[TableRow] = []
         for order, line, _, quantity, price, discount in self._items:
             _, _, _, day, status, _ = self._orders[order - 1]
             if status == "delivered" and self._random.random() < 0.04:
@@ -230,8 +230,8 @@ class Shop:
                 )
         return rows
 
-    def _make_reviews(self) -> list[Row]:
-        rows: list[Row] = []
+    def _make_reviews(self) -> list[TableRow]:
+        rows: list[TableRow] = []
         for i in range(1, REVIEWS + 1):
             order, _, product, *_ = self._random.choice(self._items)
             _, customer, _, day, _, _ = self._orders[order - 1]

@@ -22,7 +22,7 @@ FLUSH_INTERVAL = 1.0
 MAX_AGE = 600.0
 """Seconds after which an exemplar is no longer exported."""
 
-Series = tuple[str, frozenset[tuple[str, str]]]
+SeriesKey = tuple[str, frozenset[tuple[str, str]]]
 
 
 class ExemplarFile:
@@ -71,9 +71,9 @@ def install_exemplars(directory: Path) -> ExemplarFile:
     return file
 
 
-def read_exemplars(directory: Path) -> dict[Series, Exemplar]:
+def read_exemplars(directory: Path) -> dict[SeriesKey, Exemplar]:
     """The newest exemplar of each series over all processes; unreadable files are skipped."""
-    newest: dict[Series, Exemplar] = {}
+    newest: dict[SeriesKey, Exemplar] = {}
     oldest = time.time() - MAX_AGE
     for file in directory.glob("exemplars_*.json"):
         try:
@@ -88,6 +88,6 @@ def read_exemplars(directory: Path) -> dict[Series, Exemplar]:
     return newest
 
 
-def _parse_series(key: str) -> Series:
+def _parse_series(key: str) -> SeriesKey:
     parts: list[Any] = json.loads(key)
     return parts[1], frozenset(parts[2].items())

@@ -140,7 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Scrapes are not logged."""
 
 
-class _Service(Collector):
+class _ServiceCollector(Collector):
     """What all processes of the service have counted, then the exporter's own process metrics."""
 
     def __init__(self) -> None:
@@ -165,7 +165,7 @@ class Exporter:
         self._stop = threading.Event()
         self._usage = ProcessTree(parent_pid)
         try:
-            self._server = _Server((config.metrics_host, config.metrics_port), _Service())
+            self._server = _Server((config.metrics_host, config.metrics_port), _ServiceCollector())
         except OSError as error:
             raise ConfigurationError(
                 f"The metrics exporter cannot listen on {config.metrics_host} port {config.metrics_port}: "

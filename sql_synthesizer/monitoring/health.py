@@ -20,12 +20,12 @@ LIMIT = 2.0
 """Seconds that a ping may take; one that takes longer has failed."""
 
 Ping = Callable[[float], object]
-Reply = tuple[int, dict[str, Any]]
+HealthReply = tuple[int, dict[str, Any]]
 
 _logger = logging.getLogger(__name__)
 
 
-class _Check:
+class _HealthCheck:
     """One dependency. ``up`` is None until its first ping has ended or run out of time."""
 
     def __init__(self, name: str, ping: Ping, *, required: bool) -> None:
@@ -82,7 +82,7 @@ class Health:
         limit: float = LIMIT,
         draining: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._checks: dict[str, _Check] = {}
+        self._checks: dict[str, _HealthCheck] = {}
         self._interval = interval
         self._limit = limit
         self._lock = threading.Lock()
@@ -95,7 +95,7 @@ class Health:
     def register(self, name: str, ping: Ping, *, required: bool) -> None:
         """Adds a dependency. ``ping`` takes its time limit in seconds and raises when the dependency is not usable."""
         self._declared.declare(vocabulary.DEPENDENCY, name)
-        self._checks[name] = _Check(name, ping, required=required)
+        self._checks[name] = _HealthCheck(name, ping, required=required)
 
     def start(self) -> None:
         """Starts the background rounds; does nothing when they run."""
@@ -111,11 +111,11 @@ class Health:
             self._thread.join(self._limit + 1)
             self._thread = None
 
-    def liveness_reply(self) -> Reply:
+    def liveness_reply(self) -> HealthReply:
         """The process answers, whatever it depends on does."""
         return 200, {"status": "alive"}
 
-    def readiness_reply(self) -> Reply:
+    def readiness_reply(self) -> HealthReply:
         """Whether requests should be sent here: 200, or 503 with the reasons."""
         reasons = ["draining"] if self._draining() else []
         reasons += [
@@ -123,7 +123,7 @@ class Health:
         ]
         return (503, {"status": "not ready", "reasons": reasons}) if reasons else (200, {"status": "ready"})
 
-    def health_reply(self) -> Reply:
+    def health_reply(self) -> HealthReply:
         """Every check: 503 when a required one fails; without an optional one the service is degraded (200)."""
         checks = {check.name: check.health_status for check in self._completed_checks()}
         words = set(checks.values())
@@ -136,7 +136,7 @@ class Health:
         with self._lock:
             self._ping_dependencies()
 
-    def _completed_checks(self) -> list[_Check]:
+    def _completed_checks(self) -> list[_HealthCheck]:
         if any(check.up is None for check in self._checks.values()):
             with self._lock:
                 if any(check.up is None for check in self._checks.values()):

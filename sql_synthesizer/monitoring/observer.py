@@ -32,7 +32,7 @@ class MetricsObserver:
         self.registry = registry
         self.declared = declared
         self._clients: dict[str, Any] = {}
-        self._feeds: dict[str, list[_Series]] = {}
+        self._feeds: dict[str, list[_FeedSeries]] = {}
         for metric in catalog.METRICS:
             if metric.kind != "gauge" or metric.labels:
                 self.client(metric.name)
@@ -96,7 +96,7 @@ class MetricsObserver:
             _logger.warning(message, *arguments)
 
 
-class _Series:
+class _FeedSeries:
     """One feed of one metric; children of the client object are found by the label values as reported."""
 
     def __init__(self, observer: MetricsObserver, metric: Metric, feed: Feed) -> None:
@@ -133,7 +133,7 @@ class _Series:
         return child
 
 
-class _Count(_Series):
+class _Count(_FeedSeries):
     def apply_fact(self, fact: Any, pending: dict[Any, float], marked: set[tuple[Any, int]]) -> None:
         amount = self._counter_increment(fact)
         if amount > 0 and math.isfinite(amount):
@@ -150,7 +150,7 @@ class _Count(_Series):
         return float(fact.details.get(self._value) or 0.0)
 
 
-class _Observe(_Series):
+class _Observe(_FeedSeries):
     def apply_fact(self, fact: Any, pending: dict[Any, float], marked: set[tuple[Any, int]]) -> None:
         child, seconds = self.child(fact), fact.duration_ns / 1e9
         if fact.trace.sampled:  # one exemplar a bucket and batch is enough, and they are dear
@@ -162,12 +162,12 @@ class _Observe(_Series):
         child.observe(seconds)
 
 
-class _Set(_Series):
+class _Set(_FeedSeries):
     def apply_fact(self, fact: Any, pending: dict[Any, float], marked: set[tuple[Any, int]]) -> None:
         self.child(fact).set(fact.value)
 
 
-_SERIES: dict[str, type[_Series]] = {"counter": _Count, "histogram": _Observe, "gauge": _Set}
+_SERIES: dict[str, type[_FeedSeries]] = {"counter": _Count, "histogram": _Observe, "gauge": _Set}
 
 _SPECIAL: dict[str, Callable[[Any], str]] = {
     "@reason": lambda fact: cast("str", fact.reason),

@@ -65,7 +65,7 @@ _CLOSING = frozenset(type.event for type in vocabulary.OPERATIONS.values() if ty
 
 _logger = logging.getLogger(__name__)
 
-Shape = tuple[str, SpanKind, dict[str, Any]]
+SpanShape = tuple[str, SpanKind, dict[str, Any]]
 
 
 class TracingObserver:
@@ -150,11 +150,11 @@ def _label_attributes(operation: Operation) -> dict[str, Any]:
     return {OWN + name: value for name, value in operation.labels.items()}
 
 
-def _internal_shape(operation: Operation) -> Shape:
+def _internal_shape(operation: Operation) -> SpanShape:
     return operation.type.name, SpanKind.INTERNAL, _label_attributes(operation)
 
 
-def _http_shape(operation: Operation) -> Shape:
+def _http_shape(operation: Operation) -> SpanShape:
     method, route = operation.labels.get("method", ""), operation.labels.get("route", "")
     attributes: dict[str, Any] = {HTTP_REQUEST_METHOD: method, HTTP_ROUTE: route}
     if operation.details.status is not None:
@@ -162,7 +162,7 @@ def _http_shape(operation: Operation) -> Shape:
     return f"{method} {route}".strip() or "HTTP", SpanKind.SERVER, attributes
 
 
-def _question_shape(operation: Operation) -> Shape:
+def _question_shape(operation: Operation) -> SpanShape:
     attributes = _label_attributes(operation)
     if operation.details.database is not None:
         attributes[OWN + "database"] = operation.details.database
@@ -171,7 +171,7 @@ def _question_shape(operation: Operation) -> Shape:
     return "question", SpanKind.INTERNAL, attributes
 
 
-def _stage_shape(operation: Operation) -> Shape:
+def _stage_shape(operation: Operation) -> SpanShape:
     stage = operation.labels.get("stage", "stage")
     if stage != "execute":
         return stage, SpanKind.INTERNAL, _label_attributes(operation)
@@ -185,11 +185,11 @@ def _stage_shape(operation: Operation) -> Shape:
     return f"SELECT {database}".strip(), SpanKind.CLIENT, attributes
 
 
-def _cache_shape(operation: Operation) -> Shape:
+def _cache_shape(operation: Operation) -> SpanShape:
     return f"cache {operation.labels.get('operation', '')}".strip(), SpanKind.INTERNAL, _label_attributes(operation)
 
 
-def _model_shape(operation: Operation) -> Shape:
+def _model_shape(operation: Operation) -> SpanShape:
     labels, details = operation.labels, operation.details
     attributes: dict[str, Any] = {
         GEN_AI_OPERATION_NAME: "chat",
@@ -212,7 +212,7 @@ def _model_shape(operation: Operation) -> Shape:
     return f"{attributes[GEN_AI_OPERATION_NAME]} {attributes[GEN_AI_REQUEST_MODEL]}", SpanKind.CLIENT, attributes
 
 
-_SHAPES: dict[str, Callable[[Operation], Shape]] = {
+_SHAPES: dict[str, Callable[[Operation], SpanShape]] = {
     vocabulary.HTTP_REQUEST.name: _http_shape,
     vocabulary.QUESTION.name: _question_shape,
     vocabulary.STAGE_OPERATION.name: _stage_shape,

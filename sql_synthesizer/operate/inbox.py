@@ -61,7 +61,7 @@ _MAIL_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'"
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class Notification:
     """A notification as it arrived. ``kind`` is mail, slack, webhook or watchdog; ``received`` is Unix time."""
 
     number: int
@@ -82,7 +82,7 @@ class Inbox:
     """
 
     def __init__(self, *, host: str = "127.0.0.1", smtp_port: int = 0, http_port: int = 0) -> None:
-        self._kept: deque[Message] = deque(maxlen=KEPT)
+        self._kept: deque[Notification] = deque(maxlen=KEPT)
         self._number = 0
         self._arrived = threading.Condition()
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -117,13 +117,13 @@ class Inbox:
             thread.join()
 
     @property
-    def messages(self) -> list[Message]:
+    def messages(self) -> list[Notification]:
         """What is kept, oldest first; of the dead man's switch only the newest message."""
         with self._arrived:
             return list(self._kept)
 
     @property
-    def watchdog(self) -> Message | None:
+    def watchdog(self) -> Notification | None:
         """The newest message of the dead man's switch."""
         return next((message for message in self.messages if message.kind == "watchdog"), None)
 
@@ -133,7 +133,7 @@ class Inbox:
         heard = self.watchdog
         return time.time() - (heard.received if heard else self._started)
 
-    def wait_for(self, wanted: Callable[[Message], bool], seconds: float = 10.0) -> Message:
+    def wait_for(self, wanted: Callable[[Notification], bool], seconds: float = 10.0) -> Notification:
         """The oldest kept message that is wanted, as soon as it is here; raises TimeoutError after ``seconds``."""
         with self._arrived:
             found = self._arrived.wait_for(lambda: next(filter(wanted, self._kept), None), seconds)
@@ -148,7 +148,7 @@ class Inbox:
             self._number += 1
             if kind == "watchdog":
                 self._kept = deque((kept for kept in self._kept if kept.kind != kind), KEPT)
-            self._kept.append(Message(self._number, kind, time.time(), to, subject, text, html, content))
+            self._kept.append(Notification(self._number, kind, time.time(), to, subject, text, html, content))
             self._arrived.notify_all()
 
     async def _serve_mail(self) -> None:
@@ -202,7 +202,7 @@ def _parse_webhook(content: dict[str, Any]) -> tuple[tuple[str, ...], str, str]:
     return (str(content.get("receiver", "")),), title, json.dumps(content, indent=2, ensure_ascii=False)
 
 
-def render_page(messages: Iterable[Message], silence: float, *, heard: bool) -> str:
+def render_page(messages: Iterable[Notification], silence: float, *, heard: bool) -> str:
     """The newest notifications as HTML; ``silence`` is in seconds, as in Inbox."""
     newest = [message for message in messages if message.kind != "watchdog"][: -SHOWN - 1 : -1]
     shown = "".join(map(_render_article, newest))
@@ -221,7 +221,7 @@ def _render_switch(silence: float, heard: bool) -> str:
     return f'<p class="{state}">Dead man\'s switch: {told}.{advice}</p>'
 
 
-def _render_article(message: Message) -> str:
+def _render_article(message: Notification) -> str:
     when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(message.received))
     link = f' · <a href="/html/{message.number}">as HTML</a>' if message.html else ""
     return (

@@ -48,7 +48,7 @@ Request = tuple[str, str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class RequestKind:
     """One kind of request and its share of the load."""
 
     name: str
@@ -64,26 +64,26 @@ def _statement_request(text: str) -> Request:
     return "POST", "/api/sql", {"sql": text}
 
 
-def request_mix(questions: Sequence[str] = (), attacks: float = 0.0) -> tuple[Kind, ...]:
+def request_mix(questions: Sequence[str] = (), attacks: float = 0.0) -> tuple[RequestKind, ...]:
     """The kinds of an ordinary day, with further harmless ``questions`` and a share of ``attacks``, 0 to 1."""
     unknown = (*UNKNOWN, *questions)
     kinds = (
-        Kind("asked before", 40, lambda r: _question_request(r.choice(ASKED))),
-        Kind(
+        RequestKind("asked before", 40, lambda r: _question_request(r.choice(ASKED))),
+        RequestKind(
             "asked anew",
             20,
             lambda r: _question_request(f"how many products have price over {r.randrange(100_000) / 100}"),
         ),
-        Kind("statement", 12, lambda r: _statement_request(r.choice(STATEMENTS).format(n=r.randrange(1000)))),
-        Kind("not understood", 14, lambda r: _question_request(r.choice(unknown))),
-        Kind("sensitive", 3, lambda _: _statement_request("SELECT email FROM customers LIMIT 3")),
-        Kind("refused", 3, lambda r: _statement_request(r.choice(WRITES).format(n=r.randrange(1000)))),
-        Kind("wrong name", 3, lambda r: _statement_request(WRONG.format(n=r.randrange(1000)))),
-        Kind("malformed", 2, lambda _: ("POST", "/api/query", {"query": "x"})),
-        Kind("reading", 3, lambda r: ("GET", r.choice(("/api/schema", "/api/history", "/api/me")), None)),
+        RequestKind("statement", 12, lambda r: _statement_request(r.choice(STATEMENTS).format(n=r.randrange(1000)))),
+        RequestKind("not understood", 14, lambda r: _question_request(r.choice(unknown))),
+        RequestKind("sensitive", 3, lambda _: _statement_request("SELECT email FROM customers LIMIT 3")),
+        RequestKind("refused", 3, lambda r: _statement_request(r.choice(WRITES).format(n=r.randrange(1000)))),
+        RequestKind("wrong name", 3, lambda r: _statement_request(WRONG.format(n=r.randrange(1000)))),
+        RequestKind("malformed", 2, lambda _: ("POST", "/api/query", {"query": "x"})),
+        RequestKind("reading", 3, lambda r: ("GET", r.choice(("/api/schema", "/api/history", "/api/me")), None)),
     )
     ordinary = sum(kind.weight for kind in kinds)
-    attack = Kind(
+    attack = RequestKind(
         "attack",
         ordinary * attacks / (1 - attacks),
         lambda r: _question_request(r.choice(ATTACKS).format(n=r.randrange(9))),
@@ -101,7 +101,7 @@ class Traffic:
     url: str
     key: str
     rate: float = 1.5
-    kinds: Sequence[Kind] = field(default_factory=request_mix)
+    kinds: Sequence[RequestKind] = field(default_factory=request_mix)
     seed: int = 1
     threads: int = 4
     limit: float = 40.0

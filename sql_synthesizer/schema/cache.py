@@ -29,7 +29,7 @@ _DIALECTS = {"clickhousedb": "clickhouse"}
 
 
 @dataclass(slots=True)
-class _Entry:
+class _SchemaEntry:
     config: DatabaseSettings
     lock: threading.Lock = field(default_factory=threading.Lock)
     schema: Schema | None = None
@@ -49,7 +49,7 @@ class SchemaCache:
     def __init__(self, connect: Connect, databases: Sequence[DatabaseSettings], settings: Settings) -> None:
         self._connect = connect
         self._settings = settings
-        self._entries = {config.name: _Entry(config) for config in databases}
+        self._entries = {config.name: _SchemaEntry(config) for config in databases}
 
     def get(self, name: str) -> Schema:
         """The schema, read anew when it is too old. Raises UnknownDatabase and what connecting raises.
@@ -94,13 +94,13 @@ class SchemaCache:
                 current.start()
             return current
 
-    def _find_entry(self, name: str) -> _Entry:
+    def _find_entry(self, name: str) -> _SchemaEntry:
         try:
             return self._entries[name]
         except KeyError:
             raise UnknownDatabase from None
 
-    def _read_or_keep(self, entry: _Entry) -> Schema:
+    def _read_or_keep(self, entry: _SchemaEntry) -> Schema:
         try:
             return self._read_schema(entry)
         except ServiceFailure as error:
@@ -114,7 +114,7 @@ class SchemaCache:
             )
             return entry.schema
 
-    def _read_schema(self, entry: _Entry) -> Schema:
+    def _read_schema(self, entry: _SchemaEntry) -> Schema:
         try:
             with self._connect(entry.config.name, self._settings.statement_timeout) as connection:
                 dialect = _DIALECTS.get(connection.dialect.name, connection.dialect.name)

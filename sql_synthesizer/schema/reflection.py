@@ -15,7 +15,7 @@ from sqlalchemy.engine import Inspector
 from sqlalchemy.engine.interfaces import ReflectedColumn, ReflectedForeignKeyConstraint
 from sqlalchemy.exc import CompileError, SAWarning, SQLAlchemyError
 
-from sql_synthesizer.model import Column, ForeignKey, Kind, Schema, Table
+from sql_synthesizer.model import Column, ColumnKind, ForeignKey, Schema, Table
 from sql_synthesizer.settings import DatabaseSettings
 
 logger = logging.getLogger("sql_synthesizer.schema")
@@ -26,32 +26,32 @@ COMMENT_CHARACTERS = 500
 SYSTEM_SCHEMAS = frozenset(
     {"information_schema", "pg_catalog", "pg_toast", "mysql", "performance_schema", "sys", "system"}
 )
-_KINDS: tuple[tuple[type[types.TypeEngine[Any]], Kind], ...] = (
-    (types.Boolean, Kind.BOOLEAN),
-    (types.Integer, Kind.INTEGER),
-    (types.Numeric, Kind.NUMBER),
-    (types.Float, Kind.NUMBER),
-    (types.DateTime, Kind.DATETIME),
-    (types.Date, Kind.DATE),
-    (types.Time, Kind.TIME),
-    (types.JSON, Kind.OTHER),
-    (types.String, Kind.TEXT),
-    (types.Uuid, Kind.TEXT),
+_KINDS: tuple[tuple[type[types.TypeEngine[Any]], ColumnKind], ...] = (
+    (types.Boolean, ColumnKind.BOOLEAN),
+    (types.Integer, ColumnKind.INTEGER),
+    (types.Numeric, ColumnKind.NUMBER),
+    (types.Float, ColumnKind.NUMBER),
+    (types.DateTime, ColumnKind.DATETIME),
+    (types.Date, ColumnKind.DATE),
+    (types.Time, ColumnKind.TIME),
+    (types.JSON, ColumnKind.OTHER),
+    (types.String, ColumnKind.TEXT),
+    (types.Uuid, ColumnKind.TEXT),
 )
 _TYPE_NOISE = re.compile(r' (?:CHARACTER SET|COLLATE) (?:"[^"]*"|\S+)')
 
 
-def kind_of(type: types.TypeEngine[Any]) -> Kind:
+def kind_of(type: types.TypeEngine[Any]) -> ColumnKind:
     """The kind of value that a column type holds."""
     # By name: importing a dialect for its types would load it where it is not used.
     name = type.__class__.__name__
     if name == "DOMAIN":
         return kind_of(getattr(type, "data_type", types.NULLTYPE))
     if name == "TINYINT" and getattr(type, "display_width", None) == 1:
-        return Kind.BOOLEAN
+        return ColumnKind.BOOLEAN
     if name == "YEAR":
-        return Kind.INTEGER
-    return next((kind for family, kind in _KINDS if isinstance(type, family)), Kind.OTHER)
+        return ColumnKind.INTEGER
+    return next((kind for family, kind in _KINDS if isinstance(type, family)), ColumnKind.OTHER)
 
 
 def reflect_schema(connection: Connection, config: DatabaseSettings, dialect: str) -> Schema:

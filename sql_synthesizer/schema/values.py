@@ -14,7 +14,7 @@ from sqlalchemy import Connection, String, cast, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from sql_synthesizer.errors import SqlSynthesizerError
-from sql_synthesizer.model import Kind, Schema, Table, ValueLookup, ValueMatch
+from sql_synthesizer.model import ColumnKind, Schema, Table, ValueLookup, ValueMatch
 
 logger = logging.getLogger("sql_synthesizer.schema")
 
@@ -104,7 +104,7 @@ class ValueIndex:
     def _text_columns(self) -> Iterator[tuple[Table, str]]:
         for table in self._schema.tables:
             for column in table.columns:
-                if column.kind is Kind.TEXT and not column.sensitive:
+                if column.kind is ColumnKind.TEXT and not column.sensitive:
                     yield table, column.name
 
     def _read_columns(self, columns: Iterator[tuple[Table, str]], limit: float) -> bool:

@@ -12,7 +12,7 @@ import httpx2
 import openai
 
 from sql_synthesizer.settings import Settings
-from sql_synthesizer.synthesizer.reply import ANSWER_SCHEMA, EndpointError, Reply, read_completion
+from sql_synthesizer.synthesizer.reply import ANSWER_SCHEMA, EndpointError, ModelReply, read_completion
 
 MAX_REPLY_BYTES = 1_000_000
 """A reply larger than this is cut off; a full one has a few thousand bytes."""
@@ -75,7 +75,7 @@ class Endpoint:
             http_client=self._http,
         )
 
-    def complete(self, messages: list[dict[str, str]], *, timeout: float, traceparent: str) -> Reply:
+    def complete(self, messages: list[dict[str, str]], *, timeout: float, traceparent: str) -> ModelReply:
         """One chat completion within ``timeout`` seconds. Raises EndpointError."""
         create = cast("Any", self._client.chat.completions.with_raw_response.create)
         try:

@@ -25,7 +25,7 @@ from sql_synthesizer.settings import Settings
 from sql_synthesizer.synthesizer import Context
 from sql_synthesizer.synthesizer.exposure import one_line
 from sql_synthesizer.synthesizer.prompt import question_messages, repair_messages
-from sql_synthesizer.synthesizer.reply import Answer, ChatEndpoint, EndpointError, Reply, read_answer
+from sql_synthesizer.synthesizer.reply import ChatEndpoint, EndpointError, ModelAnswer, ModelReply, read_answer
 from sql_synthesizer.telemetry import Operation, Telemetry, vocabulary
 from sql_synthesizer.telemetry.traceparent import format_traceparent
 
@@ -108,7 +108,7 @@ class LLMSynthesizer:
         explanation = one_line(answer.explanation, EXPLANATION_CHARS)
         return Statement(sql=answer.sql.strip(), source=self.source, explanation=explanation)
 
-    def _attempt_request(self, messages: list[dict[str, str]], deadline: float) -> Answer:
+    def _attempt_request(self, messages: list[dict[str, str]], deadline: float) -> ModelAnswer:
         while True:
             timeout = min(self._settings.model_timeout, deadline - time.monotonic())
             if timeout < LEAST_TIME:
@@ -137,7 +137,7 @@ class LLMSynthesizer:
             if not closed:
                 self._trial.release()
 
-    def _call_model(self, messages: list[dict[str, str]], timeout: float) -> Answer:
+    def _call_model(self, messages: list[dict[str, str]], timeout: float) -> ModelAnswer:
         settings = self._settings
         with self._telemetry.operation(
             vocabulary.LLM_REQUEST, provider=settings.model_provider, model=settings.model, outcome="error"
@@ -157,7 +157,7 @@ class LLMSynthesizer:
         # Raised here, so that the operation keeps the public error and not this one.
         raise failure
 
-    def _record_reply(self, operation: Operation, reply: Reply) -> None:
+    def _record_reply(self, operation: Operation, reply: ModelReply) -> None:
         settings, details = self._settings, operation.details
         details.sent_bytes, details.reply_model, details.reply_id = reply.sent_bytes, reply.model, reply.id
         details.finish_reason = reply.finish_reason

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 
 from sql_synthesizer.errors import StatementInvalid
-from sql_synthesizer.model import Column, ForeignKey, Kind, Schema, Statement, Table, ValueMatch
+from sql_synthesizer.model import Column, ColumnKind, ForeignKey, Schema, Statement, Table, ValueMatch
 from sql_synthesizer.synthesizer import Context
 from sql_synthesizer.synthesizer.exposure import hidden_name_pattern, one_line, visible_schema
 from sql_synthesizer.synthesizer.reply import ANSWER_SCHEMA
@@ -285,8 +285,8 @@ class _Sample:
 
 def _prompt_version() -> str:
     columns = (
-        Column("a", Kind.INTEGER, primary_key=True, nullable=False),
-        Column("b", Kind.TEXT, shareable=True, comment="c"),
+        Column("a", ColumnKind.INTEGER, primary_key=True, nullable=False),
+        Column("b", ColumnKind.TEXT, shareable=True, comment="c"),
     )
     table = Table("t", columns, (ForeignKey(("a",), "t", ("a",)),), comment="c")
     context = Context("v?", Schema("d", "sqlite", (table,)), _Sample(), date(2000, 1, 1), 1, 0.0)

@@ -63,7 +63,7 @@ class EndpointError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ModelReply:
     """A completion: its text and the facts around it. Token counts are None where the endpoint gives none."""
 
     text: str
@@ -79,7 +79,7 @@ class Reply:
 class ChatEndpoint(Protocol):
     """What the synthesizer needs of an endpoint; ``timeout`` is in seconds."""
 
-    def complete(self, messages: list[dict[str, str]], *, timeout: float, traceparent: str) -> Reply:
+    def complete(self, messages: list[dict[str, str]], *, timeout: float, traceparent: str) -> ModelReply:
         """One chat completion, one HTTP request. Raises EndpointError."""
         ...
 
@@ -96,7 +96,7 @@ class ChatEndpoint(Protocol):
         ...
 
 
-class Answer(BaseModel):
+class ModelAnswer(BaseModel):
     """What the model says."""
 
     sql: str | None
@@ -104,13 +104,13 @@ class Answer(BaseModel):
     reason: str | None = None
 
 
-class _Message(BaseModel):
+class _ChatMessage(BaseModel):
     content: str | None = None
     refusal: str | None = None
 
 
 class _Choice(BaseModel):
-    message: _Message
+    message: _ChatMessage
     finish_reason: str | None = None
 
 
@@ -126,14 +126,14 @@ class _Completion(BaseModel):
     usage: _Usage | None = None
 
 
-def read_completion(body: bytes, sent_bytes: int) -> Reply:
+def read_completion(body: bytes, sent_bytes: int) -> ModelReply:
     """The reply in a response body. Raises EndpointError when it is not a chat completion."""
     try:
         completion = _Completion.model_validate_json(body)
     except ValidationError:
         raise EndpointError("MalformedCompletion", "invalid", status=200, sent_bytes=sent_bytes) from None
     choice, usage = completion.choices[0], completion.usage or _Usage()
-    return Reply(
+    return ModelReply(
         text=choice.message.content or "",
         refused=bool(choice.message.refusal) or choice.finish_reason == "content_filter",
         finish_reason=(choice.finish_reason or "")[:40],
@@ -145,14 +145,14 @@ def read_completion(body: bytes, sent_bytes: int) -> Reply:
     )
 
 
-def read_answer(reply: Reply, max_sql_chars: int) -> Answer:
+def read_answer(reply: ModelReply, max_sql_chars: int) -> ModelAnswer:
     """The model's answer: a bare or fenced JSON object. Raises ModelInvalid for anything else."""
     if reply.refused:
-        return Answer(sql=None)
+        return ModelAnswer(sql=None)
     text = _THOUGHT.sub("", reply.text, count=1).strip()
     fenced = _FENCED.fullmatch(text)
     try:
-        answer = Answer.model_validate_json(fenced[1] if fenced else text)
+        answer = ModelAnswer.model_validate_json(fenced[1] if fenced else text)
     except ValidationError:
         raise ModelInvalid from None
     if answer.sql is not None and not 0 < len(answer.sql.strip()) <= max_sql_chars:

@@ -30,7 +30,7 @@ EXAMPLE = "SELECT count(*) FROM customers"
 QUESTION_ID = r"^[0-9a-f]{16}$"
 
 
-class _Body(BaseModel):
+class _RequestBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
@@ -44,7 +44,7 @@ class ErrorBody(BaseModel):
     suggestions: list[str] | None = Field(None, description="Only of declined questions: what can be asked instead.")
 
 
-class QueryBody(_Body):
+class QueryBody(_RequestBody):
     """A question in plain language."""
 
     question: str = Field(description="What you want to know.", examples=["How many customers are there?"])
@@ -53,7 +53,7 @@ class QueryBody(_Body):
     page_size: int | None = Field(None, ge=1, le=1000, description=PAGE_SIZE)
 
 
-class SqlBody(_Body):
+class SqlBody(_RequestBody):
     """An analyst's own read-only statement."""
 
     sql: str = Field(description="One SELECT.", examples=[EXAMPLE])
@@ -62,7 +62,7 @@ class SqlBody(_Body):
     page_size: int | None = Field(None, ge=1, le=1000, description=PAGE_SIZE)
 
 
-class FeedbackBody(_Body):
+class FeedbackBody(_RequestBody):
     """Whether an answer was right."""
 
     question_id: str = Field(pattern=QUESTION_ID)

@@ -69,7 +69,7 @@ def _to_utc(value: datetime) -> datetime:
     return value.astimezone(UTC)
 
 
-Moment = Annotated[datetime, AfterValidator(_to_utc)]
+UtcMoment = Annotated[datetime, AfterValidator(_to_utc)]
 
 
 class Filters(BaseModel):
@@ -81,9 +81,9 @@ class Filters(BaseModel):
     trace_id: str | None = Field(None, max_length=256)
     question_id: str | None = Field(None, max_length=256)
     value: str | None = Field(None, pattern=r"^#?[0-9a-f]{16,32}$")
-    since: Moment | None = None
-    until: Moment | None = None
-    before: Moment | None = None
+    since: UtcMoment | None = None
+    until: UtcMoment | None = None
+    before: UtcMoment | None = None
     limit: int = Field(50, ge=1, le=500)
 
     def search_criteria(self) -> Wanted:
@@ -102,7 +102,7 @@ class Filters(BaseModel):
 
 
 @dataclass(slots=True)
-class Page:
+class RecordPage:
     """A page of the record, newest first: where the next one begins, and how far a search was let come."""
 
     records: list[Record]
@@ -151,7 +151,7 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
             filters = Filters()
         told = filters.model_dump(mode="json", exclude_none=True)
         rooms.telemetry.emit(vocabulary.SECURITY_EVENTS["audit_access"], action="page", search=told)
-        page = Page([]) if faults else search_records(directory, filters)
+        page = RecordPage([]) if faults else search_records(directory, filters)
         older = None if page.older is None else {**given, "before": page.older.isoformat()}
         return _render_page(
             rooms,
@@ -181,7 +181,7 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
         return _render_page(rooms, "audit_record.html", record=record, pretty=pretty, before=before, after=after)
 
 
-def search_records(directory: Path, filters: Filters) -> Page:
+def search_records(directory: Path, filters: Filters) -> RecordPage:
     """The newest records that the filters let through, as far back as one request may read."""
     reach, damaged = Reach(bytes=READ_BYTES, seconds=READ_SECONDS), []
 
@@ -191,7 +191,7 @@ def search_records(directory: Path, filters: Filters) -> Page:
 
     reader = newest_first(directory, filters.search_criteria(), reach=reach, report=report)
     found = list(islice(reader, filters.limit + 1))
-    page = Page(found[: filters.limit], older=reach.stopped, searched=reach.stopped, damaged=len(damaged))
+    page = RecordPage(found[: filters.limit], older=reach.stopped, searched=reach.stopped, damaged=len(damaged))
     if len(found) > filters.limit:
         last = found[-1]["time"]
         # What was recorded in one and the same microsecond stays together, or a part would be passed over.

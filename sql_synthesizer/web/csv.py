@@ -10,14 +10,14 @@ from sql_synthesizer.model import Scalar
 
 def csv_lines(rows: Iterable[Sequence[Scalar]]) -> Iterator[str]:
     """The lines of a CSV file (RFC 4180); a cell that would run as a formula is preceded by an apostrophe."""
-    line = _Line()
+    line = _LineBuffer()
     writer = csv.writer(line)
     for row in rows:
         writer.writerow([_escape_formula(cell) for cell in row])
         yield line.text
 
 
-class _Line:
+class _LineBuffer:
     """Keeps what a writer wrote last."""
 
     text = ""

@@ -15,7 +15,7 @@ from sql_synthesizer_proof.drill import report
 from sql_synthesizer_proof.drill.chain import end_on_signal
 from sql_synthesizer_proof.drill.faults import SCENARIOS, escalation
 from sql_synthesizer_proof.drill.run import WARM_UP, Drill, load_rules
-from sql_synthesizer_proof.drill.scenario import Scenario
+from sql_synthesizer_proof.drill.scenario import AlertScenario
 
 
 @click.command("drill")
@@ -66,7 +66,7 @@ def command(
     sys.exit(0 if seen.kept else 1)
 
 
-def _plan_runs(alerts: tuple[str, ...], runs: int, *, fast: bool | None) -> list[tuple[int, list[Scenario]]]:
+def _plan_runs(alerts: tuple[str, ...], runs: int, *, fast: bool | None) -> list[tuple[int, list[AlertScenario]]]:
     """(number, scenarios) of each run: fast alerts in every one; the others once, those of a chain together."""
     known = load_rules()
     if unknown := set(alerts) - known.keys():
@@ -79,7 +79,7 @@ def _plan_runs(alerts: tuple[str, ...], runs: int, *, fast: bool | None) -> list
     waves = {scenario.wave for scenario in wanted if scenario.make is None}
     wanted = [s for s in SCENARIOS if s in wanted or (s.wave in waves and s.make is not None)]
     every = [scenario for scenario in wanted if scenario.alert in quick]
-    once: dict[tuple[object, ...], list[Scenario]] = {}
+    once: dict[tuple[object, ...], list[AlertScenario]] = {}
     for scenario in wanted:
         if scenario.alert not in quick:
             once.setdefault((scenario.settings, scenario.scaled), []).append(scenario)

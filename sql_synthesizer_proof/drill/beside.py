@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from sql_synthesizer.operate.programs import wait_until
 from sql_synthesizer.operate.watchers import write_targets
 from sql_synthesizer_proof.drill.chain import SETTINGS, Chain
-from sql_synthesizer_proof.service import Service
+from sql_synthesizer_proof.service import ServiceProcess
 
 NOTICED = 60.0
 """Seconds within which Prometheus scrapes a new target."""
@@ -34,13 +34,13 @@ def add_target(chain: Chain, job: str, address: str) -> Iterator[None]:
         watch_targets(chain, job, [known for known in chain.targets[job] if known != address])
 
 
-def extra_instance(name: str, **settings: object) -> Callable[[Chain], AbstractContextManager[Service]]:
+def extra_instance(name: str, **settings: object) -> Callable[[Chain], AbstractContextManager[ServiceProcess]]:
     """Makes a further instance of the service on the same database, kept in ``others`` and watched like the first."""
 
     @contextmanager
-    def start_instance(chain: Chain) -> Iterator[Service]:
+    def start_instance(chain: Chain) -> Iterator[ServiceProcess]:
         given = {**SETTINGS, "database_url": chain.owner, "cache": "memory", **settings}
-        with Service(chain.home / name, given) as service:
+        with ServiceProcess(chain.home / name, given) as service:
             chain.others[name] = service
             with add_target(chain, "sql-synthesizer", service.metrics_address):
                 yield service

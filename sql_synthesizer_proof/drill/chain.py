@@ -21,7 +21,7 @@ from sql_synthesizer.operate.watchers import Change, Watcher, leave_unchanged, r
 from sql_synthesizer_proof import servers
 from sql_synthesizer_proof.drill.proxy import Proxy
 from sql_synthesizer_proof.fakes.model_endpoint import FakeOpenAI
-from sql_synthesizer_proof.service import Service
+from sql_synthesizer_proof.service import ServiceProcess
 
 SETTINGS: dict[str, object] = {
     "rate_limit": "",
@@ -74,7 +74,7 @@ class Chain:
     database: Child
     cache: Child
     model: FakeOpenAI
-    service: Service
+    service: ServiceProcess
     scrape: Proxy
     delivery: Proxy
     prometheus: Watcher
@@ -84,7 +84,7 @@ class Chain:
     volume: Path | None
     targets: dict[str, list[str]]
     """What Prometheus watches, by job."""
-    others: dict[str, Service] = field(default_factory=dict)
+    others: dict[str, ServiceProcess] = field(default_factory=dict)
     """Further instances, by a name of the scenario's."""
     programs: dict[str, Child] = field(default_factory=dict)
     """Other further programs, likewise."""
@@ -137,7 +137,7 @@ def run_chain(
         volume = _mount_volume(home / "audit", stack)
         parts = {"database_url": owner, "redis_url": cache_url, "audit_dir": home / "audit" / "record"}
         asked = {"openai_base_url": model.base_url, "openai_api_key": "none"}
-        service = Service(home / "service", {**SETTINGS, **parts, **asked, **(settings or {})}, command=command)
+        service = ServiceProcess(home / "service", {**SETTINGS, **parts, **asked, **(settings or {})}, command=command)
         stack.enter_context(service)
         change, source = _combine_changes(extend_business_hours, change_alertmanager), files and files / "alertmanager"
         manager = stack.enter_context(run_alertmanager(home / "alertmanager", inbox, source=source, change=change))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sql_synthesizer.errors import ConfigurationError
-from sql_synthesizer_proof.drill.faults.escalation import Check
+from sql_synthesizer_proof.drill.faults.escalation import EscalationCheck
 from sql_synthesizer_proof.drill.run import load_rules
 from sql_synthesizer_proof.drill.scenario import Timeline
 
@@ -43,7 +43,7 @@ def nearest_rank_percentile(values: Sequence[float], share: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class AlertResult:
     """One alert: how often it was fired, and seconds from fault to notification."""
 
     alert: str
@@ -67,7 +67,7 @@ class Seen:
     """What drills have shown: timelines of alerts, and checks of what happens to alerts on their way."""
 
     lines: tuple[Timeline, ...]
-    checks: tuple[Check, ...] = ()
+    checks: tuple[EscalationCheck, ...] = ()
 
     def merge_earlier(self, others: Sequence[Seen]) -> Seen:
         """This and what earlier drills have shown."""
@@ -88,12 +88,12 @@ def read_report(file: Path) -> Seen:
         document = json.loads(file.read_text(encoding="utf-8"))
         known = {field.name for field in fields(Timeline)}
         lines = [Timeline(**{k: v for k, v in line.items() if k in known}) for line in document["timelines"]]
-        return Seen((*lines,), (*(Check(**check) for check in document.get("checks", ())),))
+        return Seen((*lines,), (*(EscalationCheck(**check) for check in document.get("checks", ())),))
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise ConfigurationError(f"{file} is no report of a drill: {type(error).__name__}.") from None
 
 
-def build_rows(lines: Sequence[Timeline]) -> list[Row]:
+def build_rows(lines: Sequence[Timeline]) -> list[AlertResult]:
     """Every alert that was fired, in the order of the rule file; scaled timelines are apart from the others."""
     made = []
     for name, found in load_rules().items():
@@ -105,11 +105,11 @@ def build_rows(lines: Sequence[Timeline]) -> list[Row]:
     return made
 
 
-def _build_row(name: str, fast: bool, scaled: bool, lines: Sequence[Timeline]) -> Row:
+def _build_row(name: str, fast: bool, scaled: bool, lines: Sequence[Timeline]) -> AlertResult:
     times = [line.notified for line in lines if line.notified is not None]
     median, p95, most = (nearest_rank_percentile(times, share) if times else None for share in (0.5, 0.95, 1.0))
     problems = tuple(f"run {line.run}: {problem}" for line in lines for problem in line.problems)
-    return Row(name, fast, scaled, len(lines), median, p95, most, problems)
+    return AlertResult(name, fast, scaled, len(lines), median, p95, most, problems)
 
 
 def describe_machine() -> dict[str, Any]:
@@ -143,7 +143,7 @@ def as_text(seen: Seen) -> str:
     return "\n".join([*table, *wrong, *checks]) + "\n"
 
 
-def _text_row(row: Row) -> str:
+def _text_row(row: AlertResult) -> str:
     figures = " ".join(f"{_format_figure(value):>7}" for value in (row.median, row.p95, row.most))
     marks = [mark for mark, given in (("fast", row.fast), ("scaled", row.scaled), ("BROKEN", not row.kept)) if given]
     return f"{row.alert:44} {row.runs:>4} {figures}  {' '.join(marks)}"
@@ -173,12 +173,12 @@ def as_html(seen: Seen, about: dict[str, Any]) -> str:
     )
 
 
-def _html_check(check: Check) -> str:
+def _html_check(check: EscalationCheck) -> str:
     name = escape(check.name) if check.kept else f'<span class="bad">{escape(check.name)}</span>'
     return f"<tr><td>{name}<td><small>{escape(check.seen)}</small></tr>"
 
 
-def _html_row(row: Row) -> str:
+def _html_row(row: AlertResult) -> str:
     figures = "".join(f'<td class="n">{_format_figure(value)}' for value in (row.median, row.p95, row.most))
     marks = " ".join(mark for mark, given in (("fast", row.fast), ("scaled", row.scaled)) if given)
     problems = "<br>".join(escape(problem) for problem in row.problems)

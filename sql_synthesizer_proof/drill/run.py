@@ -20,7 +20,7 @@ from sql_synthesizer.operate.programs import SERVE
 from sql_synthesizer.operate.watchers import leave_unchanged, shipped_path
 from sql_synthesizer_proof.drill import ballast, scaling
 from sql_synthesizer_proof.drill.chain import ORDINARY, Chain, make_workspace, run_chain
-from sql_synthesizer_proof.drill.scenario import SWITCH, Impossible, Scenario, Timeline, Watch
+from sql_synthesizer_proof.drill.scenario import SWITCH, AlertScenario, Impossible, Timeline, Watch
 
 WARM_UP = 150.0
 """Seconds of ordinary traffic before the first fault: longer than the window of every fast alert."""
@@ -72,7 +72,7 @@ def resolution_limit(rule: Rule, *, scaled: bool = False) -> float:
 class Drill:
     """What is to be run. ``say`` is told what happens; ``resolve`` is whether resolved notices are waited for."""
 
-    scenarios: Sequence[Scenario]
+    scenarios: Sequence[AlertScenario]
     say: Say
     resolve: bool = True
     warm_up: float = WARM_UP
@@ -83,12 +83,12 @@ class Drill:
 
     def run(self, number: int) -> list[Timeline]:
         """All waves once, on a chain for each choice of settings. Raises ConfigurationError, TimeoutError."""
-        chains: dict[tuple[object, ...], dict[str, list[Scenario]]] = {}
+        chains: dict[tuple[object, ...], dict[str, list[AlertScenario]]] = {}
         for scenario in self.scenarios:
             chains.setdefault((scenario.settings, scenario.scaled), {}).setdefault(scenario.wave, []).append(scenario)
         return [line for waves in chains.values() for line in self._run_waves(waves, number)]
 
-    def _run_waves(self, waves: Mapping[str, list[Scenario]], number: int) -> list[Timeline]:
+    def _run_waves(self, waves: Mapping[str, list[AlertScenario]], number: int) -> list[Timeline]:
         lines: list[Timeline] = []
         scenarios = [scenario for wave in waves.values() for scenario in wave]
         hurried = {scenario.alert for scenario in scenarios if scenario.scaled}
@@ -121,10 +121,10 @@ class Drill:
                 return
             time.sleep(1)
 
-    def _run_wave(self, made: Chain, wave: Sequence[Scenario], number: int) -> list[Timeline]:
+    def _run_wave(self, made: Chain, wave: Sequence[AlertScenario], number: int) -> list[Timeline]:
         known = load_rules()
         lines: list[Timeline] = []
-        watches: list[tuple[Watch, Scenario, Rule]] = []
+        watches: list[tuple[Watch, AlertScenario, Rule]] = []
         following: list[Future[None]] = []
         with ExitStack() as faults, ThreadPoolExecutor(len(wave)) as followers:
             for scenario in wave:
@@ -160,7 +160,7 @@ class Drill:
         return lines
 
 
-def _find_rule(found: Sequence[dict[str, Any]], scenario: Scenario) -> dict[str, Any]:
+def _find_rule(found: Sequence[dict[str, Any]], scenario: AlertScenario) -> dict[str, Any]:
     return next(rule for rule in found if scenario.labels.items() <= {**scenario.labels, **rule["labels"]}.items())
 
 

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sql_synthesizer.operate.inbox import SILENCE_LIMIT, Message
+from sql_synthesizer.operate.inbox import SILENCE_LIMIT, Notification
 from sql_synthesizer_proof.drill.chain import Chain
 from sql_synthesizer_proof.drill.diagnosis import diagnose_alert
 
@@ -21,11 +21,11 @@ SWITCH_LIMIT = 600.0
 """Seconds within which the dead man's switch has to fall silent: Alertmanager keeps an alert for some minutes."""
 CHANNEL = {"security": "#security", "on-call": "#alerts"}
 
-Fault = Callable[[Chain], AbstractContextManager[object]]
+MakeFault = Callable[[Chain], AbstractContextManager[object]]
 """Makes the fault on entering, mends it on leaving."""
 
 
-def share_fault(make: Fault) -> Fault:
+def share_fault(make: MakeFault) -> MakeFault:
     """The fault for several scenarios of one wave: whichever comes first makes it, and mends it as the last."""
 
     @contextmanager
@@ -42,7 +42,7 @@ def share_fault(make: Fault) -> Fault:
 
 
 @dataclass(frozen=True)
-class Scenario:
+class AlertScenario:
     """``labels`` tell the alert from others of its name. Scenarios of one ``wave`` run side by side on one chain.
 
     ``fault`` is said in words; a scenario without ``make`` looks at another alert of the fault that its wave makes.
@@ -52,11 +52,11 @@ class Scenario:
     alert: str
     fault: str
     wave: str
-    make: Fault | None = None
+    make: MakeFault | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     settings: tuple[tuple[str, object], ...] = ()
     """Of the service, by name, where it needs others than the chain's; such scenarios get a chain of their own."""
-    prepare: Fault | None = None
+    prepare: MakeFault | None = None
     """Makes what the fault needs, before the time of any fault of the wave counts."""
     scaled: bool = False
     """Whether the rule is in quick motion, on a chain of its own."""
@@ -107,7 +107,7 @@ class Impossible(Exception):
 class Watch:
     """Follows one alert through Prometheus and the inbox from the moment of the fault."""
 
-    def __init__(self, chain: Chain, scenario: Scenario, rule: Mapping[str, Any], timeline: Timeline) -> None:
+    def __init__(self, chain: Chain, scenario: AlertScenario, rule: Mapping[str, Any], timeline: Timeline) -> None:
         self._chain = chain
         self._scenario = scenario
         self._rule = rule
@@ -239,7 +239,7 @@ class Watch:
         labels = self._scenario.labels
         return (f"{name}={value}" for name, value in labels.items()) if kind == "mail" else labels.values()
 
-    def _check_message(self, message: Message) -> None:
+    def _check_message(self, message: Notification) -> None:
         """What a person must find in it."""
         texts = self._rule["annotations"]
         for what, wanted in (("the runbook", texts["runbook_url"]), ("the dashboard", texts["dashboard_url"])):

@@ -16,7 +16,7 @@ from sql_synthesizer.audit.keyring import Keyring
 from sql_synthesizer.audit.verify import verify_record
 from sql_synthesizer.operate.programs import direct, wait_until
 from sql_synthesizer_proof.evidence.claim import Claim
-from sql_synthesizer_proof.service import Service
+from sql_synthesizer_proof.service import ServiceProcess
 
 RESERVE = 4_000_000
 VOLUME = "24m"
@@ -91,12 +91,12 @@ def prove_disk(home: Path) -> list[Claim]:
             "cache": "off",
         }
         answered: list[str] = []
-        with Service(home / "service", settings) as service:
+        with ServiceProcess(home / "service", settings) as service:
             claims = [_prove_fault(name, service, fault(place), answered) for name, fault in FAULTS.items()]
         return [*claims, _prove_record(place / "audit", home / "audit.key", answered)]
 
 
-def _prove_fault(name: str, service: Service, fault: object, answered: list[str]) -> Claim:
+def _prove_fault(name: str, service: ServiceProcess, fault: object, answered: list[str]) -> Claim:
     failures = _count_failures(service)
     with service.client() as client:
 
@@ -132,7 +132,7 @@ def _prove_record(place: Path, key: Path, answered: list[str]) -> Claim:
     return Claim("afterwards every answer is on record, and the chain verifies", text, report.sound and not missing)
 
 
-def _count_failures(service: Service) -> float:
+def _count_failures(service: ServiceProcess) -> float:
     name = "sql_synthesizer_audit_write_failures_total{"
     with direct.open(f"http://{service.metrics_address}/metrics", timeout=10) as reply:
         lines = reply.read().decode().splitlines()

@@ -14,7 +14,7 @@ from sql_synthesizer.audit.anchor import Checkpoint, read_anchors
 from sql_synthesizer.audit.files import SUFFIX
 from sql_synthesizer.audit.keyring import Keyring, derive_key
 from sql_synthesizer.audit.manifest import NAME, Manifest, collect_writers, parse_entries, segment_name
-from sql_synthesizer.audit.verdict import Fault
+from sql_synthesizer.audit.verdict import RecordFault
 from sql_synthesizer.audit.verify import verify_record
 from sql_synthesizer_proof.evidence.claim import Claim
 
@@ -23,7 +23,7 @@ FORGER = derive_key(bytes(range(32)))
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class RecordCopy:
     """A copy of the record: ``path`` is the last segment of the writer that a checkpoint speaks of."""
 
     directory: Path
@@ -48,11 +48,11 @@ class Target:
         self.path.write_bytes(b"".join(lines))
 
 
-Edit = Callable[[Target], tuple[str, int]]
+Edit = Callable[[RecordCopy], tuple[str, int]]
 """Edits a copy; returns the file and the number of the first record that is wrong from then on."""
 
 
-def change_actor(target: Target) -> tuple[str, int]:
+def change_actor(target: RecordCopy) -> tuple[str, int]:
     """Another actor in one record."""
     lines, at = target.lines(), target.middle
     lines[at] = lines[at].replace(b'"actor":"', b'"actor":"x', 1)
@@ -61,7 +61,7 @@ def change_actor(target: Target) -> tuple[str, int]:
     return place
 
 
-def delete_record(target: Target) -> tuple[str, int]:
+def delete_record(target: RecordCopy) -> tuple[str, int]:
     """One record taken out."""
     lines, at = target.lines(), target.middle
     place = target.path.name, target.sequence(at)
@@ -70,7 +70,7 @@ def delete_record(target: Target) -> tuple[str, int]:
     return place
 
 
-def swap_records(target: Target) -> tuple[str, int]:
+def swap_records(target: RecordCopy) -> tuple[str, int]:
     """Two neighbours in the other order."""
     lines, at = target.lines(), target.middle
     place = target.path.name, target.sequence(at)
@@ -79,7 +79,7 @@ def swap_records(target: Target) -> tuple[str, int]:
     return place
 
 
-def replay_record(target: Target) -> tuple[str, int]:
+def replay_record(target: RecordCopy) -> tuple[str, int]:
     """A record put in once more, at the end."""
     lines = target.lines()
     place = target.path.name, target.sequence(-1) + 1
@@ -87,7 +87,7 @@ def replay_record(target: Target) -> tuple[str, int]:
     return place
 
 
-def append_record(target: Target) -> tuple[str, int]:
+def append_record(target: RecordCopy) -> tuple[str, int]:
     """A record added at the end, sealed with another key."""
     lines = target.lines()
     last = chain.parse_line(lines[-1])
@@ -98,14 +98,14 @@ def append_record(target: Target) -> tuple[str, int]:
     return target.path.name, int(told["sequence"])
 
 
-def truncate_segment(target: Target) -> tuple[str, int]:
+def truncate_segment(target: RecordCopy) -> tuple[str, int]:
     """The last three records taken off."""
     place = target.path.name, target.sequence(-3)
     target.write(target.lines()[:-3])
     return place
 
 
-def truncate_with_entries(target: Target) -> tuple[str, int]:
+def truncate_with_entries(target: RecordCopy) -> tuple[str, int]:
     """The last three records taken off, and what the manifest says of the end."""
     place = truncate_segment(target)
     path = target.directory / NAME
@@ -115,14 +115,14 @@ def truncate_with_entries(target: Target) -> tuple[str, int]:
     return NAME if at < target.anchor.manifest else place[0], 0
 
 
-def remove_writer(target: Target) -> tuple[str, int]:
+def remove_writer(target: RecordCopy) -> tuple[str, int]:
     """Every file of a writer removed."""
     for path in target.directory.glob(f"{target.anchor.writer}-*{SUFFIX}"):
         path.unlink()
     return segment_name(target.anchor.writer, 0), 1
 
 
-def remove_with_entries(target: Target) -> tuple[str, int]:
+def remove_with_entries(target: RecordCopy) -> tuple[str, int]:
     """Every file of a writer removed, and the manifest from its first entry on, with all that came later."""
     path = target.directory / NAME
     lines = path.read_bytes().splitlines(keepends=True)
@@ -139,7 +139,7 @@ def remove_with_entries(target: Target) -> tuple[str, int]:
     return NAME, at + 1
 
 
-def forge_manifest(target: Target) -> tuple[str, int]:
+def forge_manifest(target: RecordCopy) -> tuple[str, int]:
     """The whole manifest sealed anew with another key."""
     path, before, lines = target.directory / NAME, chain.ORIGIN, []
     for entry in parse_entries(Manifest(target.directory).lines()):
@@ -175,7 +175,7 @@ def prove_edits(record: Path, log: Path, home: Path) -> list[Claim]:
         shutil.copytree(record, copy)
         anchor = anchors[-1]
         last = max(copy.glob(f"{anchor.writer}-*{SUFFIX}"))
-        place = edit(Target(copy, anchor, last))
+        place = edit(RecordCopy(copy, anchor, last))
         alone = verify_record(copy, keyring).faults
         anchored = verify_record(copy, keyring, anchors=anchors).faults
         claims.append(_build_claim(edit, place, alone, anchored, needs_anchor=needs_anchor))
@@ -184,7 +184,7 @@ def prove_edits(record: Path, log: Path, home: Path) -> list[Claim]:
 
 
 def _build_claim(
-    edit: Edit, place: tuple[str, int], alone: list[Fault], anchored: list[Fault], *, needs_anchor: bool
+    edit: Edit, place: tuple[str, int], alone: list[RecordFault], anchored: list[RecordFault], *, needs_anchor: bool
 ) -> Claim:
     found = anchored if needs_anchor else alone
     file, sequence = place

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from sql_synthesizer.telemetry.vocabulary import SECURITY_EVENTS
-from sql_synthesizer_proof.evidence.scenarios import SCENARIOS, Caused, Scenario
-from sql_synthesizer_proof.evidence.world import Pair, Signals, World
+from sql_synthesizer_proof.evidence.scenarios import SCENARIOS, Caused, EventScenario
+from sql_synthesizer_proof.evidence.world import Pair, SeenSignals, World
 
 LEVELS = {"info": "info", "low": "info", "medium": "warning", "high": "error", "critical": "critical"}
 """Severity -> level of the log line."""
@@ -23,7 +23,7 @@ POLL = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class EventResult:
     """What one scenario has left, and in ``missing`` what not; ``counted`` is of the whole run, all scenarios."""
 
     type: str
@@ -36,7 +36,7 @@ class Row:
     missing: tuple[str, ...] = ()
 
 
-def run_scenarios(world: World, scenarios: Sequence[Scenario] = SCENARIOS) -> list[Row]:
+def run_scenarios(world: World, scenarios: Sequence[EventScenario] = SCENARIOS) -> list[EventResult]:
     """Runs the scenarios one after the other; a row for each, and one for each type that has none."""
     before = world.signals()
     made = [(scenario, _run_scenario(scenario, world)) for scenario in scenarios]
@@ -48,11 +48,11 @@ def run_scenarios(world: World, scenarios: Sequence[Scenario] = SCENARIOS) -> li
             break
         time.sleep(POLL)
     types = {scenario.type for scenario in scenarios}
-    rows += [Row(name, "", missing=("no scenario",)) for name in SECURITY_EVENTS if name not in types]
+    rows += [EventResult(name, "", missing=("no scenario",)) for name in SECURITY_EVENTS if name not in types]
     return sorted(rows, key=lambda row: [*SECURITY_EVENTS].index(row.type))
 
 
-def _run_scenario(scenario: Scenario, world: World) -> Caused | str:
+def _run_scenario(scenario: EventScenario, world: World) -> Caused | str:
     """What it caused, or why it could not be made."""
     try:
         return scenario.run(world)
@@ -60,9 +60,9 @@ def _run_scenario(scenario: Scenario, world: World) -> Caused | str:
         return f"not made: {type(error).__name__}"
 
 
-def _build_row(scenario: Scenario, caused: Caused | str, before: Signals, after: Signals) -> Row:
+def _build_row(scenario: EventScenario, caused: Caused | str, before: SeenSignals, after: SeenSignals) -> EventResult:
     if isinstance(caused, str):
-        return Row(scenario.type, scenario.words, missing=(caused,))
+        return EventResult(scenario.type, scenario.words, missing=(caused,))
     severity = caused.severity or SECURITY_EVENTS[scenario.type].severity
     own = {"event_type": scenario.type, "trace_id": caused.reply.trace_id}
     records = [record for record in after.records if own.items() <= record.items()]
@@ -78,7 +78,7 @@ def _build_row(scenario: Scenario, caused: Caused | str, before: Signals, after:
     ]
     level = ", ".join(levels) if caused.logged else "(command)"
     trace = caused.reply.trace_id
-    return Row(scenario.type, scenario.words, severity, trace, len(records), counted, level, tuple(missing))
+    return EventResult(scenario.type, scenario.words, severity, trace, len(records), counted, level, tuple(missing))
 
 
 def _reply_faults(caused: Caused) -> list[str]:
@@ -96,7 +96,7 @@ def _record_faults(caused: Caused, severity: str, records: list[dict[str, object
     return [f"{name} '{found[name]}' on record" for name in wanted if found[name] != wanted[name]]
 
 
-def _by_pair(signals: Signals) -> Counter[Pair]:
+def _by_pair(signals: SeenSignals) -> Counter[Pair]:
     found: Counter[Pair] = Counter()
     for record in signals.records:
         found[record["event_type"], record["severity"]] += record["count"]
@@ -106,12 +106,12 @@ def _by_pair(signals: Signals) -> Counter[Pair]:
 # --- telling ---------------------------------------------------------------------------------
 
 
-def complete_types(rows: Sequence[Row]) -> set[str]:
+def complete_types(rows: Sequence[EventResult]) -> set[str]:
     """The types of which every row is kept."""
     return {row.type for row in rows} - {row.type for row in rows if row.missing}
 
 
-def as_text(rows: Sequence[Row]) -> str:
+def as_text(rows: Sequence[EventResult]) -> str:
     """A table, and in the last line of how many types every signal was seen."""
     lines = [_format_line("event", "severity", "trace", "record", "counter", "log", "scenario", "seen")]
     lines += [
@@ -135,7 +135,7 @@ def _format_line(*cells: object) -> str:
     return "".join(f"{cell!s:<{width}}" for cell, width in zip(cells, widths, strict=False)) + str(cells[-1])
 
 
-def as_json(rows: Sequence[Row]) -> str:
+def as_json(rows: Sequence[EventResult]) -> str:
     """Everything that was seen."""
     return json.dumps(
         {"types": len(SECURITY_EVENTS), "kept": sorted(complete_types(rows)), "rows": [*map(asdict, rows)]}

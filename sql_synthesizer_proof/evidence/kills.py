@@ -18,7 +18,7 @@ from sql_synthesizer.audit.keyring import Keyring
 from sql_synthesizer.audit.verify import verify_record
 from sql_synthesizer.operate.programs import wait_until
 from sql_synthesizer_proof.evidence.claim import Claim
-from sql_synthesizer_proof.service import Service
+from sql_synthesizer_proof.service import ServiceProcess
 
 WORKERS = 2
 CALLERS = 8
@@ -36,7 +36,7 @@ ENDS = {"/api/query": "query_execution", "/api/sql": "query_execution", "/api/sc
 class Load:
     """Callers that ask without a pause, and note the trace of each reply that came."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: ServiceProcess) -> None:
         self._service = service
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -83,9 +83,9 @@ class Load:
                     client.close()
 
 
-def prove_kills(home: Path, count: int) -> tuple[list[Claim], Service]:
+def prove_kills(home: Path, count: int) -> tuple[list[Claim], ServiceProcess]:
     """The claims, and the ended service, whose record further edits can be tried on."""
-    service = Service(home, SETTINGS)
+    service = ServiceProcess(home, SETTINGS)
     load, choose = Load(service), random.Random(1)
     with service, load.running():
         for _ in range(count):
@@ -100,20 +100,20 @@ def prove_kills(home: Path, count: int) -> tuple[list[Claim], Service]:
     return _build_claims(service, load, count), service
 
 
-def find_workers(service: Service) -> list[psutil.Process]:
+def find_workers(service: ServiceProcess) -> list[psutil.Process]:
     """The processes that answer requests."""
     web = [process for process in service.child.processes() if _is_web(process)]
     masters = {process.pid for process in web if any(_is_web(child) for child in _child_processes(process))}
     return [process for process in web if process.pid not in masters]
 
 
-def _find_writing_workers(service: Service) -> list[psutil.Process]:
+def _find_writing_workers(service: ServiceProcess) -> list[psutil.Process]:
     """The workers that have something on record."""
     place = service.state / "audit"
     return [worker for worker in find_workers(service) if next(place.glob(f"*-{worker.pid}-*"), None)]
 
 
-def _build_claims(service: Service, load: Load, count: int) -> list[Claim]:
+def _build_claims(service: ServiceProcess, load: Load, count: int) -> list[Claim]:
     place = service.state / "audit"
     records = list(read_records(place, report=lambda *_: None))
     recorded = Counter((record["trace_id"], record["event_type"]) for record in records)

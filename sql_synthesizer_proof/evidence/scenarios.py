@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from sql_synthesizer.settings import Settings
 from sql_synthesizer_proof.evidence.embedding import BROKEN, SPILLED
-from sql_synthesizer_proof.evidence.world import Reply, World
+from sql_synthesizer_proof.evidence.world import World, WorldReply
 
 QUESTION = {"question": "how many customers are there"}
 SENSITIVE = {"sql": "SELECT email FROM customers LIMIT 1"}
@@ -29,7 +29,7 @@ class Caused:
     ``severity`` is the catalogue's unless it is given. The lines of commands are their output; they are not logged.
     """
 
-    reply: Reply
+    reply: WorldReply
     status: int
     actor: str = ""
     address: str = LOOPBACK
@@ -38,7 +38,7 @@ class Caused:
 
 
 @dataclass(frozen=True, slots=True)
-class Scenario:
+class EventScenario:
     """Causes one event of ``type``; ``words`` say how."""
 
     type: str
@@ -46,12 +46,12 @@ class Scenario:
     run: Callable[[World], Caused]
 
 
-SCENARIOS: list[Scenario] = []
+SCENARIOS: list[EventScenario] = []
 
 
 def _causes_event(type: str) -> Callable[[Callable[[World], Caused]], Callable[[World], Caused]]:
     def register_scenario(run: Callable[[World], Caused]) -> Callable[[World], Caused]:
-        SCENARIOS.append(Scenario(type, (run.__doc__ or "").strip(" ."), run))
+        SCENARIOS.append(EventScenario(type, (run.__doc__ or "").strip(" ."), run))
         return run
 
     return register_scenario
@@ -65,7 +65,7 @@ def _post_request(world: World, path: str, body: dict[str, str], status: int) ->
     return Caused(world.http("POST", path, body), status, _key_id(world.key))
 
 
-def _caused_by_command(reply: Reply, status: int = 0) -> Caused:
+def _caused_by_command(reply: WorldReply, status: int = 0) -> Caused:
     """What a command caused."""
     return Caused(reply, status, f"cli:{getpass.getuser()}"[:64], address="", logged=False)
 
@@ -111,11 +111,11 @@ def _fetch_login_form(world: World) -> tuple[str, str]:
     return _reply_cookie(page), _csrf_token(page)
 
 
-def _reply_cookie(reply: Reply) -> str:
+def _reply_cookie(reply: WorldReply) -> str:
     return reply.headers.get("Set-Cookie", "").partition(";")[0]
 
 
-def _csrf_token(page: Reply) -> str:
+def _csrf_token(page: WorldReply) -> str:
     found = _TOKEN.search(page.body.decode())
     return found[1] if found else ""
 

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from sql_synthesizer.audit import read_records
 from sql_synthesizer.operate.programs import Child, direct, free_port, is_answering
 from sql_synthesizer.settings import environment_name
-from sql_synthesizer_proof.service import Service
+from sql_synthesizer_proof.service import ServiceProcess
 
 EMBEDDING = (sys.executable, "-m", "sql_synthesizer_proof.evidence.embedding")
 LIMIT = 60.0
@@ -32,7 +32,7 @@ Pair = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class WorldReply:
     """Of a request, or of a command: then ``status`` is its exit status, ``body`` what it printed."""
 
     status: int
@@ -46,7 +46,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Signals:
+class SeenSignals:
     """What is there so far: audit records, counted security events and log lines."""
 
     records: list[dict[str, Any]]
@@ -90,7 +90,7 @@ class World:
         key: str | None = None,
         headers: Mapping[str, str] | None = None,
         url: str = "",
-    ) -> Reply:
+    ) -> WorldReply:
         """Sends one request, with the operator's key unless another is given; a text body is a form, another JSON."""
         form = isinstance(body, str)
         given = {"Content-Type": "application/x-www-form-urlencoded" if form else "application/json"}
@@ -101,16 +101,16 @@ class World:
         try:
             connection.request(method, path, content, {**given, **(headers or {})})
             reply = connection.getresponse()
-            return Reply(reply.status, reply.getheader("X-Trace-Id", ""), reply.read(), dict(reply.getheaders()))
+            return WorldReply(reply.status, reply.getheader("X-Trace-Id", ""), reply.read(), dict(reply.getheaders()))
         finally:
             connection.close()
 
-    def cli(self, *arguments: str) -> Reply:
+    def cli(self, *arguments: str) -> WorldReply:
         """Runs a command; its trace id is the one that its records have."""
         before = {record["trace_id"] for record in self.records()}
         status, printed = self.command(*arguments)
         new = [record["trace_id"] for record in self.records() if record["trace_id"] not in before]
-        return Reply(status, new[-1] if new else "", printed.encode())
+        return WorldReply(status, new[-1] if new else "", printed.encode())
 
     def make_key(self, role: str, limit: str = "default") -> str:
         """A key that nobody has used yet."""
@@ -120,19 +120,19 @@ class World:
         """The durable audit records."""
         return list(read_records(self.audit, report=lambda *_: None))
 
-    def signals(self) -> Signals:
+    def signals(self) -> SeenSignals:
         """Everything that is there now."""
         counted: Counter[tuple[str, str]] = Counter()
         for name, severity, count in _SAMPLE.findall(self.exposition()):
             counted[name, severity] += int(float(count))
         lines = [json.loads(line) for line in self.output().splitlines() if line.startswith("{") and line.endswith("}")]
-        return Signals(self.records(), counted, lines)
+        return SeenSignals(self.records(), counted, lines)
 
 
 class Served(World):
     """The real service, with its exporter, and the embedding application as a process of its own."""
 
-    def __init__(self, service: Service, embedding: Child, port: int) -> None:
+    def __init__(self, service: ServiceProcess, embedding: Child, port: int) -> None:
         super().__init__(service.url, f"http://127.0.0.1:{port}", service.state / "audit", service.key)
         self._service = service
         self._logs = (service.child.log, embedding.log)
@@ -163,7 +163,7 @@ class Served(World):
 def run_world(home: Path) -> Iterator[Served]:
     """A private service with its state in ``home``, ended afterwards. Raises ConfigurationError, TimeoutError."""
     port = free_port()
-    with Service(home, {"audit_verify_minutes": 0}) as service:
+    with ServiceProcess(home, {"audit_verify_minutes": 0}) as service:
         environment = {
             **service.environment,
             environment_name("port"): str(port),

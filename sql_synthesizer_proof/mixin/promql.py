@@ -98,7 +98,7 @@ def ratio_of(part: Expr, whole: Expr) -> Expr:
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class MetricSeries:
     """The series of one metric, narrowed by matchers. Made by ``Scope``.
 
     ``labels`` maps the metric's own labels to the values they may take; None means any.
@@ -111,15 +111,15 @@ class Series:
     bounds: tuple[float, ...] = ()
     matchers: tuple[str, ...] = ()
 
-    def where(self, **values: str | tuple[str, ...]) -> Series:
+    def where(self, **values: str | tuple[str, ...]) -> MetricSeries:
         """Only the series with these label values; several are alternatives. Raises ValueError on unknown ones."""
         return self._add_matchers(values, "=", "=~")
 
-    def excluding(self, **values: str | tuple[str, ...]) -> Series:
+    def excluding(self, **values: str | tuple[str, ...]) -> MetricSeries:
         """Only the series without these label values. Raises ValueError on unknown ones."""
         return self._add_matchers(values, "!=", "!~")
 
-    def _add_matchers(self, given: dict[str, str | tuple[str, ...]], one: str, several: str) -> Series:
+    def _add_matchers(self, given: dict[str, str | tuple[str, ...]], one: str, several: str) -> MetricSeries:
         made = []
         for label, value in given.items():
             values = (value,) if isinstance(value, str) else value
@@ -230,19 +230,21 @@ class Scope:
     def __init__(self, *matchers: str) -> None:
         self._matchers = matchers
 
-    def __call__(self, name: str) -> Series:
+    def __call__(self, name: str) -> MetricSeries:
         """The handle of a catalogue metric, named without the common prefix. Raises ValueError on an unknown one."""
         metric = catalog.BY_NAME.get(catalog.PREFIX + name)
         if metric is None:
             raise ValueError(f"there is no metric {catalog.PREFIX}{name}")
-        return Series(catalog.PREFIX + name, metric.kind, self._matchers, _label_vocabularies(metric), metric.buckets)
+        return MetricSeries(
+            catalog.PREFIX + name, metric.kind, self._matchers, _label_vocabularies(metric), metric.buckets
+        )
 
-    def foreign(self, name: str, *matchers: str) -> Series:
+    def foreign(self, name: str, *matchers: str) -> MetricSeries:
         """The handle of a metric of the monitoring itself. Raises ValueError on an unknown one."""
         if name not in FOREIGN:
             raise ValueError(f"there is no metric {name}")
         kind, labels = FOREIGN[name]
-        return Series(name, kind, matchers or self._matchers, dict.fromkeys(labels))
+        return MetricSeries(name, kind, matchers or self._matchers, dict.fromkeys(labels))
 
 
 def _label_vocabularies(metric: Metric) -> dict[str, Sequence[str] | None]:

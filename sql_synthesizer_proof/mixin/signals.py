@@ -6,7 +6,7 @@ A function takes a scope and, where it looks back, a window.
 from __future__ import annotations
 
 from sql_synthesizer.monitoring import catalog, slo
-from sql_synthesizer_proof.mixin.promql import Expr, Scope, Series, ratio_of
+from sql_synthesizer_proof.mixin.promql import Expr, MetricSeries, Scope, ratio_of
 
 M = Scope(f'job="{catalog.JOB}"')
 """What rules look at."""
@@ -15,7 +15,7 @@ OPTIONAL = ("cache", "model")
 JOB_DEPENDENCY = ("job", "dependency")
 
 
-def failed_questions(m: Scope) -> Series:
+def failed_questions(m: Scope) -> MetricSeries:
     """Questions that the service failed to answer."""
     return m("queries_total").where(success="error")
 
@@ -47,7 +47,7 @@ def pool_use(m: Scope, window: str) -> Expr:
     return m("active_connections").over("avg_over_time", window) / m("connection_pool_limit").selector()
 
 
-def cache_lookups(m: Scope) -> Series:
+def cache_lookups(m: Scope) -> MetricSeries:
     """Look-ups in the cache."""
     return m("cache_operations_total").where(operation="get")
 
@@ -118,7 +118,7 @@ def audit_free(m: Scope) -> Expr:
     return m("audit_free_bytes").selector()
 
 
-def dependency_health(m: Scope) -> Series:
+def dependency_health(m: Scope) -> MetricSeries:
     """Health of each dependency, 1 or 0."""
     return m("dependency_up")
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sql_synthesizer.operate.inbox import Inbox, Message
+from sql_synthesizer.operate.inbox import Inbox, Notification
 from tests.support.monitoring import (
     ALERTMANAGER,
     PROMETHEUS,
@@ -379,7 +379,7 @@ def test_warnings_wait_for_business_hours(tmp_path: Path) -> None:
         if not open:
             hurried(100)(config)
 
-    def arrived(inbox: Inbox) -> list[Message]:
+    def arrived(inbox: Inbox) -> list[Notification]:
         return [message for message in inbox.messages if "HighQueryLatency" in message.subject]
 
     with Inbox() as inbox, alertmanager(tmp_path, inbox, partial(change, open=False)) as server:

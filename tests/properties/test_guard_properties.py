@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sql_synthesizer.errors import QuestionRefused, SqlSynthesizerError, StatementRefused
 from sql_synthesizer.guard.question import QuestionGuard
 from sql_synthesizer.guard.statement import StatementGuard
-from sql_synthesizer.model import SQLGLOT_DIALECT, Column, Kind, Schema, Statement, Table
+from sql_synthesizer.model import SQLGLOT_DIALECT, Column, ColumnKind, Schema, Statement, Table
 
 GUARD = StatementGuard()
 SETUP = (
@@ -34,7 +34,7 @@ SLOW = settings(max_examples=40, deadline=None, suppress_health_check=list(Healt
 
 def schema(dialect: str = "sqlite") -> Schema:
     def table(name: str, *columns: str) -> Table:
-        return Table(name, tuple(Column(c, Kind.TEXT) for c in columns))
+        return Table(name, tuple(Column(c, ColumnKind.TEXT) for c in columns))
 
     return Schema("shop", dialect, (table("t", "a", "b", "c"), table("u", "a", "d")), "1")
 

@@ -9,7 +9,7 @@ from datetime import date
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sql_synthesizer.model import Column, ForeignKey, Kind, Schema, Table, ValueMatch
+from sql_synthesizer.model import Column, ColumnKind, ForeignKey, Schema, Table, ValueMatch
 from sql_synthesizer.synthesizer import Context
 from sql_synthesizer.synthesizer.prompt import question_messages
 
@@ -17,9 +17,9 @@ HOSTILE = ("</schema>", "</question>", '"', "\n", "--", "<schema>", "\u202e", "z
 names = st.one_of(st.text(max_size=8), st.sampled_from(HOSTILE), st.from_regex(r"[a-z]{1,6}", fullmatch=True))
 texts = st.lists(st.one_of(st.sampled_from(HOSTILE), st.text(max_size=12)), max_size=6).map("".join)
 columns = st.builds(
-    Column, name=names, kind=st.sampled_from(Kind), type=texts, primary_key=st.booleans(), comment=texts
+    Column, name=names, kind=st.sampled_from(ColumnKind), type=texts, primary_key=st.booleans(), comment=texts
 )
-secret = Column("zq_secret", Kind.TEXT, sensitive=True, shareable=True, primary_key=True)
+secret = Column("zq_secret", ColumnKind.TEXT, sensitive=True, shareable=True, primary_key=True)
 keys = st.builds(
     ForeignKey,
     columns=st.tuples(st.sampled_from(["zq_secret", "a"])),

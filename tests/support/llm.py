@@ -5,25 +5,25 @@ from __future__ import annotations
 import time
 from datetime import date
 
-from sql_synthesizer.model import Column, ForeignKey, Kind, Schema, Table, ValueMatch
+from sql_synthesizer.model import Column, ColumnKind, ForeignKey, Schema, Table, ValueMatch
 from sql_synthesizer.synthesizer import Context
 
 CUSTOMERS = Table(
     "customers",
     (
-        Column("id", Kind.INTEGER, "INTEGER", primary_key=True, nullable=False),
-        Column("name", Kind.TEXT, "TEXT"),
-        Column("email", Kind.TEXT, "TEXT", sensitive=True, shareable=True, comment="private address"),
-        Column("city", Kind.TEXT, "VARCHAR(40)", shareable=True, comment="where they live"),
+        Column("id", ColumnKind.INTEGER, "INTEGER", primary_key=True, nullable=False),
+        Column("name", ColumnKind.TEXT, "TEXT"),
+        Column("email", ColumnKind.TEXT, "TEXT", sensitive=True, shareable=True, comment="private address"),
+        Column("city", ColumnKind.TEXT, "VARCHAR(40)", shareable=True, comment="where they live"),
     ),
     comment="people who buy",
 )
 ORDERS = Table(
     "orders",
     (
-        Column("id", Kind.INTEGER, "INTEGER", primary_key=True, nullable=False),
-        Column("customer_id", Kind.INTEGER, "INTEGER", nullable=False),
-        Column("placed_on", Kind.DATE, "DATE"),
+        Column("id", ColumnKind.INTEGER, "INTEGER", primary_key=True, nullable=False),
+        Column("customer_id", ColumnKind.INTEGER, "INTEGER", nullable=False),
+        Column("placed_on", ColumnKind.DATE, "DATE"),
     ),
     (ForeignKey(("customer_id",), "customers", ("id",)),),
 )

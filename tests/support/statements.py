@@ -6,13 +6,13 @@ import pytest
 
 from sql_synthesizer.errors import StatementRefused
 from sql_synthesizer.guard.statement import StatementGuard
-from sql_synthesizer.model import SQLGLOT_DIALECT, Column, Kind, Schema, Statement, Table
+from sql_synthesizer.model import SQLGLOT_DIALECT, Column, ColumnKind, Schema, Statement, Table
 
 DIALECTS = tuple(SQLGLOT_DIALECT)
 
 
 def column(name: str, *, sensitive: bool = False) -> Column:
-    return Column(name, Kind.TEXT, sensitive=sensitive)
+    return Column(name, ColumnKind.TEXT, sensitive=sensitive)
 
 
 CUSTOMERS = Table(

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from sql_synthesizer.guard.question import commands, shapes
 from sql_synthesizer.guard.question.lexer import QUOTATION, build_fingerprint, replace_apostrophes
-from sql_synthesizer.guard.question.verdict import Verdict
+from sql_synthesizer.guard.question.verdict import QuestionVerdict
 
 MAX_BREAKS = 24
 """Quotes from behind which a text is read."""
@@ -53,7 +53,7 @@ _SIGNS = re.compile(
 )
 
 
-def judge_fragment(reading: str) -> Verdict | None:
+def judge_fragment(reading: str) -> QuestionVerdict | None:
     """What the SQL signs of a reading (see ``normal.text_readings``) amount to; None when it has none."""
     if not _SIGNS.search(reading) and not commands.BARE.match(reading):
         return None
@@ -69,7 +69,7 @@ def judge_fragment(reading: str) -> Verdict | None:
     certain = sum(signs.values()) >= 2 and words < (TALK if signs.keys() <= _WORDY else ESSAY)
     certain = certain and not _is_only_quoted(reading)
     reason = max(signs, key=lambda name: signs[name])
-    return Verdict("fragment", "sql_injection", "attack" if certain else "suspicious", reason)
+    return QuestionVerdict("fragment", "sql_injection", "attack" if certain else "suspicious", reason)
 
 
 def _is_only_quoted(reading: str) -> bool:

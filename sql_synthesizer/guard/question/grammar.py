@@ -41,7 +41,7 @@ class Sign:
     marks: frozenset[str]
 
 
-class Grammar:
+class IntentGrammar:
     """Reads texts by the word classes and signs of a file.
 
     Each set of classes that a word may have is one letter; the letter of a word that stands where an order begins is

@@ -12,9 +12,9 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
-from sql_synthesizer.guard.question.grammar import Grammar
+from sql_synthesizer.guard.question.grammar import IntentGrammar
 from sql_synthesizer.guard.question.linear import Linear
-from sql_synthesizer.guard.question.verdict import Grade, Verdict
+from sql_synthesizer.guard.question.verdict import Grade, QuestionVerdict
 
 _TOKEN = re.compile(r"\w+(?:['\u2019-]\w+)*|[.!?;:,\"\u201c\u201d\u2014|\[\]]|(?<=\s)--?(?=\s)")
 _SQL = re.compile(
@@ -40,10 +40,10 @@ _TURNED = frozenset(
 
 
 @cache
-def load_intent_model() -> tuple[Grammar, Linear]:
+def load_intent_model() -> tuple[IntentGrammar, Linear]:
     """The grammar and the model, read once: a quarter of a second that only whoever judges has to spend."""
     here = Path(__file__)
-    return Grammar(here.with_name("intent.toml")), Linear(here.with_name("intent.json"))
+    return IntentGrammar(here.with_name("intent.toml")), Linear(here.with_name("intent.json"))
 
 
 def verdict_reasons() -> tuple[str, ...]:
@@ -51,7 +51,7 @@ def verdict_reasons() -> tuple[str, ...]:
     return tuple(sorted({*load_intent_model()[0].reasons, "likeness", "spelled_out", "turned_round"}))
 
 
-def judge_intent(form: str) -> Verdict | None:
+def judge_intent(form: str) -> QuestionVerdict | None:
     """The verdict on a normalised lower-case text; None when it shows no sign of an attack on the model.
 
     The linear model has heard the signs and decides; the heavier they are, the less it must be convinced. An attack
@@ -63,7 +63,7 @@ def judge_intent(form: str) -> Verdict | None:
     return verdict
 
 
-def _judge_form(form: str) -> Verdict | None:
+def _judge_form(form: str) -> QuestionVerdict | None:
     model = load_intent_model()[1]
     found, parts = signs_and_features(form)
     score = max(map(model.score, parts))
@@ -71,10 +71,10 @@ def _judge_form(form: str) -> Verdict | None:
         return None
     reason = max(found, key=lambda name: (found[name], name), default="likeness")
     if reason == "destructive":
-        return Verdict("intent", "write_request", "suspicious", reason)
+        return QuestionVerdict("intent", "write_request", "suspicious", reason)
     unmistakable = found.get(reason, 0) >= 4 or sum(sorted(found.values())[-2:]) >= 5
     grade: Grade = "attack" if unmistakable and model.refuses(score, 3) else "suspicious"
-    return Verdict("intent", "prompt_injection", grade, reason)
+    return QuestionVerdict("intent", "prompt_injection", grade, reason)
 
 
 def signs_and_features(form: str) -> tuple[dict[str, int], list[set[str]]]:
@@ -86,7 +86,7 @@ def signs_and_features(form: str) -> tuple[dict[str, int], list[set[str]]]:
     return found, list(_part_features(grammar, words, line, found))
 
 
-def _find_signs(grammar: Grammar, form: str, words: list[str], line: str) -> dict[str, int]:
+def _find_signs(grammar: IntentGrammar, form: str, words: list[str], line: str) -> dict[str, int]:
     found = grammar.search(line)
     letters, ascii_only = set(form), form.isascii()
     for sign in grammar.texts:
@@ -100,7 +100,7 @@ def _find_signs(grammar: Grammar, form: str, words: list[str], line: str) -> dic
     return found
 
 
-def _part_features(grammar: Grammar, words: list[str], line: str, found: dict[str, int]) -> Iterator[set[str]]:
+def _part_features(grammar: IntentGrammar, words: list[str], line: str, found: dict[str, int]) -> Iterator[set[str]]:
     marks = {f"!{reason}" for reason in found} | {f"!{reason}{weight}" for reason, weight in found.items()}
     if found:
         marks.add(f"!{min(5, sum(found.values()))}")

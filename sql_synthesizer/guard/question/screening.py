@@ -14,7 +14,7 @@ from dataclasses import replace
 from sql_synthesizer.errors import InvalidRequest, QuestionEmpty, QuestionRefused, QuestionTooLong
 from sql_synthesizer.guard.question import fragment, intent
 from sql_synthesizer.guard.question.normal import as_single_line, text_readings
-from sql_synthesizer.guard.question.verdict import Verdict
+from sql_synthesizer.guard.question.verdict import QuestionVerdict
 from sql_synthesizer.model import Caller
 from sql_synthesizer.telemetry import Telemetry, vocabulary
 
@@ -91,9 +91,9 @@ class Screening:
         raise error
 
 
-def judge_text(text: str) -> tuple[Verdict, ...]:
+def judge_text(text: str) -> tuple[QuestionVerdict, ...]:
     """What the layers say about a text, at most one verdict each, the gravest first; empty when none speaks."""
-    found: dict[str, Verdict] = {}
+    found: dict[str, QuestionVerdict] = {}
     lines: dict[str, None] = {}
     for number, reading in enumerate(text_readings(text)):
         verdict = fragment.judge_fragment(reading)
@@ -104,19 +104,19 @@ def judge_text(text: str) -> tuple[Verdict, ...]:
     return tuple(sorted(found.values(), key=lambda verdict: verdict.grade != "attack"))
 
 
-def _add_verdict(found: dict[str, Verdict], verdict: Verdict | None) -> None:
+def _add_verdict(found: dict[str, QuestionVerdict], verdict: QuestionVerdict | None) -> None:
     if verdict is not None and (verdict.layer not in found or verdict.grade == "attack"):
         found[verdict.layer] = verdict
 
 
-def _is_plain_sql(verdicts: tuple[Verdict, ...]) -> bool:
+def _is_plain_sql(verdicts: tuple[QuestionVerdict, ...]) -> bool:
     """Whether the text is SQL as it stands, so that the layers say no more than that."""
     return any(verdict.reason in _TYPED for verdict in verdicts) and all(
         verdict.reason in _TYPED | {"smuggled_sql"} and verdict.layer != "decoding" for verdict in verdicts
     )
 
 
-def build_refusal(verdicts: tuple[Verdict, ...]) -> QuestionRefused:
+def build_refusal(verdicts: tuple[QuestionVerdict, ...]) -> QuestionRefused:
     """The error that tells a caller; its event is an attempt only when a verdict is an ``attack``."""
     gravest = verdicts[0]
     attack = gravest.grade == "attack"

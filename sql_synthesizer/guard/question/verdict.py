@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["sql_injection", "prompt_injection", "write_request"]
+TextKind = Literal["sql_injection", "prompt_injection", "write_request"]
 """What an attack aims at: the database through SQL in the text, the model through its instructions, or a change."""
 Grade = Literal["suspicious", "attack"]
 """``suspicious`` refuses the question; ``attack`` also counts towards the alerts, so nothing benign may reach it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class QuestionVerdict:
     """``layer`` is who says it, ``reason`` a stable word for why; both come from closed lists."""
 
     layer: str
-    kind: Kind
+    kind: TextKind
     grade: Grade
     reason: str

@@ -6,12 +6,12 @@ Left out are catalogues of accounts and secrets (``pg_authid``, ``mysql.user``),
 
 from __future__ import annotations
 
-from sql_synthesizer.model import Column, Kind, Table
+from sql_synthesizer.model import Column, ColumnKind, Table
 
 
 def _build_tables(schema: str | None, **columns: str) -> tuple[Table, ...]:
     return tuple(
-        Table(name, tuple(Column(column, Kind.OTHER) for column in names.split()), schema=schema)
+        Table(name, tuple(Column(column, ColumnKind.OTHER) for column in names.split()), schema=schema)
         for name, names in columns.items()
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from sql_synthesizer.guard.statement.names import Mark, Names, fold_name, is_query
+from sql_synthesizer.guard.statement.names import Mark, StatementNames, fold_name, is_query
 from sql_synthesizer.guard.statement.nodes import refuse_statement
 from sql_synthesizer.model import Table
 
@@ -25,7 +25,7 @@ class Source:
 class Columns:
     """Finds out for each column in a statement which real columns it may mean."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: StatementNames) -> None:
         self.names = names
         self._index = names.index
         self._known: dict[int, list[Source]] = {}

@@ -101,7 +101,7 @@ class _PostgresGenerator(PostgresGenerator):
     }
 
 
-class Grammar:
+class DialectGrammar:
     """Reads and writes one dialect, by sqlglot's name of it."""
 
     _CLASSES: ClassVar[dict[str, tuple[type[Parser], type[Generator]]]] = {

@@ -8,10 +8,10 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from sql_synthesizer.errors import StatementRefused
-from sql_synthesizer.guard.statement.dialects import Grammar
+from sql_synthesizer.guard.statement.dialects import DialectGrammar
 from sql_synthesizer.guard.statement.names import TableIndex
 from sql_synthesizer.guard.statement.reading import parse_query
-from sql_synthesizer.model import SQLGLOT_DIALECT, Column, Kind, Schema, Table
+from sql_synthesizer.model import SQLGLOT_DIALECT, Column, ColumnKind, Schema, Table
 
 _CATALOGUES = re.compile(
     r"(all|user|dba)_(tables|tab_columns|tab_cols|users|objects|views|source|constraints|cons_columns|indexes|triggers"
@@ -28,14 +28,14 @@ def imagined_schema(sql: str, dialect: str) -> Schema:
     ``dialect`` is one of ``model.SQLGLOT_DIALECT``. Of what cannot be read nothing exists. Never raises.
     """
     empty = Schema("imagined", dialect, ())
-    grammar = Grammar(SQLGLOT_DIALECT[dialect])
+    grammar = DialectGrammar(SQLGLOT_DIALECT[dialect])
     try:
         tree = parse_query(sql, grammar)
     except (StatementRefused, SqlglotError, RecursionError):
         return empty
     index = TableIndex(empty, grammar.name)
     names = sorted({node.name for node in tree.find_all(exp.Column) if isinstance(node.this, exp.Identifier)})
-    columns = tuple(Column(name, Kind.TEXT) for name in names)
+    columns = tuple(Column(name, ColumnKind.TEXT) for name in names)
     found: dict[tuple[str, str | None], Table] = {}
     for node in tree.find_all(exp.Table):
         if not isinstance(node.this, exp.Identifier):

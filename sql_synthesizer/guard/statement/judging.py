@@ -14,9 +14,9 @@ from sqlglot.errors import SqlglotError
 from sql_synthesizer.errors import StatementRefused
 from sql_synthesizer.guard.statement import functions, nodes, reading
 from sql_synthesizer.guard.statement.columns import Columns
-from sql_synthesizer.guard.statement.dialects import Grammar
+from sql_synthesizer.guard.statement.dialects import DialectGrammar
 from sql_synthesizer.guard.statement.masking import expand_stars, mask_columns
-from sql_synthesizer.guard.statement.names import Names, TableIndex
+from sql_synthesizer.guard.statement.names import StatementNames, TableIndex
 from sql_synthesizer.guard.statement.nodes import check_nodes, refuse_statement
 from sql_synthesizer.guard.statement.policy import Policy
 from sql_synthesizer.guard.statement.reading import parse_query
@@ -33,7 +33,7 @@ _AGGREGATE_NODES = (exp.AggFunc, exp.Group)
 
 
 @dataclass(frozen=True, slots=True)
-class _Verdict:
+class _StatementVerdict:
     schema: Schema
     sql: str = ""
     query_type: str = "unknown"
@@ -48,8 +48,8 @@ class StatementGuard:
 
     def __init__(self) -> None:
         self.policy_version = _policy_version()
-        self._grammars = {name: Grammar(name) for name in set(SQLGLOT_DIALECT.values())}
-        self._verdicts: LRUCache[tuple[str, str, str, int, Policy], _Verdict] = LRUCache(CACHED_VERDICTS)
+        self._grammars = {name: DialectGrammar(name) for name in set(SQLGLOT_DIALECT.values())}
+        self._verdicts: LRUCache[tuple[str, str, str, int, Policy], _StatementVerdict] = LRUCache(CACHED_VERDICTS)
         self._indexes: LRUCache[tuple[str, str], TableIndex] = LRUCache(64)
         self._lock = Lock()
 
@@ -76,18 +76,18 @@ class StatementGuard:
             limit=verdict.limit,
         )
 
-    def _judge_statement(self, sql: str, schema: Schema, max_rows: int, policy: Policy) -> _Verdict:
+    def _judge_statement(self, sql: str, schema: Schema, max_rows: int, policy: Policy) -> _StatementVerdict:
         try:
             return self._check_statement(sql, schema, max_rows, policy)
         except StatementRefused as error:
-            return _Verdict(schema, refusal=(error.message, error.hint, error.details))
+            return _StatementVerdict(schema, refusal=(error.message, error.hint, error.details))
         except SqlglotError:
             rule, message = "syntax", "The statement could not be understood; write one plain SELECT."
         except RecursionError:
             rule, message = "too_complex", "The statement is nested too deeply; ask for less at once."
-        return _Verdict(schema, refusal=(message, StatementRefused.default_hint, {"rule": rule}))
+        return _StatementVerdict(schema, refusal=(message, StatementRefused.default_hint, {"rule": rule}))
 
-    def _check_statement(self, sql: str, schema: Schema, max_rows: int, policy: Policy) -> _Verdict:
+    def _check_statement(self, sql: str, schema: Schema, max_rows: int, policy: Policy) -> _StatementVerdict:
         index = self._load_table_index(schema)
         grammar = self._grammars[index.dialect]
         tree = parse_query(sql, grammar)
@@ -103,7 +103,7 @@ class StatementGuard:
                 "sensitive_column", "The statement reads columns marked sensitive.", hint=_LEAVE_OUT, columns=named
             )
         names = columns.names
-        return _Verdict(
+        return _StatementVerdict(
             schema, written, _query_type(names.nodes), tuple(sorted(names.tables)), masked or sensitive, limit
         )
 
@@ -121,7 +121,7 @@ class StatementGuard:
 def _resolve_columns(tree: exp.Expr, index: TableIndex, policy: Policy) -> Columns:
     """The columns of a tree whose parts and tables are allowed. Raises StatementRefused."""
     nodes = check_nodes(tree, index.dialect, session=policy.catalogues)
-    return Columns(Names(nodes, index, catalogues=policy.catalogues))
+    return Columns(StatementNames(nodes, index, catalogues=policy.catalogues))
 
 
 def _exclude_marked_columns(tree: exp.Expr, index: TableIndex, policy: Policy) -> tuple[str, ...]:

@@ -129,7 +129,7 @@ class TableIndex:
         return known if known is not None else frozenset(fold_name(c.name) for c in table.columns)
 
 
-class Names:
+class StatementNames:
     """The real tables of one tree and the names under which each is referred to."""
 
     def __init__(self, nodes: Iterable[exp.Expr], index: TableIndex, *, catalogues: bool = False) -> None:

@@ -7,7 +7,7 @@ import logging
 from sqlglot import exp
 from sqlglot.tokenizer_core import Token, TokenType
 
-from sql_synthesizer.guard.statement.dialects import Grammar
+from sql_synthesizer.guard.statement.dialects import DialectGrammar
 from sql_synthesizer.guard.statement.nodes import refuse_statement
 
 MAX_TOKENS = 6_000
@@ -21,7 +21,7 @@ _CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 
 
-def parse_query(sql: str, grammar: Grammar) -> exp.Expr:
+def parse_query(sql: str, grammar: DialectGrammar) -> exp.Expr:
     """The tree of a single query. Raises StatementRefused and sqlglot's errors."""
     tokens = grammar.tokens(sql)
     while tokens and tokens[-1].token_type is TokenType.SEMICOLON:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sql_synthesizer.model import Column, Kind, Schema, Table
+from sql_synthesizer.model import Column, ColumnKind, Schema, Table
 from sql_synthesizer.synthesizer.rules.draft import Condition, Draft, NotUnderstood
 from sql_synthesizer.synthesizer.rules.joins import JoinGraph, fan_out_tables
 from sql_synthesizer.synthesizer.rules.linking import Item
@@ -14,9 +14,9 @@ from sql_synthesizer.synthesizer.rules.text import singular_form, split_name
 from sql_synthesizer.synthesizer.rules.vocabulary import MEASURES
 
 MENTIONED, OWNER, ENTITY = 0.5, 0.25, 0.1
-NUMERIC = frozenset({Kind.INTEGER, Kind.NUMBER})
+NUMERIC = frozenset({ColumnKind.INTEGER, ColumnKind.NUMBER})
 _GENERIC = frozenset("id name code number type date description title detail value status".split())
-DATED = frozenset({Kind.DATE, Kind.DATETIME})
+DATED = frozenset({ColumnKind.DATE, ColumnKind.DATETIME})
 
 
 class Ambiguous(NotUnderstood):
@@ -77,14 +77,16 @@ class Binder:
             raise NotUnderstood(items[0].text)
         return table
 
-    def find_column(self, item: Item, owner: Item | None = None, kinds: frozenset[Kind] | None = None) -> Ref:
+    def find_column(self, item: Item, owner: Item | None = None, kinds: frozenset[ColumnKind] | None = None) -> Ref:
         """The column that a name means. Raises NotUnderstood or Ambiguous."""
         refs = self.find_columns(item, owner, kinds)
         if len(refs) > 1:
             raise Ambiguous(f"{item.text}: {' or '.join(map(str, refs[:4]))}")
         return refs[0]
 
-    def find_columns(self, item: Item, owner: Item | None = None, kinds: frozenset[Kind] | None = None) -> list[Ref]:
+    def find_columns(
+        self, item: Item, owner: Item | None = None, kinds: frozenset[ColumnKind] | None = None
+    ) -> list[Ref]:
         """The columns that a name can mean equally well; at least one. Raises NotUnderstood."""
         at = self.find_table(owner) if owner is not None and any(h.column is None for h in owner.hits) else None
         scored = [

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from sqlglot import Dialect, exp
 
-from sql_synthesizer.model import SQLGLOT_DIALECT, Kind, Table
+from sql_synthesizer.model import SQLGLOT_DIALECT, ColumnKind, Table
 from sql_synthesizer.synthesizer.rules.dates import Span
 from sql_synthesizer.synthesizer.rules.joins import fan_out_tables
 from sql_synthesizer.synthesizer.rules.names import key_columns
@@ -181,7 +181,7 @@ class _Builder:
         if isinstance(value, Span):
             return self._date_literal(value.start.isoformat())
         if isinstance(value, bool):
-            text = ref is not None and ref.column.kind is not Kind.BOOLEAN
+            text = ref is not None and ref.column.kind is not ColumnKind.BOOLEAN
             return exp.Literal.string(str(value)) if text else exp.Boolean(this=value)
         if isinstance(value, float):
             return exp.convert(int(value) if value == int(value) else value)

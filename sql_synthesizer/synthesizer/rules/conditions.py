@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sql_synthesizer.model import Kind
+from sql_synthesizer.model import ColumnKind
 from sql_synthesizer.synthesizer.rules.draft import Condition, Draft, Having, Mention, NotUnderstood, Sorting
 from sql_synthesizer.synthesizer.rules.linking import Item
 
@@ -136,7 +136,7 @@ class ConditionReader(Cursor):
         if (
             item is None
             or item.kind != "name"
-            or all(h.column is None or h.column.kind is not Kind.BOOLEAN for h in item.hits)
+            or all(h.column is None or h.column.kind is not ColumnKind.BOOLEAN for h in item.hits)
         ):
             return False
         if not (self.narrowing or self._is_table_ahead(1)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sql_synthesizer.model import Kind, Table
+from sql_synthesizer.model import ColumnKind, Table
 from sql_synthesizer.synthesizer.rules.joins import fan_out_tables
 from sql_synthesizer.synthesizer.rules.names import key_columns, label_columns
 from sql_synthesizer.synthesizer.rules.predicates import count_text, predicate_text
@@ -185,7 +185,7 @@ class _Sentence:
     def _filter_subject(self, condition: Filter) -> str:
         """The column that a filter is about: the status, the name of the country, the rating of a review."""
         ref = condition.term.ref
-        if ref is not None and ref.column.kind is Kind.BOOLEAN:
+        if ref is not None and ref.column.kind is ColumnKind.BOOLEAN:
             return re.sub(r"^(is|has|was) ", "", self._column_text(condition.term))
         if ref is None or ref.table == self._filtered_rows:
             return _definite_noun(value_of(condition.term))
@@ -237,7 +237,7 @@ def _sort_direction(order: Order) -> str:
     if ref is not None and not order.term.aggregate:
         if ref.column.kind in DATED:
             return "from latest to earliest" if order.descending else "from earliest to latest"
-        if ref.column.kind is Kind.TEXT:
+        if ref.column.kind is ColumnKind.TEXT:
             return "from Z to A" if order.descending else "from A to Z"
     return "from high to low" if order.descending else "from low to high"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sql_synthesizer.model import Kind
+from sql_synthesizer.model import ColumnKind
 from sql_synthesizer.synthesizer.rules.binding import DATED, NUMERIC, Ambiguous, Binder
 from sql_synthesizer.synthesizer.rules.dates import Span
 from sql_synthesizer.synthesizer.rules.draft import Condition, NotUnderstood
@@ -31,7 +31,7 @@ class FilterMaker:
                 raise NotUnderstood(str(ref))
             return Filter(Term(ref), "null", negated=condition.negated)
         if condition.operator == "true":
-            ref = self._binder.find_column(self._require_subject(condition), kinds=frozenset({Kind.BOOLEAN}))
+            ref = self._binder.find_column(self._require_subject(condition), kinds=frozenset({ColumnKind.BOOLEAN}))
             return Filter(Term(ref), "=", (not condition.negated,))
         if condition.operator == "named":
             return self._name_filter(condition)
@@ -55,7 +55,9 @@ class FilterMaker:
         value = condition.values[0]
         if condition.subject is not None:
             refs = [
-                r for r in self._binder.find_columns(condition.subject, condition.owner) if r.column.kind is Kind.TEXT
+                r
+                for r in self._binder.find_columns(condition.subject, condition.owner)
+                if r.column.kind is ColumnKind.TEXT
             ]
             if len(refs) != 1:
                 raise NotUnderstood(condition.subject.text)
@@ -121,7 +123,7 @@ class FilterMaker:
             if value.number is None:
                 raise NotUnderstood(value.text)
             return value.number
-        if ref.column.kind in DATED or ref.column.kind is Kind.BOOLEAN:
+        if ref.column.kind in DATED or ref.column.kind is ColumnKind.BOOLEAN:
             raise NotUnderstood(value.text)
         return self._stored_value(value, ref)
 
@@ -150,7 +152,7 @@ class FilterMaker:
         operator = "<=" if condition.operator == "until" else _OF_YEARS[condition.operator]
         if ref.column.kind in NUMERIC:
             return Filter(Term(ref), operator, (float(span.year),), condition.negated)
-        if ref.column.kind is Kind.TEXT:
+        if ref.column.kind is ColumnKind.TEXT:
             return Filter(Term(ref), operator, (str(span.year),), condition.negated)
         raise NotUnderstood(condition.values[0].text)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from sql_synthesizer.model import Column, Kind, Schema, Table
+from sql_synthesizer.model import Column, ColumnKind, Schema, Table
 from sql_synthesizer.synthesizer.rules.text import split_name, word_stem
 
 EXACT, QUALIFIED, SHORTENED, PARTIAL = 1.0, 0.95, 0.8, 0.6
@@ -120,9 +120,11 @@ def label_columns(table: Table) -> tuple[Column, ...]:
     for name in _TITLES:
         if name in by_name:
             return (by_name[name],)
-    same = [c for c in table.columns if split_name(c.name) == own and c.kind is Kind.TEXT]
+    same = [c for c in table.columns if split_name(c.name) == own and c.kind is ColumnKind.TEXT]
     tails = [
-        c for name, c in by_name.items() if name.endswith(" name") and c.kind is Kind.TEXT and len(name.split()) == 2
+        c
+        for name, c in by_name.items()
+        if name.endswith(" name") and c.kind is ColumnKind.TEXT and len(name.split()) == 2
     ]
     if same or len(tails) == 1:
         return tuple(same or tails)

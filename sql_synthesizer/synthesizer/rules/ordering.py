@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sql_synthesizer.model import Kind
+from sql_synthesizer.model import ColumnKind
 from sql_synthesizer.synthesizer.rules.conditions import ConditionReader
 from sql_synthesizer.synthesizer.rules.draft import Draft, Mention, NotUnderstood, Sorting
 from sql_synthesizer.synthesizer.rules.linking import Item
@@ -181,4 +181,4 @@ class OrderReader(ConditionReader):
 
 def _is_numeric(item: Item) -> bool:
     column = item.hits[0].column
-    return column is not None and column.kind in {Kind.INTEGER, Kind.NUMBER}
+    return column is not None and column.kind in {ColumnKind.INTEGER, ColumnKind.NUMBER}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from sql_synthesizer.model import Kind, Table
+from sql_synthesizer.model import ColumnKind, Table
 from sql_synthesizer.synthesizer import Context
 from sql_synthesizer.synthesizer.rules.binding import NUMERIC
 from sql_synthesizer.synthesizer.rules.names import key_columns, label_columns
@@ -43,7 +43,7 @@ def _table_questions(table: Table) -> Iterator[str]:
             yield f"What is the average {' '.join(split_name(column.name))} of {plural_form(name)}?"
             break
     for column in table.columns:
-        if column.kind is Kind.TEXT and column not in label_columns(table) and not column.sensitive:
+        if column.kind is ColumnKind.TEXT and column not in label_columns(table) and not column.sensitive:
             yield f"How many {plural_form(name)} per {' '.join(split_name(column.name))}?"
             break
     yield f"List all {plural_form(name)}"

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Set as AbstractSet
 
-from sql_synthesizer.model import Kind, Table
+from sql_synthesizer.model import ColumnKind, Table
 from sql_synthesizer.synthesizer.rules.query import Query, Ref, Term
 from sql_synthesizer.synthesizer.rules.text import plural_form, readable_name, singular_form
 
@@ -14,7 +14,7 @@ MAX_ALIAS_BYTES = 56
 """With a number after it, still whole in every database; PostgreSQL cuts names at 63 bytes."""
 
 BUCKETS = {"%Y": "year", "%Y-%m": "month", "%Y-%m-%d": "day"}
-DATED = frozenset({Kind.DATE, Kind.DATETIME, Kind.TIME})
+DATED = frozenset({ColumnKind.DATE, ColumnKind.DATETIME, ColumnKind.TIME})
 
 
 def rows_of(table: Table) -> str:
@@ -55,7 +55,7 @@ def extreme_word(ref: Ref, *, highest: bool) -> str:
     """What the first value in an order is called: highest, earliest."""
     if ref.column.kind in DATED:
         return "latest" if highest else "earliest"
-    if ref.column.kind is Kind.TEXT:
+    if ref.column.kind is ColumnKind.TEXT:
         return f"alphabetically {'last' if highest else 'first'}"
     return "highest" if highest else "lowest"
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from sql_synthesizer_proof.drill.faults import attacks, budget, load, monitoring, parts
-from sql_synthesizer_proof.drill.scenario import Scenario
+from sql_synthesizer_proof.drill.scenario import AlertScenario
 
-SCENARIOS: tuple[Scenario, ...] = (
+SCENARIOS: tuple[AlertScenario, ...] = (
     *attacks.SCENARIOS,
     *parts.SCENARIOS,
     *load.SCENARIOS,

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from math import ceil
 
-from sql_synthesizer.operate.traffic import ASKED, Kind, Traffic
+from sql_synthesizer.operate.traffic import ASKED, RequestKind, Traffic
 from sql_synthesizer.settings import environment_name
 from sql_synthesizer_proof.drill.beside import extra_instance, watch_targets
 from sql_synthesizer_proof.drill.chain import ANEW, Chain
 from sql_synthesizer_proof.drill.faults.locks import COUNT, lock_table, owner_connection
 from sql_synthesizer_proof.drill.faults.monitoring import no_alertmanager, rule_added
-from sql_synthesizer_proof.drill.scenario import Fault, Scenario, share_fault
-from sql_synthesizer_proof.service import Service
+from sql_synthesizer_proof.drill.scenario import AlertScenario, MakeFault, share_fault
+from sql_synthesizer_proof.service import ServiceProcess
 
 SETTINGS: tuple[tuple[str, object], ...] = (
     ("pool_size", 40),
@@ -40,7 +40,7 @@ HEAVY = 'count(last_over_time({__name__=~".+"}[10m]))'
 HEAVY_INTERVAL = "5ms"
 
 
-def budget_burn(failed: float, slow: float) -> Fault:
+def budget_burn(failed: float, slow: float) -> MakeFault:
     """A share of all statements fails, as one table is locked for good, and one is slow, as another is for seconds."""
 
     @contextmanager
@@ -103,7 +103,7 @@ def only_new_questions(chain: Chain) -> Iterator[None]:
     def make_request(chance: random.Random) -> tuple[str, str, dict[str, str]]:
         return "POST", "/api/query", {"question": f"{ANEW}{chance.randrange(10_000_000) / 100}"}
 
-    with Traffic(chain.service.url, chain.service.key, MISSES, (Kind("asked anew", 1, make_request),), seed=2):
+    with Traffic(chain.service.url, chain.service.key, MISSES, (RequestKind("asked anew", 1, make_request),), seed=2):
         yield
 
 
@@ -135,23 +135,25 @@ def cache_off(chain: Chain) -> Iterator[None]:
         watch_targets(chain, "sql-synthesizer", watchers_see)
 
 
-def _repeated_traffic(service: Service) -> Traffic:
-    kind = Kind("asked before", 1, lambda chance: ("POST", "/api/query", {"question": chance.choice(ASKED[:2])}))
+def _repeated_traffic(service: ServiceProcess) -> Traffic:
+    kind = RequestKind("asked before", 1, lambda chance: ("POST", "/api/query", {"question": chance.choice(ASKED[:2])}))
     return Traffic(service.url, service.key, 2.0, (kind,))
 
 
-def _build_burn_scenarios(long: str, short: str, shares: tuple[float, float], make: Fault) -> list[Scenario]:
+def _build_burn_scenarios(long: str, short: str, shares: tuple[float, float], make: MakeFault) -> list[AlertScenario]:
     wave = f"budget at {shares[1]:.0%}"
     labels = {"long": long, "short": short}
     failed, slow = f"{shares[0]:.1%} of the statements fail", f"{shares[1]:.0%} of the statements are slow"
     return [
-        Scenario("SqlSynthesizerErrorBudgetBurn", failed, wave, make, labels, SETTINGS, scaled=True),
-        Scenario("SqlSynthesizerLatencyBudgetBurn", slow, wave, make, labels, SETTINGS, scaled=True),
+        AlertScenario("SqlSynthesizerErrorBudgetBurn", failed, wave, make, labels, SETTINGS, scaled=True),
+        AlertScenario("SqlSynthesizerLatencyBudgetBurn", slow, wave, make, labels, SETTINGS, scaled=True),
     ]
 
 
-def _build_scaled_scenario(alert: str, fault: str, wave: str, make: Fault, prepare: Fault | None = None) -> Scenario:
-    return Scenario(alert, fault, wave, make, settings=SETTINGS, scaled=True, prepare=prepare)
+def _build_scaled_scenario(
+    alert: str, fault: str, wave: str, make: MakeFault, prepare: MakeFault | None = None
+) -> AlertScenario:
+    return AlertScenario(alert, fault, wave, make, settings=SETTINGS, scaled=True, prepare=prepare)
 
 
 GENTLY, GREATLY = share_fault(budget_burn(*GENTLE)), share_fault(budget_burn(*GREAT))
@@ -177,7 +179,7 @@ SCENARIOS = (
         cache_off,
         prepare=extra_instance("uncached", cache="off"),
     ),
-    Scenario(
+    AlertScenario(
         "PrometheusNotConnectedToAlertmanagers",
         "Prometheus is told of no Alertmanager",
         "unconnected",

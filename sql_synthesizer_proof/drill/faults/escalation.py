@@ -36,7 +36,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class EscalationCheck:
     """One promise about notifications, whether it was kept, and what was seen."""
 
     name: str
@@ -44,7 +44,7 @@ class Check:
     seen: str
 
 
-def run_checks(say: Say, files: Path | None = None) -> list[Check]:
+def run_checks(say: Say, files: Path | None = None) -> list[EscalationCheck]:
     """All of them: on one chain in quick motion, and the dead man's switch on small ones beside it.
 
     ``files`` is a directory like ``monitoring`` that is drilled instead of the shipped one.
@@ -70,7 +70,7 @@ def _repeat_soon(config: dict[str, Any]) -> None:
             route["repeat_interval"] = f"{duration_seconds(route['repeat_interval']) / REPEAT_FACTOR:.0f}s"
 
 
-def _run_chain_checks(home: Path, files: Path | None) -> list[Check]:
+def _run_chain_checks(home: Path, files: Path | None) -> list[EscalationCheck]:
     with run_chain(
         home,
         settings=dict(budget.SETTINGS),
@@ -84,27 +84,27 @@ def _run_chain_checks(home: Path, files: Path | None) -> list[Check]:
         return [_check_security_receiver(made), _check_same_cause(made), *_check_service_down(made)]
 
 
-def _check_security_receiver(made: Chain) -> Check:
+def _check_security_receiver(made: Chain) -> EscalationCheck:
     with sql_injection(made):
         mail = _wait_for_mail(made, MAIL["security"], "SQLInjectionAttempts")
     others = _mail_times(made, MAIL["on-call"], "SQLInjectionAttempts") + _mail_times(
         made, MAIL["tickets"], "SQLInjectionAttempts"
     )
-    return Check(
+    return EscalationCheck(
         "a security alert goes to the security receiver",
         mail is not None and not others,
         f"SQLInjectionAttempts: {'mailed' if mail else 'not mailed'} to security, {len(others)} times to others",
     )
 
 
-def _check_same_cause(made: Chain) -> Check:
+def _check_same_cause(made: Chain) -> EscalationCheck:
     name, warning = "SqlSynthesizerErrorBudgetBurn", {"severity": "warning", "long": "1d"}
     with budget.budget_burn(*budget.GREAT)(made):
         critical = _wait_for_mail(made, MAIL["on-call"], name)
         muted = _wait_until_muted(made, name, warning)
         time.sleep(QUIET)
         mails = _mail_times(made, MAIL["tickets"], name)
-    return Check(
+    return EscalationCheck(
         "a critical alert mutes the warning of the same cause",
         critical is not None and muted and not mails,
         f"{name}: critical {'mailed' if critical else 'not mailed'}, warning "
@@ -112,7 +112,7 @@ def _check_same_cause(made: Chain) -> Check:
     )
 
 
-def _check_service_down(made: Chain) -> list[Check]:
+def _check_service_down(made: Chain) -> list[EscalationCheck]:
     down, follower, other = "SqlSynthesizerDown", "SqlSynthesizerMetricsAbsent", "MonitoringTargetDown"
     with ExitStack() as stack:
         stack.enter_context(second_prometheus(made))
@@ -128,13 +128,15 @@ def _check_service_down(made: Chain) -> list[Check]:
         mails = _mail_times(made, MAIL["tickets"], follower)
     gap = f"again {times[1] - times[0]:.0f} s after the first" if again else "once only"
     return [
-        Check(
+        EscalationCheck(
             "service down mutes what follows from it",
             first is not None and muted and not mails,
             f"{follower}: {'muted' if muted else 'not muted'} and mailed {len(mails)} times",
         ),
-        Check("an unrelated alert is not muted", free, f"{other}: {'mailed' if free else 'not mailed or muted'}"),
-        Check("a critical alert that is not resolved is told again", again, f"{down}: mailed {gap}"),
+        EscalationCheck(
+            "an unrelated alert is not muted", free, f"{other}: {'mailed' if free else 'not mailed or muted'}"
+        ),
+        EscalationCheck("a critical alert that is not resolved is told again", again, f"{down}: mailed {gap}"),
     ]
 
 
@@ -209,16 +211,18 @@ BREAKS: dict[str, Callable[[Tower], None] | None] = {
 }
 
 
-def _check_watchdog(home: Path, files: Path | None, what: str, break_it: Callable[[Tower], None] | None) -> Check:
+def _check_watchdog(
+    home: Path, files: Path | None, what: str, break_it: Callable[[Tower], None] | None
+) -> EscalationCheck:
     with run_monitoring(home, files) as made:
         heard = _wait_until(lambda: made.inbox.watchdog is not None)
         started = time.time()
         if break_it is None:
             silent = _wait_until(lambda: made.inbox.silence > SILENCE_LIMIT, SWITCH_LIMIT)
             name, kept = "the dead man's switch is heard while nothing is broken", heard and not silent
-            return Check(name, kept, f"{'silent' if silent else 'never silent'} within {SWITCH_LIMIT:g} s")
+            return EscalationCheck(name, kept, f"{'silent' if silent else 'never silent'} within {SWITCH_LIMIT:g} s")
         break_it(made)
         silent = _wait_until(lambda: made.inbox.silence > SILENCE_LIMIT, SWITCH_LIMIT)
     after = time.time() - started
     seen = f"told as dead {after:.0f} s after" if silent else f"not silent within {SWITCH_LIMIT:g} s"
-    return Check(f"the dead man's switch stops when {what}", heard and silent, seen)
+    return EscalationCheck(f"the dead man's switch stops when {what}", heard and silent, seen)

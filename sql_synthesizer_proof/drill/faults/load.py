@@ -16,7 +16,7 @@ from sql_synthesizer_proof.drill import ballast, foreign
 from sql_synthesizer_proof.drill.beside import add_target, extra_instance
 from sql_synthesizer_proof.drill.chain import Chain
 from sql_synthesizer_proof.drill.faults.locks import lock_table, query_table, run_in_background
-from sql_synthesizer_proof.drill.scenario import Fault, Impossible, Scenario, share_fault
+from sql_synthesizer_proof.drill.scenario import AlertScenario, Impossible, MakeFault, share_fault
 
 GIB = 1024**3
 HELD = 6 * GIB
@@ -186,8 +186,8 @@ def scrapes_slow(chain: Chain) -> Iterator[None]:
     chain.scrape.delay = 0.0
 
 
-def _build_scenario(alert: str, fault: str, make: Fault, prepare: Fault | None = None) -> Scenario:
-    return Scenario(alert, fault, "load", make, settings=SETTINGS, ballast=True, prepare=prepare)
+def _build_scenario(alert: str, fault: str, make: MakeFault, prepare: MakeFault | None = None) -> AlertScenario:
+    return AlertScenario(alert, fault, "load", make, settings=SETTINGS, ballast=True, prepare=prepare)
 
 
 BUSY = share_fault(extra_instance("busy", pool_size=8, value_index=False))

@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 
 from sql_synthesizer.operate.traffic import Client
 from sql_synthesizer_proof.drill.chain import Chain
-from sql_synthesizer_proof.service import Service
+from sql_synthesizer_proof.service import ServiceProcess
 
 COUNT = "SELECT count(*) FROM "
 BREATH = 0.1
@@ -65,7 +65,7 @@ def lock_table(chain: Chain, table: str, hold: float) -> Iterator[None]:
 
 
 @contextmanager
-def query_table(service: Service, table: str, callers: int) -> Iterator[None]:
+def query_table(service: ServiceProcess, table: str, callers: int) -> Iterator[None]:
     """So many callers count the table's rows again and again."""
 
     def send_statements(stop: threading.Event) -> None:

@@ -17,7 +17,7 @@ from sql_synthesizer_proof.drill.chain import Chain
 from sql_synthesizer_proof.drill.faults.attacks import INJECTION
 from sql_synthesizer_proof.drill.faults.load import SETTINGS, redis_crowded
 from sql_synthesizer_proof.drill.faults.locks import run_in_background
-from sql_synthesizer_proof.drill.scenario import Fault, Scenario
+from sql_synthesizer_proof.drill.scenario import AlertScenario, MakeFault
 
 NOBODY = "127.0.0.1:9"
 CUT = 150.0
@@ -121,7 +121,7 @@ def _running_config(chain: Chain) -> str:
     return str(chain.alertmanager.get("/api/v2/status")["config"]["original"])
 
 
-def broken_config(watcher: Callable[[Chain], Watcher]) -> Fault:
+def broken_config(watcher: Callable[[Chain], Watcher]) -> MakeFault:
     """The configuration of a watcher gets a section that does not exist, and is read again."""
 
     @contextmanager
@@ -146,12 +146,12 @@ def no_alertmanager(chain: Chain) -> Iterator[None]:
     watch_targets(chain, "alertmanager", known)
 
 
-def _build_scenario(alert: str, fault: str, make: Fault) -> Scenario:
-    return Scenario(alert, fault, "monitoring", make, settings=SETTINGS, ballast=True)
+def _build_scenario(alert: str, fault: str, make: MakeFault) -> AlertScenario:
+    return AlertScenario(alert, fault, "monitoring", make, settings=SETTINGS, ballast=True)
 
 
 SCENARIOS = (
-    Scenario(
+    AlertScenario(
         "MonitoringTargetDown",
         "one of two Prometheus is killed",
         "load",
@@ -176,7 +176,7 @@ SCENARIOS = (
         "Alertmanager is to read a broken configuration",
         broken_config(lambda chain: chain.alertmanager),
     ),
-    Scenario(
+    AlertScenario(
         "Watchdog",
         "none: it always fires",
         "load",

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from sql_synthesizer.operate.traffic import ASKED, Kind, Traffic
+from sql_synthesizer.operate.traffic import ASKED, RequestKind, Traffic
 from sql_synthesizer_proof.drill.chain import Chain
 from sql_synthesizer_proof.drill.faults.locks import COUNT, owner_connection, run_in_background
-from sql_synthesizer_proof.drill.scenario import Scenario
+from sql_synthesizer_proof.drill.scenario import AlertScenario
 
 HOLDERS = 8
 """Callers who want the locked table: more than there are connections."""
@@ -80,7 +80,7 @@ def audit_unwritable(chain: Chain) -> Iterator[None]:
 @contextmanager
 def facts_flooding(chain: Chain) -> Iterator[None]:
     """More happens within a fold than the telemetry's queue holds."""
-    kind = Kind("flood", 1, lambda _: ("POST", "/api/query", {"question": ASKED[0]}))
+    kind = RequestKind("flood", 1, lambda _: ("POST", "/api/query", {"question": ASKED[0]}))
     with Traffic(chain.service.url, chain.service.key, FLOOD, (kind,), threads=8):
         yield
 
@@ -126,27 +126,31 @@ def port_closed(chain: Chain) -> Iterator[None]:
 
 
 SCENARIOS = (
-    Scenario("SqlSynthesizerDependencyDown", "the database's processes are killed", "database", database_killed),
-    Scenario("HighErrorRate", "the database's processes are killed", "database"),
-    Scenario("SqlSynthesizerCacheDown", "Redis is killed", "attacks", cache_killed),
-    Scenario("SqlSynthesizerLLMFailures", "the model endpoint answers 500", "attacks", model_failing),
-    Scenario("SqlSynthesizerConnectionPoolExhausted", "a table is locked in the database", "pool", connections_held),
-    Scenario("SqlSynthesizerAuditWriteFailures", "the audit volume is full", "audit", audit_unwritable),
-    Scenario(
+    AlertScenario("SqlSynthesizerDependencyDown", "the database's processes are killed", "database", database_killed),
+    AlertScenario("HighErrorRate", "the database's processes are killed", "database"),
+    AlertScenario("SqlSynthesizerCacheDown", "Redis is killed", "attacks", cache_killed),
+    AlertScenario("SqlSynthesizerLLMFailures", "the model endpoint answers 500", "attacks", model_failing),
+    AlertScenario(
+        "SqlSynthesizerConnectionPoolExhausted", "a table is locked in the database", "pool", connections_held
+    ),
+    AlertScenario("SqlSynthesizerAuditWriteFailures", "the audit volume is full", "audit", audit_unwritable),
+    AlertScenario(
         "SqlSynthesizerTelemetryDropping",
         "more happens than the telemetry's queue holds",
         "flood",
         facts_flooding,
         settings=SMALL,
     ),
-    Scenario(
+    AlertScenario(
         "SqlSynthesizerTelemetryStalled",
         "one of two workers is stopped",
         "worker",
         worker_frozen,
         settings=SMALL,
     ),
-    Scenario("SqlSynthesizerDown", "all processes of the service are killed", "killed", service_killed),
-    Scenario("SqlSynthesizerDown", "the web server is stopped while the exporter lives", "frozen", application_frozen),
-    Scenario("SqlSynthesizerDown", "the network to the service is cut", "cut", port_closed),
+    AlertScenario("SqlSynthesizerDown", "all processes of the service are killed", "killed", service_killed),
+    AlertScenario(
+        "SqlSynthesizerDown", "the web server is stopped while the exporter lives", "frozen", application_frozen
+    ),
+    AlertScenario("SqlSynthesizerDown", "the network to the service is cut", "cut", port_closed),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sql_synthesizer.monitoring import catalog, slo
 from sql_synthesizer_proof.mixin import signals
 from sql_synthesizer_proof.mixin.alert import Alert
-from sql_synthesizer_proof.mixin.promql import Expr, Scope, Series, ratio_of
+from sql_synthesizer_proof.mixin.promql import Expr, MetricSeries, Scope, ratio_of
 from sql_synthesizer_proof.mixin.signals import M
 
 PANELS = "monitoring-health"
@@ -18,7 +18,7 @@ def notification_rate(m: Scope, name: str, window: str) -> Expr:
     return m.foreign(name).rate(window, keep=("integration",))
 
 
-def _failed_reload(series: Series) -> Expr:
+def _failed_reload(series: MetricSeries) -> Expr:
     return series.over("max_over_time", slo.USUAL).equals(0)
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from sql_synthesizer.monitoring import slo
 from sql_synthesizer_proof.mixin import signals
-from sql_synthesizer_proof.mixin.dashboards.panel import HOUR, Dashboard, P, Panel, Row, Target, W, one_query
+from sql_synthesizer_proof.mixin.dashboards.panel import HOUR, Dashboard, P, Panel, PanelQuery, PanelRow, W, one_query
 
 CACHE = ("cache_type",)
 MODEL = ("provider", "model")
 NO_MODEL = "No model is configured"
 DATABASE = ("database_type",)
 
-HEALTH = Row(
+HEALTH = PanelRow(
     "Health",
     (
         Panel(
@@ -27,15 +27,15 @@ HEALTH = Row(
     ),
 )
 
-POOL = Row(
+POOL = PanelRow(
     "Database",
     (
         Panel(
             "Connections in use",
             "Connections handed out, and how many may be. When all are, questions wait and then fail.",
             (
-                Target(P("active_connections").selector(), "{{database_type}} {{instance}}"),
-                Target(P("connection_pool_limit").selector(), "limit {{database_type}} {{instance}}"),
+                PanelQuery(P("active_connections").selector(), "{{database_type}} {{instance}}"),
+                PanelQuery(P("connection_pool_limit").selector(), "limit {{database_type}} {{instance}}"),
             ),
             "short",
         ),
@@ -67,7 +67,7 @@ POOL = Row(
     ),
 )
 
-LOOKUPS = Row(
+LOOKUPS = PanelRow(
     "Cache",
     (
         Panel(
@@ -92,8 +92,8 @@ LOOKUPS = Row(
             "Questions and look-ups",
             "Questions answered by model, rules or cache per second, and look-ups per second: each looks once.",
             (
-                Target(signals.answered_questions(P, "10m"), "questions answered"),
-                Target(signals.cache_lookups(P).rate("10m"), "look-ups"),
+                PanelQuery(signals.answered_questions(P, "10m"), "questions answered"),
+                PanelQuery(signals.cache_lookups(P).rate("10m"), "look-ups"),
             ),
             "ops",
         ),
@@ -123,7 +123,7 @@ LOOKUPS = Row(
     ),
 )
 
-MODELS = Row(
+MODELS = PanelRow(
     "Language model",
     (
         Panel(

@@ -25,7 +25,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from sql_synthesizer.monitoring import catalog
 from sql_synthesizer_proof.mixin.alert import SERVICE, Links
 from sql_synthesizer_proof.mixin.alerts import ALERTS
-from sql_synthesizer_proof.mixin.dashboards.panel import FIRING, Dashboard, P, Panel, Target
+from sql_synthesizer_proof.mixin.dashboards.panel import FIRING, Dashboard, P, Panel, PanelQuery
 
 SOURCE = shapes.DataSourceRef(type_val="prometheus", uid="${datasource}")
 BUILDERS: dict[str, Any] = {
@@ -120,7 +120,7 @@ def _build_panel(panel: Panel) -> Any:
     return _STYLES[panel.kind](builder, panel)
 
 
-def _build_query(target: Target, name: str, kind: str) -> prometheus.Dataquery:
+def _build_query(target: PanelQuery, name: str, kind: str) -> prometheus.Dataquery:
     query = (
         prometheus.Dataquery()
         .datasource(SOURCE)

@@ -5,12 +5,22 @@ from __future__ import annotations
 from sql_synthesizer.monitoring import catalog, slo
 from sql_synthesizer_proof.mixin import signals
 from sql_synthesizer_proof.mixin.alerts.monitoring import ALERTMANAGER, PROMETHEUS, WATCHERS, notification_rate
-from sql_synthesizer_proof.mixin.dashboards.panel import FIRING, OWN, Dashboard, P, Panel, Row, Target, W, one_query
+from sql_synthesizer_proof.mixin.dashboards.panel import (
+    FIRING,
+    OWN,
+    Dashboard,
+    P,
+    Panel,
+    PanelQuery,
+    PanelRow,
+    W,
+    one_query,
+)
 from sql_synthesizer_proof.mixin.promql import ratio_of
 
 GROUP = ("rule_group",)
 
-ALERTS = Row(
+ALERTS = PanelRow(
     "Alerts and targets",
     (
         Panel(
@@ -26,8 +36,8 @@ ALERTS = Row(
             "Targets up",
             "Whether each target was scraped.",
             (
-                Target(OWN.foreign("up").selector(), "{{job}} {{instance}}"),
-                Target(WATCHERS.foreign("up").selector(), "{{job}} {{instance}}"),
+                PanelQuery(OWN.foreign("up").selector(), "{{job}} {{instance}}"),
+                PanelQuery(WATCHERS.foreign("up").selector(), "{{job}} {{instance}}"),
             ),
             "none",
             "state-timeline",
@@ -45,7 +55,7 @@ ALERTS = Row(
     ),
 )
 
-TELEMETRY = Row(
+TELEMETRY = PanelRow(
     "The service's telemetry",
     (
         Panel(
@@ -100,7 +110,7 @@ TELEMETRY = Row(
     ),
 )
 
-WATCHING = Row(
+WATCHING = PanelRow(
     "Prometheus and Alertmanager",
     (
         Panel(
@@ -191,8 +201,8 @@ WATCHING = Row(
             "Configuration reloads",
             "Whether the last reload of the configuration succeeded.",
             (
-                Target(PROMETHEUS.foreign("prometheus_config_last_reload_successful").selector(), "{{job}}"),
-                Target(ALERTMANAGER.foreign("alertmanager_config_last_reload_successful").selector(), "{{job}}"),
+                PanelQuery(PROMETHEUS.foreign("prometheus_config_last_reload_successful").selector(), "{{job}}"),
+                PanelQuery(ALERTMANAGER.foreign("alertmanager_config_last_reload_successful").selector(), "{{job}}"),
             ),
             "none",
             "state-timeline",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sql_synthesizer.monitoring import slo
 from sql_synthesizer.monitoring.slo import Objective
 from sql_synthesizer_proof.mixin import recording, signals
-from sql_synthesizer_proof.mixin.dashboards.panel import OWN, Dashboard, P, Panel, Row, Target, W, one_query
+from sql_synthesizer_proof.mixin.dashboards.panel import OWN, Dashboard, P, Panel, PanelQuery, PanelRow, W, one_query
 from sql_synthesizer_proof.mixin.promql import Expr
 
 
@@ -16,7 +16,7 @@ def _recorded_ratio(objective: Objective, window: str) -> Expr:
 def _objective_panels(objective: Objective, good: str) -> tuple[Panel, ...]:
     name, period = objective.name.capitalize(), objective.period
     spent = _recorded_ratio(objective, period) / objective.budget
-    burns = tuple(Target(_recorded_ratio(objective, w) / objective.budget, w) for w in recording.WINDOWS)
+    burns = tuple(PanelQuery(_recorded_ratio(objective, w) / objective.budget, w) for w in recording.WINDOWS)
     return (
         Panel(
             f"{name}: {period}",
@@ -57,7 +57,7 @@ def _objective_panels(objective: Objective, good: str) -> tuple[Panel, ...]:
     )
 
 
-OBJECTIVES = Row(
+OBJECTIVES = PanelRow(
     "Objectives",
     (
         *_objective_panels(slo.AVAILABILITY, "questions that ended without a failure of the service"),
@@ -65,7 +65,7 @@ OBJECTIVES = Row(
     ),
 )
 
-QUESTIONS = Row(
+QUESTIONS = PanelRow(
     "Questions",
     (
         Panel(
@@ -87,7 +87,7 @@ QUESTIONS = Row(
             "Response time",
             "Quantiles of the duration of successful questions. An alert looks at the 95th percentile.",
             tuple(
-                Target(signals.latency_quantile(P, W, quantile=share), name, exemplars=True)
+                PanelQuery(signals.latency_quantile(P, W, quantile=share), name, exemplars=True)
                 for share, name in ((0.5, "p50"), (slo.LATENCY_QUANTILE, "p95"), (0.99, "p99"))
             ),
             "s",
@@ -120,15 +120,15 @@ QUESTIONS = Row(
     ),
 )
 
-SERVICE = Row(
+SERVICE = PanelRow(
     "Service",
     (
         Panel(
             "Application up",
             "Whether each instance answered its last liveness check, asked by its metrics exporter every 5 s.",
             (
-                Target(P("app_up").selector(), "{{instance}}"),
-                Target(OWN.foreign("up").selector(), "scrape {{instance}}"),
+                PanelQuery(P("app_up").selector(), "{{instance}}"),
+                PanelQuery(OWN.foreign("up").selector(), "scrape {{instance}}"),
             ),
             "none",
             "state-timeline",
@@ -138,8 +138,8 @@ SERVICE = Row(
             "Saturation",
             "Questions being worked on, and how many may be; beyond that they are refused.",
             (
-                Target(P("questions_running").selector(), "running {{instance}}"),
-                Target(P("questions_limit").selector(), "limit {{instance}}"),
+                PanelQuery(P("questions_running").selector(), "running {{instance}}"),
+                PanelQuery(P("questions_limit").selector(), "limit {{instance}}"),
             ),
             "short",
             width=4,

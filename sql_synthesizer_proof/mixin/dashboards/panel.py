@@ -18,11 +18,11 @@ W = "$__rate_interval"
 """At least four scrapes, and as wide as a pixel stands for."""
 HOUR = "1h"
 
-Kind = Literal["timeseries", "stat", "table", "heatmap", "state-timeline"]
+PanelKind = Literal["timeseries", "stat", "table", "heatmap", "state-timeline"]
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class PanelQuery:
     """A query and the legend of its series."""
 
     expr: Expr
@@ -40,9 +40,9 @@ class Panel:
 
     title: str
     description: str
-    targets: tuple[Target, ...]
+    targets: tuple[PanelQuery, ...]
     unit: str
-    kind: Kind = "timeseries"
+    kind: PanelKind = "timeseries"
     width: int = 8
     bounds: tuple[float, ...] = ()
     low: bool = False
@@ -57,7 +57,7 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PanelRow:
     """Panels under one heading."""
 
     title: str
@@ -71,7 +71,7 @@ class Dashboard:
     key: str
     title: str
     description: str
-    rows: tuple[Row, ...]
+    rows: tuple[PanelRow, ...]
     since: str = "now-3h"
 
     @property
@@ -85,6 +85,6 @@ class Dashboard:
         return tuple(panel for row in self.rows for panel in row.panels)
 
 
-def one_query(expr: Expr, legend: str, *, exemplars: bool = False) -> tuple[Target, ...]:
+def one_query(expr: Expr, legend: str, *, exemplars: bool = False) -> tuple[PanelQuery, ...]:
     """The one query of a panel."""
-    return (Target(expr, legend, exemplars),)
+    return (PanelQuery(expr, legend, exemplars),)

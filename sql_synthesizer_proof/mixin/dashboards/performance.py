@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from sql_synthesizer.monitoring import slo
 from sql_synthesizer_proof.mixin import signals
-from sql_synthesizer_proof.mixin.dashboards.panel import Dashboard, P, Panel, Row, Target, W, one_query
+from sql_synthesizer_proof.mixin.dashboards.panel import Dashboard, P, Panel, PanelQuery, PanelRow, W, one_query
 
 OUTCOMES = P("question_outcomes_total")
 DURATION = P("query_duration_seconds")
 BY_TYPE = ("query_type",)
 
-QUERIES = Row(
+QUERIES = PanelRow(
     "Queries",
     (
         Panel(
@@ -24,7 +24,7 @@ QUERIES = Row(
             "Query Response Time: percentiles",
             "Quantiles of the duration of successful queries. An alert looks at the 95th percentile.",
             tuple(
-                Target(signals.latency_quantile(P, W, quantile=share), name, exemplars=True)
+                PanelQuery(signals.latency_quantile(P, W, quantile=share), name, exemplars=True)
                 for share, name in ((0.5, "p50"), (0.9, "p90"), (slo.LATENCY_QUANTILE, "p95"), (0.99, "p99"))
             ),
             "s",
@@ -83,7 +83,7 @@ QUERIES = Row(
     ),
 )
 
-STAGES = Row(
+STAGES = PanelRow(
     "Where the time goes",
     (
         Panel(

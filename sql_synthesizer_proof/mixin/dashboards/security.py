@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sql_synthesizer.monitoring import slo
 from sql_synthesizer_proof.mixin import signals
-from sql_synthesizer_proof.mixin.dashboards.panel import HOUR, Dashboard, P, Panel, Row, Target, W, one_query
+from sql_synthesizer_proof.mixin.dashboards.panel import HOUR, Dashboard, P, Panel, PanelQuery, PanelRow, W, one_query
 
 EVENTS = P("security_events_total")
 PAIR = ("event_type", "severity")
@@ -24,7 +24,7 @@ def _hourly_panel(title: str, event_type: str, description: str, legend: str) ->
 
 def _window_panel(title: str, window: str, bound: float, *types: str) -> Panel:
     """What the alerts look at, with their line."""
-    attempts = tuple(Target(signals.security_events(P, window, event_type), event_type) for event_type in types)
+    attempts = tuple(PanelQuery(signals.security_events(P, window, event_type), event_type) for event_type in types)
     return Panel(title, f"{title}; an alert fires above the line.", attempts, "short", width=12, bounds=(bound,))
 
 
@@ -37,7 +37,7 @@ def _rate_panel(title: str, description: str, *types: str) -> Panel:
     )
 
 
-ATTACKS = Row(
+ATTACKS = PanelRow(
     "Attacks",
     (
         _hourly_panel(
@@ -82,7 +82,7 @@ ATTACKS = Row(
     ),
 )
 
-ACCESS = Row(
+ACCESS = PanelRow(
     "Access",
     (
         _rate_panel(
@@ -140,7 +140,7 @@ ACCESS = Row(
     ),
 )
 
-RECORD = Row(
+RECORD = PanelRow(
     "Audit record",
     (
         Panel(
@@ -153,7 +153,7 @@ RECORD = Row(
             "Time to durable",
             "How long requests waited for their audit records to be durable.",
             tuple(
-                Target(P("audit_settle_duration_seconds").quantile(share, W), name, exemplars=True)
+                PanelQuery(P("audit_settle_duration_seconds").quantile(share, W), name, exemplars=True)
                 for share, name in ((0.5, "p50"), (0.99, "p99"))
             ),
             "s",
