@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -16,7 +17,9 @@ from sql_synthesizer.errors import ConfigurationError, Declined, ModelInvalid, M
 from sql_synthesizer.model import Statement
 from sql_synthesizer.settings import Settings, load
 from sql_synthesizer.synthesizer import Context
+from sql_synthesizer.synthesizer.endpoint import Endpoint, _parse_retry_after
 from sql_synthesizer.synthesizer.llm import LLMSynthesizer
+from sql_synthesizer.synthesizer.reply import EndpointError
 from sql_synthesizer.telemetry import Telemetry, vocabulary
 from sql_synthesizer.telemetry.testing import MemoryObserver
 from sql_synthesizer.telemetry.traceparent import parse_traceparent
@@ -259,6 +262,38 @@ def test_reasoning_model_parameters(build, fake):
     body = fake.chats[-1].json
     assert body["max_completion_tokens"] == 800
     assert not {"max_tokens", "temperature"} & set(body)
+
+
+class InStep(Endpoint):
+    """An endpoint whose first two errors come at the same moment, as of two requests that were both under way."""
+
+    barrier = threading.Barrier(2)
+    errors = 0
+
+    def complete(self, messages, **more):
+        try:
+            return super().complete(messages, **more)
+        except EndpointError:
+            if self.errors < 2:
+                self.errors += 1
+                self.barrier.wait(30)
+            raise
+
+
+def test_requests_under_way_are_each_sent_again_without_what_is_refused(fake, telemetry):
+    fake.reject("temperature", "Unsupported value: 'temperature' does not support 0 with this model.")
+    synthesizer = LLMSynthesizer(settings(fake, model_retries=0), telemetry, client=InStep)
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(lambda _: synthesizer.synthesize(context()), range(2)))
+    synthesizer.close()
+    assert [statement.source for statement in made] == ["llm", "llm"]
+    assert ["temperature" in chat.json for chat in fake.chats] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("zone", ["GMT", "+0000", "-0000"])
+def test_a_date_to_retry_after_is_read_as_utc(zone):
+    moment = email.utils.formatdate(time.time() + 60).replace("-0000", zone)
+    assert 50 < _parse_retry_after(moment) <= 60
 
 
 # --- circuit breaker ------------------------------------------------------------------------

@@ -23,7 +23,7 @@ class Driver(Protocol):
     """One database as its driver sees it; ``raw`` is always the driver's own connection."""
 
     kind: str
-    """One of ``events.DATABASE_TYPE``."""
+    """One of ``vocabulary.DATABASE_TYPE``."""
     grace: float
     """Seconds past the deadline that the server is given to cancel by itself before ``stop`` is called."""
     breaks: bool

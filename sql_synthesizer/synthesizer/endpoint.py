@@ -5,7 +5,8 @@ from __future__ import annotations
 import email.utils
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from datetime import UTC
 from typing import Any, NoReturn, cast
 
 import httpx2
@@ -62,7 +63,7 @@ class Endpoint:
     def __init__(self, settings: Settings) -> None:
         key = settings.openai_api_key
         self._settings = settings
-        self._conceded: frozenset[str] = frozenset()
+        self._dropped_parameters: set[str] = set()
         # A redirect could carry the prompt to another host.
         self._http = openai.DefaultHttpxClient(
             follow_redirects=False, event_hooks={"request": [_set_deadline], "response": [_bound_response]}
@@ -78,23 +79,16 @@ class Endpoint:
     def complete(self, messages: list[dict[str, str]], *, timeout: float, traceparent: str) -> ModelReply:
         """One chat completion within ``timeout`` seconds. Raises EndpointError."""
         create = cast("Any", self._client.chat.completions.with_raw_response.create)
+        parameters = self._request_parameters()
         try:
-            raw = create(
-                messages=messages,
-                timeout=timeout,
-                extra_headers={"traceparent": traceparent},
-                **self._request_parameters(),
-            )
+            raw = create(messages=messages, timeout=timeout, extra_headers={"traceparent": traceparent}, **parameters)
         except (openai.APIError, httpx2.HTTPError) as error:
-            _raise_endpoint_error(error)
+            _raise_endpoint_error(error, parameters)
         return read_completion(raw.http_response.content, len(raw.http_response.request.content))
 
-    def drop_parameter(self, parameter: str | None) -> bool:
-        """Leaves out an optional parameter from now on; False if it was not in use."""
-        if parameter is None or parameter in self._conceded:
-            return False
-        self._conceded |= {parameter}
-        return True
+    def drop_parameter(self, parameter: str) -> None:
+        """Leaves out an optional parameter from now on."""
+        self._dropped_parameters.add(parameter)
 
     def ping(self, timeout: float) -> None:
         """Lists the models; any answer but a refused key or a server error will do. Raises EndpointError."""
@@ -102,19 +96,19 @@ class Endpoint:
             self._client.models.with_raw_response.list(timeout=timeout)
         except (openai.APIError, httpx2.HTTPError) as error:
             if getattr(error, "status_code", 500) not in (404, 405):
-                _raise_endpoint_error(error)
+                _raise_endpoint_error(error, ())
 
     def close(self) -> None:
         """Lets go of the connections."""
         self._http.close()
 
     def _request_parameters(self) -> dict[str, Any]:
-        conceded = self._conceded
-        limit = "max_completion_tokens" if "max_tokens" in conceded else "max_tokens"
+        dropped = self._dropped_parameters
+        limit = "max_completion_tokens" if "max_tokens" in dropped else "max_tokens"
         parameters: dict[str, Any] = {"model": self._settings.model, limit: self._settings.model_max_tokens}
-        if "temperature" not in conceded:
+        if "temperature" not in dropped:
             parameters["temperature"] = 0
-        if "response_format" not in conceded:
+        if "response_format" not in dropped:
             parameters["response_format"] = {
                 "type": "json_schema",
                 "json_schema": {"name": "answer", "strict": True, "schema": ANSWER_SCHEMA},
@@ -133,19 +127,22 @@ def _bound_response(response: httpx2.Response) -> None:
     response.stream = _BoundedStream(stream, response.request.extensions["deadline"])
 
 
-def _raise_endpoint_error(error: Exception) -> NoReturn:
-    """Raises the EndpointError that stands for an error of the client, without its text."""
+def _raise_endpoint_error(error: Exception, sent_parameters: Container[str]) -> NoReturn:
+    """Raises the EndpointError that stands for an error of the client, without its text.
+
+    Only a parameter that this request has sent can be the one that was refused: another may have been left out since.
+    """
     kind = type(error).__name__
     cause = error.__cause__
     sent = 0 if isinstance(cause, (httpx2.ConnectError, httpx2.ConnectTimeout)) else _sent_bytes(error)
     if isinstance(error, openai.APIStatusError):
-        status = error.status_code
+        status, refused = error.status_code, _refused_parameter(error)
         raise EndpointError(
             kind,
             "error" if status >= 500 else "rejected",
             status=status,
             retry_after=_parse_retry_after(error.response.headers.get("retry-after")),
-            blamed=_refused_parameter(error) if status in (400, 422) else None,
+            refused_parameter=refused if status in (400, 422) and refused in sent_parameters else None,
             sent_bytes=sent,
         ) from None
     if isinstance(cause, ReplyTooLarge):
@@ -171,6 +168,8 @@ def _parse_retry_after(header: str | None) -> float | None:
     if header.strip().isdecimal():
         return float(header[:9])
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
+        moment = email.utils.parsedate_to_datetime(header)
+        # A date without a zone is read as UTC, which HTTP dates are in, not as this machine's time.
+        return max(0.0, moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - time.time())
     except (TypeError, ValueError):
         return None

@@ -1,4 +1,4 @@
-"""The synthesizer that asks a language model: any endpoint that speaks OpenAI's chat completions."""
+"""The synthesizer that asks a language model: any endpoint that offers OpenAI's chat completions."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class LLMSynthesizer:
         return self._request_statement(context, question_messages(context, self._settings.model_prompt_bytes))
 
     def repair(self, context: Context, statement: Statement, error: StatementInvalid) -> Statement:
-        """A second try, told why the first was refused. Raises Declined, ModelUnavailable, ModelInvalid."""
+        """A second try, with the reason why the first was refused. Raises Declined, ModelUnavailable, ModelInvalid."""
         return self._request_statement(
             context, repair_messages(context, self._settings.model_prompt_bytes, statement, error)
         )
@@ -117,8 +117,9 @@ class LLMSynthesizer:
                 with self._apply_breaker():
                     return self._call_model(messages, timeout)
             except EndpointError as error:
-                if not self._endpoint.drop_parameter(error.blamed):
+                if error.refused_parameter is None:
                     raise
+                self._endpoint.drop_parameter(error.refused_parameter)
 
     @contextmanager
     def _apply_breaker(self) -> Iterator[None]:

@@ -19,6 +19,7 @@ from sql_synthesizer.model import Column, ColumnKind, ForeignKey, Schema, Statem
 from sql_synthesizer.synthesizer import Context
 from sql_synthesizer.synthesizer.exposure import hidden_name_pattern, one_line, visible_schema
 from sql_synthesizer.synthesizer.reply import ANSWER_SCHEMA
+from sql_synthesizer.synthesizer.rules.text import singular_form
 
 Messages = list[dict[str, str]]
 
@@ -156,15 +157,7 @@ def _relevance_score(table: Table, words: frozenset[str]) -> int:
 def _normalized_words(text: str) -> frozenset[str]:
     """The words of a question, or of a name in any case style, without plural endings."""
     found = (word.lower() for word in _WORD.findall(_HUMP.sub(" ", text)))
-    return frozenset(_singular_form(word) for word in found if word not in _STOP_WORDS)
-
-
-def _singular_form(word: str) -> str:
-    if len(word) > 4 and word.endswith("ies"):
-        return word[:-3] + "y"
-    if len(word) > 4 and word.endswith(("ches", "shes", "sses", "xes")):
-        return word[:-2]
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+    return frozenset(singular_form(word) for word in found if word not in _STOP_WORDS)
 
 
 def _word_spans(question: str) -> Iterator[str]:

@@ -29,8 +29,8 @@ _THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
 class EndpointError(Exception):
     """One call of the endpoint failed. ``kind`` is the error's class; no text of the endpoint is kept.
 
-    ``outcome`` is a value of ``events.LLM_OUTCOME``, ``retry_after`` is in seconds, ``blamed`` is the optional
-    request parameter that the endpoint refuses.
+    ``outcome`` is a value of ``vocabulary.LLM_OUTCOME``, ``retry_after`` is in seconds, ``refused_parameter`` is the
+    optional parameter of the request that the endpoint does not take.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class EndpointError(Exception):
         *,
         status: int | None = None,
         retry_after: float | None = None,
-        blamed: str | None = None,
+        refused_parameter: str | None = None,
         sent_bytes: int = 0,
     ) -> None:
         super().__init__(kind)
@@ -48,7 +48,7 @@ class EndpointError(Exception):
         self.outcome = outcome
         self.status = status
         self.retry_after = retry_after
-        self.blamed = blamed
+        self.refused_parameter = refused_parameter
         self.sent_bytes = sent_bytes
 
     @property
@@ -83,8 +83,8 @@ class ChatEndpoint(Protocol):
         """One chat completion, one HTTP request. Raises EndpointError."""
         ...
 
-    def drop_parameter(self, parameter: str | None) -> bool:
-        """Leaves out an optional parameter from now on; False if it was not in use."""
+    def drop_parameter(self, parameter: str) -> None:
+        """Leaves out an optional parameter from now on."""
         ...
 
     def ping(self, timeout: float) -> None:

@@ -22,7 +22,7 @@ os.register_at_fork(after_in_child=_random.seed)
 
 
 class Facade(Protocol):
-    """What an operation tells of itself, and to whom."""
+    """What an operation reports to."""
 
     def submit_operation(self, operation: Operation) -> None:
         """Takes in an operation that ended."""

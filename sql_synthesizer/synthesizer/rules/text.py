@@ -101,7 +101,7 @@ def singular_form(word: str) -> str:
         return word
     if word.endswith("ies") and len(word) > 4:
         return word[:-3] + "y"
-    if word.endswith(("sses", "shes", "ches", "xes", "zes", "uses")):
+    if word.endswith(("sses", "shes", "ches", "xes", "zes", "uses")) and len(word) > 4:
         return word[:-2] if not word.endswith(("houses", "causes", "clauses")) else word[:-1]
     return word[:-1]
 
