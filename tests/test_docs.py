@@ -1,4 +1,4 @@
-"""The documents name files as they are."""
+"""The documents name files as they are, and decisions have one form."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ PAGES = [
     *(ROOT / "runbooks").glob("*.md"),
     ROOT / "benchmarks" / "README.md",
 ]
+MADE = tuple(name for name in (ROOT / ".gitignore").read_text(encoding="utf-8").split() if name.endswith("/"))
+"""Directories that are there only once they were made."""
 SUFFIXES = {".html", ".json", ".jsonl", ".lock", ".md", ".py", ".sh", ".toml", ".yaml", ".yml"}
 
 
@@ -27,7 +29,9 @@ def paths(text: str) -> list[str]:
     return [
         path
         for path in found
-        if "NAME" not in path and (path.split("/")[0] in TOPS or path.endswith("/") or Path(path).suffix in SUFFIXES)
+        if "NAME" not in path
+        and not path.startswith(MADE)
+        and (path.split("/")[0] in TOPS or path.endswith("/") or Path(path).suffix in SUFFIXES)
     ]
 
 
@@ -40,8 +44,25 @@ def test_paths_exist(page: Path) -> None:
 
 
 def test_paths_are_recognised() -> None:
-    assert paths("`a/b.py`, `gone/`, `tests/none` but not `600/minute`, `/metrics` or `runbooks/NAME.md`") == [
+    assert paths(
+        "`a/b.py`, `gone/`, `tests/none` but not `dist/a.html`, `600/minute`, `/metrics` or `runbooks/NAME.md`"
+    ) == [
         "a/b.py",
         "gone/",
         "tests/none",
     ]
+
+
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=[page.stem for page in DECISIONS])
+def test_decisions_have_one_form(page: Path) -> None:
+    lines = page.read_text(encoding="utf-8").splitlines()
+    index = (page.parent / "README.md").read_text(encoding="utf-8")
+    number, title = lines[0].removeprefix("# ").split(". ", 1)
+    assert int(number) == int(page.stem[:4])
+    assert f"| {number} | [{title}]({page.name}) |" in index
+    assert len(lines) <= 40
+    headings = [line for line in lines if line.startswith("## ")]
+    assert headings == ["## Context", "## Decision", "## Consequences", "## What would change it"]
