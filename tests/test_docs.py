@@ -1,4 +1,4 @@
-"""The documents name files as they are, and decisions have one form."""
+"""The documents name files as they are, and decisions and changes have one form."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sql_synthesizer import __version__
 from tests.house import PROOF, ROOT, SERVICE
 
 PLACES = (ROOT, ROOT / SERVICE, ROOT / PROOF)
@@ -66,3 +67,16 @@ def test_decisions_have_one_form(page: Path) -> None:
     assert len(lines) <= 40
     headings = [line for line in lines if line.startswith("## ")]
     assert headings == ["## Context", "## Decision", "## Consequences", "## What would change it"]
+
+
+def test_the_changelog_keeps_its_form() -> None:
+    """Keep a Changelog 1.1.0: https://keepachangelog.com/en/1.1.0/."""
+    lines = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()
+    versions = [line for line in lines if line.startswith("## ")]
+    assert versions[0] == "## [Unreleased]"
+    assert [line for line in versions[1:] if not re.fullmatch(r"## \[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d", line)] == []
+    assert f"## [{__version__}] - " in "\n".join(lines)
+    kinds = {line.removeprefix("### ") for line in lines if line.startswith("### ")}
+    assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    first = lines.index(versions[0])
+    assert [line for line in lines[first:] if line and not line.startswith(("- ", "## ", "### "))] == []
