@@ -11,21 +11,9 @@ from sql_synthesizer.audit.ocsf import ocsf_event
 from sql_synthesizer.audit.reading import Record
 from sql_synthesizer.model import Scalar
 
-COLUMNS = (
-    "time",
-    "event_type",
-    "owasp",
-    "severity",
-    "actor",
-    "role",
-    "address",
-    "trace_id",
-    "question_id",
-    "count",
-    "writer",
-    "sequence",
-    "mac",
-    "details",
+COLUMNS = tuple(
+    """time event_type owasp severity actor role address trace_id question_id count writer sequence mac
+    details""".split()
 )
 """The columns of the table; ``details`` are JSON."""
 

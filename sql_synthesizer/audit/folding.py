@@ -11,15 +11,8 @@ from sql_synthesizer.audit.record import format_rfc3339
 from sql_synthesizer.telemetry import Event
 
 FOLDED = frozenset(
-    (
-        "authentication_failure",
-        "access_denied",
-        "csrf_failure",
-        "rate_limit_exceeded",
-        "request_too_large",
-        "invalid_request",
-        "unexpected_error",
-    )
+    """authentication_failure access_denied csrf_failure rate_limit_exceeded request_too_large invalid_request
+    unexpected_error""".split()
 )
 """Types of refusal that a request without credentials can cause; those of known callers stand alone."""
 LIMITS = "rate_limit_exceeded"
@@ -82,14 +75,14 @@ class Folding:
     def _merge_event(self, key: tuple[str, str], event: Event) -> None:
         if key not in self._merged and len(self._merged) >= ADDRESSES:
             key = (key[0], "")
-        held = self._merged.get(key)
-        if held is None:
+        merged = self._merged.get(key)
+        if merged is None:
             details = {"first": format_rfc3339(event.time_ns), **event.details}
             trace = event.trace if key[1] else replace(event.trace, actor="", role="", address="")
             self._merged[key] = replace(event, trace=trace, details=details)
         else:
-            held.count += event.count
-            held.time_ns = max(held.time_ns, event.time_ns)
+            merged.count += event.count
+            merged.time_ns = max(merged.time_ns, event.time_ns)
 
 
 def _folding_key(event: Event) -> tuple[str, str]:

@@ -103,7 +103,7 @@ def ocsf_event(record: Record) -> dict[str, Any]:
     }
     if activity == OTHER:
         made["activity_name"] = str(details.get(mapped.detail, name))
-    return made | _OF_CLASS[mapped.class_uid](record, moment)
+    return made | _class_attributes(mapped.class_uid, record, moment)
 
 
 def _complete_record(record: Record) -> Record:
@@ -124,41 +124,24 @@ def _epoch_milliseconds(moment: str) -> int:
         return 0
 
 
-def _finding_attributes(record: Record, moment: int) -> dict[str, Any]:
-    evidence = {"actor": _actor_object(record), "src_endpoint": _source_endpoint(record)}
-    about = {"uid": _record_uid(record), "title": _event_title(record["event_type"]), "created_time": moment}
-    alarming = record["severity"] in ("high", "critical")
-    return {"finding_info": about, "evidences": [evidence], "is_alert": alarming}
-
-
-def _api_attributes(record: Record, _moment: int) -> dict[str, Any]:
-    action = record["details"].get("action", "")
-    operation = f"{record['event_type']} {action}".rstrip() if isinstance(action, str) else record["event_type"]
-    api = {"operation": operation, "service": {"name": _PRODUCT["name"]}, "request": {"uid": record["trace_id"]}}
-    return {"api": api, "actor": _actor_object(record), "src_endpoint": _source_endpoint(record)}
-
-
-def _authentication_attributes(record: Record, _moment: int) -> dict[str, Any]:
-    details = record["details"]
-    who = details.get("identity") or details.get("key") or record["actor"]
-    made = {"user": _user_object(who), "service": {"name": _PRODUCT["name"]}, "src_endpoint": _source_endpoint(record)}
-    return made | ({"status_detail": str(details["cause"])} if "cause" in details else {})
-
-
-def _account_attributes(record: Record, _moment: int) -> dict[str, Any]:
-    return {
-        "user": _user_object(record["details"].get("key")),
-        "actor": _actor_object(record),
-        "src_endpoint": _source_endpoint(record),
-    }
-
-
-_OF_CLASS = {
-    DETECTION_FINDING: _finding_attributes,
-    API_ACTIVITY: _api_attributes,
-    AUTHENTICATION: _authentication_attributes,
-    ACCOUNT_CHANGE: _account_attributes,
-}
+def _class_attributes(class_uid: int, record: Record, moment: int) -> dict[str, Any]:
+    """The attributes that only events of this class have."""
+    name, details, source = record["event_type"], record["details"], _source_endpoint(record)
+    actor, service = {"user": _user_object(record["actor"])}, {"name": _PRODUCT["name"]}
+    if class_uid == DETECTION_FINDING:
+        about = {"uid": _record_uid(record), "title": _event_title(name), "created_time": moment}
+        evidence = {"actor": actor, "src_endpoint": source}
+        return {"finding_info": about, "evidences": [evidence], "is_alert": record["severity"] in ("high", "critical")}
+    if class_uid == API_ACTIVITY:
+        action = details.get("action", "")
+        operation = f"{name} {action}".rstrip() if isinstance(action, str) else name
+        api = {"operation": operation, "service": service, "request": {"uid": record["trace_id"]}}
+        return {"api": api, "actor": actor, "src_endpoint": source}
+    if class_uid == AUTHENTICATION:
+        who = details.get("identity") or details.get("key") or record["actor"]
+        cause = {"status_detail": str(details["cause"])} if "cause" in details else {}
+        return {"user": _user_object(who), "service": service, "src_endpoint": source, **cause}
+    return {"user": _user_object(details.get("key")), "actor": actor, "src_endpoint": source}
 
 
 def _status_id(mapped: Mapped, details: dict[str, Any]) -> int:
@@ -172,10 +155,6 @@ def _record_uid(record: Record) -> str:
 
 def _event_title(name: str) -> str:
     return vocabulary.SECURITY_EVENTS.get(name, vocabulary.SECURITY_EVENTS[vocabulary.OTHER]).help
-
-
-def _actor_object(record: Record) -> dict[str, Any]:
-    return {"user": _user_object(record["actor"])}
 
 
 def _user_object(identity: object) -> dict[str, Any]:

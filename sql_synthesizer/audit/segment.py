@@ -158,17 +158,12 @@ class Segments:
 
     def _check_segment(self, descriptor: int) -> int:
         """``descriptor``, if its file is still the one at its path and ends where the last write ended."""
-        if self._stat_segment() == (self._inode, self._size):
-            return descriptor
+        with suppress(OSError):
+            found = self._path.stat()
+            if (found.st_ino, found.st_size) == (self._inode, self._size):
+                return descriptor
         self._close_segment()
         raise OSError(errno.ESTALE, "the audit segment was changed by somebody else")
-
-    def _stat_segment(self) -> tuple[int, int] | None:
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_ino, found.st_size
 
     def _undo_write(self, descriptor: int) -> None:
         """Takes back what a failed write left behind, or leaves the segment when that fails too."""

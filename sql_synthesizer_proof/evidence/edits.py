@@ -54,28 +54,24 @@ Edit = Callable[[RecordCopy], tuple[str, int]]
 
 def change_actor(target: RecordCopy) -> tuple[str, int]:
     """Another actor in one record."""
-    lines, at = target.lines(), target.middle
-    lines[at] = lines[at].replace(b'"actor":"', b'"actor":"x', 1)
-    place = target.path.name, target.sequence(at)
-    target.write(lines)
-    return place
+    return _edit_middle(target, lambda lines: [lines[0].replace(b'"actor":"', b'"actor":"x', 1), *lines[1:]])
 
 
 def delete_record(target: RecordCopy) -> tuple[str, int]:
     """One record taken out."""
-    lines, at = target.lines(), target.middle
-    place = target.path.name, target.sequence(at)
-    del lines[at]
-    target.write(lines)
-    return place
+    return _edit_middle(target, lambda lines: lines[1:])
 
 
 def swap_records(target: RecordCopy) -> tuple[str, int]:
     """Two neighbours in the other order."""
+    return _edit_middle(target, lambda lines: [lines[1], lines[0], *lines[2:]])
+
+
+def _edit_middle(target: RecordCopy, change: Callable[[list[bytes]], list[bytes]]) -> tuple[str, int]:
+    """Changes the lines from the middle on."""
     lines, at = target.lines(), target.middle
     place = target.path.name, target.sequence(at)
-    lines[at], lines[at + 1] = lines[at + 1], lines[at]
-    target.write(lines)
+    target.write(lines[:at] + change(lines[at:]))
     return place
 
 
@@ -91,11 +87,11 @@ def append_record(target: RecordCopy) -> tuple[str, int]:
     """A record added at the end, sealed with another key."""
     lines = target.lines()
     last = chain.parse_line(lines[-1])
-    told = {name: value for name, value in orjson.loads(lines[-1]).items() if name not in ("mac", "text")}
-    told["sequence"] += 1
-    forged, _ = chain.seal_line(last.mac if last else chain.ORIGIN, orjson.dumps(told), FORGER.chain)
+    fields = {name: value for name, value in orjson.loads(lines[-1]).items() if name not in ("mac", "text")}
+    fields["sequence"] += 1
+    forged, _ = chain.seal_line(last.mac if last else chain.ORIGIN, orjson.dumps(fields), FORGER.chain)
     target.write([*lines, forged])
-    return target.path.name, int(told["sequence"])
+    return target.path.name, int(fields["sequence"])
 
 
 def truncate_segment(target: RecordCopy) -> tuple[str, int]:
@@ -108,11 +104,8 @@ def truncate_segment(target: RecordCopy) -> tuple[str, int]:
 def truncate_with_entries(target: RecordCopy) -> tuple[str, int]:
     """The last three records taken off, and what the manifest says of the end."""
     place = truncate_segment(target)
-    path = target.directory / NAME
-    lines = path.read_bytes().splitlines(keepends=True)
-    at = next(n for n, line in enumerate(lines) if b'"ended"' in line and target.anchor.writer.encode() in line)
-    path.write_bytes(b"".join(lines[:at]))
-    return NAME if at < target.anchor.manifest else place[0], 0
+    left = _cut_manifest(target, b'"ended"')
+    return NAME if len(left) < target.anchor.manifest else place[0], 0
 
 
 def remove_writer(target: RecordCopy) -> tuple[str, int]:
@@ -124,27 +117,32 @@ def remove_writer(target: RecordCopy) -> tuple[str, int]:
 
 def remove_with_entries(target: RecordCopy) -> tuple[str, int]:
     """Every file of a writer removed, and the manifest from its first entry on, with all that came later."""
-    path = target.directory / NAME
-    lines = path.read_bytes().splitlines(keepends=True)
-    at = next(n for n, line in enumerate(lines) if target.anchor.writer.encode() in line)
-    path.write_bytes(b"".join(lines[:at]))
-    kept = {
-        segment_name(name, e.fields["segment"])
-        for name, w in collect_writers(parse_entries(lines[:at])).items()
-        for e in w.segments
+    left = _cut_manifest(target, b"")
+    writers = collect_writers(parse_entries(left))
+    known = {
+        segment_name(name, entry.fields["segment"]) for name, writer in writers.items() for entry in writer.segments
     }
     for file in target.directory.glob(f"*{SUFFIX}"):
-        if file.name not in kept:
+        if file.name not in known:
             file.unlink()
-    return NAME, at + 1
+    return NAME, len(left) + 1
+
+
+def _cut_manifest(target: RecordCopy, what: bytes) -> list[bytes]:
+    """Cuts the manifest before the first entry of the writer with these bytes; returns what is left."""
+    path = target.directory / NAME
+    lines = path.read_bytes().splitlines(keepends=True)
+    at = next(n for n, line in enumerate(lines) if what in line and target.anchor.writer.encode() in line)
+    path.write_bytes(b"".join(lines[:at]))
+    return lines[:at]
 
 
 def forge_manifest(target: RecordCopy) -> tuple[str, int]:
     """The whole manifest sealed anew with another key."""
     path, before, lines = target.directory / NAME, chain.ORIGIN, []
     for entry in parse_entries(Manifest(target.directory).lines()):
-        told = {name: value for name, value in entry.fields.items() if name != "mac"} | {"key": FORGER.id}
-        line, before = chain.seal_line(before, orjson.dumps(told), FORGER.chain)
+        fields = {name: value for name, value in entry.fields.items() if name != "mac"} | {"key": FORGER.id}
+        line, before = chain.seal_line(before, orjson.dumps(fields), FORGER.chain)
         lines.append(line)
     path.write_bytes(b"".join(lines))
     return NAME, 1
