@@ -494,6 +494,17 @@ def test_what_is_no_backup_is_not_restored(open_store: Callable[..., Store], tmp
     assert len(open_store().history("k1", 1000)) == 200
 
 
+def test_a_copy_that_is_no_backup_is_not_left_behind(open_store: Callable[..., Store], tmp_path: Path) -> None:
+    store, target = open_store(), tmp_path / "backup.sqlite"
+    change_store(tmp_path / "store.sqlite", "ALTER TABLE feedback RENAME TO away")
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="not a backup"):
+            store.backup(target)
+    change_store(tmp_path / "store.sqlite", "ALTER TABLE away RENAME TO feedback")
+    store.backup(target)
+    assert [file.name for file in tmp_path.glob("*backup*")] == [target.name]
+
+
 def test_a_damaged_store_is_replaced_and_kept(open_store: Callable[..., Store], tmp_path: Path) -> None:
     store = open_store()
     store.add_key(key())

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
-from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,26 +24,6 @@ def open_regular(path: Path, *, write: bool = False) -> BinaryIO:
         os.close(descriptor)
         raise FileNotFoundError(path)
     return os.fdopen(descriptor, "r+b" if write else "rb")
-
-
-def write_atomically(path: Path, parts: Iterable[bytes], *, replace: bool = True) -> None:
-    """Writes a durable file, for its owner only, that is whole when it gets its name.
-
-    Without ``replace`` a file that is there stays, so that the first of several processes wins. Raises OSError.
-    """
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.writelines(parts)
-            file.flush()
-            os.fsync(file.fileno())
-        if replace:
-            Path(draft).replace(path)
-        else:
-            with suppress(FileExistsError):
-                os.link(draft, path)
-    finally:
-        Path(draft).unlink(missing_ok=True)
 
 
 def list_segments(directory: Path) -> list[Path]:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sql_synthesizer.audit.files import write_atomically
 from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.files import write_file
 
 SECRET_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key: ``chain`` seals records, ``values`` hashes what they may not hold in clear, ``id`` tells neither."""
+    """One key: ``chain`` seals records, ``values`` hashes what they may not hold in clear, ``id`` reveals neither."""
 
     id: str
     chain: bytes
@@ -26,7 +27,7 @@ class Key:
 class Keyring:
     """The keys of a file, one a line in hexadecimal, the newest last; it is made where there is none.
 
-    Old keys are kept: what they sealed is verified with them. Raises ConfigurationError.
+    Old keys stay in it: what they sealed is verified with them. Raises ConfigurationError.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,7 +36,8 @@ class Keyring:
         self._seen = 0
         try:
             if not path.exists():
-                _write_secrets(path, [os.urandom(SECRET_BYTES)], replace=False)
+                with suppress(FileExistsError):  # another process made it first
+                    _write_secrets(path, [os.urandom(SECRET_BYTES)], replace=False)
         except OSError as error:
             raise _key_file_error(path, type(error).__name__) from None
         self.reload()
@@ -97,4 +99,4 @@ def _derive_bytes(secret: bytes, purpose: bytes, size: int = 32) -> bytes:
 
 def _write_secrets(path: Path, secrets: list[bytes], *, replace: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (f"{secret.hex()}\n".encode() for secret in secrets), replace=replace)
+    write_file(path, (f"{secret.hex()}\n".encode() for secret in secrets), replace=replace)

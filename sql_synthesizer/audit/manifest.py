@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import time
@@ -20,13 +19,13 @@ from sql_synthesizer.audit.files import SUFFIX, list_segments, open_regular
 from sql_synthesizer.audit.keyring import Key, Keyring
 from sql_synthesizer.audit.record import format_rfc3339
 from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.files import hold_lock
 
 NAME = "manifest.chain"
 TAIL_BYTES = 4096
 """No entry is longer."""
 LOCK_WAIT = 5.0
 """Seconds that the lock is waited for: whoever has it for longer was stopped."""
-LOCK_POLL = 0.01
 
 
 _FIELDS: dict[str, dict[str, type]] = {
@@ -72,8 +71,7 @@ class Manifest:
         """
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(self.path, flags, 0o600)
-        try:
-            _lock_file(descriptor)
+        with os.fdopen(descriptor, "rb"), hold_lock(descriptor, "the manifest of the audit record", wait=LOCK_WAIT):
             with suppress(ConfigurationError):  # the keys that are held are as good as they were
                 keyring.reload()
             appender = Appender(descriptor, keyring.current)
@@ -82,10 +80,6 @@ class Manifest:
             elif appender.newest != keyring.current.id:
                 appender.introduce(_held(keyring, appender.newest), keyring.current)
             yield appender
-        finally:
-            # A child that was forked meanwhile keeps a copy, which closing ours would leave locked.
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-            os.close(descriptor)
 
     def _write_first_entries(self, appender: Appender, key: Key) -> None:
         """The first entries: the key, and the files that were there before there was a chain."""
@@ -228,19 +222,6 @@ def file_hash(path: Path, key: Key) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _lock_file(descriptor: int) -> None:
-    deadline = time.monotonic() + LOCK_WAIT
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise OSError(errno.EAGAIN, "another process keeps the manifest locked") from None
-            time.sleep(LOCK_POLL)
-        else:
-            return
 
 
 def _read_last_entry(descriptor: int) -> tuple[chain.ChainLine | None, int]:

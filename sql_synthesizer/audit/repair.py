@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 from sql_synthesizer.audit import chain
@@ -19,6 +19,7 @@ from sql_synthesizer.audit.manifest import (
     preceding_position,
     segment_name,
 )
+from sql_synthesizer.files import hold_lock
 
 TAIL_BYTES = 1_000_000
 """No record is longer."""
@@ -42,10 +43,10 @@ def _end_writer(path: Path, manifest: Appender, writer: Writer, keyring: Keyring
         file = open_regular(path, write=True)
     except OSError:
         return  # it is missing, which is for the verification to tell
-    with file:
+    with file, ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            stack.enter_context(hold_lock(file, path.name))
+        except TimeoutError:
             return  # its writer lives
         if key is not None:
             _repair_segment(file.fileno(), manifest, last, key)

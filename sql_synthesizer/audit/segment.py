@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import secrets
 import time
@@ -16,6 +15,7 @@ from sql_synthesizer.audit import chain
 from sql_synthesizer.audit.keyring import Key, Keyring
 from sql_synthesizer.audit.manifest import Appender, Manifest, segment_name
 from sql_synthesizer.audit.repair import end_crashed_writers
+from sql_synthesizer.files import sync_path, take_lock
 
 
 class RecordBody(NamedTuple):
@@ -140,8 +140,8 @@ class Segments:
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(path, flags, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            sync_directory(self.directory)
+            take_lock(descriptor, path.name)
+            sync_path(self.directory)
             sequence, before = self.position
             about = {"writer": self.writer, "segment": self._number, "after": sequence, "seal": self._key.id}
             own = manifest.add("segment", **about, follows=before.hex())
@@ -179,16 +179,7 @@ def make_directory(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
             path.mkdir(mode=0o700)
-        sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Makes the names in a directory durable. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_path(path.parent)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

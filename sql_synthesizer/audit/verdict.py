@@ -10,8 +10,8 @@ from typing import Any, Literal
 import orjson
 
 from sql_synthesizer.audit import chain
-from sql_synthesizer.audit.files import write_atomically
 from sql_synthesizer.audit.keyring import Key, Keyring
+from sql_synthesizer.files import write_file
 
 FAULTS_LIMIT = 1_000
 """Faults that are listed; more are counted only."""
@@ -80,7 +80,7 @@ class State:
         told = {"manifest": self.manifest, "manifest_mac": self.manifest_mac, "places": places}
         told |= {"verified_at": self.verified_at, "full_at": self.full_at}
         text, _ = chain.seal_line(_STATE, orjson.dumps(told | {"key": key.id}), key.chain)
-        write_atomically(path, [text])
+        write_file(path, [text])
 
     @classmethod
     def load(cls, path: Path, keyring: Keyring) -> State:

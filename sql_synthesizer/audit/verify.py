@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from sql_synthesizer.audit.manifest import NAME, Manifest, Writer, collect_write
 from sql_synthesizer.audit.reading import LINE_LIMIT
 from sql_synthesizer.audit.verdict import FaultKind, Place, RecordFault, State, VerificationReport
 from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.files import hold_lock
 
 TRIES = 5
 """How often a faulty record is read again when writers, retention or erasure went on meanwhile."""
@@ -384,11 +384,10 @@ def _file_size(path: Path) -> int | None:
 def _is_writer_alive(descriptor: int) -> bool:
     """Whether the writer of a segment lives."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
+        with hold_lock(descriptor, "the segment", shared=True):
+            return False
+    except TimeoutError:
         return True
-    fcntl.flock(descriptor, fcntl.LOCK_UN)
-    return False
 
 
 def _is_retired(writer: Writer | None, sequence: int) -> bool:

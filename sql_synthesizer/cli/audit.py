@@ -16,13 +16,13 @@ import orjson
 from sql_synthesizer.audit import keeping, search_records
 from sql_synthesizer.audit.anchor import read_anchors
 from sql_synthesizer.audit.export import FORMATS, table_rows
-from sql_synthesizer.audit.files import write_atomically
 from sql_synthesizer.audit.reading import Record, Wanted, matching
 from sql_synthesizer.audit.redact import value_hashes
 from sql_synthesizer.audit.verdict import State, VerificationReport
 from sql_synthesizer.audit.verify import verify_record
 from sql_synthesizer.cli.session import open_rooms, record_command
 from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.files import write_file
 from sql_synthesizer.telemetry import vocabulary
 from sql_synthesizer.web.csv import csv_lines
 
@@ -211,7 +211,7 @@ def _filter_fields(rooms: Rooms, wanted: dict[str, Any]) -> dict[str, Any]:
 def _write_file(output: Path, lines: Iterable[bytes]) -> None:
     """Writes a whole file before it gets its name. Raises ConfigurationError."""
     try:
-        write_atomically(output, lines)
+        write_file(output, lines)
     except OSError as error:
         raise ConfigurationError(f"The file {output} cannot be written: {error.strerror}.") from None
 

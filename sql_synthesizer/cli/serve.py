@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import http.client
 import json
 import os
@@ -20,6 +19,7 @@ import click
 
 from sql_synthesizer.cli.upkeep import Upkeep
 from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.files import take_lock
 from sql_synthesizer.monitoring import shared
 from sql_synthesizer.settings import Settings, child_environment, format_address, load, unknown_variables
 
@@ -227,7 +227,7 @@ def _lock_state_dir(settings: Settings) -> TextIO:
             hint="Make it writable, or choose another directory with SQL_SYNTHESIZER_STATE_DIR.",
         ) from None
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        take_lock(lock, lock.name)
     except OSError:
         raise ConfigurationError(
             f"Another service already uses the state directory {settings.state_dir}.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import getpass
 import os
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sql_synthesizer import telemetry
+from sql_synthesizer.files import hold_lock
 from sql_synthesizer.model import Caller, Role
 from sql_synthesizer.settings import load
 from sql_synthesizer.telemetry import vocabulary
@@ -60,10 +60,9 @@ def record_command(rooms: Rooms) -> Iterator[Caller]:
 def _is_service_running(lock: Path) -> bool:
     """Whether a supervisor holds the lock."""
     try:
-        with lock.open("r+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with lock.open("r+") as file, hold_lock(file, str(lock)):
+            return False
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
         return True
-    return False

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +29,7 @@ from sqlalchemy.schema import SchemaItem
 
 from sql_synthesizer.demo.data import Shop
 from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.files import draft_file
 from sql_synthesizer.settings import DatabaseSettings
 
 metadata = MetaData()
@@ -216,18 +215,12 @@ SHAREABLE = (
 def create_demo(path: Path) -> None:
     """Makes the demo database as a SQLite file; an existing file of that name is replaced in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        engine = create_engine(f"sqlite:///{temporary}")
+    with draft_file(path, durable=False) as draft:
+        engine = create_engine(f"sqlite:///{draft}")
         with engine.begin() as connection:
             _fill_database(connection)
         engine.dispose()
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        draft.chmod(0o644)
 
 
 def ensure_demo(path: Path) -> None:

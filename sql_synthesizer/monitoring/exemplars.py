@@ -16,6 +16,8 @@ import orjson
 from prometheus_client import values
 from prometheus_client.samples import Exemplar
 
+from sql_synthesizer.files import write_file
+
 LIMIT = 4_096
 """Series of one process that may carry an exemplar."""
 FLUSH_INTERVAL = 1.0
@@ -48,10 +50,7 @@ class ExemplarFile:
         at = time.monotonic()
         if self._changed and (now or at - self._written_at >= FLUSH_INTERVAL):
             self._changed, self._written_at = False, at
-            target = exemplar_path(self._directory, self._pid)
-            part = target.with_suffix(".part")
-            part.write_bytes(orjson.dumps(dict(self._kept)))
-            part.replace(target)
+            write_file(exemplar_path(self._directory, self._pid), [orjson.dumps(dict(self._kept))], durable=False)
 
 
 def exemplar_path(directory: Path, pid: int) -> Path:

@@ -21,6 +21,7 @@ from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from sql_synthesizer.files import draft_file
 from sql_synthesizer.monitoring import catalog, exemplars
 from sql_synthesizer.monitoring.metric import Metric
 from sql_synthesizer.monitoring.shared import lock_directory
@@ -75,13 +76,11 @@ def _compact_files(files: list[Path], target: Path) -> None:
     except _TORN as error:
         _logger.warning("metric files of an ended process cannot be read: %s", type(error).__name__)
         return
-    part = target.with_suffix(".part")
-    part.unlink(missing_ok=True)
-    written = MmapedDict(str(part))  # type: ignore[no-untyped-call]
-    for key, value in totals.items():
-        written.write_value(key, value, 0.0)  # type: ignore[no-untyped-call]
-    written.close()  # type: ignore[no-untyped-call]
-    part.replace(target)
+    with draft_file(target, durable=False) as part:
+        written = MmapedDict(str(part))  # type: ignore[no-untyped-call]
+        for key, value in totals.items():
+            written.write_value(key, value, 0.0)  # type: ignore[no-untyped-call]
+        written.close()  # type: ignore[no-untyped-call]
     for file in files:
         if file != target:
             file.unlink()

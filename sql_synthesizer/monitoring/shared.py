@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from sql_synthesizer.files import hold_lock
 
 LOCK_WAIT = 5.0
 """Seconds to wait for the lock before giving up."""
@@ -24,14 +24,5 @@ def prepare_directory(place: Path) -> None:
 @contextmanager
 def lock_directory(place: Path) -> Iterator[None]:
     """Holds the directory's lock. Raises TimeoutError when another process keeps it for more than ``LOCK_WAIT``."""
-    with (place / "lock").open("ab") as file:
-        deadline = time.monotonic() + LOCK_WAIT
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise TimeoutError(f"the lock of {place} was not free for {LOCK_WAIT:g} s") from None
-                time.sleep(0.002)
+    with (place / "lock").open("ab") as file, hold_lock(file, str(place), wait=LOCK_WAIT):
         yield

@@ -6,10 +6,11 @@ import os
 import secrets
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.files import draft_file, write_file
 from sql_synthesizer.store._engine import check_version, unavailable_error
 
 SECRET_BYTES = 32
@@ -17,11 +18,15 @@ _TABLES = {"api_keys", "history", "feedback", "meta", "schema_version"}
 
 
 def load_secret(path: Path) -> bytes:
-    """The secret kept at ``path``; of processes that start together, one makes it. Raises StoreUnavailable."""
+    """The secret kept at ``path``; of processes that start together, one makes it.
+
+    Raises ConfigurationError when the file is damaged, StoreUnavailable.
+    """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
-            _create_secret(path)
+            with suppress(FileExistsError):  # another process was first
+                write_file(path, [f"{secrets.token_hex(SECRET_BYTES)}\n".encode()], replace=False)
         path.chmod(0o600)
         value = bytes.fromhex(path.read_text(encoding="ascii"))
     except (OSError, ValueError) as error:
@@ -33,22 +38,6 @@ def load_secret(path: Path) -> bytes:
     return value
 
 
-def _create_secret(path: Path) -> None:
-    """Writes a whole file before it gets its name, so that nobody reads half a secret."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(SECRET_BYTES) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(draft, path)
-    except FileExistsError:
-        pass  # another process was first
-    finally:
-        draft.unlink()
-
-
 def backup_file(source: Path, target: Path) -> None:
     """A consistent copy of a store in use, as one file. Raises ConfigurationError, StoreUnavailable."""
     try:
@@ -58,13 +47,10 @@ def backup_file(source: Path, target: Path) -> None:
     except OSError as error:
         raise ConfigurationError(f"{target} cannot be written: {type(error).__name__}.") from None
     try:
-        with closing(sqlite3.connect(source)) as live, closing(sqlite3.connect(target)) as copy:
-            live.backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE")
-        validate_backup(target)
-    except sqlite3.Error as error:
-        target.unlink()
-        raise unavailable_error(error) from None
+        _copy_store(source, target)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
 
 
 def restore_file(source: Path, live: Path) -> Path | None:
@@ -73,18 +59,24 @@ def restore_file(source: Path, live: Path) -> Path | None:
     Raises ConfigurationError when the copy is no store or the store is in use, StoreUnavailable.
     """
     validate_backup(source)
-    draft = live.with_name(f".{live.name}.restore")
     try:
         live.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft.unlink(missing_ok=True)
-        backup_file(source, draft)
-        kept = _put_aside(live) if live.exists() else None
-        draft.replace(live)
+        with draft_file(live) as draft:
+            _copy_store(source, draft)
+            return _put_aside(live) if live.exists() else None
     except OSError as error:
         raise unavailable_error(error) from None
-    finally:
-        draft.unlink(missing_ok=True)
-    return kept
+
+
+def _copy_store(source: Path, target: Path) -> None:
+    """Copies a store, also one in use, into an empty file. Raises ConfigurationError, StoreUnavailable."""
+    try:
+        with closing(sqlite3.connect(source)) as live, closing(sqlite3.connect(target)) as copy:
+            live.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.Error as error:
+        raise unavailable_error(error) from None
+    validate_backup(target)
 
 
 def validate_backup(path: Path) -> None:

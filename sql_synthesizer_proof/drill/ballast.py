@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from sql_synthesizer.cli import main
+from sql_synthesizer.files import write_file
 
 POLL = 0.5
 FILE = "ballast.json"
@@ -33,9 +34,7 @@ def add_ballast(file: Path, *, memory: int = 0, burners: int = 0) -> None:
     """Asks for ``memory`` bytes held and for ``burners`` processes that never rest, beside what is laid on already."""
     found = json.loads(file.read_text(encoding="ascii")) if file.exists() else {"memory": 0, "burners": 0}
     wanted = {"memory": found["memory"] + memory, "burners": found["burners"] + burners}
-    unfinished = file.with_suffix(".new")
-    unfinished.write_text(json.dumps(wanted), encoding="ascii")
-    unfinished.replace(file)
+    write_file(file, [json.dumps(wanted).encode()], durable=False)
 
 
 class _Weights:
