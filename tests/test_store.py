@@ -20,7 +20,7 @@ from sqlalchemy import create_engine
 from sql_synthesizer.errors import ConfigurationError, Declined, StoreUnavailable
 from sql_synthesizer.model import ApiKey, Role
 from sql_synthesizer.store import COMMENT_CHARS, HistoryEntry, HistoryObserver, Store
-from sql_synthesizer.store._engine import MIGRATIONS, migrate_tables, open_engine
+from sql_synthesizer.store._engine import MIGRATIONS, RowRefused, _open_connection, migrate_tables, open_engine
 from sql_synthesizer.telemetry import Telemetry, vocabulary
 from sql_synthesizer.telemetry.testing import MemoryObserver
 
@@ -289,6 +289,43 @@ def test_what_a_store_refused_is_kept_for_the_next_try(watched: Any, tmp_path: P
 def change_store(path: Path, statement: str) -> None:
     with contextlib.closing(sqlite3.connect(path)) as other:
         other.execute(statement)
+
+
+def test_a_row_that_the_database_refuses_is_dropped_and_counted_and_the_rest_is_kept(store: Store) -> None:
+    telemetry, observer = Telemetry(), MemoryObserver()
+    history = HistoryObserver(store, telemetry)
+    telemetry.observers += [history, observer]
+    for name in ("q1", "q2", "q3"):
+        with telemetry.operation(vocabulary.QUESTION) as question:
+            question.trace.actor, question.trace.question_id = "k1", name
+            question.details.row_count = 2**70 if name == "q2" else 1
+    telemetry.fold()
+    assert history.flush(30)
+    assert {item.question_id for item in store.history("k1")} == {"q1", "q3"}
+    assert reported(telemetry, observer, "telemetry_dropped") == [("history", 1)]
+    telemetry.close()
+
+
+def test_a_store_that_goes_away_between_refused_rows_is_waited_for(
+    watched: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, history, observer, telemetry = watched
+    tried: list[list[str]] = []
+
+    def add_history(batch: Any) -> None:
+        tried.append([entry.question_id for entry in batch])
+        if len(batch) > 1 or "q1" in tried[-1]:
+            raise RowRefused
+        if len(tried) == 3:
+            raise StoreUnavailable
+
+    monkeypatch.setattr(store, "add_history", add_history)
+    with history._changed:
+        ask(telemetry, "q1", "q2", "q3")
+        telemetry.fold()
+    assert history.flush(30)
+    assert tried == [["q1", "q2", "q3"], ["q1"], ["q2"], ["q2", "q3"], ["q2"], ["q3"]]
+    assert reported(telemetry, observer, "telemetry_dropped") == [("history", 1)]
 
 
 def test_no_more_questions_wait_than_fit(watched: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -585,6 +622,32 @@ def test_a_restart_is_not_noticed(own_postgres: Any, open_store: Callable[..., S
     own_postgres.kill()
     own_postgres.start()
     assert store.get_key("k1") == key()
+
+
+@pytest.mark.server
+def test_a_connection_after_a_restart_has_the_options_of_the_one_before(own_postgres: Any, tmp_path: Path) -> None:
+    engine = open_engine(own_postgres.url, tmp_path)
+    for _ in range(2):
+        with _open_connection(engine, write=True) as connection:
+            assert connection.get_execution_options()["write"] is True
+        own_postgres.kill()
+        own_postgres.start()
+    engine.dispose()
+
+
+@pytest.mark.server
+def test_a_connection_that_is_interrupted_goes_back_to_the_pool(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    engine = open_engine(postgres_url, tmp_path)
+    monkeypatch.setattr("sqlalchemy.Connection.exec_driver_sql", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        _open_connection(engine, write=True)
+    assert engine.pool.checkedout() == 0
+    engine.dispose()
 
 
 @pytest.mark.server

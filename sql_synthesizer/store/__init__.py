@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from sqlalchemy.dialects import sqlite
 
 from sql_synthesizer.errors import ConfigurationError, StoreUnavailable
 from sql_synthesizer.model import ApiKey, Role
-from sql_synthesizer.store._engine import begin_transaction, migrate_tables, open_engine, store_url
+from sql_synthesizer.store._engine import RowRefused, begin_transaction, migrate_tables, open_engine, store_url
 from sql_synthesizer.store._files import SECRET_BYTES, backup_file, load_secret, restore_file
 from sql_synthesizer.telemetry import Fact, Operation, Telemetry, vocabulary
 
@@ -132,11 +132,9 @@ class Store:
 
     def limit_key(self, key_id: str, rate_limit: str) -> bool:
         """Gives a key another limit; False when there is no such key or it had been revoked."""
+        change = _unrevoked_key_update(key_id).values(rate_limit=_storable_text(rate_limit))
         with begin_transaction(self._engine, write=True) as connection:
-            return (
-                connection.execute(_unrevoked_key_update(key_id).values(rate_limit=_storable_text(rate_limit))).rowcount
-                == 1
-            )
+            return connection.execute(change).rowcount == 1
 
     def end_sessions(self, key_id: str) -> None:
         """Raises the key's ``session_version``, which ends the page sessions begun with it."""
@@ -305,14 +303,13 @@ class HistoryObserver:
 
     def _run_thread(self) -> None:
         while batch := self._wait_for_batch():
-            kept = self._write_batch(batch)
+            done = self._write_batch(batch)
             with self._changed:
-                if kept:
-                    for _ in batch:
-                        self._waiting.popleft()
-                    self._done += len(batch)
-                    self._changed.notify_all()
-                else:
+                for _ in range(done):
+                    self._waiting.popleft()
+                self._done += done
+                self._changed.notify_all()
+                if done < len(batch):
                     self._changed.wait_for(lambda: self._closed, HISTORY_RETRY)
 
     def _wait_for_batch(self) -> list[HistoryEntry]:
@@ -321,14 +318,18 @@ class HistoryObserver:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             return [] if self._closed else list(islice(self._waiting, HISTORY_BATCH))
 
-    def _write_batch(self, batch: Sequence[HistoryEntry]) -> bool:
-        """Whether the batch is done with; it is tried again when the store did not answer."""
+    def _write_batch(self, batch: Sequence[HistoryEntry]) -> int:
+        """How many questions of the batch are done with: those that the store did not answer for are tried again."""
         try:
             self._store.add_history(batch)
         except Exception as error:  # noqa: BLE001 - as a broken observer: counted, and harms nobody
             self._facade.emit(vocabulary.TELEMETRY_ERROR, signal=self.signal)
-            return not isinstance(error, StoreUnavailable)
-        return True
+            if isinstance(error, StoreUnavailable) and not isinstance(error, RowRefused):
+                return 0
+            if len(batch) > 1:  # one row is refused, and only by itself it shows which
+                return sum(takewhile(bool, (self._write_batch([entry]) for entry in batch)))
+            self._facade.emit(vocabulary.TELEMETRY_DROPPED, signal=self.signal)
+        return len(batch)
 
 
 def _to_history_entry(operation: Operation) -> HistoryEntry:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from sql_synthesizer.errors import ConfigurationError, StoreUnavailable
 
@@ -105,22 +105,28 @@ def store_url(given: str | None, state_dir: Path) -> URL:
     raise ConfigurationError("The setting store_url names neither PostgreSQL nor an SQLite file.")
 
 
+class RowRefused(StoreUnavailable):
+    """The database takes no such values, however often they are tried."""
+
+
 @contextmanager
 def begin_transaction(engine: Engine, *, write: bool = False) -> Iterator[Connection]:
-    """A connection whose work is committed at the end. Raises StoreUnavailable."""
+    """A connection whose work is committed at the end. Raises RowRefused, StoreUnavailable."""
     try:
         with _open_connection(engine, write=write) as connection:
             yield connection
             connection.commit()
+    except (DataError, IntegrityError, OverflowError) as error:
+        raise unavailable_error(error, RowRefused) from None
     except (SQLAlchemyError, OSError, sqlite3.Error) as error:
         raise unavailable_error(error) from None
 
 
-def unavailable_error(error: Exception) -> StoreUnavailable:
-    """The error for callers; the log gets the kind of the driver's error, which tells no values."""
+def unavailable_error(error: Exception, kind: type[StoreUnavailable] = StoreUnavailable) -> StoreUnavailable:
+    """The error for callers; the log gets the kind of the driver's error, which holds no values."""
     cause = getattr(error, "orig", None) or error
     log.warning("the store failed: %s", type(cause).__name__)
-    return StoreUnavailable(details={"error": type(cause).__name__})
+    return kind(details={"error": type(cause).__name__})
 
 
 def migrate_tables(engine: Engine, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> int:
@@ -182,12 +188,12 @@ def _open_connection(engine: Engine, *, write: bool) -> Connection:
         return connection
     try:
         connection.exec_driver_sql("SELECT 1")
-    except DBAPIError as error:
+    except BaseException as error:
         connection.close()
-        if not error.connection_invalidated:
+        if not (isinstance(error, DBAPIError) and error.connection_invalidated):
             raise
         # The server was restarted since; the pool has let go of the connections that it had.
-        connection = engine.connect()
+        return engine.connect().execution_options(write=write)
     return connection
 
 
