@@ -1,4 +1,4 @@
-"""Durable audit records a second, beside one sync per record and beside ordinary logging.
+"""Durable audit records a second, beside one sync per record and beside ordinary logging; and what reading costs.
 
 Usage: python -m benchmarks.audit [--rounds N] [--seconds S] [--directory DIR] [--json FILE] [--instructions]
 The directory has to be on the kind of disk that the record will be on.
@@ -17,15 +17,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import orjson
+
 from benchmarks import harness
-from sql_synthesizer.audit import AuditLog, chain
+from sql_synthesizer.audit import AuditLog, RecordFilter, chain, read_records
+from sql_synthesizer.audit.backwards import newest_first
 from sql_synthesizer.audit.keyring import derive_key
+from sql_synthesizer.audit.reading import filter_records
 from sql_synthesizer.audit.record import Encoder, add_position
+from sql_synthesizer.audit.verify import verify_record
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.telemetry import Event, Telemetry, Trace, vocabulary
 
 THREADS = (1, 8, 64)
 BASE = "a sync for each record"
+READ_RECORDS = 20_000
 
 Sink = tuple[Callable[[], None], Callable[[], None]]
 """Record one event; close."""
@@ -140,6 +146,38 @@ def arms() -> dict[str, harness.Arm]:
     return {"event alone": make, "json.dumps of its details": dump, "audit line": encode, "audit line, sealed": sealed}
 
 
+def reading_arms(directory: Path) -> dict[str, harness.Arm]:
+    """Each reads a whole record of ``READ_RECORDS``, of three writers with several segments."""
+    settings = Settings(audit_dir=directory / "audit", audit_mode="batched", audit_segment_bytes=2_000_000)
+    logs = [AuditLog(settings, Telemetry()) for _ in range(3)]
+    for number in range(READ_RECORDS):
+        logs[number % 3].append(event(number))
+        if number % 3_000 == 0:
+            for log in logs:
+                log.flush()
+    for log in logs:
+        log.close()
+    place, nobody = settings.audit_path, RecordFilter(actor="nobody")
+    found = {
+        "orjson.loads of each line": lambda: sum(
+            1 for path in place.glob("*.jsonl") for line in path.open("rb") if orjson.loads(line)
+        ),
+        "forwards": lambda: sum(1 for _ in read_records(place)),
+        "forwards, none matches": lambda: sum(1 for _ in filter_records(place, nobody)),
+        "backwards": lambda: sum(1 for _ in newest_first(place, RecordFilter())),
+        "backwards, none matches": lambda: sum(1 for _ in newest_first(place, nobody)),
+        "verified": lambda: verify_record(place, logs[0].keyring).records,
+    }
+
+    def read_all(read: Callable[[], int]) -> harness.Arm:
+        def work(_: int) -> None:
+            assert read() in (0, READ_RECORDS)
+
+        return work
+
+    return {name: read_all(read) for name, read in found.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
@@ -157,6 +195,9 @@ def main() -> None:
                 values = {name: [result[column] for result in results] for name, results in found.items()}
                 title = f"{unit}, {threads} thread{'s' * (threads > 1)}"
                 harness.publish(title, unit, harness.rows(values, BASE), BASE, options.json)
+        reading = harness.cpu_microseconds(reading_arms(Path(home)), READ_RECORDS, options.rounds)
+    first = next(iter(reading))
+    harness.publish("reading", "CPU us/record", harness.rows(reading, first), first, options.json)
     encoding = harness.cpu_microseconds(arms(), 2000, 15)
     harness.publish("encoding", "CPU us", harness.rows(encoding, "event alone"), "event alone", options.json)
     if options.instructions:

@@ -25,7 +25,7 @@ _logger = logging.getLogger(__name__)
 class SecurityAuditLogger:
     """Reports security events to a facade, by default the process's own; metrics and record agree by construction.
 
-    With ``directory`` it also keeps the record there, for processes in which nobody else does. Raises
+    With ``directory`` it also writes the record there, for processes in which nothing else does. Raises
     ConfigurationError when the facade already records elsewhere.
     """
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from sql_synthesizer.audit import AuditLog, log, read_records, redact_sql, search_records
+from sql_synthesizer.audit import AuditLog, RecordFilter, log, read_records, redact_sql, search_records
 from sql_synthesizer.audit.chain import text_commitment
 from sql_synthesizer.audit.folding import ADDRESSES, BURST, TOTAL, Folding
 from sql_synthesizer.audit.keyring import Keyring
@@ -677,25 +677,21 @@ def test_search_finds_who_did_what_when(bench):
     bench.refuse(actor="key-1", name="access_denied")
     bench.log.close()
     records = bench.records()
-    assert [r["sequence"] for r in search_records(bench.directory, actor="key-1", event_type="query_execution")] == [
-        2,
-        4,
-        6,
-    ]
-    assert [
-        r["sequence"] for r in search_records(bench.directory, limit=2, until=datetime.now(UTC), actor="key-0")
-    ] == [3, 5]
-    assert search_records(bench.directory, trace_id=records[3]["trace_id"]) == [records[3]]
-    assert search_records(bench.directory, question_id="none") == []
-    assert search_records(bench.directory, since=datetime.now(UTC) + timedelta(minutes=1)) == []
-    assert search_records(bench.directory / "absent") == []
+    asked = search_records(bench.directory, RecordFilter(actor="key-1", event_type="query_execution"))
+    assert [r["sequence"] for r in asked] == [2, 4, 6]
+    newest = search_records(bench.directory, RecordFilter(until=datetime.now(UTC), actor="key-0"), limit=2)
+    assert [r["sequence"] for r in newest] == [3, 5]
+    assert search_records(bench.directory, RecordFilter(trace_id=records[3]["trace_id"])) == [records[3]]
+    assert search_records(bench.directory, RecordFilter(question_id="none")) == []
+    assert search_records(bench.directory, RecordFilter(since=datetime.now(UTC) + timedelta(minutes=1))) == []
+    assert search_records(bench.directory / "absent", RecordFilter()) == []
     since = datetime.fromisoformat(records[5]["time"])
-    assert [r["sequence"] for r in search_records(bench.directory, since=since)] == [6]
+    assert [r["sequence"] for r in search_records(bench.directory, RecordFilter(since=since))] == [6]
 
 
 def test_a_question_id_in_the_details_becomes_the_records(bench):
     bench.ask(question_id="q7")
-    assert [r["question_id"] for r in search_records(bench.directory, question_id="q7")] == ["q7"]
+    assert [r["question_id"] for r in search_records(bench.directory, RecordFilter(question_id="q7"))] == ["q7"]
 
 
 # --- health ------------------------------------------------------------------------------------

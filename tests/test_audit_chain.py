@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sql_synthesizer.audit import chain, keeping, manifest, read_records
+from sql_synthesizer.audit import chain, lifecycle, lines, manifest, read_records, repair
 from sql_synthesizer.audit.anchor import Checkpoint, mac_fingerprint, read_anchors
 from sql_synthesizer.audit.keyring import Keyring
 from sql_synthesizer.audit.manifest import NAME, Manifest
-from sql_synthesizer.audit.verdict import State
+from sql_synthesizer.audit.verdict import VerificationState
 from sql_synthesizer.audit.verify import verify_record
 from sql_synthesizer.errors import AuditUnavailable, ConfigurationError
 from sql_synthesizer.telemetry.testing import MemoryObserver
@@ -159,7 +159,7 @@ def test_the_tail_of_a_living_writer_is_missed_with_an_anchor(kept):
     number = mac_fingerprint(kept.anchors[2].mac)
     (fault,) = kept.verify(fingerprints=[number]).faults
     assert fault.kind == "anchor"
-    assert str(number) in fault.told
+    assert str(number) in fault.message
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
@@ -278,10 +278,21 @@ def test_what_is_no_file_hangs_nobody_and_is_found(kept, there, tmp_path):
         path.symlink_to(tmp_path / "nowhere")
     assert {fault.kind for fault in kept.verify().faults} == {"removed", "damaged"}
     assert {record["actor"] for record in read_records(kept.directory)} == {"key-1", "key-2"}
-    assert keeping.erase_texts(kept.directory, kept.keyring, lambda record: record["actor"] == "key-0") == 0
+    assert lifecycle.erase_texts(kept.directory, kept.keyring, lambda record: record["actor"] == "key-0") == 0
 
 
-@pytest.mark.parametrize("fields", [{}, {"kind": "ended"}, {"kind": "segment", "segment": "x", "writer": 3}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"kind": "ended"},
+        {"kind": "segment", "segment": "x", "writer": 3},
+        {"kind": "segment", "writer": "w", "segment": 0, "after": 0, "follows": "no MAC", "seal": "k", "key": "k"},
+        {"kind": "erased", "writer": "w", "records": [[1]], "key": "k"},
+        {"kind": "erased", "writer": "w", "records": 1, "key": "k"},
+        {"kind": ["ended"], "key": "k"},
+    ],
+)
 def test_an_entry_without_its_fields_is_found_and_the_records_are_still_read(kept, fields):
     last = chain.parse_line(Manifest(kept.directory).lines()[-1])
     line, _ = chain.seal_line(last.mac, orjson.dumps({"number": 99, **fields}), b"k" * 32)
@@ -290,6 +301,42 @@ def test_an_entry_without_its_fields_is_found_and_the_records_are_still_read(kep
     report = kept.verify()
     assert [(fault.kind, fault.file) for fault in report.faults] == [("damaged", NAME)]
     assert report.records == 5 * RECORDS
+
+
+def test_nothing_hides_behind_a_line_that_was_padded_up_to_the_longest(kept, monkeypatch):
+    limit = 2_000
+    monkeypatch.setattr(lines, "LINE_LIMIT", limit)
+
+    def change(all_lines):
+        padded = all_lines[3].removesuffix(b"}\n").ljust(limit - 1) + b"}"
+        all_lines[3] = padded + b'{"actor":"alice"}\n'
+
+    kept.edit(kept.path(0), change)
+    assert [(fault.kind, fault.sequence) for fault in kept.verify().faults] == [("damaged", 4)]
+
+
+def test_a_manifest_whose_end_is_no_entry_is_not_begun_anew(kept):
+    path = kept.directory / NAME
+    with path.open("ab") as file:
+        file.write(b"x" * (2 * manifest.TAIL_BYTES))
+    text = path.read_bytes()
+    with pytest.raises(AuditUnavailable):
+        Bench(kept.directory.parent).ask()
+    assert path.read_bytes() == text
+
+
+def test_a_crash_that_left_more_than_a_line_is_not_repaired(tmp_path, monkeypatch):
+    crash(tmp_path)
+    (path,) = files(tmp_path / "audit")
+    with path.open("ab") as file:
+        file.write(b"x" * 5_000)
+    text = path.read_bytes()
+    monkeypatch.setattr(repair, "LINE_LIMIT", 4_000)
+    bench = Bench(tmp_path)
+    bench.ask()
+    bench.log.close()
+    assert path.read_bytes() == text
+    assert b'"how":"crashed"' not in (tmp_path / "audit" / NAME).read_bytes()
 
 
 def test_a_line_that_no_writer_wrote_does_not_stop_the_next_writer(tmp_path):
@@ -445,7 +492,7 @@ def test_files_from_before_the_chain_are_adopted_and_guarded_from_then_on(tmp_pa
 def test_a_later_verification_goes_on_and_still_finds_what_changed(kept, tmp_path):
     path = tmp_path / "audit.verified"
     kept.verify().state.save(path, kept.keyring.current)
-    state = State.load(path, kept.keyring)
+    state = VerificationState.load(path, kept.keyring)
     assert kept.verify(since=state).records == 0
     kept.benches[2].ask("one more")
     report = kept.verify(since=state)
@@ -475,40 +522,40 @@ def test_a_state_that_was_changed_counts_for_nothing(kept, tmp_path):
     path = tmp_path / "audit.verified"
     kept.verify().state.save(path, kept.keyring.current)
     path.write_bytes(path.read_bytes().replace(b'"manifest":', b'"manifest":9'))
-    assert State.load(path, kept.keyring) == State()
+    assert VerificationState.load(path, kept.keyring) == VerificationState()
 
 
 # --- retention, erasure, keys ----------------------------------------------------------------------
 
 
 def test_retention_removes_only_what_is_old_and_verified_and_the_rest_verifies(kept):
-    assert keeping.retire_segments(kept.directory, kept.keyring, State(), 1) == []
+    assert lifecycle.retire_segments(kept.directory, kept.keyring, VerificationState(), 1) == []
     state = kept.verify().state
-    assert keeping.retire_segments(kept.directory, kept.keyring, state, 1) == []
+    assert lifecycle.retire_segments(kept.directory, kept.keyring, state, 1) == []
     shifted = [path for path in files(kept.directory) if path != kept.path(2)]
-    removed = keeping.retire_segments(kept.directory, kept.keyring, state, -1)
+    removed = lifecycle.retire_segments(kept.directory, kept.keyring, state, -1)
     assert sorted(removed) == sorted(path.name for path in shifted)
     report = kept.verify(anchored=True)
     assert report.sound, report.faults
     assert report.records == RECORDS
     assert kept.verify(since=state).sound
-    assert keeping.retire_segments(kept.directory, kept.keyring, state, -1) == []
+    assert lifecycle.retire_segments(kept.directory, kept.keyring, state, -1) == []
 
 
 def test_a_file_in_the_place_of_a_retired_segment_is_found(kept):
     text = kept.path(0).read_bytes()
-    keeping.retire_segments(kept.directory, kept.keyring, kept.verify().state, -1)
+    lifecycle.retire_segments(kept.directory, kept.keyring, kept.verify().state, -1)
     kept.path(0).write_bytes(text)
     assert kept.verify().sound, "a crash may leave it behind"
     kept.path(0).write_bytes(text.replace(b"key-0", b"key-9", 1))
     assert [fault.kind for fault in kept.verify().faults] == ["changed"]
-    keeping.retire_segments(kept.directory, kept.keyring, kept.verify().state, -1)
+    lifecycle.retire_segments(kept.directory, kept.keyring, kept.verify().state, -1)
 
 
 def test_retention_believes_no_record_that_was_changed(kept):
     state = kept.verify().state
     kept.edit(kept.path(0), lambda lines: lines.__setitem__(-1, lines[-1].replace(b'"time":"2', b'"time":"1')))
-    assert kept.path(0).name not in keeping.retire_segments(kept.directory, kept.keyring, state, -1)
+    assert kept.path(0).name not in lifecycle.retire_segments(kept.directory, kept.keyring, state, -1)
 
 
 def test_a_writer_that_was_taken_for_dead_goes_on(kept):
@@ -565,11 +612,11 @@ def test_a_key_that_was_rotated_out_seals_nothing_more(kept, tmp_path, monkeypat
     old = tmp_path / "old" / "audit.key"
     old.parent.mkdir()
     old.write_text(kept.keyring.path.read_text())
-    keeping.rotate_key(kept.directory, kept.keyring)
+    lifecycle.rotate_key(kept.directory, kept.keyring)
     thief = Bench(kept.directory.parent, audit_key_file=old)
     with pytest.raises(AuditUnavailable):
         thief.ask()
-    monkeypatch.setattr(manifest, "_held", lambda _keyring, _id: thief.log.keyring.current)
+    monkeypatch.setattr(manifest, "_find_key", lambda _keyring, _id: thief.log.keyring.current)
     thief.ask("forged")
     thief.log.close()
     assert kept.verify().faults[0].kind == "unknown_key"
@@ -581,7 +628,7 @@ def test_an_erased_text_is_gone_and_the_chain_holds(kept):
     def mine(record):
         return record["actor"] == "key-2" and record["sequence"] > 6
 
-    count = keeping.erase_texts(kept.directory, kept.keyring, mine)
+    count = lifecycle.erase_texts(kept.directory, kept.keyring, mine)
     assert count == RECORDS - 6
     text = kept.path(2).read_bytes()
     assert b"question 7" not in text
@@ -592,25 +639,25 @@ def test_an_erased_text_is_gone_and_the_chain_holds(kept):
     assert texts == [*(f"question {number}" for number in range(6)), *["[erased]"] * 6]
     kept.benches[2].ask("goes on")
     assert kept.verify().sound
-    assert keeping.erase_texts(kept.directory, kept.keyring, mine) == 0
+    assert lifecycle.erase_texts(kept.directory, kept.keyring, mine) == 0
 
 
 def test_a_text_that_somebody_erases_beside_the_verb_is_found(kept):
     kept.edit(kept.path(0), lambda lines: lines.__setitem__(3, chain.erase_line_text(lines[3])))
     (fault,) = kept.verify().faults
     assert (fault.kind, fault.sequence) == ("changed", 4)
-    assert "manifest" in fault.told
+    assert "manifest" in fault.message
 
 
 def test_many_texts_are_erased_at_once(kept, monkeypatch):
-    monkeypatch.setattr(keeping, "ERASED_TOGETHER", 5)
-    assert keeping.erase_texts(kept.directory, kept.keyring, lambda record: record["actor"] == "key-1") == 3 * RECORDS
+    monkeypatch.setattr(lifecycle, "ERASED_TOGETHER", 5)
+    assert lifecycle.erase_texts(kept.directory, kept.keyring, lambda record: record["actor"] == "key-1") == 3 * RECORDS
     assert kept.verify(anchored=True).sound
 
 
 def test_a_rotated_key_is_taken_up_and_old_records_still_verify(kept):
     old = kept.keyring.current
-    new = keeping.rotate_key(kept.directory, kept.keyring)
+    new = lifecycle.rotate_key(kept.directory, kept.keyring)
     bench = kept.benches[2]
     assert bench.log.keyring.reload()
     bench.ask("under the new key")

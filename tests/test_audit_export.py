@@ -209,11 +209,11 @@ MANY = """
 import sys, tracemalloc
 from pathlib import Path
 from sql_synthesizer.cli.audit import EXPORTS
-from sql_synthesizer.audit.reading import Wanted, matching
+from sql_synthesizer.audit.reading import RecordFilter, filter_records
 
 tracemalloc.start()
 for name, make in EXPORTS.items():
-    size = sum(map(len, make(matching(Path(sys.argv[1]), Wanted()))))
+    size = sum(map(len, make(filter_records(Path(sys.argv[1]), RecordFilter()))))
     print(name, size, tracemalloc.get_traced_memory()[1])
 """
 

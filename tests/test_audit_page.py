@@ -12,7 +12,7 @@ from urllib.parse import quote
 import orjson
 import pytest
 
-from sql_synthesizer.audit.manifest import segment_name
+from sql_synthesizer.audit.lines import segment_name
 from sql_synthesizer.audit.verify import verify_record
 from sql_synthesizer.model import Role
 from sql_synthesizer.settings import load

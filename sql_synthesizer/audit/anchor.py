@@ -1,4 +1,4 @@
-"""Checkpoints: where the record stands, told outside of its directory, so that what is cut off later is missed."""
+"""Checkpoints: where the record stands, sent out of its directory, so that what is cut off later is missed."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ class Checkpoint:
         return hmac.compare_digest(self.signature.encode("utf-8", "replace"), self._compute_signature(key).encode())
 
     def _compute_signature(self, key: Key) -> str:
-        told = f"{self.writer} {self.sequence} {self.mac} {self.manifest} {self.manifest_mac} {self.key}"
-        return hashlib.blake2b(told.encode(), key=key.chain, digest_size=chain.MAC_BYTES).hexdigest()
+        signed = f"{self.writer} {self.sequence} {self.mac} {self.manifest} {self.manifest_mac} {self.key}"
+        return hashlib.blake2b(signed.encode(), key=key.chain, digest_size=chain.MAC_BYTES).hexdigest()
 
 
 class Checkpoints:
-    """Tells the facade where one writer stands, every ``INTERVAL`` seconds when there is something new to tell."""
+    """Emits where one writer stands, every ``INTERVAL`` seconds when there is something new."""
 
     def __init__(self, segments: Segments, keyring: Keyring, telemetry: Telemetry) -> None:
         self._segments = segments
         self._keyring = keyring
         self._telemetry = telemetry
-        self._told: tuple[int, int] = (0, 0)
+        self._emitted: tuple[int, int] = (0, 0)
         self._next = time.monotonic() + INTERVAL
         self.fingerprint: int | None = None
 
@@ -67,19 +67,17 @@ class Checkpoints:
         self._next = time.monotonic() + INTERVAL
         position = self._segments.position
         try:
-            number, manifest_mac = self._segments.manifest.tail()
+            last = self._segments.manifest.last()
         except OSError:
             return
-        if (position.sequence, number) == self._told or not position.sequence:
+        number, manifest_mac = (last.number, last.line.mac.hex()) if last else (0, "")
+        if (position.sequence, number) == self._emitted or not position.sequence:
             return
-        self._told = position.sequence, number
-        key = self._keyring.current
-        own = position.mac.hex()
-        made = Checkpoint(self._segments.writer, position.sequence, own, number, manifest_mac, key.id).with_signature(
-            key
-        )
+        self._emitted = position.sequence, number
+        key, own = self._keyring.current, position.mac.hex()
+        made = Checkpoint(self._segments.writer, position.sequence, own, number, manifest_mac, key.id)
         self.fingerprint = mac_fingerprint(own)
-        self._telemetry.emit(vocabulary.AUDIT_CHECKPOINT, **asdict(made))
+        self._telemetry.emit(vocabulary.AUDIT_CHECKPOINT, **asdict(made.with_signature(key)))
 
 
 def mac_fingerprint(mac: str) -> int:
@@ -111,5 +109,5 @@ def read_anchors(path: Path) -> Iterator[Checkpoint]:
 def _parse_checkpoint(line: bytes) -> Checkpoint:
     """Raises ValueError, KeyError, TypeError when the line holds none."""
     begin = line.rindex(b"{", 0, line.index(b'"audit_checkpoint"'))
-    told = orjson.loads(line[begin : line.index(b"}", begin) + 1])
-    return Checkpoint(**{name: type_(told[name]) for name, type_ in get_type_hints(Checkpoint).items()})
+    fields = orjson.loads(line[begin : line.index(b"}", begin) + 1])
+    return Checkpoint(**{name: type_(fields[name]) for name, type_ in get_type_hints(Checkpoint).items()})

@@ -1,4 +1,10 @@
-"""Reading the audit record from its end: the newest records first, without reading all that is older."""
+"""Reading the audit record from its end: the newest records first, without reading all that is older.
+
+Each writer's segments are read backwards, and the writers merged by time, as ``reading.py`` does forwards. But a file
+is in the order of its numbers, and an event has its time before its number: in a file times are only almost in order.
+So the merge goes by the newest time that each writer may still have, and a record waits until that of all is ``SKEW``
+older than its own.
+"""
 
 from __future__ import annotations
 
@@ -8,38 +14,27 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from itertools import accumulate, count, islice
 from pathlib import Path
-from typing import Any
 
-from sql_synthesizer.audit.files import open_regular
-from sql_synthesizer.audit.reading import (
-    LINE_LIMIT,
-    Record,
-    ReportDamage,
-    Wanted,
-    log_bad_line,
-    parse_record,
-    segments_by_writer,
-    writer_start,
-)
-from sql_synthesizer.audit.record import format_rfc3339
+from sql_synthesizer.audit.lines import BLOCK, contains_all, open_regular, read_blocks, read_lines, segments_by_writer
+from sql_synthesizer.audit.reading import RecordFilter, ReportDamage, log_bad_line, parse_record, writer_start
+from sql_synthesizer.audit.record import Record, format_rfc3339
 
-BLOCK = 1 << 17
-"""Bytes that are read at once; most lines have less than 1 % of that."""
 PROBE = 1 << 14
 """Bytes in which a whole line is looked for, to find where in a file to begin."""
 SKEW = 10_000_000
 """Microseconds by which the records of a writer may stand out of order: what batched mode holds back at most."""
-HELD = 5_000
-"""Records that are held until nothing newer can come."""
+BUFFER_RECORDS = 5_000
+"""Records that wait until nothing newer can come; beyond, an edited file could use up the memory."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(slots=True)
-class Reach:
+class ReadBudget:
     """How many bytes one search may read, and for how many seconds.
 
     Afterwards ``stopped`` is the moment from which on all was looked at, None when everything was.
@@ -51,47 +46,46 @@ class Reach:
 
 
 def search_records(
-    directory: Path, *, limit: int = 100, report: ReportDamage | None = None, **wanted: Any
+    directory: Path, criteria: RecordFilter, *, limit: int = 100, report: ReportDamage | None = None
 ) -> list[Record]:
-    """The newest ``limit`` records that match the fields of ``Wanted`` given by name, oldest first."""
-    found = islice(newest_first(directory, Wanted(**wanted), report=report), max(0, limit))
-    return list(found)[::-1]
+    """The newest ``limit`` records that match, oldest first."""
+    return list(islice(newest_first(directory, criteria, report=report), max(0, limit)))[::-1]
 
 
 def newest_first(
-    directory: Path, wanted: Wanted, *, reach: Reach | None = None, report: ReportDamage | None = None
+    directory: Path, criteria: RecordFilter, *, budget: ReadBudget | None = None, report: ReportDamage | None = None
 ) -> Iterator[Record]:
-    """The wanted records by descending time, read as far as the caller goes on and ``reach`` allows."""
-    reach = reach or Reach()
-    fits, deadline, number = wanted.make_filter(), time.monotonic() + reach.seconds, count()
-    since = None if wanted.since is None else _to_micros(wanted.since) - SKEW
+    """The records that match by descending time, read as far as the caller goes on and ``budget`` allows."""
+    budget = budget or ReadBudget()
+    matches, deadline, number = criteria.make_predicate(), time.monotonic() + budget.seconds, count()
+    since = None if criteria.since is None else _to_micros(criteria.since) - SKEW
     # Whoever goes on from where a search stopped comes further each time.
-    least = _to_micros(wanted.until or datetime.now(UTC)) - SKEW - 1
-    held: list[tuple[int, int, Record]] = []
+    least = _to_micros(criteria.until or datetime.now(UTC)) - SKEW - 1
+    buffer: list[tuple[int, int, Record]] = []
     lowest = _to_micros(datetime.now(UTC)) + SKEW
-    for key, record in _merge_streams(directory, wanted, reach, report or log_bad_line):
+    for key, record in _merge_streams(directory, criteria, budget, report or log_bad_line):
         lowest = min(lowest, key)
-        while held and (-held[0][0] > key + SKEW or len(held) > HELD):
-            yield heapq.heappop(held)[2]
+        while buffer and (-buffer[0][0] > key + SKEW or len(buffer) > BUFFER_RECORDS):
+            yield heapq.heappop(buffer)[2]
         if since is not None and key < since:
             break
-        if key < least and (reach.bytes <= 0 or time.monotonic() >= deadline):
-            # A later block may hold newer times than an earlier one: what was told already is not told again.
-            reach.stopped = _EPOCH + (lowest + SKEW + 1) * _MICROSECOND
+        if key < least and (budget.bytes <= 0 or time.monotonic() >= deadline):
+            # A later block may hold newer times than an earlier one: what has left already must not come again.
+            budget.stopped = _EPOCH + (lowest + SKEW + 1) * _MICROSECOND
             return
-        if record is not None and fits(record):
+        if record is not None and matches(record):
             own = _record_micros(record)
-            heapq.heappush(held, (-(key if own is None else own), next(number), record))
-    while held:
-        yield heapq.heappop(held)[2]
+            heapq.heappush(buffer, (-(key if own is None else own), next(number), record))
+    while buffer:
+        yield heapq.heappop(buffer)[2]
 
 
 def find_record(directory: Path, writer: str, sequence: int) -> Record | None:
     """The record with this number of this writer."""
     for path in reversed(segments_by_writer(directory).get(writer, [])):
-        reach = Reach()
-        end = _find_offset(path, reach, lambda record: bool(record["sequence"] > sequence))
-        for _, record in _read_backwards(path, end, (), reach, _ignore_fault):
+        budget = ReadBudget()
+        end = _find_offset(path, budget, lambda record: record["sequence"] > sequence)
+        for _, record in _read_backwards(path, end, (), budget, lambda *_: None):
             if record is not None and record["sequence"] <= sequence:
                 if record["sequence"] == sequence:
                     return record
@@ -100,13 +94,13 @@ def find_record(directory: Path, writer: str, sequence: int) -> Record | None:
 
 
 def _merge_streams(
-    directory: Path, wanted: Wanted, reach: Reach, report: ReportDamage
+    directory: Path, criteria: RecordFilter, budget: ReadBudget, report: ReportDamage
 ) -> Iterator[tuple[int, Record | None]]:
     """Microseconds and a record, or None where a writer was read so far without finding one; newest first."""
-    until = None if wanted.until is None else _to_micros(wanted.until) + SKEW
+    until = None if criteria.until is None else _to_micros(criteria.until) + SKEW
     last = "~" if until is None else format_rfc3339(until * 1000)
     streams = [
-        _writer_stream(paths, wanted.needles, until, reach, report)
+        _writer_stream(paths, criteria.needles, until, budget, report)
         for writer, paths in sorted(segments_by_writer(directory).items(), reverse=True)
         if writer_start(writer) < last
     ]
@@ -114,7 +108,7 @@ def _merge_streams(
 
 
 def _writer_stream(
-    paths: list[Path], needles: tuple[bytes, ...], until: int | None, reach: Reach, report: ReportDamage
+    paths: list[Path], needles: tuple[bytes, ...], until: int | None, budget: ReadBudget, report: ReportDamage
 ) -> Iterator[tuple[int, Record | None]]:
     """One writer, opened when the merge has come to its end; a line that a later segment repeats counts once."""
     below: int | None = None
@@ -123,12 +117,13 @@ def _writer_stream(
             status = path.stat()
         except FileNotFoundError:
             continue
-        # Unlike the time of modification, nobody can set that of the last change of a file.
+        # No record is newer than its file, so a file is opened when the merge has come to its last change: unlike the
+        # time of modification, nobody can set that one.
         newest, end, first = status.st_ctime_ns // 1000 + SKEW, status.st_size, below
         yield (newest if until is None else min(newest, until)), None
         if until is not None and newest > until:
-            newest, end = until, _find_offset(path, reach, _later_than(until))
-        for key, record in _read_backwards(path, end, needles, reach, report):
+            newest, end = until, _find_offset(path, budget, _later_than(until))
+        for key, record in _read_backwards(path, end, needles, budget, report):
             if record is not None:
                 if below is not None and record["sequence"] >= below:
                     continue
@@ -138,54 +133,35 @@ def _writer_stream(
 
 
 def _read_backwards(
-    path: Path, end: int, needles: tuple[bytes, ...], reach: Reach, report: ReportDamage
+    path: Path, end: int, needles: tuple[bytes, ...], budget: ReadBudget, report: ReportDamage
 ) -> Iterator[tuple[int | None, Record | None]]:
     """The records before a byte at which a line begins, last first, and after each block its oldest time."""
-    carry = b""
     key: int | None = None
-    while end:
-        start = max(0, end - BLOCK)
-        data = _read_bytes(path, start, end, reach) + carry
-        cut = data.find(b"\n") + 1 if start else 0
-        if start and (not cut or cut == len(data)):
-            carry, end = data if len(data) <= LINE_LIMIT else b"\n", start
-            continue
-        carry, position = data[:cut], start + len(data)
-        lines = data[cut:].split(b"\n")
-        if torn := lines.pop():
-            position -= len(torn)
-            report(path, position, "torn")
-        found, oldest = [], parse_record(lines[0]) if lines else None
+    for start, data in read_blocks(lambda first, last: _read_bytes(path, first, last, budget), end):
+        listed = contains_all(data, needles) or not data.endswith(b"\n")
+        lines = list(read_lines(BytesIO(data), start)) if listed else []
+        if lines and lines[-1][2] == "torn":
+            report(path, lines.pop()[0], "torn")
+        oldest = parse_record(data[: data.find(b"\n") + 1])
         bound = (_record_micros(oldest) if oldest else None) or key
-        if lines and all(needle in data for needle in needles):
-            found = _parse_lines(path, position, lines, needles, report)
+        found: list[Record] = []
+        for begin, text, _ in reversed(lines):
+            if contains_all(text, needles):
+                if record := parse_record(text):
+                    found.append(record)
+                else:
+                    report(path, begin, "damaged")
         # A record may be older than the one before it, so a time counts for all that follow in the block.
-        bounds = list(accumulate((_record_micros(record) or 0 for record in found), max, initial=bound or 0))
-        for record, newest in zip(reversed(found), reversed(bounds), strict=False):
+        bounds = list(accumulate((_record_micros(record) or 0 for record in reversed(found)), max, initial=bound or 0))
+        for record, newest in zip(found, reversed(bounds), strict=False):
             yield newest or None, record
         key = bound
         yield key, None
-        end = start
 
 
-def _parse_lines(
-    path: Path, end: int, lines: list[bytes], needles: tuple[bytes, ...], report: ReportDamage
-) -> list[Record]:
-    """The records of whole lines, the last of which ends at a byte, in their order in the file."""
-    found: list[Record] = []
-    for line in reversed(lines):
-        end -= len(line) + 1
-        if all(needle in line for needle in needles):
-            record = parse_record(line)
-            if record is None:
-                report(path, end, "damaged")
-            else:
-                found.append(record)
-    return found[::-1]
-
-
-def _find_offset(path: Path, reach: Reach, is_after: Callable[[Record], bool]) -> int:
+def _find_offset(path: Path, budget: ReadBudget, is_after: Callable[[Record], bool]) -> int:
     """A byte at which a line begins, such that ``is_after`` holds from there on, and within ``BLOCK`` before not."""
+    # Old pages are found by halving, so that they cost no more than the newest.
     try:
         high = end = path.stat().st_size
     except FileNotFoundError:
@@ -193,9 +169,9 @@ def _find_offset(path: Path, reach: Reach, is_after: Callable[[Record], bool]) -
     low = 0
     while high - low > BLOCK:
         middle = (low + high) // 2
-        begun, newline, rest = _read_bytes(path, middle, middle + PROBE, reach).partition(b"\n")
+        begun, newline, rest = _read_bytes(path, middle, middle + PROBE, budget).partition(b"\n")
         line, ended, _ = rest.partition(b"\n")
-        record = parse_record(line) if newline and ended else None
+        record = parse_record(line + ended) if newline and ended else None
         if record is None:
             high = middle
         elif is_after(record):
@@ -209,9 +185,9 @@ def _later_than(limit: int) -> Callable[[Record], bool]:
     return lambda record: (_record_micros(record) or 0) > limit
 
 
-def _read_bytes(path: Path, start: int, end: int, reach: Reach) -> bytes:
-    """Bytes of a file, which is not kept open: writers may be many. Empty when retention has removed it."""
-    reach.bytes -= end - start
+def _read_bytes(path: Path, start: int, end: int, budget: ReadBudget) -> bytes:
+    """Bytes of a file, which does not stay open: writers may be many. Empty when retention has removed it."""
+    budget.bytes -= end - start
     try:
         with open_regular(path) as file:
             return os.pread(file.fileno(), end - start, start)
@@ -220,7 +196,7 @@ def _read_bytes(path: Path, start: int, end: int, reach: Reach) -> bytes:
 
 
 def _record_micros(record: Record) -> int | None:
-    """The record's time in microseconds since the epoch; None when it tells none."""
+    """The record's time in microseconds since the epoch; None when that is no time."""
     try:
         return _to_micros(datetime.fromisoformat(record["time"]))
     except (ValueError, TypeError):
@@ -229,7 +205,3 @@ def _record_micros(record: Record) -> int | None:
 
 def _to_micros(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
-
-
-def _ignore_fault(path: Path, position: int, fault: str) -> None:
-    """What is damaged is told by others."""

@@ -8,7 +8,7 @@ from itertools import chain
 import orjson
 
 from sql_synthesizer.audit.ocsf import ocsf_event
-from sql_synthesizer.audit.reading import Record
+from sql_synthesizer.audit.record import Record
 from sql_synthesizer.model import Scalar
 
 COLUMNS = tuple(

@@ -61,7 +61,7 @@ class AuditLog:
 
     In batched mode ``settle`` returns at once while writes succeed; a crash loses at most what was appended in the
     last ``settings.audit_batch_seconds``, which ``pending`` counts. A child made by ``fork`` is a writer of its own
-    that starts empty. The key for hashes lies beside the directory; raises ConfigurationError when it cannot be made.
+    that starts empty. The key for hashes is beside the directory; raises ConfigurationError when it cannot be made.
     """
 
     def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
@@ -213,18 +213,17 @@ class AuditLog:
                 self._checkpoints.emit_checkpoint()
                 self._reload_key()
             except Exception:
-                _logger.exception("the audit log could not be kept up; it is tried again")
+                _logger.exception("the upkeep of the audit log failed; it is tried again")
 
     def _reload_key(self) -> None:
+        fault = ""
         try:
             self.keyring.reload()
-            told = ""
         except ConfigurationError as error:
-            told = error.message
-        if told != self._key_fault:
-            self._key_fault = told
-            if told:
-                _logger.error("%s The keys that are held go on to be used.", told)
+            fault = error.message
+        if fault and fault != self._key_fault:
+            _logger.error("%s The keys read before stay in use.", fault)
+        self._key_fault = fault
         self._encoder.key = self.keyring.current.values
 
     def _commit_all(self) -> None:

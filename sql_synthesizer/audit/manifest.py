@@ -6,17 +6,18 @@ import errno
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
 from sql_synthesizer.audit import chain
-from sql_synthesizer.audit.files import SUFFIX, list_segments, open_regular
+from sql_synthesizer.audit.chain import Position
 from sql_synthesizer.audit.keyring import Key, Keyring
+from sql_synthesizer.audit.lines import list_segments, open_regular, read_lines, read_tail
 from sql_synthesizer.audit.record import format_rfc3339
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.files import hold_lock
@@ -25,40 +26,80 @@ NAME = "manifest.chain"
 TAIL_BYTES = 4096
 """No entry is longer."""
 LOCK_WAIT = 5.0
-"""Seconds that the lock is waited for: whoever has it for longer was stopped."""
+"""Seconds to wait for the lock: a process that has it for longer was stopped."""
 
-
+Kind = Literal["key", "segment", "ended", "retired", "erased", "adopted"]
 _FIELDS: dict[str, dict[str, type]] = {
     "key": {"new": str},
-    "segment": {"writer": str, "segment": int, "after": int, "follows": str, "seal": str},
-    "ended": {"writer": str, "sequence": int, "last": str},
-    "retired": {"writer": str, "segment": int, "sequence": int, "last": str},
+    "segment": {"writer": str, "segment": int, "after": int, "follows": bytes, "seal": str},
+    "ended": {"writer": str, "sequence": int, "last": bytes},
+    "retired": {"writer": str, "segment": int, "sequence": int, "last": bytes},
     "erased": {"writer": str, "records": list},
     "adopted": {"file": str, "hash": str},
 }
-"""Kind of entry -> its fields beside number, time, kind and key."""
+"""Kind of entry -> its fields beside number, kind and key; bytes are MACs, lists are of numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry, sealed with ``key``; fields that its kind does not have are empty.
+
+    Kinds: another key that seals from now on; a segment, and the record it follows; the last record of a writer that
+    ended, or of a segment that retention removed; records whose text was erased; a file from before the manifest.
+    """
+
+    line: chain.ChainLine
+    number: int
+    kind: str
+    key: str
+    new: str = ""
+    writer: str = ""
+    segment: int = 0
+    after: int = 0
+    follows: bytes = b""
+    seal: str = ""
+    sequence: int = 0
+    last: bytes = b""
+    records: Sequence[int] = ()
+    file: str = ""
+    hash: str = ""
+
+    @property
+    def next_key(self) -> str:
+        """The id of the key that seals after this entry."""
+        return self.new or self.key
+
+    @property
+    def preceding(self) -> Position:
+        """The record that a segment follows; before a writer's first its entry stands for one."""
+        # So the chain of a writer hangs on its entry: the segments of one cannot be put in the place of another's.
+        return Position(self.after, self.follows if self.segment else self.line.mac)
+
+    @property
+    def end(self) -> Position:
+        """The last record of what has ended."""
+        return Position(self.sequence, self.last)
 
 
 @dataclass(slots=True)
 class Writer:
-    """What the manifest says of one writer: its segments in order, those removed by retention, and its end.
+    """What the manifest says of one writer: its segments in order, those that retention removed, and its end.
 
     ``erased`` are the numbers of records whose text was erased.
     """
 
-    segments: list[chain.ChainLine] = field(default_factory=list)
-    retired: dict[int, chain.ChainLine] = field(default_factory=dict)
+    segments: list[Entry] = field(default_factory=list)
+    retired: dict[int, Entry] = field(default_factory=dict)
     erased: set[int] = field(default_factory=set)
-    ended: chain.ChainLine | None = None
+    ended: Entry | None = None
 
 
 class Manifest:
-    """Appends entries under a lock that all processes of the directory share; an entry is durable when it returns.
+    """The file of the entries; each is durable when ``Appender.add`` returns."""
 
-    Kinds of entries: ``key`` (a key that may seal from now on), ``segment`` (a file of a writer, and the record it
-    follows), ``ended`` (a writer, and its last record), ``retired`` (a segment that retention removed), ``erased``
-    (records whose text was erased), ``adopted`` (a file that was there before the manifest).
-    """
+    # A chain has one end, so processes append in turn, under a lock: two at once would follow the same entry. It is
+    # never compacted: checkpoints that left the machine name entries by number and MAC, and if entries could be taken
+    # out to save space, so could those of a writer whose files somebody removed.
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / NAME
@@ -67,18 +108,18 @@ class Manifest:
     def locked(self, keyring: Keyring) -> Iterator[Appender]:
         """The right to append with the newest key while the block runs; starts the manifest where there is none.
 
-        Raises OSError, also when another process keeps the lock.
+        Raises OSError; TimeoutError when another process has the lock for longer than ``LOCK_WAIT``.
         """
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(self.path, flags, 0o600)
         with os.fdopen(descriptor, "rb"), hold_lock(descriptor, "the manifest of the audit record", wait=LOCK_WAIT):
-            with suppress(ConfigurationError):  # the keys that are held are as good as they were
+            with suppress(ConfigurationError):  # the keys that were read before are as good as they were
                 keyring.reload()
             appender = Appender(descriptor, keyring.current)
             if appender.number == 0:
                 self._write_first_entries(appender, keyring.current)
             elif appender.newest != keyring.current.id:
-                appender.introduce(_held(keyring, appender.newest), keyring.current)
+                appender.introduce(_find_key(keyring, appender.newest), keyring.current)
             yield appender
 
     def _write_first_entries(self, appender: Appender, key: Key) -> None:
@@ -94,14 +135,9 @@ class Manifest:
         """Raises OSError when the key file does not have the key that seals the record."""
         last = self.last()
         if last is not None:
-            _held(keyring, _newest_key_id(last))
+            _find_key(keyring, last.next_key)
 
-    def tail(self) -> tuple[int, str]:
-        """Number and MAC of the last entry; (0, "") when there is none. Raises OSError."""
-        last = self.last()
-        return (last.fields["number"], last.fields["mac"]) if last else (0, "")
-
-    def last(self) -> chain.ChainLine | None:
+    def last(self) -> Entry | None:
         """The last entry; None when there is none. Raises OSError."""
         try:
             with open_regular(self.path) as file:
@@ -113,10 +149,9 @@ class Manifest:
         """The whole lines; what a crash left unfinished at the end is no entry. Raises OSError."""
         try:
             with open_regular(self.path) as file:
-                text = file.read()
+                return [text for _, text, fault in read_lines(file) if fault != "torn"]
         except FileNotFoundError:
             return []
-        return text[: text.rfind(b"\n") + 1].splitlines(keepends=True)
 
 
 class Appender:
@@ -128,9 +163,9 @@ class Appender:
         last, end = _read_last_entry(descriptor)
         os.ftruncate(descriptor, end)
         self._size = end
-        self.number = last.fields["number"] if last else 0
-        self.newest = _newest_key_id(last) if last else ""
-        self._mac = last.mac if last else chain.ORIGIN
+        self.number = last.number if last else 0
+        self.newest = last.next_key if last else ""
+        self._mac = last.line.mac if last else chain.ORIGIN
 
     def introduce(self, before: Key, key: Key) -> None:
         """Says, sealed with the key before, that another seals from now on. Raises OSError."""
@@ -138,7 +173,7 @@ class Appender:
         self.add("key", new=key.id)
         self._key = key
 
-    def add(self, kind: str, **fields: Any) -> bytes:
+    def add(self, kind: Kind, **fields: object) -> bytes:
         """Appends one entry and returns its MAC. Raises OSError; then nothing of it stays."""
         entry = {
             "number": self.number + 1,
@@ -161,58 +196,57 @@ class Appender:
         return own
 
 
-def _newest_key_id(last: chain.ChainLine) -> str:
-    """The key that seals after an entry."""
-    return str(last.fields["new" if last.fields["kind"] == "key" else "key"])
-
-
-def _held(keyring: Keyring, key_id: str) -> Key:
+def _find_key(keyring: Keyring, key_id: str) -> Key:
     key = keyring.get(key_id)
     if key is None:
         raise OSError(errno.ENOKEY, "the audit key is not the one that the record is sealed with; put it back")
     return key
 
 
-def parse_entries(lines: list[bytes]) -> list[chain.ChainLine]:
-    """The entries that can be read, whether they are sound or not."""
-    return [entry for line in lines if (entry := chain.parse_line(line)) is not None and is_entry(entry)]
+def parse_entry(text: bytes) -> Entry | None:
+    """The entry of a line, whether its MAC is right or not; None when it has not the fields of its kind."""
+    line = chain.parse_line(text)
+    if line is None or line.text or line.erased:
+        return None
+    types = {"number": int, "kind": str, "key": str, **_FIELDS.get(str(line.fields.get("kind")), {})}
+    try:
+        return Entry(line, **{name: _parse_value(line.fields.get(name), type_) for name, type_ in types.items()})
+    except (TypeError, ValueError):
+        return None
 
 
-def is_entry(entry: chain.ChainLine) -> bool:
-    """Whether a line has the fields of its kind of entry, each of its type."""
-    wanted = {"number": int, "kind": str, "key": str, **_FIELDS.get(str(entry.fields.get("kind")), {})}
-    return "text" not in entry.fields and all(
-        isinstance(entry.fields.get(name), type_) for name, type_ in wanted.items()
-    )
+def _parse_value(value: Any, type_: type) -> Any:
+    """A field's value as its entry has it. Raises TypeError, ValueError."""
+    if type_ is bytes:
+        return bytes.fromhex(value)
+    if type_ is list:
+        return [_parse_value(item, int) for item in value]
+    if not isinstance(value, type_):
+        raise TypeError(value)
+    return value
 
 
-def collect_writers(entries: list[chain.ChainLine]) -> dict[str, Writer]:
+def parse_entries(lines: Iterable[bytes]) -> list[Entry]:
+    """The entries among lines, whether they are sound or not."""
+    return [entry for line in lines if (entry := parse_entry(line)) is not None]
+
+
+def collect_writers(entries: Iterable[Entry]) -> dict[str, Writer]:
     """Writer -> what the entries say of it, in the order they started."""
     found: dict[str, Writer] = {}
     for entry in entries:
-        kind, name = entry.fields["kind"], entry.fields.get("writer", "")
-        if kind == "segment":
-            writer = found.setdefault(name, Writer())
+        if entry.kind == "segment":
+            writer = found.setdefault(entry.writer, Writer())
             writer.segments.append(entry)
             writer.ended = None  # it was taken for dead between two segments
-        elif kind == "retired" and name in found:
-            found[name].retired[entry.fields["segment"]] = entry
-        elif kind == "erased" and name in found:
-            found[name].erased.update(entry.fields["records"])
-        elif kind == "ended" and name in found:
-            found[name].ended = entry
+        elif entry.writer in found:
+            writer = found[entry.writer]
+            writer.erased.update(entry.records)
+            if entry.kind == "retired":
+                writer.retired[entry.segment] = entry
+            elif entry.kind == "ended":
+                writer.ended = entry
     return found
-
-
-def preceding_position(entry: chain.ChainLine) -> tuple[int, bytes]:
-    """Number and MAC of the record that a segment follows; before a writer's first its entry stands for one."""
-    follows = entry.fields["follows"]
-    return entry.fields["after"], bytes.fromhex(follows) if entry.fields["segment"] else entry.mac
-
-
-def segment_name(writer: str, number: int) -> str:
-    """The file of a writer's segment."""
-    return f"{writer}-{number:06d}{SUFFIX}"
 
 
 def file_hash(path: Path, key: Key) -> str:
@@ -224,14 +258,15 @@ def file_hash(path: Path, key: Key) -> str:
     return digest.hexdigest()
 
 
-def _read_last_entry(descriptor: int) -> tuple[chain.ChainLine | None, int]:
+def _read_last_entry(descriptor: int) -> tuple[Entry | None, int]:
     """The last whole entry, and where it ends."""
-    size = os.fstat(descriptor).st_size
-    start = max(0, size - TAIL_BYTES)
-    tail = os.pread(descriptor, size - start, start)
-    end = tail.rfind(b"\n") + 1
-    begin = tail.rfind(b"\n", 0, max(0, end - 1)) + 1
-    last = chain.parse_line(tail[begin:end]) if end else None
-    if end and (last is None or not is_entry(last)):
+    lines = read_tail(descriptor, TAIL_BYTES)
+    if lines and lines[-1][2] == "torn":
+        lines.pop()
+    if not lines:
+        return None, 0
+    start, text, fault = lines[-1]
+    last = None if fault else parse_entry(text)
+    if last is None:
         raise OSError(errno.EBADMSG, "the manifest of the audit record is damaged; verify it")
-    return last, start + end
+    return last, start + len(text)

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Literal, get_args
 
 from sql_synthesizer import __version__
+from sql_synthesizer.audit.record import Record
 from sql_synthesizer.telemetry import vocabulary
 
 VERSION = "1.6.0"
@@ -20,7 +21,8 @@ NEW = 1
 """What ``status_id`` says of a finding that nobody has looked at."""
 SEVERITY_ID = {"info": 1, "low": 2, "medium": 3, "high": 4, "critical": 5}
 
-Record = dict[str, Any]
+Attributes = dict[str, object]
+"""Attributes of an event, or of an object in one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,11 @@ _PRODUCT = {"name": "sql_synthesizer", "vendor_name": "sql_synthesizer", "versio
 _MAPPED_FIELDS = frozenset(
     ("time", "event_type", "severity", "trace_id", "actor", "address", "count", "writer", "sequence")
 )
-_TEXTS = ("event_type", "severity", "trace_id", "actor", "address", "writer", "time")
+_Text = Literal["event_type", "severity", "trace_id", "actor", "address", "writer", "time"]
+_TEXTS: tuple[_Text, ...] = get_args(_Text)
 
 
-def ocsf_event(record: Record) -> dict[str, Any]:
+def ocsf_event(record: Record) -> Attributes:
     """The event of a record; what the class has no attribute for stands under ``unmapped``."""
     record = _complete_record(record)
     name, details = record["event_type"], record["details"]
@@ -108,13 +111,12 @@ def ocsf_event(record: Record) -> dict[str, Any]:
 
 def _complete_record(record: Record) -> Record:
     """The record with all that every sound one has; an unsound one may lack it."""
-    count, details = record.get("count"), record.get("details")
-    return {
-        **record,
-        **{name: str(record.get(name, "")) for name in _TEXTS},
-        "count": max(1, int(count)) if isinstance(count, int | float) else 1,
-        "details": details if isinstance(details, dict) else {},
-    }
+    count, details, complete = record.get("count"), record.get("details"), record.copy()
+    for name in _TEXTS:
+        complete[name] = str(record.get(name, ""))
+    complete["count"] = max(1, int(count)) if isinstance(count, int | float) else 1
+    complete["details"] = details if isinstance(details, dict) else {}
+    return complete
 
 
 def _epoch_milliseconds(moment: str) -> int:
@@ -124,7 +126,7 @@ def _epoch_milliseconds(moment: str) -> int:
         return 0
 
 
-def _class_attributes(class_uid: int, record: Record, moment: int) -> dict[str, Any]:
+def _class_attributes(class_uid: int, record: Record, moment: int) -> Attributes:
     """The attributes that only events of this class have."""
     name, details, source = record["event_type"], record["details"], _source_endpoint(record)
     actor, service = {"user": _user_object(record["actor"])}, {"name": _PRODUCT["name"]}
@@ -144,7 +146,7 @@ def _class_attributes(class_uid: int, record: Record, moment: int) -> dict[str, 
     return {"user": _user_object(details.get("key")), "actor": actor, "src_endpoint": source}
 
 
-def _status_id(mapped: Mapped, details: dict[str, Any]) -> int:
+def _status_id(mapped: Mapped, details: Attributes) -> int:
     failed = mapped.class_uid == API_ACTIVITY and details.get("outcome", "answered") != "answered"
     return FAILURE if failed else mapped.status_id
 
@@ -157,12 +159,12 @@ def _event_title(name: str) -> str:
     return vocabulary.SECURITY_EVENTS.get(name, vocabulary.SECURITY_EVENTS[vocabulary.OTHER]).help
 
 
-def _user_object(identity: object) -> dict[str, Any]:
+def _user_object(identity: object) -> Attributes:
     """A user; type 0 where nobody has proved who it is."""
     return {"uid": str(identity)} if identity else {"name": "unknown", "type_id": 0}
 
 
-def _source_endpoint(record: Record) -> dict[str, Any]:
+def _source_endpoint(record: Record) -> Attributes:
     """Where it came from: an address, or this host where a command was typed."""
     try:
         return {"ip": str(ipaddress.ip_address(record["address"]))}

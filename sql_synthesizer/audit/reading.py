@@ -4,35 +4,31 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from sql_synthesizer.audit import chain
-from sql_synthesizer.audit.chain import restore_text
-from sql_synthesizer.audit.files import SUFFIX, list_segments, open_regular
-
-LINE_LIMIT = 1_000_000
-"""Bytes of a line at most; what is longer is damaged."""
+from sql_synthesizer.audit.lines import contains_all, open_regular, read_lines, segments_by_writer
+from sql_synthesizer.audit.record import Record, is_record
 
 NESTING = 200
 """Brackets of a line that cannot be nested too deeply."""
 
-Record = dict[str, Any]
 ReportDamage = Callable[[Path, int, str], None]
-"""Told the file, the byte where it happens and what is wrong: ``torn`` at a file's end, else ``damaged``."""
+"""Gets the file, the byte at which a line begins, and its fault: ``torn`` at a file's end, else ``damaged``."""
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which records are looked for: those that match everything given, and ``since`` <= time < ``until``.
+class RecordFilter:
+    """Which records match: those with all values that are given, and ``since`` <= time < ``until``.
 
     Of ``hashes``, one has to stand in the record's details.
     """
@@ -57,17 +53,17 @@ class Wanted:
         """What every line that matches contains."""
         return tuple(orjson.dumps(value) for value in self.fields.values())
 
-    def make_filter(self) -> Callable[[Record], bool]:
-        """Tells of a record whether it is wanted."""
+    def make_predicate(self) -> Callable[[Record], bool]:
+        """A function that says of a record whether it matches."""
         fields, hashes = self.fields, self.hashes
         start, end = _format_bound(self.since, ""), _format_bound(self.until, "~")
 
-        def fits(record: Record) -> bool:
+        def matches(record: Record) -> bool:
             if not start <= record["time"] < end or any(record.get(name) != value for name, value in fields.items()):
                 return False
             return not hashes or any(text in str(record.get("details")) for text in hashes)
 
-        return fits
+        return matches
 
 
 def read_records(directory: Path, *, report: ReportDamage | None = None) -> Iterator[Record]:
@@ -75,93 +71,52 @@ def read_records(directory: Path, *, report: ReportDamage | None = None) -> Iter
 
     A line that a crash left unfinished and lines that are no records are skipped and reported, by default to the log.
     """
-    return matching(directory, Wanted(), report=report)
+    return filter_records(directory, RecordFilter(), report=report)
 
 
-def matching(directory: Path, wanted: Wanted, *, report: ReportDamage | None = None) -> Iterator[Record]:
-    """The wanted records, in the order of ``read_records``; however many there are, few are held at a time."""
-    return filter(wanted.make_filter(), _merge_writers(directory, wanted.needles, report or log_bad_line))
-
-
-def segments_by_writer(directory: Path) -> dict[str, list[Path]]:
-    """Writer -> its segments in order; writers in the order they started."""
-    found: dict[str, list[Path]] = {}
-    for path in list_segments(directory):
-        found.setdefault(path.name.removesuffix(SUFFIX).rpartition("-")[0], []).append(path)
-    return found
+def filter_records(directory: Path, criteria: RecordFilter, *, report: ReportDamage | None = None) -> Iterator[Record]:
+    """The records that match, in the order of ``read_records``; however many there are, few are in memory at a time."""
+    return filter(criteria.make_predicate(), _merge_writers(directory, criteria.needles, report or log_bad_line))
 
 
 def _merge_writers(directory: Path, needles: tuple[bytes, ...], report: ReportDamage) -> Iterator[Record]:
-    """Merges writers by time; a writer's first file is opened when the merge has come to its start."""
-    waiting = deque((writer_start(writer), paths) for writer, paths in segments_by_writer(directory).items())
-    heap: list[tuple[str, int, Record, Iterator[Record]]] = []
-    opened = 0
-    while heap or waiting:
-        while waiting and (not heap or waiting[0][0] <= heap[0][0]):
-            opened += 1
-            _push_next(heap, opened, _read_writer(waiting.popleft()[1], needles, report))
-        if heap:
-            _, number, record, rest = heapq.heappop(heap)
-            yield record
-            _push_next(heap, number, rest)
+    """The writers' records merged by time."""
+    writers = segments_by_writer(directory).items()
+    streams = [_read_writer(writer, paths, needles, report) for writer, paths in writers]
+    return (record for _, record in heapq.merge(*streams, key=itemgetter(0)) if record is not None)
 
 
-def _push_next(heap: list[tuple[str, int, Record, Iterator[Record]]], number: int, records: Iterator[Record]) -> None:
-    record = next(records, None)
-    if record is not None:
-        heapq.heappush(heap, (record["time"], number, record, records))
-
-
-def _read_writer(paths: Iterable[Path], needles: tuple[bytes, ...], report: ReportDamage) -> Iterator[Record]:
-    """The records of one writer; a line that a failed write left behind and a later one repeated counts once."""
+def _read_writer(
+    writer: str, paths: Iterable[Path], needles: tuple[bytes, ...], report: ReportDamage
+) -> Iterator[tuple[str, Record | None]]:
+    """Times and records of one writer; a line that a failed write left behind and a later one repeated counts once."""
+    # Writers may be many: the first file of one is opened when the merge has come to its start.
+    yield writer_start(writer), None
     last = 0
     for path in paths:
-        for record in _read_segment(path, needles, report):
-            if record["sequence"] > last:
-                last = record["sequence"]
-                yield record
-
-
-def _read_segment(path: Path, needles: tuple[bytes, ...], report: ReportDamage) -> Iterator[Record]:
-    position = 0
-    try:
-        file = open_regular(path)
-    except FileNotFoundError:
-        return  # retention has removed it
-    with file:
-        while text := file.readline(LINE_LIMIT):
-            if not text.endswith(b"\n"):
-                report(path, position, "torn" if len(text) < LINE_LIMIT else "damaged")
-            elif all(needle in text for needle in needles):
-                record = parse_record(text)
+        with suppress(FileNotFoundError), open_regular(path) as file:  # retention may have removed it
+            for start, text, fault in read_lines(file):
+                if not fault and not contains_all(text, needles):
+                    continue
+                record = None if fault else parse_record(text)
                 if record is None:
-                    report(path, position, "damaged")
-                else:
-                    yield record
-            position += len(text)
+                    report(path, start, fault or "damaged")
+                elif record["sequence"] > last:
+                    last = record["sequence"]
+                    yield record["time"], record
 
 
 def parse_record(text: bytes) -> Record | None:
     """The record of a line, with its question put back; None when it is none."""
+    line = chain.parse_line(text)
     try:
-        record = _parse_fields(text)
+        fields = orjson.loads(text) if line is None else line.full_fields()
         if text.count(b"[") + text.count(b"{") > NESTING:
-            orjson.dumps(record)  # raises where it is nested deeper than can be written again
-        complete = isinstance(record["time"], str) and isinstance(record["sequence"], int)
-        return restore_text(record) if complete else None
-    except (orjson.JSONDecodeError, KeyError, TypeError, IndexError):
+            orjson.dumps(fields)  # raises where it is nested deeper than can be written again
+    except (orjson.JSONDecodeError, TypeError):
         return None
-
-
-def _parse_fields(text: bytes) -> Record:
-    """What a line says; a sealed line says nothing beside what is sealed, and its question."""
-    line = text if text.endswith(b"\n") else text + b"\n"
-    if (sealed := chain.parse_line(line)) is not None:
-        return sealed.fields
-    fields: Record = orjson.loads(text)
-    if "mac" in fields:
-        raise KeyError("mac")
-    return fields
+    # A sealed line says nothing beside what is sealed, and its question; one without a MAC is from before the chain.
+    return fields if is_record(fields) and (line is not None or "mac" not in fields) else None
 
 
 def writer_start(writer: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypedDict, TypeGuard
 
 import orjson
 
@@ -28,6 +29,35 @@ _PLAIN = (bool, float, type(None))
 _COLLECTIONS = (dict, list, tuple, set, frozenset)
 
 
+class Record(TypedDict, total=False):
+    """A record: an event, and its place in the chain.
+
+    Whoever can write to the files can put anything into them: of what is read only ``time`` and ``sequence`` are sure.
+    """
+
+    writer: str
+    sequence: int
+    time: str
+    event_type: str
+    severity: str
+    given_severity: str
+    owasp: str
+    trace_id: str
+    span_id: str
+    question_id: str
+    actor: str
+    role: str
+    address: str
+    count: float
+    details: dict[str, object]
+    mac: str
+
+
+def is_record(fields: object) -> TypeGuard[Record]:
+    """Whether the fields of a line have what puts a record in its order: a time, and a number."""
+    return isinstance(fields, dict) and isinstance(fields.get("time"), str) and isinstance(fields.get("sequence"), int)
+
+
 class Encoder:
     """Turns events into record bodies; ``hashed`` records question text as a keyed hash instead of masked.
 
@@ -47,10 +77,11 @@ class Encoder:
             fields = _to_encodable(fields)
             encoded = orjson.dumps(fields)
         if len(encoded) > DETAILS_LIMIT:
-            encoded = orjson.dumps(fields | {"details": _shrink_details(fields["details"])})
+            fields["details"] = _shrink_details(fields["details"])
+            encoded = orjson.dumps(fields)
         return encoded, text
 
-    def _event_fields(self, event: Event) -> tuple[dict[str, Any], bytes]:
+    def _event_fields(self, event: Event) -> tuple[Record, bytes]:
         trace, details = event.trace, dict(event.details)
         details.pop("timings_ms", None)  # how long each stage took is no matter of the record
         details.pop("statement", None)  # what was asked for; ``sql`` is what ran
@@ -58,7 +89,7 @@ class Encoder:
         question_id = details.pop("question_id", None) or trace.question_id
         count = event.count
         clean, text = self._clean_details(details)
-        fields = {
+        fields: Record = {
             "time": format_rfc3339(event.time_ns),
             "event_type": event.type.name,
             "severity": event.type.severity,
@@ -77,7 +108,7 @@ class Encoder:
             fields["given_severity"] = str(given)[:NAME_LIMIT]
         return fields, text
 
-    def _clean_details(self, details: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    def _clean_details(self, details: dict[str, object]) -> tuple[dict[str, object], bytes]:
         """The details as they may stand in the record, and the question's text apart, which can be erased."""
         dialect = str(details.get("database_type", ""))
         question = details.get("question")
@@ -92,8 +123,8 @@ class Encoder:
         clean["question"], text = chain.detach_text(_to_encodable(clean["question"]), self.key)
         return clean, text
 
-    def _clean_mapping(self, details: dict[Any, Any], dialect: str, depth: int) -> dict[str, Any]:
-        clean: dict[str, Any] = {}
+    def _clean_mapping(self, details: Mapping[Any, object], dialect: str, depth: int) -> dict[str, object]:
+        clean: dict[str, object] = {}
         for name, value in details.items():
             if len(clean) == ITEMS_LIMIT:
                 clean["…"] = f"[cut {len(details) - ITEMS_LIMIT} entries]"
@@ -149,22 +180,22 @@ def _truncate_text(text: str, length: int = 0) -> str:
 
 
 def _object_text(value: object) -> str:
-    """An object's text; one that cannot tell it is named by its type."""
+    """An object's text; one that raises instead is named by its type."""
     try:
         return str(value)
     except Exception:  # noqa: BLE001 - a record is worth more than one value
         return f"[{type(value).__name__}]"
 
 
-def _shrink_details(details: dict[str, Any]) -> dict[str, Any]:
+def _shrink_details(details: dict[str, object]) -> dict[str, object]:
     """``details`` with the largest entries taken out until the rest fits."""
     excess = len(orjson.dumps(details)) - DETAILS_LIMIT
     sizes = {name: len(orjson.dumps(value)) for name, value in details.items()}
     for name in sorted(sizes, key=sizes.__getitem__, reverse=True):
         if excess <= 0:
             break
-        details[name] = f"[cut {sizes[name]} bytes]"
-        excess -= sizes[name] - len(details[name]) - 2
+        details[name] = note = f"[cut {sizes[name]} bytes]"
+        excess -= sizes[name] - len(note) - 2
     return details
 
 

@@ -8,69 +8,56 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from sql_synthesizer.audit import chain
-from sql_synthesizer.audit.files import open_regular
+from sql_synthesizer.audit.chain import Position
 from sql_synthesizer.audit.keyring import Key, Keyring
-from sql_synthesizer.audit.manifest import (
-    Appender,
-    Manifest,
-    Writer,
-    collect_writers,
-    parse_entries,
-    preceding_position,
-    segment_name,
-)
+from sql_synthesizer.audit.lines import LINE_LIMIT, open_regular, read_tail, segment_name
+from sql_synthesizer.audit.manifest import Appender, Entry, Manifest, collect_writers, parse_entries
+from sql_synthesizer.audit.record import is_record
 from sql_synthesizer.files import hold_lock
-
-TAIL_BYTES = 1_000_000
-"""No record is longer."""
 
 _logger = logging.getLogger(__name__)
 
 
 def end_crashed_writers(directory: Path, manifest: Appender, keyring: Keyring) -> None:
     """Notes the end of each writer that died without doing so itself. Raises OSError."""
+    # What is killed cannot say where it ended, and until somebody does, records can be cut off its end unseen.
     for name, writer in collect_writers(parse_entries(Manifest(directory).lines())).items():
         if writer.ended is None:
-            _end_writer(
-                directory / segment_name(name, writer.segments[-1].fields["segment"]), manifest, writer, keyring
-            )
+            last = writer.segments[-1]
+            _end_writer(directory / segment_name(name, last.segment), manifest, last, keyring)
 
 
-def _end_writer(path: Path, manifest: Appender, writer: Writer, keyring: Keyring) -> None:
-    last = writer.segments[-1]
-    key = keyring.get(last.fields["seal"])
+def _end_writer(path: Path, manifest: Appender, segment: Entry, keyring: Keyring) -> None:
+    key = keyring.get(segment.seal)
     try:
         file = open_regular(path, write=True)
     except OSError:
-        return  # it is missing, which is for the verification to tell
+        return  # it is missing, which the verification reports
     with file, ExitStack() as stack:
         try:
             stack.enter_context(hold_lock(file, path.name))
         except TimeoutError:
             return  # its writer lives
         if key is not None:
-            _repair_segment(file.fileno(), manifest, last, key)
+            _repair_segment(file.fileno(), manifest, segment, key)
 
 
-def _repair_segment(descriptor: int, manifest: Appender, segment: chain.ChainLine, key: Key) -> None:
+def _repair_segment(descriptor: int, manifest: Appender, segment: Entry, key: Key) -> None:
     """Takes an unfinished line off and notes the last record; where that is not sound nothing is noted."""
-    size = os.fstat(descriptor).st_size
-    start = max(0, size - TAIL_BYTES)
-    tail = os.pread(descriptor, size - start, start)
-    whole, torn = tail[: tail.rfind(b"\n") + 1], tail[tail.rfind(b"\n") + 1 :]
-    sequence, last = preceding_position(segment)
-    if whole:
-        lines = whole.splitlines(keepends=True)
-        line = chain.parse_line(lines[-1])
-        above = chain.parse_line(lines[-2]) if len(lines) > 1 else None
-        before = above.mac if above else last
-        if line is None or (len(lines) > 1 and above is None) or not line.continues(before, key.chain):
+    lines = read_tail(descriptor, LINE_LIMIT)
+    torn = lines.pop() if lines and lines[-1][2] == "torn" else None
+    end = segment.preceding
+    if lines:
+        *above, line = [None if fault else chain.parse_line(text) for _, text, fault in lines[-2:]]
+        before = above[0].mac if above and above[0] else end.mac
+        if line is None or above == [None] or not line.continues(before, key.chain) or not is_record(line.fields):
             return
-        sequence, last = line.fields["sequence"], line.mac
-    name = segment.fields["writer"]
-    if torn:
-        os.ftruncate(descriptor, start + len(whole))
+        end = Position(line.fields["sequence"], line.mac)
+    size = 0
+    if torn is not None:
+        start, size = torn[0], len(torn[1])
+        os.ftruncate(descriptor, start)
         os.fsync(descriptor)
         what = "audit writer %s ended in a crash; %d bytes of an unfinished record were taken off"
-        _logger.warning(what, name, len(torn))
-    manifest.add("ended", writer=name, sequence=sequence, last=last.hex(), how="crashed", torn=len(torn))
+        _logger.warning(what, segment.writer, size)
+    manifest.add("ended", writer=segment.writer, sequence=end.sequence, last=end.mac.hex(), how="crashed", torn=size)

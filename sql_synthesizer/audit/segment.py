@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sql_synthesizer.audit import chain
+from sql_synthesizer.audit.chain import Position
 from sql_synthesizer.audit.keyring import Key, Keyring
-from sql_synthesizer.audit.manifest import Appender, Manifest, segment_name
+from sql_synthesizer.audit.lines import segment_name
+from sql_synthesizer.audit.manifest import Appender, Manifest
 from sql_synthesizer.audit.repair import end_crashed_writers
 from sql_synthesizer.files import sync_path, take_lock
 
@@ -23,13 +25,6 @@ class RecordBody(NamedTuple):
 
     json: bytes
     text: bytes = b""
-
-
-class Position(NamedTuple):
-    """The last durable record of a writer."""
-
-    sequence: int
-    mac: bytes
 
 
 class Segments:
@@ -145,7 +140,7 @@ class Segments:
             sequence, before = self.position
             about = {"writer": self.writer, "segment": self._number, "after": sequence, "seal": self._key.id}
             own = manifest.add("segment", **about, follows=before.hex())
-        except BaseException:  # also a worker that is told to exit: the next write takes the same name
+        except BaseException:  # also a worker that has to exit: the next write takes the same name
             os.close(descriptor)
             path.unlink(missing_ok=True)
             raise

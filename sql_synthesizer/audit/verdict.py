@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
@@ -40,18 +39,17 @@ class RecordFault:
 
     kind: FaultKind
     file: str
-    told: str
+    message: str
     writer: str = ""
     sequence: int = 0
     byte: int = 0
 
     def __str__(self) -> str:
         place = f", {'record' if self.writer else 'entry'} {self.sequence}" if self.sequence else ""
-        return f"{self.kind}: {self.file}{place}, byte {self.byte}: {self.told}"
+        return f"{self.kind}: {self.file}{place}, byte {self.byte}: {self.message}"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class ReadPosition(NamedTuple):
     """A point between two records of a writer: the record before it, and where the next one begins."""
 
     segment: int
@@ -61,7 +59,7 @@ class Place:
 
 
 @dataclass(slots=True)
-class State:
+class VerificationState:
     """How far the record was found sound: a later verification goes on from here.
 
     ``manifest`` and ``manifest_mac`` are of the manifest's last entry; writers that had ended by then and are not in
@@ -70,31 +68,31 @@ class State:
 
     manifest: int = 0
     manifest_mac: str = ""
-    places: dict[str, Place] = field(default_factory=dict)
+    places: dict[str, ReadPosition] = field(default_factory=dict)
     verified_at: float = 0.0
     full_at: float = 0.0
 
     def save(self, path: Path, key: Key) -> None:
         """Writes a sealed file, at once or not at all. Raises OSError."""
         places = {name: [p.segment, p.byte, p.sequence, p.mac.hex()] for name, p in self.places.items()}
-        told = {"manifest": self.manifest, "manifest_mac": self.manifest_mac, "places": places}
-        told |= {"verified_at": self.verified_at, "full_at": self.full_at}
-        text, _ = chain.seal_line(_STATE, orjson.dumps(told | {"key": key.id}), key.chain)
+        fields = {"manifest": self.manifest, "manifest_mac": self.manifest_mac, "places": places}
+        fields |= {"verified_at": self.verified_at, "full_at": self.full_at, "key": key.id}
+        text, _ = chain.seal_line(_STATE, orjson.dumps(fields), key.chain)
         write_file(path, [text])
 
     @classmethod
-    def load(cls, path: Path, keyring: Keyring) -> State:
+    def load(cls, path: Path, keyring: Keyring) -> VerificationState:
         """The state in the file; the beginning when there is none that one of the keys has sealed."""
         try:
             line = chain.parse_line(path.read_bytes())
-            key = keyring.get(line.fields["key"]) if line else None
-        except (OSError, KeyError, TypeError):
+        except OSError:
             return cls()
-        if line is None or key is None or "text" in line.fields or not line.continues(_STATE, key.chain):
+        key = keyring.get(str(line.fields.get("key"))) if line else None
+        if line is None or key is None or line.text or line.erased or not line.continues(_STATE, key.chain):
             return cls()
-        told: dict[str, Any] = line.fields
-        places = {name: Place(p[0], p[1], p[2], bytes.fromhex(p[3])) for name, p in told["places"].items()}
-        return cls(told["manifest"], told["manifest_mac"], places, told["verified_at"], told["full_at"])
+        fields: dict[str, Any] = line.fields
+        places = {name: ReadPosition(p[0], p[1], p[2], bytes.fromhex(p[3])) for name, p in fields["places"].items()}
+        return cls(fields["manifest"], fields["manifest_mac"], places, fields["verified_at"], fields["full_at"])
 
 
 @dataclass(slots=True)
@@ -110,16 +108,15 @@ class VerificationReport:
     entries: int = 0
     anchors: int = 0
     seconds: float = 0.0
-    state: State = field(default_factory=State)
+    state: VerificationState = field(default_factory=VerificationState)
 
     @property
     def sound(self) -> bool:
         """Whether nothing is wrong."""
         return not self.faults_total
 
-    def add(self, faults: Iterable[RecordFault]) -> None:
-        """Takes faults in."""
-        for fault in faults:
-            self.faults_total += 1
-            if len(self.faults) < FAULTS_LIMIT:
-                self.faults.append(fault)
+    def add(self, fault: RecordFault) -> None:
+        """Takes a fault in."""
+        self.faults_total += 1
+        if len(self.faults) < FAULTS_LIMIT:
+            self.faults.append(fault)

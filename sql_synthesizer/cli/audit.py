@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
-from sql_synthesizer.audit import keeping, search_records
+from sql_synthesizer.audit import lifecycle, search_records
 from sql_synthesizer.audit.anchor import read_anchors
 from sql_synthesizer.audit.export import FORMATS, table_rows
-from sql_synthesizer.audit.reading import Record, Wanted, matching
+from sql_synthesizer.audit.reading import RecordFilter, filter_records
+from sql_synthesizer.audit.record import Record
 from sql_synthesizer.audit.redact import value_hashes
-from sql_synthesizer.audit.verdict import State, VerificationReport
+from sql_synthesizer.audit.verdict import VerificationReport, VerificationState
 from sql_synthesizer.audit.verify import verify_record
 from sql_synthesizer.cli.session import open_rooms, record_command
 from sql_synthesizer.errors import ConfigurationError
@@ -66,7 +67,7 @@ def _recorded_access(action: str, **details: Any) -> Iterator[Rooms]:
         yield rooms
 
 
-_WANTED = (
+_FILTER_OPTIONS = (
     click.option("--event", "event_type", type=click.Choice(sorted(vocabulary.SECURITY_EVENTS)), metavar="NAME"),
     click.option("--severity", type=click.Choice(vocabulary.SEVERITY.values)),
     click.option("--actor", help="Key id, 'local' or 'cli:USER'."),
@@ -81,8 +82,8 @@ _WANTED = (
 
 
 def add_filter_options(function: Any) -> Any:
-    """Adds the options that say which records are wanted."""
-    for option in reversed(_WANTED):
+    """Adds the options that say which records match."""
+    for option in reversed(_FILTER_OPTIONS):
         function = option(function)
     return function
 
@@ -90,10 +91,10 @@ def add_filter_options(function: Any) -> Any:
 @command.command()
 @add_filter_options
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
-def search(limit: int, **wanted: Any) -> None:
+def search(limit: int, **options: Any) -> None:
     """Print the newest matching records, oldest first, as JSON lines."""
-    with _recorded_access("search", search=_recorded_filters({**wanted, "limit": limit})) as rooms:
-        for record in search_records(rooms.settings.audit_path, limit=limit, **_filter_fields(rooms, wanted)):
+    with _recorded_access("search", search=_recorded_filters({**options, "limit": limit})) as rooms:
+        for record in search_records(rooms.settings.audit_path, _make_filter(rooms, **options), limit=limit):
             click.echo(orjson.dumps(record).decode())
 
 
@@ -101,15 +102,17 @@ def search(limit: int, **wanted: Any) -> None:
 @add_filter_options
 @click.option("--format", "name", type=click.Choice(sorted(EXPORTS)), default="jsonl", show_default=True)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="File, made for its owner only.")
-def export(name: str, output: Path | None, **wanted: Any) -> None:
+def export(name: str, output: Path | None, **options: Any) -> None:
     """Write every matching record, oldest first, as JSON lines, as CSV, or as OCSF 1.6 events for a SIEM."""
-    with _recorded_access("export", format=name, output=str(output or "-"), search=_recorded_filters(wanted)) as rooms:
-        sought = Wanted(**_filter_fields(rooms, wanted))
-        lines = EXPORTS[name](matching(rooms.settings.audit_path, sought))
+    with _recorded_access("export", format=name, output=str(output or "-"), search=_recorded_filters(options)) as rooms:
+        lines = EXPORTS[name](filter_records(rooms.settings.audit_path, _make_filter(rooms, **options)))
         if output is None:
             sys.stdout.buffer.writelines(lines)
         else:
-            _write_file(output, lines)
+            try:
+                write_file(output, lines)
+            except OSError as error:
+                raise ConfigurationError(f"The file {output} cannot be written: {error.strerror}.") from None
 
 
 @command.command()
@@ -143,7 +146,7 @@ def verify(
         raise ConfigurationError("The anchor files hold no checkpoints.", hint="They are lines of the service's log.")
     with open_rooms(log=log, audit_reserve_bytes=0) as rooms:
         settings = rooms.settings
-        state = State.load(settings.audit_state_path, rooms.audit.keyring)
+        state = VerificationState.load(settings.audit_state_path, rooms.audit.keyring)
         fresh = 0 <= datetime.now(UTC).timestamp() - state.full_at < FULL_EVERY
         report = verify_record(
             settings.audit_path,
@@ -168,11 +171,11 @@ def retire(days: int | None) -> None:
     """Remove segments older than so many days that the last verification found sound."""
     with _recorded_access("retire", days=days) as rooms:
         settings, keyring = rooms.settings, rooms.audit.keyring
-        kept = days or settings.audit_retention_days
-        if kept is None:
+        days = days or settings.audit_retention_days
+        if days is None:
             raise ConfigurationError("Nothing says how long records are kept.", hint="Give --days, or set the setting.")
-        state = State.load(settings.audit_state_path, keyring)
-        removed = keeping.retire_segments(settings.audit_path, keyring, state, kept)
+        state = VerificationState.load(settings.audit_state_path, keyring)
+        removed = lifecycle.retire_segments(settings.audit_path, keyring, state, days)
         rooms.telemetry.emit(vocabulary.SECURITY_EVENTS["audit_access"], action="retired", segments=removed)
     click.echo(f"{len(removed)} segments removed" + "".join(f"\n  {name}" for name in removed))
 
@@ -187,8 +190,8 @@ def erase(question_id: str | None, actor: str | None) -> None:
     asked = {name: given for name, given in (("question_id", question_id), ("actor", actor)) if given}
     with _recorded_access("erase", erase=asked) as rooms:
         settings = rooms.settings
-        count = keeping.erase_texts(
-            settings.audit_path, rooms.audit.keyring, lambda told: asked.items() <= told.items()
+        count = lifecycle.erase_texts(
+            settings.audit_path, rooms.audit.keyring, lambda record: asked.items() <= record.items()
         )
     click.echo(f"The text of {count} records was erased. The history of the store keeps its own copy.")
 
@@ -197,28 +200,19 @@ def erase(question_id: str | None, actor: str | None) -> None:
 def rotate_key() -> None:
     """Make another key for the record; the old ones stay in the key file for verifying."""
     with _recorded_access("rotate-key") as rooms:
-        key = keeping.rotate_key(rooms.settings.audit_path, rooms.audit.keyring)
+        key = lifecycle.rotate_key(rooms.settings.audit_path, rooms.audit.keyring)
     click.echo(f"Key {key.id} seals from now on; running services take it up within seconds.")
 
 
-def _filter_fields(rooms: Rooms, wanted: dict[str, Any]) -> dict[str, Any]:
-    """The options as fields of ``Wanted``: a value is looked for by its hashes."""
-    text = wanted.pop("value")
-    hashes = [form for key in rooms.audit.keyring for form in value_hashes(text, key.values)] if text else []
-    return {**wanted, "hashes": hashes}
+def _make_filter(rooms: Rooms, value: str | None, **options: Any) -> RecordFilter:
+    """The filter that the options stand for: a value is looked for by its hashes."""
+    hashes = [form for key in rooms.audit.keyring for form in value_hashes(value, key.values)] if value else []
+    return RecordFilter(**options, hashes=hashes)
 
 
-def _write_file(output: Path, lines: Iterable[bytes]) -> None:
-    """Writes a whole file before it gets its name. Raises ConfigurationError."""
-    try:
-        write_file(output, lines)
-    except OSError as error:
-        raise ConfigurationError(f"The file {output} cannot be written: {error.strerror}.") from None
-
-
-def _recorded_filters(wanted: dict[str, Any]) -> dict[str, str]:
-    """The search as the record keeps it; the value looked for is hashed in the record, and stays so."""
-    return {name: str(value) for name, value in wanted.items() if value is not None and name != "value"}
+def _recorded_filters(options: Mapping[str, object]) -> dict[str, str]:
+    """The search as it is recorded: without the value, which is only hashed in the record."""
+    return {name: str(value) for name, value in options.items() if value is not None and name != "value"}
 
 
 def _report_failure(rooms: Rooms, report: VerificationReport) -> None:
@@ -234,9 +228,8 @@ def _report_failure(rooms: Rooms, report: VerificationReport) -> None:
         )
 
 
-def _report_fields(report: VerificationReport) -> dict[str, Any]:
-    told = {name: value for name, value in asdict(report).items() if name != "state"}
-    return {"sound": report.sound, **told}
+def _report_fields(report: VerificationReport) -> dict[str, object]:
+    return {"sound": report.sound, **{name: value for name, value in asdict(report).items() if name != "state"}}
 
 
 def _format_report(report: VerificationReport) -> str:

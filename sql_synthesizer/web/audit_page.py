@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -16,10 +17,11 @@ from flask_openapi3 import OpenAPI
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from werkzeug.wrappers import Response as BaseResponse
 
-from sql_synthesizer.audit.backwards import Reach, find_record, newest_first
+from sql_synthesizer.audit.backwards import ReadBudget, find_record, newest_first
 from sql_synthesizer.audit.manifest import Manifest, collect_writers, parse_entries
-from sql_synthesizer.audit.reading import Record, Wanted
-from sql_synthesizer.audit.verdict import State
+from sql_synthesizer.audit.reading import RecordFilter
+from sql_synthesizer.audit.record import Record
+from sql_synthesizer.audit.verdict import VerificationState
 from sql_synthesizer.errors import InvalidRequest, NotFound
 from sql_synthesizer.telemetry import vocabulary
 from sql_synthesizer.web.pages import page_context, redirect_to_login
@@ -34,10 +36,10 @@ TRACE_LIMIT = 50
 WHAT_CHARS = 200
 """Characters of the summary of a record."""
 
-_UNTOLD = frozenset(
+_OMITTED = frozenset(
     ("question", "sql", "milliseconds", "database_type", "query_type", "truncated", "address", "tables", "identity")
 )
-"""Details that a summary leaves out, or tells first."""
+"""Details that a summary leaves out, or begins with."""
 _PLAIN = {("outcome", "answered"), ("reason", "ok")}
 
 
@@ -76,10 +78,10 @@ class Filters(BaseModel):
     before: UtcMoment | None = None
     limit: int = Field(50, ge=1, le=500)
 
-    def search_criteria(self) -> Wanted:
+    def search_criteria(self) -> RecordFilter:
         """What to look for in the record."""
         ends = [moment for moment in (self.until, self.before) if moment is not None]
-        return Wanted(
+        return RecordFilter(
             event_type=self.event_type,
             severity=self.severity,
             actor=self.actor,
@@ -139,8 +141,8 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
             faults = {name: _WRONG.get(name, "Give at most 256 characters.") for name in names}
             g.operation.fail(InvalidRequest(f"Filters are not valid: {', '.join(sorted(faults))}."))
             filters = Filters()
-        told = filters.model_dump(mode="json", exclude_none=True)
-        rooms.telemetry.emit(vocabulary.SECURITY_EVENTS["audit_access"], action="page", search=told)
+        search = filters.model_dump(mode="json", exclude_none=True)
+        rooms.telemetry.emit(vocabulary.SECURITY_EVENTS["audit_access"], action="page", search=search)
         page = RecordPage([]) if faults else search_records(directory, filters)
         older = None if page.older is None else {**given, "before": page.older.isoformat()}
         return _render_page(
@@ -173,15 +175,11 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
 
 def search_records(directory: Path, filters: Filters) -> RecordPage:
     """The newest records that the filters let through, as far back as one request may read."""
-    reach, damaged = Reach(bytes=READ_BYTES, seconds=READ_SECONDS), []
-
-    def report(_path: Path, _position: int, fault: str) -> None:
-        if fault == "damaged":
-            damaged.append(fault)
-
-    reader = newest_first(directory, filters.search_criteria(), reach=reach, report=report)
+    budget, faults = ReadBudget(bytes=READ_BYTES, seconds=READ_SECONDS), Counter[str]()
+    criteria = filters.search_criteria()
+    reader = newest_first(directory, criteria, budget=budget, report=lambda *fault: faults.update(fault[2:]))
     found = list(islice(reader, filters.limit + 1))
-    page = RecordPage(found[: filters.limit], older=reach.stopped, searched=reach.stopped, damaged=len(damaged))
+    page = RecordPage(found[: filters.limit], budget.stopped, budget.stopped, damaged=faults["damaged"])
     if len(found) > filters.limit:
         last = found[-1]["time"]
         # What was recorded in one and the same microsecond stays together, or a part would be passed over.
@@ -193,20 +191,20 @@ def search_records(directory: Path, filters: Filters) -> RecordPage:
 def read_standing(rooms: Rooms) -> Standing:
     """What the last verification said, from its own state and the record; nothing is verified here."""
     directory, settings = rooms.settings.audit_path, rooms.settings
-    state = State.load(settings.audit_state_path, rooms.audit.keyring)
+    state = VerificationState.load(settings.audit_state_path, rooms.audit.keyring)
     verified = datetime.fromtimestamp(state.verified_at, UTC) if state.verified_at else None
-    wanted = Wanted(event_type="audit_verification_failed", since=verified)
-    reach = Reach(bytes=READ_BYTES, seconds=READ_SECONDS)
-    failure = next(newest_first(directory, wanted, reach=reach, report=_ignore_fault), None)
+    criteria = RecordFilter(event_type="audit_verification_failed", since=verified)
+    budget = ReadBudget(bytes=READ_BYTES, seconds=READ_SECONDS)
+    failure = next(newest_first(directory, criteria, budget=budget, report=lambda *_: None), None)
     if failure is not None:
         status = "failed"
     elif verified is None:
-        return Standing("never", searched=reach.stopped)
+        return Standing("never", searched=budget.stopped)
     else:
         overdue = time.time() - state.verified_at > 2 * 60 * settings.audit_verify_minutes > 0
         status = "overdue" if overdue else "sound"
     full = datetime.fromtimestamp(state.full_at, UTC) if state.full_at else None
-    return Standing(status, verified, full, _count_verified_records(directory, state), failure, reach.stopped)
+    return Standing(status, verified, full, _count_verified_records(directory, state), failure, budget.stopped)
 
 
 def record_summary(record: Record) -> str:
@@ -216,11 +214,11 @@ def record_summary(record: Record) -> str:
         return ""
     texts = [str(details[name]) for name in ("question", "sql") if details.get(name)][:1]
     for name, value in details.items():
-        told = value if isinstance(value, str) else orjson.dumps(value).decode()
-        if name not in _UNTOLD and (name, told) not in _PLAIN and told:
-            texts.append(f"{name} {told}")
-    text = " · ".join(texts)
-    return text if len(text) <= WHAT_CHARS else text[: WHAT_CHARS - 1] + "…"
+        text = value if isinstance(value, str) else orjson.dumps(value).decode()
+        if name not in _OMITTED and (name, text) not in _PLAIN and text:
+            texts.append(f"{name} {text}")
+    summary = " · ".join(texts)
+    return summary if len(summary) <= WHAT_CHARS else summary[: WHAT_CHARS - 1] + "…"
 
 
 def escape_unprintable(value: object) -> str:
@@ -236,23 +234,23 @@ def _find_neighbours(directory: Path, record: Record) -> tuple[Record | None, Re
     moment, trace_id = _record_time(record), record.get("trace_id")
     if moment is None or not trace_id:
         return None, None
-    wanted = Wanted(trace_id=trace_id, since=moment - TRACE_WINDOW, until=moment + TRACE_WINDOW)
-    reach = Reach(bytes=READ_BYTES, seconds=READ_SECONDS)
-    trace = list(islice(newest_first(directory, wanted, reach=reach, report=_ignore_fault), TRACE_LIMIT))
+    criteria = RecordFilter(trace_id=trace_id, since=moment - TRACE_WINDOW, until=moment + TRACE_WINDOW)
+    budget = ReadBudget(bytes=READ_BYTES, seconds=READ_SECONDS)
+    trace = list(islice(newest_first(directory, criteria, budget=budget, report=lambda *_: None), TRACE_LIMIT))
     if record not in trace:
         return None, None
     at = trace.index(record)
     return trace[at + 1] if at + 1 < len(trace) else None, trace[at - 1] if at else None
 
 
-def _count_verified_records(directory: Path, state: State) -> int:
+def _count_verified_records(directory: Path, state: VerificationState) -> int:
     """Records, of all writers, up to where the verification came; those that retention removed count too."""
     try:
         known = collect_writers(parse_entries(Manifest(directory).lines())[: state.manifest])
-        ends = {name: writer.ended.fields["sequence"] for name, writer in known.items() if writer.ended is not None}
-        return sum((ends | {name: place.sequence for name, place in state.places.items()}).values())
-    except (OSError, KeyError, TypeError):
+    except OSError:
         return 0
+    ends = {name: writer.ended.sequence for name, writer in known.items() if writer.ended is not None}
+    return sum((ends | {name: position.sequence for name, position in state.places.items()}).values())
 
 
 def _render_page(rooms: Rooms, template: str, *, status: int = 200, **shown: Any) -> Response:
@@ -287,7 +285,3 @@ def _format_age(moment: datetime) -> str:
             number = seconds // size
             return f"{number} {name}{'s' * (number > 1)} ago"
     return "less than a minute ago"
-
-
-def _ignore_fault(_path: Path, _position: int, _fault: str) -> None:
-    """The list of records tells of damaged lines."""

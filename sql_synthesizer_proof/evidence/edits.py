@@ -11,9 +11,9 @@ import orjson
 
 from sql_synthesizer.audit import chain
 from sql_synthesizer.audit.anchor import Checkpoint, read_anchors
-from sql_synthesizer.audit.files import SUFFIX
 from sql_synthesizer.audit.keyring import Keyring, derive_key
-from sql_synthesizer.audit.manifest import NAME, Manifest, collect_writers, parse_entries, segment_name
+from sql_synthesizer.audit.lines import SUFFIX, segment_name
+from sql_synthesizer.audit.manifest import NAME, Manifest, collect_writers, parse_entries
 from sql_synthesizer.audit.verdict import RecordFault
 from sql_synthesizer.audit.verify import verify_record
 from sql_synthesizer_proof.evidence.claim import Claim
@@ -119,9 +119,7 @@ def remove_with_entries(target: RecordCopy) -> tuple[str, int]:
     """Every file of a writer removed, and the manifest from its first entry on, with all that came later."""
     left = _cut_manifest(target, b"")
     writers = collect_writers(parse_entries(left))
-    known = {
-        segment_name(name, entry.fields["segment"]) for name, writer in writers.items() for entry in writer.segments
-    }
+    known = {segment_name(name, entry.segment) for name, writer in writers.items() for entry in writer.segments}
     for file in target.directory.glob(f"*{SUFFIX}"):
         if file.name not in known:
             file.unlink()
@@ -141,8 +139,7 @@ def forge_manifest(target: RecordCopy) -> tuple[str, int]:
     """The whole manifest sealed anew with another key."""
     path, before, lines = target.directory / NAME, chain.ORIGIN, []
     for entry in parse_entries(Manifest(target.directory).lines()):
-        fields = {name: value for name, value in entry.fields.items() if name != "mac"} | {"key": FORGER.id}
-        line, before = chain.seal_line(before, orjson.dumps(fields), FORGER.chain)
+        line, before = chain.seal_line(before, orjson.dumps(entry.line.fields | {"key": FORGER.id}), FORGER.chain)
         lines.append(line)
     path.write_bytes(b"".join(lines))
     return NAME, 1

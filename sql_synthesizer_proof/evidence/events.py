@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from sql_synthesizer.audit import Record
 from sql_synthesizer.telemetry.vocabulary import SECURITY_EVENTS
 from sql_synthesizer_proof.evidence.scenarios import SCENARIOS, Caused, EventScenario
 from sql_synthesizer_proof.evidence.world import Pair, SeenSignals, World
@@ -86,7 +87,7 @@ def _reply_faults(caused: Caused) -> list[str]:
     return faults if caused.reply.status == caused.status else [*faults, f"status {caused.reply.status}"]
 
 
-def _record_faults(caused: Caused, severity: str, records: list[dict[str, object]]) -> list[str]:
+def _record_faults(caused: Caused, severity: str, records: list[Record]) -> list[str]:
     if len(records) != 1:
         return [f"{len(records)} records"]
     details = records[0]["details"]
@@ -99,7 +100,7 @@ def _record_faults(caused: Caused, severity: str, records: list[dict[str, object
 def _by_pair(signals: SeenSignals) -> Counter[Pair]:
     found: Counter[Pair] = Counter()
     for record in signals.records:
-        found[record["event_type"], record["severity"]] += record["count"]
+        found[record["event_type"], record["severity"]] += int(record["count"])
     return found
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from sql_synthesizer.audit import read_records
+from sql_synthesizer.audit import Record, read_records
 from sql_synthesizer.operate.programs import Child, direct, free_port, is_answering
 from sql_synthesizer.settings import environment_name
 from sql_synthesizer_proof.service import ServiceProcess
@@ -49,7 +49,7 @@ class WorldReply:
 class SeenSignals:
     """What is there so far: audit records, counted security events and log lines."""
 
-    records: list[dict[str, Any]]
+    records: list[Record]
     counted: Counter[Pair]
     lines: list[dict[str, Any]]
 
@@ -116,7 +116,7 @@ class World:
         """A key that nobody has used yet."""
         return self.cli("keys", "create", "evidence", "--role", role, "--limit", limit).body.decode().strip()
 
-    def records(self) -> list[dict[str, Any]]:
+    def records(self) -> list[Record]:
         """The durable audit records."""
         return list(read_records(self.audit, report=lambda *_: None))
 
