@@ -274,17 +274,31 @@ def sound(number: int, time: str, **fields: Any) -> bytes:
     return orjson.dumps({**record, "severity": "low", "actor": "a", "details": {}, "mac": "0" * 32, **fields})
 
 
-def test_records_of_one_microsecond_are_not_torn_apart(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("limit", "pages"),
+    [(3, [[5], [4, 3, 2], [1]]), (1, [[5], [4, 3, 2], [1]]), (2, [[5], [4, 3, 2], [1]]), (4, [[5, 4, 3, 2], [1]])],
+)
+def test_records_of_one_microsecond_are_not_torn_apart(tmp_path: Path, limit: int, pages: list[list[int]]) -> None:
     times = ["2026-01-01T00:00:03.000000Z"] + ["2026-01-01T00:00:02.000000Z"] * 3 + ["2026-01-01T00:00:01.000000Z"]
     strange(tmp_path, *(sound(5 - n, time) for n, time in reversed(list(enumerate(times)))))
+    assert sequences(tmp_path, limit) == pages
+
+
+def test_a_record_of_one_microsecond_is_one_page(tmp_path: Path) -> None:
+    strange(tmp_path, *(sound(n, "2026-01-01T00:00:03.000000Z") for n in range(1, 4)))
+    assert sequences(tmp_path, 1) == [[3, 2, 1]]
+
+
+def sequences(directory: Path, limit: int) -> list[list[int]]:
+    """The numbers of the records of each page."""
     seen, before = [], None
     for _ in range(10):
-        page = search_records(tmp_path, Filters(limit=3, before=before))
+        page = search_records(directory, Filters(limit=limit, before=before))
         seen.append([record["sequence"] for record in page.records])
         before = page.older
         if before is None:
             break
-    assert seen == [[5], [4, 3, 2], [1]]
+    return seen
 
 
 def test_a_request_reads_only_so_much_and_says_how_far_it_came(app: App, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -178,14 +179,24 @@ def search_records(directory: Path, filters: Filters) -> RecordPage:
     budget, faults = ReadBudget(bytes=READ_BYTES, seconds=READ_SECONDS), Counter[str]()
     criteria = filters.search_criteria()
     reader = newest_first(directory, criteria, budget=budget, report=lambda *fault: faults.update(fault[2:]))
-    found = list(islice(reader, filters.limit + 1))
-    page = RecordPage(found[: filters.limit], budget.stopped, budget.stopped, damaged=faults["damaged"])
-    if len(found) > filters.limit:
-        last = found[-1]["time"]
-        # What was recorded in one and the same microsecond stays together, or a part would be passed over.
-        page.records = [record for record in page.records if record["time"] > last] or page.records
-        page.older = next((moment for record in reversed(page.records) if (moment := _record_time(record))), None)
+    records, more = _take_page(reader, filters.limit)
+    page = RecordPage(records, older=budget.stopped, searched=budget.stopped, damaged=faults["damaged"])
+    if more:
+        page.older = next((moment for record in reversed(records) if (moment := _record_time(record))), None)
     return page
+
+
+def _take_page(records: Iterator[Record], limit: int) -> tuple[list[Record], bool]:
+    """The next ``limit`` records or so, and whether there are more."""
+    page = list(islice(records, limit))
+    following = next(records, None)
+    # The next page begins before a moment: what was recorded in one microsecond stays together, or a part is lost.
+    if following and (newer := [record for record in page if record["time"] > following["time"]]):
+        return newer, True
+    while following and following["time"] == page[-1]["time"]:
+        page.append(following)
+        following = next(records, None)
+    return page, following is not None
 
 
 def read_standing(rooms: Rooms) -> Standing:
