@@ -7,8 +7,18 @@ kind is recorded as; the telemetry facade emits it when the innermost open opera
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, NotRequired, TypedDict
+
+
+class ErrorReply(TypedDict):
+    """An error as JSON; ``suggestions`` come with declined questions."""
+
+    reason: str
+    message: str
+    hint: str
+    trace_id: str
+    suggestions: NotRequired[list[str]]
 
 
 class SqlSynthesizerError(Exception):
@@ -31,7 +41,7 @@ class SqlSynthesizerError(Exception):
         *,
         hint: str | None = None,
         event: str | None = None,
-        details: dict[str, Any] | None = None,
+        details: Mapping[str, object] | None = None,
         retry_after: int | None = None,
     ) -> None:
         self.message = message or self.default_message
@@ -42,7 +52,7 @@ class SqlSynthesizerError(Exception):
             self.event = event
         super().__init__(self.message)
 
-    def body(self, trace_id: str) -> dict[str, Any]:
+    def body(self, trace_id: str) -> ErrorReply:
         """The JSON body sent to the caller."""
         return {"reason": self.reason, "message": self.message, "hint": self.hint, "trace_id": trace_id}
 
@@ -225,11 +235,13 @@ class Declined(SqlSynthesizerError):
     default_message = "I cannot answer this from the data with certainty."
     default_hint = "Name a table or column of the schema in the question."
 
-    def __init__(self, message: str | None = None, *, suggestions: tuple[str, ...] = (), **kwargs: Any) -> None:
-        super().__init__(message, **kwargs)
+    def __init__(
+        self, message: str | None = None, *, hint: str | None = None, suggestions: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(message, hint=hint)
         self.suggestions = suggestions
 
-    def body(self, trace_id: str) -> dict[str, Any]:
+    def body(self, trace_id: str) -> ErrorReply:
         """As the root's, with questions of the same kind that can be answered."""
         return {**super().body(trace_id), "suggestions": list(self.suggestions)}
 

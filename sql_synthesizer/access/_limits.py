@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from cachetools import LRUCache
 from limits import RateLimitItem
@@ -126,12 +126,14 @@ def _make_redis_storage(settings: Settings) -> Storage:
     from redis.backoff import NoBackoff  # noqa: PLC0415
     from redis.retry import Retry  # noqa: PLC0415
 
-    options: dict[str, Any] = {
-        "socket_timeout": settings.cache_timeout,
-        "socket_connect_timeout": settings.cache_timeout,
-        "retry": Retry(NoBackoff(), 0),
-    }
+    wait = settings.cache_timeout
     try:
-        return RedisStorage(settings.redis_url.get_secret_value(), key_prefix="sql-synthesizer-limits", **options)
+        return RedisStorage(
+            settings.redis_url.get_secret_value(),
+            key_prefix="sql-synthesizer-limits",
+            socket_timeout=wait,
+            socket_connect_timeout=wait,
+            retry=Retry(NoBackoff(), 0),  # type: ignore[arg-type] # an option of the client that limits does not list
+        )
     except ValueError:
         raise ConfigurationError("REDIS_URL is not a Redis URL, such as redis://127.0.0.1:6379/0.") from None

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import orjson
 
@@ -207,7 +207,7 @@ class AnswerCache:
 
     def _acquire_shared_lock(
         self, backend: Backend, key: str, deadline: float
-    ) -> tuple[Callable[[], Any] | None, bool]:
+    ) -> tuple[Callable[[], object] | None, bool]:
         waited = False
         while True:
             worked, unlock = self._call_backend(lambda: backend.try_lock(key, self._lease))

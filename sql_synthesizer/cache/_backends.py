@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from cachetools import TLRUCache
 
@@ -21,7 +21,7 @@ class Backend(Protocol):
     def set(self, key: str, value: bytes, ttl: int) -> None: ...
     def delete(self, key: str) -> None: ...
     def clear(self) -> None: ...
-    def try_lock(self, key: str, lease: int) -> Callable[[], Any] | None: ...
+    def try_lock(self, key: str, lease: int) -> Callable[[], object] | None: ...
     def ping(self, timeout: float) -> None: ...
     def close(self) -> None: ...
 
@@ -64,7 +64,7 @@ class MemoryBackend:
         with self._lock:
             self._items.clear()
 
-    def try_lock(self, key: str, lease: int) -> Callable[[], Any]:  # the local lock is enough
+    def try_lock(self, key: str, lease: int) -> Callable[[], object]:  # the local lock is enough
         return lambda: None
 
     def ping(self, timeout: float) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import Any
 
 from pymemcache.client.base import Client
 from pymemcache.client.hash import HashClient
@@ -44,7 +43,7 @@ class Memcached:
     def clear(self) -> None:
         self._client.flush_all()
 
-    def try_lock(self, key: str, lease: int) -> Callable[[], Any] | None:
+    def try_lock(self, key: str, lease: int) -> Callable[[], object] | None:
         name, token = key + ":lock", uuid.uuid4().bytes
 
         def unlock() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
@@ -38,7 +37,7 @@ class Redis:
         for key in self._client.scan_iter(match=PREFIX + "*", count=1000):
             self._client.delete(key)
 
-    def try_lock(self, key: str, lease: int) -> Callable[[], Any] | None:
+    def try_lock(self, key: str, lease: int) -> Callable[[], object] | None:
         lock = self._client.lock(key + ":lock", timeout=lease, thread_local=False)
         return lock.release if lock.acquire(blocking=False) else None
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
-from sql_synthesizer.model import Rows, Statement
+from sql_synthesizer.model import Rows, Scalar, Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class CachedAnswer:
     query_type: str
     sensitive: Sequence[str]
     columns: Sequence[str]
-    rows: Sequence[Sequence[Any]]
+    rows: Sequence[Sequence[Scalar]]
     truncated: bool
 
     @classmethod
@@ -41,7 +41,7 @@ class CachedPages:
     identity: str
     database: str
     columns: Sequence[str]
-    rows: Sequence[Sequence[Any]]
+    rows: Sequence[Sequence[Scalar]]
     truncated: bool
 
 

@@ -6,19 +6,20 @@ import hashlib
 import logging
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, inspect, types
 from sqlalchemy.engine import Inspector
-from sqlalchemy.engine.interfaces import ReflectedColumn, ReflectedForeignKeyConstraint
+from sqlalchemy.engine.interfaces import ReflectedColumn, ReflectedForeignKeyConstraint, TableKey
 from sqlalchemy.exc import CompileError, SAWarning, SQLAlchemyError
 
 from sql_synthesizer.model import Column, ColumnKind, ForeignKey, Schema, Table
 from sql_synthesizer.settings import DatabaseSettings
 
 logger = logging.getLogger("sql_synthesizer.schema")
+Found = TypeVar("Found")
 
 MAX_TABLES = 500
 MAX_COLUMNS = 200
@@ -77,16 +78,15 @@ def reflect_schema(connection: Connection, config: DatabaseSettings, dialect: st
 def _read_tables(inspector: Inspector, schema: str | None, config: DatabaseSettings) -> Iterator[Table]:
     tables = _allowed_names(inspector.get_table_names(schema), config)
     if tables:
-        where: dict[str, Any] = {"schema": schema, "filter_names": tables}
-        columns = inspector.get_multi_columns(**where)
-        primary = inspector.get_multi_pk_constraint(**where)
-        foreign = _read_optional(lambda: inspector.get_multi_foreign_keys(**where))
-        comments = _read_optional(lambda: inspector.get_multi_table_comment(**where))
+        columns = inspector.get_multi_columns(schema, tables)
+        primary = inspector.get_multi_pk_constraint(schema, tables)
+        foreign = _read_optional(lambda: inspector.get_multi_foreign_keys(schema, tables))
+        comments = _read_optional(lambda: inspector.get_multi_table_comment(schema, tables))
         for name in tables:
             key = (schema, name)
             if key in columns:
                 owned = frozenset(primary[key]["constrained_columns"] if primary.get(key) else ())
-                shown = _visible_columns(name, columns[key], owned, config)
+                shown = tuple(_visible_columns(name, columns[key], owned, config))
                 keys = tuple(_foreign_key(found) for found in foreign.get(key, ()))
                 comment = _shorten_comment(comments[key]["text"] if comments.get(key) else None)
                 yield Table(name, shown, keys, schema, comment, _hidden_columns(name, shown, config))
@@ -96,17 +96,16 @@ def _read_tables(inspector: Inspector, schema: str | None, config: DatabaseSetti
         except SQLAlchemyError:
             logger.warning("database %s: the view %s cannot be read", config.name, name)
             continue
-        shown = _visible_columns(name, found, frozenset(), config)
+        shown = tuple(_visible_columns(name, found, frozenset(), config))
         yield Table(name, shown, (), schema, hidden=_hidden_columns(name, shown, config))
 
 
-def _read_optional(read: Any) -> Mapping[Any, Any]:
+def _read_optional(read: Callable[[], Mapping[TableKey, Found]]) -> Mapping[TableKey, Found]:
     """What ``read`` finds, where the database has such a thing."""
     try:
-        found: Mapping[Any, Any] = read()
+        return read()
     except NotImplementedError:
         return {}
-    return found
 
 
 def _allowed_names(names: Iterable[str], config: DatabaseSettings) -> list[str]:
@@ -123,18 +122,15 @@ def _allowed_names(names: Iterable[str], config: DatabaseSettings) -> list[str]:
 
 def _visible_columns(
     table: str, found: Iterable[ReflectedColumn], primary: frozenset[str], config: DatabaseSettings
-) -> tuple[Column, ...]:
+) -> Iterator[Column]:
     sensitive = {name.casefold() for name in config.sensitive}
     shareable = {name.casefold() for name in config.shareable}
     hidden = {name.casefold() for name in config.hidden}
-    columns = []
     for column in list(found)[:MAX_COLUMNS]:
         name = str(column["name"])
         path = f"{table}.{name}".casefold()
-        if path in hidden:
-            continue
-        columns.append(
-            Column(
+        if path not in hidden:
+            yield Column(
                 name=name,
                 kind=kind_of(column["type"]),
                 type=_type_name(column["type"]),
@@ -144,8 +140,6 @@ def _visible_columns(
                 shareable=path in shareable and path not in sensitive,
                 comment=_shorten_comment(column.get("comment")),
             )
-        )
-    return tuple(columns)
 
 
 def _hidden_columns(table: str, shown: Iterable[Column], config: DatabaseSettings) -> tuple[str, ...]:

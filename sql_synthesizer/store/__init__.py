@@ -14,7 +14,7 @@ from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, Double, Integer, MetaData, Row, Table, Text, delete, select, update
+from sqlalchemy import Column, Connection, Double, Integer, MetaData, Row, Table, Text, delete, select, update
 from sqlalchemy.dialects import sqlite
 
 from sql_synthesizer.errors import ConfigurationError, StoreUnavailable
@@ -120,27 +120,25 @@ class Store:
     def revoke_key(self, key_id: str) -> bool:
         """Ends a key now; False when there is no such key or it had been revoked."""
         with begin_transaction(self._engine, write=True) as connection:
-            return connection.execute(_key_revocation(key_id)).rowcount == 1
+            return _update_key(connection, key_id, revoked_at=time.time())
 
     def rotate(self, key_id: str, replacement: ApiKey) -> bool:
         """Ends a key and keeps its replacement, both or neither; False when the old one cannot be revoked."""
         with begin_transaction(self._engine, write=True) as connection:
-            revoked = connection.execute(_key_revocation(key_id)).rowcount == 1
+            revoked = _update_key(connection, key_id, revoked_at=time.time())
             if revoked:
                 connection.execute(_KEYS.insert().values(_row_values(_KEYS, replacement)))
             return revoked
 
     def limit_key(self, key_id: str, rate_limit: str) -> bool:
         """Gives a key another limit; False when there is no such key or it had been revoked."""
-        change = _unrevoked_key_update(key_id).values(rate_limit=_storable_text(rate_limit))
         with begin_transaction(self._engine, write=True) as connection:
-            return connection.execute(change).rowcount == 1
+            return _update_key(connection, key_id, rate_limit=_storable_text(rate_limit))
 
     def end_sessions(self, key_id: str) -> None:
         """Raises the key's ``session_version``, which ends the page sessions begun with it."""
-        version = _KEYS.c.session_version + 1
         with begin_transaction(self._engine, write=True) as connection:
-            connection.execute(_unrevoked_key_update(key_id).values(session_version=version))
+            _update_key(connection, key_id, session_version=_KEYS.c.session_version + 1)
 
     # --- history and feedback ---------------------------------------------------------------
 
@@ -149,7 +147,7 @@ class Store:
         if not entries:
             return
         rows = [_row_values(_HISTORY, entry) for entry in entries]
-        used = {row["identity"]: row["asked_at"] for row in sorted(rows, key=lambda row: row["asked_at"])}
+        used = {_storable_text(e.identity): e.asked_at for e in sorted(entries, key=lambda entry: entry.asked_at)}
         with begin_transaction(self._engine, write=True) as connection:
             connection.execute(self._insert(_HISTORY).on_conflict_do_nothing(), rows)
             for identity, at in sorted(used.items()):
@@ -352,12 +350,10 @@ def _api_key(row: Row[Any]) -> ApiKey:
     return ApiKey(**{f.name: values[f.name] for f in fields(ApiKey)} | {"role": Role(values["role"])})
 
 
-def _unrevoked_key_update(key_id: str) -> Any:
-    return update(_KEYS).where((_KEYS.c.id == _storable_text(key_id)) & _KEYS.c.revoked_at.is_(None))
-
-
-def _key_revocation(key_id: str) -> Any:
-    return _unrevoked_key_update(key_id).values(revoked_at=time.time())
+def _update_key(connection: Connection, key_id: str, **values: object) -> bool:
+    """Changes a key unless it is revoked; False when there is no such key."""
+    unrevoked = (_KEYS.c.id == _storable_text(key_id)) & _KEYS.c.revoked_at.is_(None)
+    return connection.execute(update(_KEYS).where(unrevoked).values(values)).rowcount == 1
 
 
 def _insert_of(dialect: str) -> Callable[[Table], Any]:
@@ -369,7 +365,7 @@ def _insert_of(dialect: str) -> Callable[[Table], Any]:
     return sqlite.insert
 
 
-def _row_values(table: Table, item: object) -> dict[str, Any]:
+def _row_values(table: Table, item: object) -> dict[str, object]:
     values = {name: getattr(item, name) for name in table.c.keys()}  # noqa: SIM118 - not a mapping
     return {name: _storable_text(value) if isinstance(value, str) else value for name, value in values.items()}
 

@@ -73,7 +73,7 @@ def open_engine(url: str | None, state_dir: Path) -> Engine:
     target = store_url(url, state_dir)
     if target.get_backend_name() == "postgresql":
         options = f"-c statement_timeout={int(WAIT * 1000)} -c lock_timeout={int(WAIT * 1000)}"
-        arguments: dict[str, Any] = {"connect_timeout": 3, "options": options}
+        arguments: dict[str, object] = {"connect_timeout": 3, "options": options}
     else:
         _create_private_file(Path(target.database or ""))
         arguments = {"timeout": WAIT}

@@ -167,7 +167,7 @@ class Telemetry:
         if not isinstance(error, SqlSynthesizerError):
             self.emit(vocabulary.EVENTS["unexpected_error"], reason="internal", error=type(error).__name__)
         elif error.event is not None:
-            self.emit(vocabulary.EVENTS[error.event], **{**error.details, "reason": error.reason})
+            self.emit(vocabulary.EVENTS[error.event], count=1, **{**error.details, "reason": error.reason})
 
     def settle(self) -> None:
         """Waits until the audit records of this request are durable. Raises AuditUnavailable."""

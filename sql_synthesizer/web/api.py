@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from http import HTTPStatus
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
 from flask import Response, g
 from flask_openapi3 import OpenAPI, Tag
+from flask_openapi3.types import ResponseDict
 from pydantic import BaseModel, ConfigDict, Field
 
 from sql_synthesizer.errors import NotFound, QuestionEmpty, QuestionTooLong, SqlSynthesizerError, error_classes
@@ -113,19 +113,16 @@ class HistoryQuery(BaseModel):
     limit: int = Field(50, ge=1, le=500)
 
 
-Responses = dict[str | int | HTTPStatus, type[BaseModel] | dict[Any, Any] | None]
-
-
 class _Documented(TypedDict):
     """What the OpenAPI document says of a route."""
 
-    responses: Responses
+    responses: ResponseDict
     security: list[dict[str, list[str]]]
 
 
 def register_routes(app: OpenAPI, rooms: Rooms) -> None:
     """Adds the routes under /api; ``g.caller`` is set before they run."""
-    errors: Responses = {str(cls.status): ErrorBody for cls in error_classes(SqlSynthesizerError)}
+    errors: ResponseDict = {str(cls.status): ErrorBody for cls in error_classes(SqlSynthesizerError)}
     asking, reading = Tag(name="asking"), Tag(name="reading")
     common = _Documented(responses=errors, security=[{"key": []}])
     answered = _Documented(responses={**errors, "200": AnswerBody}, security=[{"key": []}])

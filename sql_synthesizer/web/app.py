@@ -40,6 +40,7 @@ from sql_synthesizer.web import api, audit_page, pages
 from sql_synthesizer.wiring import Rooms, build_rooms, first_key_path
 
 if TYPE_CHECKING:
+    from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger(__name__)
@@ -74,10 +75,10 @@ class _Sessions(SecureCookieSessionInterface):
 class _Json(JSONProvider):
     """orjson: quick, strict about UTF-8 and NaN, and bounded in depth."""
 
-    def dumps(self, obj: Any, **_: Any) -> str:
+    def dumps(self, obj: object, **_: object) -> str:
         return orjson.dumps(obj).decode()
 
-    def loads(self, s: str | bytes, **_: Any) -> Any:
+    def loads(self, s: str | bytes, **_: object) -> object:
         return orjson.loads(s)
 
     def response(self, *args: Any, **kwargs: Any) -> Response:
@@ -146,7 +147,7 @@ def _add_security_headers(application: WSGIApplication) -> WSGIApplication:
         security = document if environ.get("PATH_INFO", "").startswith("/openapi") else page
 
         def start_secured(
-            status: str, headers: list[tuple[str, str]], exc_info: Any = None
+            status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
         ) -> Callable[[bytes], object]:
             return start_response(status, headers + security, exc_info)
 

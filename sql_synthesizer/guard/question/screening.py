@@ -83,11 +83,11 @@ class Screening:
         for verdict in verdicts:
             self._telemetry.emit(vocabulary.QUESTION_VERDICT, layer=verdict.layer, grade=verdict.grade)
         error = build_refusal(verdicts)
-        error.details["question"] = cleaned
+        error.details = {**error.details, "question": cleaned}
         suspicious = error.event == "suspicious_input" and not _is_plain_sql(verdicts)
         if suspicious and self._repeated(caller.identity):
             attempt = vocabulary.SECURITY_EVENTS[_EVENTS.get(verdicts[0].kind, _ATTEMPT)]
-            self._telemetry.emit(attempt, **error.details, cause="repeated suspicions")
+            self._telemetry.emit(attempt, count=1, **error.details, cause="repeated suspicions")
         raise error
 
 

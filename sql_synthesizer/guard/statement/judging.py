@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from threading import Lock
 
@@ -40,7 +41,7 @@ class _StatementVerdict:
     tables: tuple[str, ...] = ()
     sensitive: tuple[str, ...] = ()
     limit: int | None = None
-    refusal: tuple[str, str, dict[str, object]] | None = None
+    refusal: tuple[str, str, Mapping[str, object]] | None = None
 
 
 class StatementGuard:
