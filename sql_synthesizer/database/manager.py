@@ -267,15 +267,7 @@ def _raw_connection(connection: Connection) -> Any:
 def _check_query(sql: str) -> None:
     if not _QUERY.match(sql):
         raise StatementRefused("The statement was refused: only a query, such as SELECT, can be run.")
-    if "\0" in sql or _is_unencodable(sql):
+    if "\0" in sql or sql.encode(errors="ignore").decode() != sql:
         raise StatementInvalid(
             "The statement holds characters that no database takes.", details={"class": "syntax", "identifier": ""}
         )
-
-
-def _is_unencodable(sql: str) -> bool:
-    try:
-        sql.encode()
-    except UnicodeEncodeError:
-        return True
-    return False

@@ -19,16 +19,11 @@ from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.settings import Settings
 
 _CODES = {
-    sqlite3.SQLITE_PERM: REFUSED,
-    sqlite3.SQLITE_READONLY: REFUSED,
-    sqlite3.SQLITE_AUTH: REFUSED,
-    sqlite3.SQLITE_INTERRUPT: TIMEOUT,
-    sqlite3.SQLITE_BUSY: UNAVAILABLE,
-    sqlite3.SQLITE_LOCKED: UNAVAILABLE,
-    sqlite3.SQLITE_CANTOPEN: UNAVAILABLE,
-    sqlite3.SQLITE_NOTADB: UNAVAILABLE,
-    sqlite3.SQLITE_TOOBIG: "data",
-    sqlite3.SQLITE_MISMATCH: "data",
+    **dict.fromkeys((sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_AUTH), REFUSED),
+    **dict.fromkeys((sqlite3.SQLITE_INTERRUPT,), TIMEOUT),
+    **dict.fromkeys((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED), UNAVAILABLE),
+    **dict.fromkeys((sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB), UNAVAILABLE),
+    **dict.fromkeys((sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH), "data"),
 }
 _MESSAGES = (
     (re.compile(r"^no such column: (?P<name>.+)"), "undefined_column"),
@@ -64,17 +59,9 @@ class SqliteDriver:
     functions = frozenset({"load_extension", "regexp", "fts3_tokenizer"})
     """Functions that are refused."""
     pragmas = frozenset(
-        {
-            "table_info",
-            "table_xinfo",
-            "table_list",
-            "foreign_key_list",
-            "index_list",
-            "index_info",
-            "index_xinfo",
-            "read_uncommitted",
-        }
+        "table_info table_xinfo table_list foreign_key_list index_list index_info index_xinfo read_uncommitted".split()
     )
+    """Pragmas that may be read, to reflect the schema."""
 
     def __init__(self, url: URL, settings: Settings) -> None:
         name = url.database or ""
