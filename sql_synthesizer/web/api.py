@@ -233,46 +233,26 @@ def _asked(rooms: Rooms, question_id: str, caller: Caller) -> HistoryEntry:
 
 
 def _history_json(entry: HistoryEntry) -> JsonObject:
-    return {
-        "question_id": entry.question_id,
-        "database": entry.database,
-        "question": entry.question,
-        "sql": entry.sql,
-        "source": entry.source,
-        "outcome": entry.outcome,
-        "row_count": entry.row_count,
-        "asked_at": datetime.fromtimestamp(entry.asked_at, UTC).isoformat(timespec="milliseconds"),
-    }
+    shown = _pick_fields(entry, "question_id database question sql source outcome row_count")
+    return shown | {"asked_at": datetime.fromtimestamp(entry.asked_at, UTC).isoformat(timespec="milliseconds")}
 
 
 def _schema_json(schema: Schema, databases: tuple[str, ...]) -> JsonObject:
-    return {
-        "database": schema.database,
-        "dialect": schema.dialect,
-        "version": schema.version,
-        "databases": databases,
-        "tables": [_table_json(table) for table in schema.tables],
-    }
+    shown = _pick_fields(schema, "database dialect version")
+    return shown | {"databases": databases, "tables": [_table_json(table) for table in schema.tables]}
 
 
 def _table_json(table: Table) -> JsonObject:
     columns = [
-        {
-            "name": column.name,
-            "type": column.type,
-            "kind": column.kind,
-            "primary_key": column.primary_key,
-            "nullable": column.nullable,
-            "sensitive": column.sensitive,
-            "comment": column.comment,
-        }
-        for column in table.columns
+        _pick_fields(column, "name type kind primary_key nullable sensitive comment") for column in table.columns
     ]
-    keys = [
-        {"columns": key.columns, "target": key.target, "target_columns": key.target_columns}
-        for key in table.foreign_keys
-    ]
-    return {"name": table.name, "comment": table.comment, "columns": columns, "foreign_keys": keys}
+    keys = [_pick_fields(key, "columns target target_columns") for key in table.foreign_keys]
+    return _pick_fields(table, "name comment") | {"columns": columns, "foreign_keys": keys}
+
+
+def _pick_fields(item: object, names: str) -> dict[str, object]:
+    """The fields that are named; those that are not for callers stay out."""
+    return {name: getattr(item, name) for name in names.split()}
 
 
 def _csv_response(rows: Rows, name: str) -> Response:
