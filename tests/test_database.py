@@ -354,6 +354,38 @@ def test_a_restarted_server_is_used_again(
     assert one.in_use() == 0
 
 
+@pytest.mark.server
+@pytest.mark.parametrize("url", SERVERS, indirect=True)
+def test_a_connection_lost_while_idle_is_replaced(url: str, bench: Callable[..., Bench]) -> None:
+    one = bench(url, pool_size=1)
+    with one.manager.connect("main") as connection:
+        raw = connection.connection.driver_connection
+    raw.close()
+    assert one.run("SELECT 1").rows == ((1,),)
+    assert one.in_use() == 0
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("url", SERVERS, indirect=True)
+def test_a_connection_lost_after_its_transaction_began_is_unavailable(
+    url: str, bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = bench(url, pool_size=1)
+    driver = one.manager._pools["main"].driver
+    begin = driver.begin
+
+    def begin_and_lose(raw: Any, seconds: float, max_rows: int | None) -> None:
+        begin(raw, seconds, max_rows)
+        raw.close()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(driver, "begin", begin_and_lose)
+        with pytest.raises(errors.DatabaseUnavailable):
+            one.run("SELECT 1")
+    assert one.run("SELECT 1").rows == ((1,),)
+    assert one.in_use() == 0
+
+
 def answers(one: Bench) -> bool:
     try:
         one.run("SELECT 1")

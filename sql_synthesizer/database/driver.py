@@ -47,7 +47,10 @@ class Driver(Protocol):
         ...
 
     def stopper(self, raw: Any) -> Callable[[], None]:
-        """What makes a call that hangs in ``raw`` return; callable from another thread, never blocking."""
+        """What makes a call that hangs in ``raw`` return; callable from another thread, never blocking.
+
+        Raises one of ``errors`` when the connection is lost.
+        """
         ...
 
     def classify_error(self, error: Exception) -> DriverFault:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sql_synthesizer.database.cells import collect_rows
 from sql_synthesizer.database.driver import Driver
 from sql_synthesizer.database.urls import DatabaseTarget, read_url
-from sql_synthesizer.database.watchdog import Watchdog
+from sql_synthesizer.database.watchdog import Limit, Watchdog
 from sql_synthesizer.errors import (
     ConfigurationError,
     DatabaseUnavailable,
@@ -98,7 +98,7 @@ class DatabaseManager:
         pool = self._find_pool(name)
         try:
             raw = pool.driver.connect(timeout)
-            with closing(raw), self._watchdog.limit(time.monotonic() + timeout, pool.driver.stopper(raw)):
+            with closing(raw), self._watchdog.watch(Limit(time.monotonic() + timeout), pool.driver.stopper(raw)):
                 cursor = raw.cursor()
                 cursor.execute("SELECT 1")
                 cursor.fetchall()
@@ -162,9 +162,10 @@ class DatabaseManager:
         """A connection in a read-only transaction that ends, at the latest, shortly after the deadline."""
         connection = self._acquire_connection(pool, deadline, max_rows)
         raw = _raw_connection(connection)
+        limit = Limit(deadline + pool.driver.grace)
         reusable = False
         try:
-            with self._watchdog.limit(deadline + pool.driver.grace, pool.driver.stopper(raw)) as limit:
+            with self._watchdog.watch(limit, pool.driver.stopper(raw)):
                 try:
                     yield connection
                 finally:
@@ -226,8 +227,9 @@ class DatabaseManager:
         now = time.monotonic()
         raw = _raw_connection(connection)
         patience = min(deadline, now + self._settings.connect_timeout)
+        limit = Limit(patience)
         try:
-            with self._watchdog.limit(patience, pool.driver.stopper(raw)) as limit:
+            with self._watchdog.watch(limit, pool.driver.stopper(raw)):
                 pool.driver.begin(raw, max(0.001, deadline - now), max_rows)
         except pool.driver.errors as error:
             if limit.fired:

@@ -99,7 +99,9 @@ class MysqlDriver:
         return bool(raw.open)
 
     def stopper(self, raw: Any) -> Callable[[], None]:
-        """What makes a hanging call return."""
+        """What makes a hanging call return. Raises InterfaceError when the connection is lost."""
+        if not raw.open:
+            raise pymysql.InterfaceError(0, "the connection is closed")
         return make_socket_stopper(raw._sock.fileno())  # noqa: SLF001
 
     def classify_error(self, error: Exception) -> DriverFault:

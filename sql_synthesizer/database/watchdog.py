@@ -16,10 +16,9 @@ IDLE = 10.0
 
 @dataclass(slots=True, eq=False)
 class Limit:
-    """A time limit; ``fired`` once it has passed."""
+    """A time limit on the monotonic clock; ``fired`` once it has passed under watch."""
 
     at: float
-    action: Callable[[], None]
     fired: bool = False
 
 
@@ -31,28 +30,27 @@ class Watchdog:
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
-        self._limits: set[Limit] = set()
+        self._actions: dict[Limit, Callable[[], None]] = {}
         self._wake = float("inf")
         self._thread: threading.Thread | None = None
         self._closed = False
 
     @contextmanager
-    def limit(self, at: float, action: Callable[[], None]) -> Iterator[Limit]:
-        """Watches the ``with`` block until ``at`` on the monotonic clock."""
-        limit = Limit(at, action)
+    def watch(self, limit: Limit, action: Callable[[], None]) -> Iterator[None]:
+        """Calls ``action`` when the ``with`` block runs past its limit."""
         with self._condition:
-            self._limits.add(limit)
+            self._actions[limit] = action
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._watch_limits, name="watchdog", daemon=True)
                 self._thread.start()
-            if at < self._wake:
-                self._wake = at
+            if limit.at < self._wake:
+                self._wake = limit.at
                 self._condition.notify()
         try:
-            yield limit
+            yield
         finally:
             with self._condition:
-                self._limits.discard(limit)
+                del self._actions[limit]
 
     def close(self) -> None:
         """Ends the thread once nothing is watched any more."""
@@ -64,13 +62,14 @@ class Watchdog:
         with self._condition:
             while True:
                 now = time.monotonic()
-                for limit in [limit for limit in self._limits if limit.at <= now]:
-                    limit.fired = True
-                    limit.at = now + REPEAT
-                    limit.action()
-                self._wake = min((limit.at for limit in self._limits), default=now + IDLE)
+                for limit, action in self._actions.items():
+                    if limit.at <= now:
+                        limit.fired = True
+                        limit.at = now + REPEAT
+                        action()
+                self._wake = min((limit.at for limit in self._actions), default=now + IDLE)
                 notified = self._condition.wait(max(0.0, self._wake - now))
-                if not self._limits and (self._closed or not notified):
+                if not self._actions and (self._closed or not notified):
                     self._thread = None
                     self._wake = float("inf")
                     return
