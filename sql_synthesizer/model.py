@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Protocol, TypedDict
 
 Scalar = str | int | float | bool | None
-"""What a result cell is after conversion: JSON's own scalar types (decimals and dates become text)."""
+"""A result cell as a JSON scalar: dates are text, and numbers that neither a 64-bit integer nor a double holds."""
 
 MASK = "***"
 """What comes in the place of a masked value."""

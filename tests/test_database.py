@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import sqlalchemy
 
@@ -694,6 +695,19 @@ def test_names_become_distinct(names: list[str], distinct: tuple[str, ...]) -> N
 def test_a_row_over_the_byte_cap_is_left_out() -> None:
     rows = collect_rows(["a"], iter([[("x" * 10,), ("é" * 5,)], [("y",)]]), 10, 20)
     assert (len(rows.rows), rows.byte_count, rows.truncated) == (2, 20, True)
+
+
+@pytest.mark.parametrize("number", [-(2**63), 2**53 + 1, 2**64 - 1])
+def test_integers_of_64_bits_are_numbers(number: int) -> None:
+    assert orjson.loads(orjson.dumps(collect_rows(["a"], iter([[(number,)]]), 1, 100).rows)) == [[number]]
+
+
+@pytest.mark.parametrize("number", [-(2**63) - 1, 2**64, 2**256 - 1])
+def test_wider_integers_are_text(number: int) -> None:
+    assert to_scalar(number) == str(number)
+    rows = collect_rows(["a"], iter([[(number,)]]), 1, 100)
+    assert orjson.loads(orjson.dumps(rows.rows)) == [[str(number)]]
+    assert rows.byte_count == len(str(number))
 
 
 def test_not_a_number_is_text() -> None:

@@ -15,12 +15,16 @@ BYTES_SHOWN = 64
 NUMBER_BYTES = 8
 EXACT = 2**53
 """Whole numbers beyond this do not survive a reader that knows only doubles."""
+JSON_INTEGERS = range(-(2**63), 2**64)
+"""The integers that can be written as JSON numbers; ClickHouse has wider ones, which come as text."""
 
 
 def to_scalar(cell: Any) -> Scalar:
     """A driver's value as one of JSON's scalar types, without losing a digit."""
-    if cell is None or isinstance(cell, (str, bool, int)):
+    if cell is None or isinstance(cell, str):
         return cell
+    if isinstance(cell, int):
+        return cell if cell in JSON_INTEGERS else str(cell)
     if isinstance(cell, float):
         return cell if math.isfinite(cell) else str(Decimal(cell))
     if isinstance(cell, Decimal):
@@ -80,7 +84,8 @@ def _convert_row(row: Sequence[Any]) -> tuple[tuple[Scalar, ...], int]:
     size = 0
     cells: list[Scalar] = []
     for cell in row:
-        value = cell if type(cell) in (str, int) or cell is None else to_scalar(cell)
+        plain = cell is None or type(cell) is str or (type(cell) is int and cell in JSON_INTEGERS)
+        value = cell if plain else to_scalar(cell)
         if isinstance(value, str):
             size += len(value) if value.isascii() else len(value.encode("utf-8", "replace"))
         else:

@@ -78,7 +78,9 @@ class AnswerBody(BaseModel):
     source: Literal["llm", "rules", "cache", "analyst"]
     explanation: str
     columns: list[str]
-    rows: list[list[Scalar]]
+    rows: list[list[Scalar]] = Field(
+        description="Dates are text, and so are numbers that neither a 64-bit integer nor a double holds exactly."
+    )
     row_count: int
     truncated: bool = Field(description="More rows exist than were returned.")
     timings_ms: dict[str, float] = Field(description="Milliseconds by stage.")
