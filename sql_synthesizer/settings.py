@@ -122,7 +122,9 @@ class Settings(BaseSettings):
     cache: Literal["memory", "redis", "memcached", "off"] = _make_field("memory", "Where answers are cached.")
     cache_ttl: int = _make_field(300, "How long an answer is kept.", unit="seconds", ge=1, le=86_400)
     cache_entries: int = _make_field(1_000, "Answers kept by the memory cache.", unit="answers", ge=1, le=1_000_000)
-    cache_entry_bytes: int = _make_field(1_000_000, "Size of a cached answer at most.", unit="bytes", ge=1000)
+    cache_entry_bytes: int = _make_field(
+        1_000_000, "Size of a cached answer at most.", unit="bytes", ge=1000, le=60_000_000
+    )
     cache_timeout: float = _make_field(0.25, "How long a cache call may take.", unit="seconds", gt=0, le=10)
     redis_url: SecretStr | None = _make_field(None, "Redis for cache and rate limits.", env="REDIS_URL")
     memcached_servers: str = _make_field("127.0.0.1:11211", "Memcached servers, host:port with commas between.")

@@ -20,7 +20,7 @@ from pymemcache.client.base import Client as MemcachedClient
 from sql_synthesizer.cache import AnswerCache
 from sql_synthesizer.cache.entries import CachedAnswer
 from sql_synthesizer.errors import CacheUnavailable, ConfigurationError
-from sql_synthesizer.settings import Settings
+from sql_synthesizer.settings import Settings, load
 from sql_synthesizer.telemetry import Operation, Reading, Telemetry, vocabulary
 from sql_synthesizer.telemetry.testing import MemoryObserver
 from tests.support.caches import Server, free_port
@@ -272,6 +272,17 @@ def test_what_is_too_large_or_no_json_is_not_kept(settings: Settings, make: Make
     assert not cache.set(key, answer([[object()]]))
     assert not cache.set(key, answer([["\ud800"]]))
     assert cache.get(key, CachedAnswer) is None
+
+
+@pytest.mark.parametrize("limit", [1_000_000, 60_000_000])
+def test_the_largest_entry_that_settings_allow_fits_in_memory(make: Make, limit: int) -> None:
+    cache = make(load(cache="memory", cache_entry_bytes=limit))
+    key = cache.key("large")
+    value = answer([["x" * (limit - len(orjson.dumps(answer([[""]]))))]])
+    assert cache.set(key, value)
+    assert cache.get(key, CachedAnswer) == value
+    with pytest.raises(ConfigurationError, match="cache_entry_bytes"):
+        load(cache_entry_bytes=60_000_001)
 
 
 def test_a_value_at_the_size_limit_is_kept(cache: AnswerCache) -> None:
