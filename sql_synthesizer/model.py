@@ -24,6 +24,11 @@ SQLGLOT_DIALECT = {
 }
 """``Schema.dialect`` -> the name that sqlglot has for it."""
 
+SYSTEM_SCHEMAS = frozenset(
+    {"information_schema", "pg_catalog", "pg_toast", "mysql", "performance_schema", "sys", "system"}
+)
+"""Schemas of the database itself, in lower case: their tables are never shown."""
+
 
 class Role(StrEnum):
     """What a caller may do; each role includes those before it."""

@@ -290,6 +290,16 @@ def test_schemas_are_written_out(guard: StatementGuard) -> None:
     assert passed(guard, "SELECT id FROM archive.orders", "postgresql", sales, archive).tables == ("orders",)
 
 
+@pytest.mark.parametrize("dialect", ["postgresql", "mariadb", "trino", "clickhouse"])
+def test_a_schema_may_be_named_metadata(dialect: str) -> None:
+    guard = StatementGuard()
+    table = Table("items", (column("id"),), schema="metadata")
+    assert "metadata" in passed(guard, "SELECT id FROM items", dialect, table).sql
+    assert passed(guard, "SELECT id FROM metadata.items", dialect, table).tables == ("items",)
+    assert rule(guard, "SELECT catalog_name FROM metadata.catalogs", dialect, table) == "unknown_table"
+    assert rule(guard, "SELECT catalog_name FROM system.metadata.items", dialect, table) == "clause"
+
+
 def test_a_wrong_spelling_gets_the_right_one_as_a_hint(guard: StatementGuard) -> None:
     assert "orders" in refusal(guard, "SELECT * FROM Orders", "mariadb").hint
 

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Inspector
 from sqlalchemy.engine.interfaces import ReflectedColumn, ReflectedForeignKeyConstraint, TableKey
 from sqlalchemy.exc import CompileError, SAWarning, SQLAlchemyError
 
-from sql_synthesizer.model import Column, ColumnKind, ForeignKey, Schema, Table
+from sql_synthesizer.model import SYSTEM_SCHEMAS, Column, ColumnKind, ForeignKey, Schema, Table
 from sql_synthesizer.settings import DatabaseSettings
 
 logger = logging.getLogger("sql_synthesizer.schema")
@@ -24,9 +24,6 @@ Found = TypeVar("Found")
 MAX_TABLES = 500
 MAX_COLUMNS = 200
 COMMENT_CHARACTERS = 500
-SYSTEM_SCHEMAS = frozenset(
-    {"information_schema", "pg_catalog", "pg_toast", "mysql", "performance_schema", "sys", "system"}
-)
 _KINDS: tuple[tuple[type[types.TypeEngine[Any]], ColumnKind], ...] = (
     (types.Boolean, ColumnKind.BOOLEAN),
     (types.Integer, ColumnKind.INTEGER),

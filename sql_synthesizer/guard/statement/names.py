@@ -13,11 +13,8 @@ from sqlglot import exp
 from sql_synthesizer.guard.statement.catalogues import CATALOGUES
 from sql_synthesizer.guard.statement.nodes import refuse_statement
 from sql_synthesizer.guard.statement.recursion import check_recursion
-from sql_synthesizer.model import Schema, Table
+from sql_synthesizer.model import SYSTEM_SCHEMAS, Schema, Table
 
-SYSTEM_SCHEMAS = frozenset(
-    {"information_schema", "pg_catalog", "pg_toast", "mysql", "performance_schema", "sys", "system", "metadata"}
-)
 _SYSTEM_PREFIX = {"sqlite": "sqlite_", "postgres": "pg_"}
 _ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 _TABLE_FUNCTIONS = (exp.Anonymous, exp.AnonymousAggFunc)
