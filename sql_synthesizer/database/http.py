@@ -37,16 +37,27 @@ class HttpDriver:
     breaks = True
     errors: tuple[type[Exception], ...]
 
-    def __init__(self, kind: str, dialect: Dialect, url: URL) -> None:
+    def __init__(self, kind: str, dialect: Dialect, url: URL, settings: Settings) -> None:
         self.kind = kind
         self._dialect = dialect
         self._url = url
+        self._seconds = math.ceil(settings.statement_timeout)
         self.errors = (dialect.loaded_dbapi.Error, OSError)
 
     def connect(self, timeout: float) -> Any:
-        """A connection whose session reads only."""
-        del timeout  # it stands in the URL
+        """A connection whose session reads only; what the URL sets for the session stays, but for the limits."""
         arguments, parameters = self._dialect.create_connect_args(self._url)
+        if self.kind == "clickhouse":
+            parameters.update(
+                ch_readonly="2",
+                ch_max_execution_time=str(self._seconds),
+                connect_timeout=str(math.ceil(timeout)),
+                send_receive_timeout=str(self._seconds + 1),
+            )
+        else:
+            limits = {"query_max_execution_time": f"{self._seconds}s"}
+            parameters["session_properties"] = {**parameters.get("session_properties", {}), **limits}
+            parameters["request_timeout"] = (timeout, self._seconds + 1)
         return self._dialect.loaded_dbapi.connect(*arguments, **parameters)
 
     def begin(self, raw: Any, seconds: float, max_rows: int | None) -> None:
@@ -77,18 +88,3 @@ class HttpDriver:
         if "Connection" in name or "Timeout" in name or name in {"OperationalError", "Http503Error", "OSError"}:
             return DriverFault(UNAVAILABLE)
         return DriverFault("other" if name in {"ProgrammingError", "TrinoUserError"} else FAILED)
-
-
-def http_url(url: URL, kind: str, settings: Settings) -> URL:
-    """The URL with the limits of the settings, in the words of the database."""
-    seconds = math.ceil(settings.statement_timeout)
-    if kind == "clickhouse":
-        limits = {
-            "ch_readonly": "2",
-            "ch_max_execution_time": str(seconds),
-            "connect_timeout": str(math.ceil(settings.connect_timeout)),
-            "send_receive_timeout": str(seconds + 1),
-        }
-    else:
-        limits = {"session_properties": f'{{"query_max_execution_time": "{seconds}s"}}'}
-    return url.update_query_dict(limits)

@@ -10,7 +10,7 @@ from sqlalchemy import URL, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from sql_synthesizer.database.driver import Driver
-from sql_synthesizer.database.http import HttpDriver, http_url
+from sql_synthesizer.database.http import HttpDriver
 from sql_synthesizer.database.sqlite import SqliteDriver
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.settings import Settings
@@ -40,8 +40,6 @@ def read_url(text: str, settings: Settings) -> DatabaseTarget:
     url, type = _parse_url(text)
     if type == "sqlite":
         return DatabaseTarget(URL.create(_DRIVERS[type]), SqliteDriver(url, settings), _make_redactor(text, url))
-    if type in {"trino", "clickhouse"}:
-        url = http_url(url, type, settings)
     try:
         dialect = create_engine(url).dialect
         _, parameters = dialect.create_connect_args(url)
@@ -61,7 +59,7 @@ def read_url(text: str, settings: Settings) -> DatabaseTarget:
 
         driver = MysqlDriver(type, dict(parameters))
     else:
-        driver = HttpDriver(type, dialect, url)
+        driver = HttpDriver(type, dialect, url, settings)
     return DatabaseTarget(url, driver, _make_redactor(text, url))
 
 
