@@ -299,6 +299,11 @@ def format_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def secret_text(secret: SecretStr | None) -> str | None:
+    """The text of a secret setting; None when it is not given."""
+    return None if secret is None else secret.get_secret_value()
+
+
 def read_variable(name: str) -> str | None:
     """A variable that is not a setting, such as the one a databases file refers to."""
     return os.environ.get(name)

@@ -24,7 +24,7 @@ from sql_synthesizer.monitoring.health import Health
 from sql_synthesizer.monitoring.registry import Measured
 from sql_synthesizer.schema import SchemaCache
 from sql_synthesizer.service import Service
-from sql_synthesizer.settings import DatabaseSettings, Settings
+from sql_synthesizer.settings import DatabaseSettings, Settings, secret_text
 from sql_synthesizer.store import HistoryObserver, Store
 from sql_synthesizer.synthesizer import Synthesizer
 from sql_synthesizer.synthesizer.prompt import PROMPT_VERSION
@@ -38,7 +38,7 @@ RESERVED_THREADS = 2
 """Threads of a worker that never hold a question, so that health and refusals are always answered."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Rooms:
     """Everything one application needs to answer questions; nothing of it is shared with another."""
 
@@ -94,9 +94,9 @@ def build_rooms(settings: Settings, facade: Telemetry | None = None, *, logging:
 
 
 def _wire_rooms(settings: Settings, facade: Telemetry, closing: ExitStack, *, logging: bool) -> Rooms:
-    """Makes the rooms; what has to be closed is put on ``closing``, which closes the last first."""
+    """Builds the rooms; those to be closed are pushed on ``closing``, which closes the last one first."""
     facade.sample_ratio, facade.capacity = settings.trace_ratio, settings.telemetry_capacity
-    store = Store(_secret_value(settings.store_url), settings.state_dir)
+    store = Store(secret_text(settings.store_url), settings.state_dir)
     closing.callback(store.close)
     configured = configured_databases(settings)
     databases = DatabaseManager(configured, settings, facade)
@@ -133,25 +133,25 @@ def _wire_rooms(settings: Settings, facade: Telemetry, closing: ExitStack, *, lo
         _precreate_series(measured, databases, cache)
         facade.observers += [measured.observer, *_build_exporters(settings, facade, logging=logging)]
     return Rooms(
-        settings,
-        facade,
-        measured,
-        databases,
-        schemas,
-        cache,
-        store,
-        history,
-        access,
-        service,
-        health,
-        audit,
-        model,
-        closing,
+        settings=settings,
+        telemetry=facade,
+        metrics=measured,
+        databases=databases,
+        schemas=schemas,
+        cache=cache,
+        store=store,
+        history=history,
+        access=access,
+        service=service,
+        health=health,
+        audit=audit,
+        model=model,
+        closing=closing,
     )
 
 
 def configured_databases(settings: Settings) -> tuple[DatabaseSettings, ...]:
-    """The databases to ask: those of the settings, else the demo shop, which is made when it is not there."""
+    """The configured databases, else the demo shop, which is created when it is missing."""
     databases = settings.databases()
     if not databases:
         ensure_demo(settings.demo_path)
@@ -163,16 +163,12 @@ def configured_databases(settings: Settings) -> tuple[DatabaseSettings, ...]:
 
 
 def first_key_path(settings: Settings) -> Path:
-    """Where the first API key is left when keys are required and none exists."""
+    """Where the first API key is written when keys are required and none exists."""
     return settings.state_dir / "first-api-key"
 
 
-def _secret_value(value: object) -> str | None:
-    return value.get_secret_value() if hasattr(value, "get_secret_value") else None
-
-
 def _cache_secret(settings: Settings, store: Store) -> bytes:
-    given = _secret_value(settings.cache_secret)
+    given = secret_text(settings.cache_secret)
     return given.encode() if given else store.secret("cache")
 
 
@@ -182,8 +178,7 @@ def _cache_version(settings: Settings, synthesizers: tuple[Synthesizer, ...]) ->
 
 
 def _build_model(settings: Settings, facade: Telemetry) -> LLMSynthesizer | None:
-    configured = _secret_value(settings.openai_api_key) or settings.openai_base_url
-    if not configured:
+    if not settings.openai_api_key and not settings.openai_base_url:
         return None
     from sql_synthesizer.synthesizer.llm import LLMSynthesizer  # noqa: PLC0415
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from sql_synthesizer.settings import load
+from sql_synthesizer.settings import load, secret_text
 from sql_synthesizer.store import Store
 
 
@@ -21,7 +21,7 @@ def command() -> None:
 def backup(file: Path) -> None:
     """Write a consistent copy to FILE while the service runs."""
     settings = load()
-    with closing(Store(_store_url(), settings.state_dir)) as store:
+    with closing(Store(secret_text(load().store_url), settings.state_dir)) as store:
         store.backup(file)
     click.echo(f"written to {file}")
 
@@ -30,10 +30,5 @@ def backup(file: Path) -> None:
 @click.argument("file", type=click.Path(path_type=Path, exists=True))
 def restore(file: Path) -> None:
     """Put the copy in FILE in the store's place while the service is stopped."""
-    kept = Store.restore(file, _store_url(), load().state_dir)
+    kept = Store.restore(file, secret_text(load().store_url), load().state_dir)
     click.echo("restored" + (f"; the old state is kept in {kept}" if kept else ""))
-
-
-def _store_url() -> str | None:
-    url = load().store_url
-    return url.get_secret_value() if url else None
