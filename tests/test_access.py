@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import redis
 
-from sql_synthesizer.access import BELIEVED, Access, Credentials, Session
+from sql_synthesizer.access import KEY_TTL, Access, Credentials, Session
 from sql_synthesizer.access._limits import WINDOWS, MemoryStorage
 from sql_synthesizer.access._lockout import USED
 from sql_synthesizer.errors import (
@@ -180,7 +180,7 @@ def test_a_key_given_is_checked_even_where_none_is_needed(make: Callable[..., Ac
     access = make()
     with pytest.raises(AuthenticationFailed):
         access.authenticate(with_key("sqs_0123456789ab_" + "x" * 43, LOCAL))
-    key = access.create_key("laptop", Role.VIEWER)
+    key = access.keys.create_key("laptop", Role.VIEWER)
     assert access.authenticate(with_key(key, LOCAL)).role is Role.VIEWER
 
 
@@ -189,7 +189,7 @@ def test_a_key_given_is_checked_even_where_none_is_needed(make: Callable[..., Ac
 
 @pytest.mark.parametrize("role", list(Role))
 def test_a_key_names_its_caller(access: Access, store: Store, role: Role) -> None:
-    key = access.create_key("laptop", role)
+    key = access.keys.create_key("laptop", role)
     assert len(key.split("_", 2)[2]) == 43
     assert access.authenticate(with_key(key)) == Caller(id_of(key), role, "192.0.2.7", "key")
     kept = store.get_key(id_of(key))
@@ -216,7 +216,7 @@ def test_a_key_names_its_caller(access: Access, store: Store, role: Role) -> Non
     ],
 )
 def test_a_wrong_key_is_refused_with_one_message(access: Access, recorder: MemoryRecorder, spoil: Any) -> None:
-    key = access.create_key("laptop", Role.VIEWER)
+    key = access.keys.create_key("laptop", Role.VIEWER)
     wrong = spoil(key)
     with pytest.raises(AuthenticationFailed) as raised:
         access.authenticate(with_key(wrong))
@@ -228,46 +228,46 @@ def test_a_wrong_key_is_refused_with_one_message(access: Access, recorder: Memor
 
 
 def test_keys_end(access: Access, store: Store) -> None:
-    key = access.create_key("for a day", Role.VIEWER, days=1)
+    key = access.keys.create_key("for a day", Role.VIEWER, days=1)
     kept = store.get_key(id_of(key))
     assert kept is not None
     assert kept.expires_at == pytest.approx(time.time() + 86_400, abs=60)
     access.authenticate(with_key(key))
-    with access._lock:
-        access._known[id_of(key)] = replace(kept, expires_at=time.time() - 1)
+    with access.keys._lock:
+        access.keys._cached[id_of(key)] = replace(kept, expires_at=time.time() - 1)
     with pytest.raises(AuthenticationFailed) as raised:
         access.authenticate(with_key(key))
     assert raised.value.details["cause"] == "expired"
 
 
 def test_a_revoked_key_is_refused(access: Access) -> None:
-    key = access.create_key("laptop", Role.VIEWER)
+    key = access.keys.create_key("laptop", Role.VIEWER)
     access.authenticate(with_key(key))
-    access.revoke_key(id_of(key))
+    access.keys.revoke_key(id_of(key))
     for credentials in (with_key(key), replace(REMOTE, session=Session(id_of(key), 0, time.time() + 60))):
         with pytest.raises(AuthenticationFailed) as raised:
             access.authenticate(credentials)
         assert raised.value.details["cause"] == "revoked"
     with pytest.raises(NotFound):
-        access.revoke_key(id_of(key))
+        access.keys.revoke_key(id_of(key))
 
 
 def test_a_key_in_use_is_read_again_when_its_time_is_over(access: Access, store: Store) -> None:
-    key = access.create_key("laptop", Role.VIEWER)
+    key = access.keys.create_key("laptop", Role.VIEWER)
     access.authenticate(with_key(key))
     store.revoke_key(id_of(key))
     read_before = time.monotonic()
     for _ in range(3):
         access.authenticate(with_key(key))
-    with access._lock:
-        access._known.expire(read_before + BELIEVED)
+    with access.keys._lock:
+        access.keys._cached.expire(read_before + KEY_TTL)
     with pytest.raises(AuthenticationFailed):
         access.authenticate(with_key(key))
 
 
 def test_a_key_is_rotated(access: Access, store: Store) -> None:
-    old = access.create_key("laptop", Role.ANALYST, days=30, limit="7/hour")
-    new = access.rotate_key(id_of(old))
+    old = access.keys.create_key("laptop", Role.ANALYST, days=30, limit="7/hour")
+    new = access.keys.rotate_key(id_of(old))
     caller = access.authenticate(with_key(new))
     assert (caller.role, caller.rate_limit) == (Role.ANALYST, "7/hour")
     with pytest.raises(AuthenticationFailed):
@@ -277,7 +277,7 @@ def test_a_key_is_rotated(access: Access, store: Store) -> None:
     assert two.expires_at == pytest.approx(time.time() + 30 * 86_400, abs=60)
     for key_id in (id_of(old), "nobody"):
         with pytest.raises(NotFound):
-            access.rotate_key(key_id)
+            access.keys.rotate_key(key_id)
 
 
 @pytest.mark.parametrize(
@@ -285,17 +285,17 @@ def test_a_key_is_rotated(access: Access, store: Store) -> None:
 )
 def test_keys_that_are_not_made(access: Access, store: Store, label: str, days: int | None) -> None:
     with pytest.raises(InvalidRequest):
-        access.create_key(label, Role.VIEWER, days=days)
+        access.keys.create_key(label, Role.VIEWER, days=days)
     assert store.list_keys() == []
 
 
 def test_the_store_is_not_asked_for_each_request(access: Access, store: Store) -> None:
-    key = access.create_key("laptop", Role.VIEWER)
+    key = access.keys.create_key("laptop", Role.VIEWER)
     access.authenticate(with_key(key))
     store.close()
     (store._state_dir / "store.sqlite").unlink()
     assert access.authenticate(with_key(key)).identity == id_of(key)
-    access.forget(id_of(key))
+    access.keys.forget(id_of(key))
     with pytest.raises(StoreUnavailable):
         access.authenticate(with_key(key))
 
@@ -318,7 +318,7 @@ def cause(access: Access, credentials: Credentials) -> str:
 
 
 def test_a_session_is_its_key(access: Access) -> None:
-    key = access.create_key("laptop", Role.ANALYST, limit="7/hour")
+    key = access.keys.create_key("laptop", Role.ANALYST, limit="7/hour")
     credentials = sign_in(access, key)
     assert access.authenticate(credentials) == Caller(id_of(key), Role.ANALYST, "192.0.2.7", "session", "7/hour")
     with pytest.raises(CsrfFailed):
@@ -330,7 +330,7 @@ def test_a_session_is_its_key(access: Access) -> None:
 
 
 def test_signing_out_ends_every_session_of_the_key(access: Access, recorder: MemoryRecorder) -> None:
-    key, other = (access.create_key(name, Role.VIEWER) for name in ("laptop", "other"))
+    key, other = (access.keys.create_key(name, Role.VIEWER) for name in ("laptop", "other"))
     one, two, apart = sign_in(access, key), sign_in(access, key), sign_in(access, other)
     assert one.session is not None
     access.end_sessions(one.session)
@@ -344,7 +344,7 @@ def test_signing_out_ends_every_session_of_the_key(access: Access, recorder: Mem
 
 @pytest.mark.parametrize("stale", ["version", "until", "key"])
 def test_a_session_that_has_ended_ends_no_other(access: Access, stale: str) -> None:
-    key = access.create_key("laptop", Role.VIEWER)
+    key = access.keys.create_key("laptop", Role.VIEWER)
     credentials = sign_in(access, key)
     assert credentials.session is not None
     values = {"version": -1, "until": time.time() - 1, "key": "gone"}
@@ -354,7 +354,7 @@ def test_a_session_that_has_ended_ends_no_other(access: Access, stale: str) -> N
 
 def test_a_session_lasts_as_long_as_it_is_set_to(make: Callable[..., Access]) -> None:
     access = make(auth="required", session_hours=2)
-    credentials = sign_in(access, access.create_key("laptop", Role.VIEWER))
+    credentials = sign_in(access, access.keys.create_key("laptop", Role.VIEWER))
     assert credentials.session is not None
     assert credentials.session.until == pytest.approx(time.time() + 7200, abs=60)
     over = replace(credentials, session=credentials.session._replace(until=time.time() - 1))
@@ -362,15 +362,15 @@ def test_a_session_lasts_as_long_as_it_is_set_to(make: Callable[..., Access]) ->
 
 
 def test_a_rotated_key_takes_its_sessions_with_it(access: Access) -> None:
-    key = access.create_key("laptop", Role.VIEWER)
+    key = access.keys.create_key("laptop", Role.VIEWER)
     credentials = sign_in(access, key)
-    access.rotate_key(id_of(key))
+    access.keys.rotate_key(id_of(key))
     assert cause(access, credentials) == "revoked"
 
 
 def test_another_process_knows_a_newer_session_at_once_and_an_ended_one_soon(make: Callable[..., Access]) -> None:
     one, other = make(auth="required"), make(auth="required")
-    key = one.create_key("laptop", Role.VIEWER)
+    key = one.keys.create_key("laptop", Role.VIEWER)
     old = sign_in(one, key)
     other.authenticate(old)
     assert old.session is not None
@@ -406,7 +406,7 @@ def test_a_role_includes_those_before_it(access: Access, has: Role, needed: Role
 
 
 def test_success_is_recorded_once_for_each_address(access: Access, recorder: MemoryRecorder) -> None:
-    key = access.create_key("laptop", Role.VIEWER)
+    key = access.keys.create_key("laptop", Role.VIEWER)
     for _ in range(3):
         access.authenticate(with_key(key))
     access.authenticate(replace(with_key(key), address="192.0.2.8"))
@@ -423,14 +423,14 @@ def test_success_is_recorded_once_for_each_address(access: Access, recorder: Mem
 def test_no_key_changes_unless_the_record_is_durable(
     access: Access, store: Store, recorder: MemoryRecorder, operation: OperationType | None
 ) -> None:
-    key_id = id_of(access.create_key("laptop", Role.VIEWER))
+    key_id = id_of(access.keys.create_key("laptop", Role.VIEWER))
     before = store.list_keys()
     recorder.failing = AuditUnavailable()
     for change in (
-        lambda: access.create_key("other", Role.VIEWER),
-        lambda: access.rotate_key(key_id),
-        lambda: access.limit_key(key_id, "9/minute"),
-        lambda: access.revoke_key(key_id),
+        lambda: access.keys.create_key("other", Role.VIEWER),
+        lambda: access.keys.rotate_key(key_id),
+        lambda: access.keys.limit_key(key_id, "9/minute"),
+        lambda: access.keys.revoke_key(key_id),
     ):
         with (
             pytest.raises(AuditUnavailable),
@@ -451,9 +451,9 @@ def test_the_first_key_is_not_left_unless_the_record_is_durable(
 
 
 def test_what_cannot_be_revoked_leaves_no_record_of_a_change(access: Access, recorder: MemoryRecorder) -> None:
-    key_id = id_of(access.create_key("laptop", Role.VIEWER))
-    access.revoke_key(key_id)
-    for change in (access.revoke_key, access.rotate_key, partial(access.limit_key, limit="9/minute")):
+    key_id = id_of(access.keys.create_key("laptop", Role.VIEWER))
+    access.keys.revoke_key(key_id)
+    for change in (access.keys.revoke_key, access.keys.rotate_key, partial(access.keys.limit_key, limit="9/minute")):
         for name in (key_id, "nobody"):
             with pytest.raises(NotFound):
                 change(name)
@@ -467,10 +467,10 @@ def test_nobody_gets_in_unrecorded(store: Store) -> None:
 
     telemetry = Telemetry()
     access = Access(Settings(auth="required"), store, telemetry)
-    key = access.create_key("laptop", Role.VIEWER)
+    key = access.keys.create_key("laptop", Role.VIEWER)
     telemetry.recorder = Full()
     with pytest.raises(AuditUnavailable):
-        access.create_key("unrecorded", Role.VIEWER)
+        access.keys.create_key("unrecorded", Role.VIEWER)
     assert len(store.list_keys()) == 1
     for _ in range(2):
         with pytest.raises(AuditUnavailable):
@@ -478,7 +478,7 @@ def test_nobody_gets_in_unrecorded(store: Store) -> None:
 
 
 def test_what_is_remembered_is_bounded(access: Access) -> None:
-    key = access.create_key("laptop", Role.VIEWER)
+    key = access.keys.create_key("laptop", Role.VIEWER)
     for n in range(10_050):
         access.authenticate(replace(with_key(key), address=f"10.0.{n >> 8}.{n & 255}"))
     assert len(access._seen) == 10_000
@@ -519,23 +519,23 @@ def test_a_key_may_have_a_limit_of_its_own(make: Callable[..., Access], limits: 
     access = make(auth="required", rate_limit="3/minute", **limits)
     given = {"default": 3, "5/minute": 5, "2/10minutes": 2, "none": 9}
     for limit, allowed in given.items():
-        key = access.create_key("laptop", Role.OPERATOR, limit=limit)
+        key = access.keys.create_key("laptop", Role.OPERATOR, limit=limit)
         caller = access.authenticate(with_key(key))
         assert [refused(partial(access.limit, caller)) for _ in range(9)].count(None) == allowed
 
 
 def test_a_limit_is_changed_on_record(access: Access, store: Store, recorder: MemoryRecorder) -> None:
-    key = access.create_key("laptop", Role.OPERATOR, limit="2/minute")
+    key = access.keys.create_key("laptop", Role.OPERATOR, limit="2/minute")
     limits = []
     for limit in ("9/minute", "none", "default"):
-        access.limit_key(id_of(key), limit)
+        access.keys.limit_key(id_of(key), limit)
         limits.append(access.authenticate(with_key(key)).rate_limit)
     assert limits == ["9/minute", "none", ""]
     changes = [e.details for e in events_named(recorder, "credential_change")]
     assert [(c["change"], c["key"]) for c in changes] == [("created", id_of(key))] + [("limited", id_of(key))] * 3
     assert [c["limit"] for c in changes] == ["2/minute", "9/minute", "none", "default"]
     assert {(c["label"], c["expires_at"]) for c in changes} == {("laptop", "never")}
-    access.create_key("guest", Role.VIEWER, days=1)
+    access.keys.create_key("guest", Role.VIEWER, days=1)
     ends = datetime.fromisoformat(events_named(recorder, "credential_change")[-1].details["expires_at"])
     assert ends.timestamp() == pytest.approx(time.time() + 86_400, abs=60)
     assert [c.get("before") for c in changes] == [None, "2/minute", "9/minute", "none"]
@@ -559,10 +559,10 @@ BAD_LIMITS = [
 
 @pytest.mark.parametrize("limit", [*BAD_LIMITS, "none"])
 def test_limits_that_no_key_gets(access: Access, store: Store, limit: str) -> None:
-    key_id = id_of(access.create_key("laptop", Role.ANALYST))
+    key_id = id_of(access.keys.create_key("laptop", Role.ANALYST))
     for change in (
-        lambda: access.create_key("other", Role.ANALYST, limit=limit),
-        lambda: access.limit_key(key_id, limit),
+        lambda: access.keys.create_key("other", Role.ANALYST, limit=limit),
+        lambda: access.keys.limit_key(key_id, limit),
     ):
         with pytest.raises(InvalidRequest):
             change()
@@ -595,7 +595,7 @@ def test_no_limit_when_none_is_set(make: Callable[..., Access]) -> None:
 
 def test_guessing_is_limited_for_each_address(make: Callable[..., Access], limits: dict[str, Any]) -> None:
     access = make(auth="required", failed_login_limit="3/minute", **limits)
-    key = access.create_key("laptop", Role.VIEWER)
+    key = access.keys.create_key("laptop", Role.VIEWER)
     guess = with_key(wrong(key))
     assert [refused(lambda: access.authenticate(guess)) for _ in range(5)] == [AuthenticationFailed] * 3 + [
         RateLimited
@@ -608,11 +608,11 @@ def test_guessing_is_limited_for_each_address(make: Callable[..., Access], limit
 
 def test_a_neighbour_that_guesses_locks_nobody_out(make: Callable[..., Access]) -> None:
     access = make(auth="required", failed_login_limit="3/minute")
-    key = access.create_key("laptop", Role.VIEWER)
+    key = access.keys.create_key("laptop", Role.VIEWER)
     access.authenticate(with_key(key))
     for _ in range(5):
         refused(lambda: access.authenticate(with_key("wrong")))
-    access.forget(id_of(key))
+    access.keys.forget(id_of(key))
     assert access.authenticate(with_key(key)).identity == id_of(key)
 
 
@@ -663,7 +663,7 @@ def test_each_lock_is_twice_as_long_until_it_is_forgotten(
     make: Callable[..., Access], limits: dict[str, Any], recorder: MemoryRecorder
 ) -> None:
     access, seen = make(**LOCKING, **limits), []
-    credentials = with_key(wrong(access.create_key("laptop", Role.VIEWER)))
+    credentials = with_key(wrong(access.keys.create_key("laptop", Role.VIEWER)))
     for _ in range(5):
         lock = guess_until_locked(access, credentials, 3)
         seen.append((lock.details["locks"], lock.retry_after))
@@ -700,7 +700,7 @@ def test_guesses_from_many_addresses_lock_the_key_but_not_its_holder(
     make: Callable[..., Access], limits: dict[str, Any]
 ) -> None:
     access = make(**LOCKING, **limits)
-    key, other = (access.create_key(name, Role.VIEWER) for name in ("laptop", "other"))
+    key, other = (access.keys.create_key(name, Role.VIEWER) for name in ("laptop", "other"))
     access.authenticate(with_key(key))
     refusals = [refused(lambda c=c: access.authenticate(c)) for c in strangers(key, 9)]
     assert refusals == [AuthenticationFailed] * 6 + [RateLimited] * 3
@@ -723,7 +723,7 @@ def test_an_unknown_key_is_locked_as_a_known_one(make: Callable[..., Access]) ->
 
 def test_one_network_alone_never_locks_a_key(make: Callable[..., Access]) -> None:
     access = make(**LOCKING)
-    key = access.create_key("laptop", Role.VIEWER)
+    key = access.keys.create_key("laptop", Role.VIEWER)
     for _ in range(6):
         guess_until_locked(access, with_key(wrong(key)), 3)
         later(access, 401)
@@ -735,7 +735,7 @@ def test_one_network_alone_never_locks_a_key(make: Callable[..., Access]) -> Non
 
 def test_who_used_a_key_long_ago_is_not_locked_out(make: Callable[..., Access]) -> None:
     access = make(**LOCKING)
-    key = access.create_key("laptop", Role.VIEWER)
+    key = access.keys.create_key("laptop", Role.VIEWER)
     access.authenticate(with_key(key))
     with access._lock:
         access._seen.clear()
@@ -752,7 +752,7 @@ def test_who_used_a_key_long_ago_is_not_locked_out(make: Callable[..., Access]) 
 def test_processes_share_locks_and_who_used_a_key(make: Callable[..., Access], own_redis: Server) -> None:
     shared = {"rate_limit_storage": "redis", "redis_url": own_redis.url, "cache_timeout": 2}
     one, other = (make(**LOCKING, **shared) for _ in range(2))
-    key = one.create_key("laptop", Role.VIEWER)
+    key = one.keys.create_key("laptop", Role.VIEWER)
     one.authenticate(with_key(key))
     for credentials in strangers(key, 9):
         refused(lambda c=credentials: one.authenticate(c))
@@ -763,14 +763,16 @@ def test_processes_share_locks_and_who_used_a_key(make: Callable[..., Access], o
 @pytest.mark.parametrize("ended", ["revoked", "expired"])
 def test_the_right_secret_of_an_ended_key_is_no_guess(make: Callable[..., Access], store: Store, ended: str) -> None:
     access = make(**LOCKING)
-    key = access.create_key("old job", Role.VIEWER, days=1)
+    key = access.keys.create_key("old job", Role.VIEWER, days=1)
     kept = store.get_key(id_of(key))
     assert kept is not None
-    with access._lock:
-        access._known[id_of(key)] = replace(kept, **{f"{ended}_at": 1.0} if ended == "revoked" else {"expires_at": 1.0})
+    with access.keys._lock:
+        access.keys._cached[id_of(key)] = replace(
+            kept, **{f"{ended}_at": 1.0} if ended == "revoked" else {"expires_at": 1.0}
+        )
     for _ in range(9):
         assert refused(lambda: access.authenticate(with_key(key))) is AuthenticationFailed
-    assert refused(lambda: access.authenticate(with_key(access.create_key("new", Role.VIEWER)))) is None
+    assert refused(lambda: access.authenticate(with_key(access.keys.create_key("new", Role.VIEWER)))) is None
 
 
 def test_threads_start_one_lock(make: Callable[..., Access], limits: dict[str, Any]) -> None:

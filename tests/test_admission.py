@@ -46,7 +46,7 @@ def test_every_route_says_whom_it_is_for(app: App) -> None:
 
 
 def test_each_route_takes_its_role_and_those_above(locked: App) -> None:
-    keys = {role: locked.rooms.access.create_key(role, role) for role in Role}
+    keys = {role: locked.rooms.access.keys.create_key(role, role) for role in Role}
     for rule in locked.flask.url_map.iter_rules():
         if rule.endpoint in PUBLIC or rule.endpoint == "logout":
             continue
@@ -63,7 +63,7 @@ def test_each_route_takes_its_role_and_those_above(locked: App) -> None:
 @pytest.mark.parametrize("role", list(Role))
 def test_a_route_that_nobody_listed_needs_an_operator(locked: App, role: Role) -> None:
     locked.flask.add_url_rule("/new", "new", lambda: "new")
-    reply = send(locked.client, "GET", "/new", X_API_Key=locked.rooms.access.create_key(role, role))
+    reply = send(locked.client, "GET", "/new", X_API_Key=locked.rooms.access.keys.create_key(role, role))
     assert reply.status_code == (200 if role is Role.OPERATOR else 403)
 
 
@@ -99,7 +99,7 @@ def me(client: FlaskClient) -> int:
 
 
 def test_the_cookie_is_the_pages_alone(locked: App) -> None:
-    reply = sign_in(locked.client, locked.rooms.access.create_key("laptop", Role.VIEWER))
+    reply = sign_in(locked.client, locked.rooms.access.keys.create_key("laptop", Role.VIEWER))
     (header,) = reply.headers.getlist("Set-Cookie")
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(header.split("; "))
     assert "Domain" not in header
@@ -114,7 +114,7 @@ def test_behind_a_proxy_the_cookie_is_for_encrypted_connections(app_settings: di
         assert header.startswith("__Host-sql_synthesizer=")
         assert {"HttpOnly", "Secure", "SameSite=Strict", "Path=/"} <= set(header.split("; "))
         token = page.text.split('name="csrf_token"')[1].split('="')[1].split('"')[0]
-        form = {"api_key": app.rooms.access.create_key("laptop", Role.VIEWER), "csrf_token": token}
+        form = {"api_key": app.rooms.access.keys.create_key("laptop", Role.VIEWER), "csrf_token": token}
         assert app.client.post("/login", data=form, **proxy).status_code == 302
         assert app.client.get("/api/me", **proxy).status_code == 200
         (record,) = app.records("authentication_success")
@@ -122,7 +122,7 @@ def test_behind_a_proxy_the_cookie_is_for_encrypted_connections(app_settings: di
 
 
 def test_a_session_planted_before_the_sign_in_is_of_no_use(locked: App) -> None:
-    client, key = locked.client, locked.rooms.access.create_key("laptop", Role.VIEWER)
+    client, key = locked.client, locked.rooms.access.keys.create_key("laptop", Role.VIEWER)
     before = token_of(client, "/login")
     planted = cookie(client)
     assert client.post("/login", data={"api_key": key, "csrf_token": before}, headers={"Host": HOST}).status_code == 302
@@ -133,7 +133,7 @@ def test_a_session_planted_before_the_sign_in_is_of_no_use(locked: App) -> None:
 
 
 def test_a_cookie_kept_from_before_the_sign_out_is_of_no_use(locked: App) -> None:
-    client, key = locked.client, locked.rooms.access.create_key("laptop", Role.VIEWER)
+    client, key = locked.client, locked.rooms.access.keys.create_key("laptop", Role.VIEWER)
     sign_in(client, key)
     token, kept = token_of(client, "/"), cookie(client)
     assert send(client, "POST", "/logout").status_code == 403
@@ -148,10 +148,10 @@ def test_a_cookie_kept_from_before_the_sign_out_is_of_no_use(locked: App) -> Non
 
 
 def test_who_is_signed_out_already_may_sign_out(locked: App) -> None:
-    client, key = locked.client, locked.rooms.access.create_key("laptop", Role.VIEWER)
+    client, key = locked.client, locked.rooms.access.keys.create_key("laptop", Role.VIEWER)
     sign_in(client, key)
     token = token_of(client, "/")
-    locked.rooms.access.revoke_key(key.split("_")[1])
+    locked.rooms.access.keys.revoke_key(key.split("_")[1])
     reply = client.post("/logout", data={"csrf_token": token}, headers={"Host": HOST})
     assert (reply.status_code, reply.location) == (302, "/login")
     assert send(client, "GET", "/").location == "/login"
@@ -159,21 +159,21 @@ def test_who_is_signed_out_already_may_sign_out(locked: App) -> None:
 
 @pytest.mark.parametrize("change", ["revoke_key", "rotate_key"])
 def test_a_session_ends_with_its_key(locked: App, change: str) -> None:
-    key = locked.rooms.access.create_key("laptop", Role.VIEWER)
+    key = locked.rooms.access.keys.create_key("laptop", Role.VIEWER)
     sign_in(locked.client, key)
     assert me(locked.client) == 200
-    getattr(locked.rooms.access, change)(key.split("_")[1])
+    getattr(locked.rooms.access.keys, change)(key.split("_")[1])
     assert me(locked.client) == 401
 
 
 def test_using_a_session_does_not_prolong_it(locked: App) -> None:
-    sign_in(locked.client, locked.rooms.access.create_key("laptop", Role.VIEWER))
+    sign_in(locked.client, locked.rooms.access.keys.create_key("laptop", Role.VIEWER))
     token_of(locked.client, "/")
     assert "Set-Cookie" not in send(locked.client, "GET", "/api/me").headers
 
 
 def test_no_route_changes_anything_without_its_token(locked: App) -> None:
-    sign_in(locked.client, locked.rooms.access.create_key("operator", Role.OPERATOR))
+    sign_in(locked.client, locked.rooms.access.keys.create_key("operator", Role.OPERATOR))
     for rule in locked.flask.url_map.iter_rules():
         path = some(rule.rule)
         for method in sorted((rule.methods or set()) - {"GET", "HEAD", "OPTIONS"}):

@@ -56,7 +56,7 @@ def test_only_operators_see_it_and_others_are_on_record(app_settings: dict[str, 
         reply = app.get(path)
         assert (reply.status_code, reply.headers["Location"]) == (302, "/login?next=" + quote(path))
         assert app.records("audit_access") == []
-        keys = {role: app.rooms.access.create_key(str(role), role) for role in Role}
+        keys = {role: app.rooms.access.keys.create_key(str(role), role) for role in Role}
         for role, key in keys.items():
             accept = {"Authorization": f"Bearer {key}", "Accept": "text/html"}
             reply = app.get(path, headers=accept)
@@ -100,7 +100,7 @@ def test_a_sign_in_leads_back_to_the_record_and_nowhere_else(
         assert token is not None
         form = {"csrf_token": token[1], "next": asked, "api_key": "wrong"}
         assert ('name="next"' in app.post("/login", data=form).text) == (back != "/")
-        form["api_key"] = app.rooms.access.create_key("officer", Role.OPERATOR)
+        form["api_key"] = app.rooms.access.keys.create_key("officer", Role.OPERATOR)
         reply = app.post("/login", data=form)
         assert (reply.status_code, reply.location) == (302, back)
 

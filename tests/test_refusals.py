@@ -41,7 +41,7 @@ class Visit:
         return self.client.open(path, method=method, headers=headers, **kwargs)
 
     def key(self, role: Role = Role.VIEWER, **kwargs: Any) -> str:
-        return self.access.create_key("visitor", role, **kwargs)
+        return self.access.keys.create_key("visitor", role, **kwargs)
 
     def token(self, path: str = "/login") -> str:
         text = self.send(path, method="GET").text
@@ -59,10 +59,10 @@ class Visit:
 def ended(visit: Visit, **changes: Any) -> str:
     """A key whose row in the store says so."""
     key = visit.key()
-    kept = visit.access._find_key(id_of(key))
+    kept = visit.access.keys.find_key(id_of(key))
     assert isinstance(kept, ApiKey)
-    with visit.access._lock:
-        visit.access._known[kept.id] = replace(kept, **changes)
+    with visit.access.keys._lock:
+        visit.access.keys._cached[kept.id] = replace(kept, **changes)
     return key
 
 
@@ -76,7 +76,7 @@ def wrong(key: str) -> str:
 
 def revoked(visit: Visit) -> TestResponse:
     key = visit.key()
-    visit.access.revoke_key(id_of(key))
+    visit.access.keys.revoke_key(id_of(key))
     return visit.send(key=key)
 
 

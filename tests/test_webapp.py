@@ -254,8 +254,8 @@ def test_keys_roles_and_sign_in(app_settings: dict[str, Any]) -> None:
     with running(load(auth="required", **app_settings)) as app:
         assert app.ask(QUESTION).status_code == 401
         assert app.records("authentication_failure")
-        viewer = app.rooms.access.create_key("viewer", Role("viewer"))
-        analyst = app.rooms.access.create_key("analyst", Role("analyst"))
+        viewer = app.rooms.access.keys.create_key("viewer", Role("viewer"))
+        analyst = app.rooms.access.keys.create_key("analyst", Role("analyst"))
         as_viewer = {"headers": {"Authorization": f"Bearer {viewer}"}}
         assert app.post("/api/query", {"question": QUESTION}, **as_viewer).status_code == 200
         assert app.post("/api/sql", {"sql": "SELECT 1"}, **as_viewer).status_code == 403
@@ -289,7 +289,7 @@ def test_rate_limit(app_settings: dict[str, Any]) -> None:
 def test_metrics_need_the_operator_off_loopback(app: App) -> None:
     assert app.client.get("/metrics", environ_overrides={**LOCAL, "REMOTE_ADDR": "10.0.0.9"}).status_code == 401
     assert app.client.get("/metrics", environ_overrides={**LOCAL, "HTTP_HOST": "attacker.example"}).status_code == 401
-    key = app.rooms.access.create_key("scraper", Role("operator"))
+    key = app.rooms.access.keys.create_key("scraper", Role("operator"))
     headers = {"Authorization": f"Bearer {key}"}
     reply = app.client.get("/metrics", headers=headers, environ_overrides={**LOCAL, "REMOTE_ADDR": "10.0.0.9"})
     assert reply.status_code == 200

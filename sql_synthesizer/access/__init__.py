@@ -1,9 +1,10 @@
-"""Who may do what, how often: API keys, roles, sessions, the open loopback, rate limits and locks on guessing."""
+"""Authentication and rate limits: API keys, roles, sessions, the open loopback, and locks on guessing."""
 
 from __future__ import annotations
 
 import hmac
 import re
+import threading
 import time
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from cachetools import TTLCache
 from limits import RateLimitItem, parse
 
-from sql_synthesizer.access._keys import BELIEVED, UNLIMITED, Keys, KeyStore, hash_secret
+from sql_synthesizer.access._keys import KEY_TTL, UNLIMITED, Keys, KeyStore, hash_secret
 from sql_synthesizer.access._limits import Counter
 from sql_synthesizer.access._lockout import Lock, Lockout
 from sql_synthesizer.access._origin import (
@@ -30,32 +31,39 @@ from sql_synthesizer.model import ApiKey, Caller, Role
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.telemetry import Telemetry, vocabulary
 
-__all__ = ["BELIEVED", "SEEN", "Access", "Credentials", "KeyStore", "Session", "plain_address"]
+__all__ = ["KEY_TTL", "Access", "Credentials", "Keys", "Session", "plain_address"]
 
-SEEN = 900.0
-"""Seconds until a caller at an address is recorded as authenticated again."""
+SUCCESS_INTERVAL = 900.0
+"""Seconds until the use of a key from an address is recorded again.
+
+Every request is on record with its caller anyway; a success of its own says when a key came into use somewhere, and one
+for each request would fill the record.
+"""
 
 _KEY = re.compile(r"sqs_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
-_NOBODY = ApiKey("", "", Role.VIEWER, salt="0" * 32, digest="0" * 64, created_at=0.0)
+_UNKNOWN_KEY = ApiKey("", "", Role.VIEWER, salt="0" * 32, digest="0" * 64, created_at=0.0)
+"""Compared where no key has the id, so that the time of a refusal does not say which ids exist."""
 _parsed = lru_cache(1024)(parse)
 
 
-class Access(Keys):
+class Access:
     """Decides who a request comes from and what it may do. Raises ConfigurationError on unusable settings."""
 
-    def __init__(self, settings: Settings, keys: KeyStore, telemetry: Telemetry) -> None:
-        super().__init__(keys, telemetry)
+    def __init__(self, settings: Settings, store: KeyStore, telemetry: Telemetry) -> None:
+        self.keys = Keys(store, telemetry)
         self.keys_required = (
             settings.auth == "required" or settings.trusted_proxies > 0 or not is_loopback(settings.host)
         )
+        self._telemetry = telemetry
         self._requests = parse(settings.rate_limit) if settings.rate_limit else None
         self._session_seconds = settings.session_hours * 3600
         self._counter = Counter(settings)
         self._lockout = Lockout(settings, self._counter)
         self.suspicions = Suspicions(settings, self._counter)
-        self._seen: TTLCache[tuple[str, str], bool] = TTLCache(10_000, SEEN)
+        self._lock = threading.Lock()
+        self._seen: TTLCache[tuple[str, str], bool] = TTLCache(10_000, SUCCESS_INTERVAL)
 
-    # --- deciding ---------------------------------------------------------------------------
+    # --- decisions --------------------------------------------------------------------------
 
     def authenticate(self, credentials: Credentials) -> Caller:
         """Who sends this request.
@@ -84,8 +92,8 @@ class Access(Keys):
             raise self._rate_limit_error(item, caller)
 
     def ensure_first_key(self, path: Path) -> bool:
-        """``make_first_key`` where keys are required."""
-        return self.keys_required and self.make_first_key(path)
+        """``Keys.create_first_key`` where keys are required."""
+        return self.keys_required and self.keys.create_first_key(path)
 
     def is_local(self, credentials: Credentials) -> bool:
         """Whether a request comes from this machine's own user, whatever the service listens on."""
@@ -94,30 +102,20 @@ class Access(Keys):
     # --- sessions ---------------------------------------------------------------------------
 
     def begin_session(self, caller: Caller) -> Session:
-        """What the page of a caller that came with a key is to keep, signed. Raises StoreUnavailable."""
-        key = self._find_key(caller.identity)
+        """The session, to be signed, of a caller that came with a key. Raises StoreUnavailable."""
+        key = self.keys.find_key(caller.identity)
         return Session(caller.identity, key.session_version if key else 0, time.time() + self._session_seconds)
 
     def end_sessions(self, session: Session) -> None:
-        """Ends a session and every other of its key: here now, in other processes within ``BELIEVED`` seconds.
+        """Ends a session and every other of its key; does nothing when it has ended.
 
-        Does nothing when it has ended. Raises AuditUnavailable, StoreUnavailable.
+        Raises AuditUnavailable, StoreUnavailable.
         """
-        key = self._find_session_key(session)
+        key = self.keys.find_key(session.key, session.version)
         if key is not None and key.session_version == session.version and session.until > time.time():
-            self._record_change("signed_out", key)
-            self._keys.end_sessions(key.id)
-            self.forget(key.id)
+            self.keys.end_sessions(key)
 
-    def _find_session_key(self, session: Session) -> ApiKey | None:
-        """The session's key, read again when another process has changed it since."""
-        key = self._find_key(session.key)
-        if key is not None and key.session_version < session.version:
-            self.forget(session.key)
-            key = self._find_key(session.key)
-        return key
-
-    # --- ways in ----------------------------------------------------------------------------
+    # --- ways to authenticate ---------------------------------------------------------------
 
     def _authenticate_local(self, credentials: Credentials) -> Caller:
         if self.keys_required:
@@ -132,20 +130,19 @@ class Access(Keys):
     def _authenticate_key(self, text: str, credentials: Credentials) -> Caller:
         match = _KEY.fullmatch(text)
         key_id, secret = match.groups() if match else ("", "")
-        with self._lock:
-            seen = (key_id, credentials.address) in self._seen
-        if not seen and (lock := self._lockout.check(address_network(credentials.address), key_id)):
-            raise self._lockout_error(lock, credentials)
+        network = address_network(credentials.address)
+        if not self._was_seen(key_id, credentials) and (lock := self._lockout.check(network, key_id)):
+            raise _lockout_error(lock, credentials)
         if match is None:
             raise self._count_wrong_key(credentials, "", "malformed")
-        key = self._find_key(key_id)
-        given = hash_secret((key or _NOBODY).salt, secret)
-        if not hmac.compare_digest(given, (key or _NOBODY).digest) or key is None:
+        key = self.keys.find_key(key_id)
+        given = hash_secret((key or _UNKNOWN_KEY).salt, secret)
+        if not hmac.compare_digest(given, (key or _UNKNOWN_KEY).digest) or key is None:
             raise self._count_wrong_key(credentials, key_id, "unknown" if key is None else "secret")
         return self._admit_key(key, credentials, "key")
 
     def _authenticate_session(self, session: Session, credentials: Credentials) -> Caller:
-        key = self._find_session_key(session)
+        key = self.keys.find_key(session.key, session.version)
         if key is None:
             raise _authentication_error(credentials, session.key, "unknown")
         if session.until <= time.time():
@@ -159,10 +156,7 @@ class Access(Keys):
             raise _authentication_error(credentials, key.id, "revoked")
         if key.expires_at is not None and key.expires_at <= time.time():
             raise _authentication_error(credentials, key.id, "expired")
-        pair = (key.id, credentials.address)
-        with self._lock:
-            seen = pair in self._seen
-        if not seen:
+        if not self._was_seen(key.id, credentials):
             if (operation := self._telemetry.current()) is not None:
                 operation.trace.actor, operation.trace.role = key.id, key.role.value
             self._telemetry.emit(
@@ -174,33 +168,38 @@ class Access(Keys):
             )
             self._lockout.remember_use(address_network(credentials.address), key.id)
             with self._lock:
-                self._seen[pair] = True
+                self._seen[key.id, credentials.address] = True
         return Caller(key.id, key.role, credentials.address, method, key.rate_limit)
+
+    def _was_seen(self, key_id: str, credentials: Credentials) -> bool:
+        with self._lock:
+            return (key_id, credentials.address) in self._seen
 
     # --- refusals ---------------------------------------------------------------------------
 
     def _count_wrong_key(self, credentials: Credentials, key_id: str, cause: str) -> AuthenticationFailed | RateLimited:
-        """The error, counted; the one that starts a lock is on record as both. A key that has ended is no guess."""
+        """The error, counted; the one that starts a lock is on record as both."""
         error = _authentication_error(credentials, key_id, cause)
         lock = self._lockout.count_failure(address_network(credentials.address), key_id)
         if lock is None:
             return error
         self._telemetry.report_error(error)
-        return self._lockout_error(lock, credentials)
-
-    def _lockout_error(self, lock: Lock, credentials: Credentials) -> RateLimited:
-        details = {"limit": "failures", "caller": lock.who, "address": credentials.address}
-        return RateLimited(
-            "Too many wrong API keys came from this address, or for this key.",
-            retry_after=lock.seconds,
-            details=details | {"locked_seconds": lock.seconds, "locks": lock.locks},
-        )
+        return _lockout_error(lock, credentials)
 
     def _rate_limit_error(self, item: RateLimitItem, caller: Caller) -> RateLimited:
         return RateLimited(
             retry_after=self._counter.seconds_left(item, "requests", caller.identity),
             details={"limit": "requests", "caller": caller.identity, "address": caller.address},
         )
+
+
+def _lockout_error(lock: Lock, credentials: Credentials) -> RateLimited:
+    details = {"limit": "failures", "caller": lock.target, "address": credentials.address}
+    return RateLimited(
+        "Too many wrong API keys came from this address, or for this key.",
+        retry_after=lock.seconds,
+        details=details | {"locked_seconds": lock.seconds, "locks": lock.locks},
+    )
 
 
 def _authentication_error(credentials: Credentials, key_id: str, cause: str) -> AuthenticationFailed:

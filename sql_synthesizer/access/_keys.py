@@ -1,4 +1,4 @@
-"""API keys: made, found, changed and ended, each change on record first."""
+"""API keys: created, cached, changed and revoked, each change on the audit record first."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from sql_synthesizer.model import ApiKey, Role
 from sql_synthesizer.settings import RATE_LIMIT
 from sql_synthesizer.telemetry import Telemetry, vocabulary
 
-BELIEVED = 30.0
-"""Seconds that a key once read is believed unchanged: how long a change may take to reach every process."""
+KEY_TTL = 30.0
+"""Seconds that a key is cached: how long a change may take to reach every process."""
 UNLIMITED = "none"
 """The limit of a key that has none."""
 
@@ -31,30 +31,16 @@ log = logging.getLogger(__name__)
 
 
 class KeyStore(Protocol):
-    """Where API keys are kept."""
+    """Where API keys are stored. A change returns False when there is no such key, or it has been revoked."""
 
-    def add_key(self, key: ApiKey) -> None:
-        """Keeps a new key."""
-        ...
-
-    def get_key(self, key_id: str) -> ApiKey | None:
-        """The key of this id."""
-        ...
-
-    def list_keys(self) -> list[ApiKey]:
-        """Every key, revoked and expired ones too."""
-        ...
-
-    def revoke_key(self, key_id: str) -> bool:
-        """Ends a key; False when it cannot be revoked."""
-        ...
+    def add_key(self, key: ApiKey) -> None: ...
+    def get_key(self, key_id: str) -> ApiKey | None: ...
+    def list_keys(self) -> list[ApiKey]: ...
+    def revoke_key(self, key_id: str) -> bool: ...
+    def limit_key(self, key_id: str, rate_limit: str) -> bool: ...
 
     def rotate(self, key_id: str, replacement: ApiKey) -> bool:
-        """Ends a key and keeps its replacement, both or neither."""
-        ...
-
-    def limit_key(self, key_id: str, rate_limit: str) -> bool:
-        """Gives a key another limit; False when it is not in force."""
+        """Revokes a key and adds its replacement, both or neither."""
         ...
 
     def end_sessions(self, key_id: str) -> None:
@@ -63,23 +49,23 @@ class KeyStore(Protocol):
 
 
 class Keys:
-    """The API keys; every change is on durable record before it is made, and one that then fails leaves one too."""
+    """The API keys. Every change is on the durable record first, so that no key is in force without a record of it."""
 
-    def __init__(self, keys: KeyStore, telemetry: Telemetry) -> None:
-        self._keys = keys
+    def __init__(self, store: KeyStore, telemetry: Telemetry) -> None:
+        self._store = store
         self._telemetry = telemetry
         self._lock = threading.Lock()
-        self._known: TTLCache[str, ApiKey] = TTLCache(1024, BELIEVED)
+        self._cached: TTLCache[str, ApiKey] = TTLCache(1024, KEY_TTL)
 
     def create_key(self, label: str, role: Role, *, days: int | None = None, limit: str = "default") -> str:
-        """Makes an API key and returns it, which nobody can do again.
+        """Creates an API key and returns its text, of which only the digest is stored.
 
         ``limit`` is ``count/period``, ``default`` for the service's, or ``none``, which only operators may have.
         Raises InvalidRequest, AuditUnavailable, StoreUnavailable.
         """
         text, key = _new_key(label, role, days, _rate_limit(limit, role))
         self._record_change("created", key)
-        self._keys.add_key(key)
+        self._store.add_key(key)
         return text
 
     def rotate_key(self, key_id: str) -> str:
@@ -92,78 +78,87 @@ class Keys:
         if old.expires_at is not None:
             key = replace(key, expires_at=key.created_at + old.expires_at - old.created_at)
         self._record_change("rotated", key, replaces=key_id)
-        if not self._keys.rotate(key_id, key):
+        if not self._store.rotate(key_id, key):
             raise _no_such_key()
         self.forget(key_id)
         return text
 
     def revoke_key(self, key_id: str) -> None:
-        """Ends a key: here now, in other processes within ``BELIEVED`` seconds.
+        """Revokes a key: in this process now, in others within ``KEY_TTL`` seconds.
 
         Raises NotFound, AuditUnavailable, StoreUnavailable.
         """
         self.forget(key_id)
         self._record_change("revoked", self._load_unrevoked_key(key_id))
-        revoked = self._keys.revoke_key(key_id)
+        revoked = self._store.revoke_key(key_id)
         self.forget(key_id)
         if not revoked:
             raise _no_such_key()
 
     def limit_key(self, key_id: str, limit: str) -> None:
-        """Gives a key another limit, written as in ``create_key``; it is in force as soon as a revocation would be.
+        """Changes the limit of a key, written as in ``create_key``; it takes effect as soon as a revocation.
 
         Raises NotFound, InvalidRequest, AuditUnavailable, StoreUnavailable.
         """
         old = self._load_unrevoked_key(key_id)
         key = replace(old, rate_limit=_rate_limit(limit, old.role))
         self._record_change("limited", key, before=old.rate_limit or "default")
-        changed = self._keys.limit_key(key_id, key.rate_limit)
+        changed = self._store.limit_key(key_id, key.rate_limit)
         self.forget(key_id)
         if not changed:
             raise _no_such_key()
 
-    def forget(self, key_id: str) -> None:
-        """Reads this key from the store again at its next use."""
-        with self._lock:
-            self._known.pop(key_id, None)
+    def end_sessions(self, key: ApiKey) -> None:
+        """Ends the page sessions of a key, as soon as a revocation would. Raises AuditUnavailable, StoreUnavailable."""
+        self._record_change("signed_out", key)
+        self._store.end_sessions(key.id)
+        self.forget(key.id)
 
-    def make_first_key(self, path: Path) -> bool:
-        """Leaves an operator's key in a new private file when no key was ever made; True if so.
+    def find_key(self, key_id: str, version: int = 0) -> ApiKey | None:
+        """The key of this id, not older than a session of ``version``, with which another process has changed it."""
+        with self._lock:
+            key = self._cached.get(key_id)
+        if key is None or key.session_version < version:
+            key = self._store.get_key(key_id)
+            if key is not None:
+                with self._lock:
+                    self._cached[key_id] = key
+        return key
+
+    def forget(self, key_id: str) -> None:
+        """Removes a key from the cache, so that its next use reads the store."""
+        with self._lock:
+            self._cached.pop(key_id, None)
+
+    def create_first_key(self, path: Path) -> bool:
+        """Writes an operator's key to a new private file if the store has no key at all; returns whether it did.
 
         Raises ConfigurationError when the file cannot be written, AuditUnavailable, StoreUnavailable.
         """
-        if self._keys.list_keys():
+        if self._store.list_keys():
             return False
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
-            log.warning("keys are required and there is none, but %s exists: remove it to have another made", path)
+            log.warning("keys are required and there is none, but %s exists: remove it to have another created", path)
             return False
         except OSError as error:
-            raise ConfigurationError(f"The first API key cannot be left in {path}: {type(error).__name__}.") from None
+            raise ConfigurationError(
+                f"The first API key cannot be written in {path}: {type(error).__name__}."
+            ) from None
         try:
             text, key = _new_key("first operator", Role.OPERATOR, None, "")
             with os.fdopen(descriptor, "w", encoding="ascii") as file:
                 file.write(text + "\n")
             self._record_change("created", key, path=str(path))
-            self._keys.add_key(key)
+            self._store.add_key(key)
         except BaseException:
             path.unlink()
             raise
         return True
 
-    def _find_key(self, key_id: str) -> ApiKey | None:
-        with self._lock:
-            key = self._known.get(key_id)
-        if key is None:
-            key = self._keys.get_key(key_id)
-            if key is not None:
-                with self._lock:
-                    self._known[key_id] = key
-        return key
-
     def _load_unrevoked_key(self, key_id: str) -> ApiKey:
-        key = self._keys.get_key(key_id)
+        key = self._store.get_key(key_id)
         if key is None or key.revoked_at is not None:
             raise _no_such_key()
         return key
@@ -182,7 +177,7 @@ class Keys:
 
 
 def hash_secret(salt: str, secret: str) -> str:
-    """What is kept of a secret. One round is enough: it is 256 random bits, so there is nothing to guess."""
+    """The stored digest of a secret. One round is enough: of 256 random bits there is nothing to guess."""
     return hashlib.sha256((salt + secret).encode()).hexdigest()
 
 
@@ -192,7 +187,7 @@ def _new_key(label: str, role: Role, days: int | None, rate_limit: str) -> tuple
             "A key's label has 1 to 64 printable characters.", hint="Say who or what will use the key."
         )
     if days is not None and not 1 <= days <= 36_500:
-        raise InvalidRequest("A key lasts 1 to 36500 days.", hint="Leave the days out for a key without an end.")
+        raise InvalidRequest("A key lasts 1 to 36500 days.", hint="Leave the days out for a key that never expires.")
     key_id, secret, salt, now = secrets.token_hex(6), secrets.token_urlsafe(32), secrets.token_hex(16), time.time()
     expires = None if days is None else now + days * 86_400
     key = ApiKey(key_id, label, role, salt, hash_secret(salt, secret), now, expires, rate_limit=rate_limit)

@@ -22,7 +22,7 @@ USED = 30 * 86_400
 class Lock(NamedTuple):
     """Who is locked, for how many more seconds, and how many locks its series has."""
 
-    who: str
+    target: str
     seconds: int
     locks: int
 
@@ -46,18 +46,18 @@ class Lockout:
 
     def check(self, network: str, key_id: str) -> Lock | None:
         """The lock that keeps a network from trying a key (no id: a malformed one), unless it has used that key."""
-        for who, _ in zip(_lock_targets(network, key_id), self._limits, strict=False):
-            lock = self._counter.call_limiter(partial(self._load_lock, who))
+        for target, _ in zip(_lock_targets(network, key_id), self._limits, strict=False):
+            lock = self._counter.call_limiter(partial(self._load_lock, target))
             if lock.seconds:
                 return None if key_id and self._has_used_key(network, key_id) else lock
         return None
 
     def count_failure(self, network: str, key_id: str) -> Lock | None:
         """Counts a wrong key; returns the lock that it starts."""
-        for who, limit in zip(_lock_targets(network, key_id), self._limits, strict=False):
-            if not self._counter.hit(limit, "failures", who):
+        for target, limit in zip(_lock_targets(network, key_id), self._limits, strict=False):
+            if not self._counter.hit(limit, "failures", target):
                 with self._locking:
-                    return self._counter.call_limiter(partial(self._start_lock, who))
+                    return self._counter.call_limiter(partial(self._start_lock, target))
         return None
 
     def remember_use(self, network: str, key_id: str) -> None:
@@ -72,16 +72,16 @@ class Lockout:
             known = (network, key_id) in self._used
         return known or self._counter.call_limiter(lambda limiter: limiter.storage.get(f"used/{key_id}/{network}")) > 0
 
-    def _load_lock(self, who: str, limiter: FixedWindowRateLimiter) -> Lock:
-        count = limiter.storage.get(f"lock/{who}")
-        left = limiter.storage.get_expiry(f"lock/{who}") - time.time() - self._longest if count else 0.0
-        return Lock(who, max(0, math.ceil(left)), count)
+    def _load_lock(self, target: str, limiter: FixedWindowRateLimiter) -> Lock:
+        count = limiter.storage.get(f"lock/{target}")
+        left = limiter.storage.get_expiry(f"lock/{target}") - time.time() - self._longest if count else 0.0
+        return Lock(target, max(0, math.ceil(left)), count)
 
-    def _start_lock(self, who: str, limiter: FixedWindowRateLimiter) -> Lock:
-        lock = self._load_lock(who, limiter)
+    def _start_lock(self, target: str, limiter: FixedWindowRateLimiter) -> Lock:
+        lock = self._load_lock(target, limiter)
         if not lock.seconds:
-            lock = Lock(who, min(self._first << min(lock.locks, 20), self._longest), lock.locks + 1)
-            _set_counter(f"lock/{who}", lock.seconds + self._longest, lock.locks, limiter)
+            lock = Lock(target, min(self._first << min(lock.locks, 20), self._longest), lock.locks + 1)
+            _set_counter(f"lock/{target}", lock.seconds + self._longest, lock.locks, limiter)
         return lock
 
 

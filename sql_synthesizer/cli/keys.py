@@ -37,7 +37,7 @@ def _recorded_rooms() -> Iterator[Rooms]:
 def create(label: str, role: str, days: int | None, limit: str) -> None:
     """Make a key for LABEL and print it; it is shown this once only."""
     with _recorded_rooms() as rooms:
-        click.echo(rooms.access.create_key(label, Role(role), days=days, limit=limit))
+        click.echo(rooms.access.keys.create_key(label, Role(role), days=days, limit=limit))
 
 
 @command.command(name="list")
@@ -65,7 +65,7 @@ def limit(key_id: str, limit: str) -> None:
     A period is a second, minute, hour or day; 'none' is for operators only. Running services follow within 30 seconds.
     """
     with _recorded_rooms() as rooms:
-        rooms.access.limit_key(key_id, limit)
+        rooms.access.keys.limit_key(key_id, limit)
         click.echo(f"{key_id} limited to {limit}")
 
 
@@ -74,7 +74,7 @@ def limit(key_id: str, limit: str) -> None:
 def rotate(key_id: str) -> None:
     """Replace a key by a new one with the same label, role, limit and lifetime, and print that."""
     with _recorded_rooms() as rooms:
-        click.echo(rooms.access.rotate_key(key_id))
+        click.echo(rooms.access.keys.rotate_key(key_id))
 
 
 @command.command()
@@ -82,5 +82,5 @@ def rotate(key_id: str) -> None:
 def revoke(key_id: str) -> None:
     """Revoke the key with this id; running services follow within 30 seconds."""
     with _recorded_rooms() as rooms:
-        rooms.access.revoke_key(key_id)
+        rooms.access.keys.revoke_key(key_id)
         click.echo(f"{key_id} revoked")

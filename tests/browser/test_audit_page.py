@@ -61,7 +61,7 @@ def test_pages_lead_back_and_to_the_newest(audit: Page) -> None:
 def test_only_operators_are_led_there(open_page: OpenPage, locked_app: LiveApp) -> None:
     page = open_page(locked_app, "/audit")
     expect(page).to_have_url(locked_app.address + "/login?next=/audit")
-    page.get_by_label("API key").fill(locked_app.rooms.access.create_key("viewer", Role.VIEWER))
+    page.get_by_label("API key").fill(locked_app.rooms.access.keys.create_key("viewer", Role.VIEWER))
     page.keyboard.press("Enter")
     page.locator("#schema .table").first.wait_for()
     expect(page.get_by_role("link", name="Audit", exact=True)).to_have_count(0)

@@ -26,7 +26,7 @@ def test_a_wrong_key_is_refused_with_words(open_page: OpenPage, locked_app: Live
 
 @pytest.mark.parametrize("role", list(Role))
 def test_each_role_sees_what_it_may_use(open_page: OpenPage, locked_app: LiveApp, role: Role) -> None:
-    page = _sign_in(open_page, locked_app, locked_app.rooms.access.create_key(f"browser {role}", role))
+    page = _sign_in(open_page, locked_app, locked_app.rooms.access.keys.create_key(f"browser {role}", role))
     page.locator("#schema .table").first.wait_for()
     card = ask(page, "How many customers are there?")
     expect(card.locator(".single-value")).to_be_visible()
@@ -41,7 +41,7 @@ def test_each_role_sees_what_it_may_use(open_page: OpenPage, locked_app: LiveApp
 
 
 def test_a_session_that_ended_leads_to_sign_in(open_page: OpenPage, locked_app: LiveApp) -> None:
-    page = _sign_in(open_page, locked_app, locked_app.rooms.access.create_key("ending", Role.VIEWER))
+    page = _sign_in(open_page, locked_app, locked_app.rooms.access.keys.create_key("ending", Role.VIEWER))
     page.locator("#schema .table").first.wait_for()
     page.context.clear_cookies()
     card = ask(page, "How many customers are there?")

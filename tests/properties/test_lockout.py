@@ -37,7 +37,7 @@ def test_strangers_never_lock_a_holder_out_and_locks_are_bounded(steps: list[tup
             again = lockout.check(*given_)
             assert (again is None) == (tuple(given_) in used)
             assert 1 <= lock.seconds <= min(10 << (lock.locks - 1), 50)
-            assert lock.who in {given_[0], f"key:{given_[1]}"}
+            assert lock.target in {given_[0], f"key:{given_[1]}"}
         assert not [pair for pair in used if lockout.check(*pair)]
 
 
