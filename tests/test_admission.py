@@ -13,9 +13,11 @@ from werkzeug.test import TestResponse
 
 from sql_synthesizer.model import Role
 from sql_synthesizer.settings import load
-from sql_synthesizer.web.pages import PUBLIC, ROLES, SIGN_IN
+from sql_synthesizer.web.admission import Audience, Strangers, find_audience
 from tests.support.app import App, running
+from tests.support.serving import ROOT
 
+PAGE = (ROOT / "docs/access.md").read_text(encoding="utf-8")
 HOST = "sql.example.org"
 COOKIE = "sql_synthesizer"
 
@@ -39,29 +41,37 @@ def some(rule: str) -> str:
 # --- roles -----------------------------------------------------------------------------------
 
 
-def test_every_route_says_whom_it_is_for(app: App) -> None:
-    endpoints = {rule.endpoint for rule in app.flask.url_map.iter_rules()}
-    assert endpoints == PUBLIC | set(ROLES)
-    assert not PUBLIC & set(ROLES)
+def test_every_route_is_in_the_table_with_its_audience(app: App) -> None:
+    declared = {}
+    for rule in app.flask.url_map.iter_rules():
+        assert hasattr(app.flask.view_functions[rule.endpoint], "audience"), rule
+        declared[rule.rule] = find_audience(app.flask, rule.endpoint)
+    table = {}
+    for routes, role, strangers in re.findall(r"^\| (`/.*) \| (\w+) \| ([\w -]+) \|$", PAGE, re.MULTILINE):
+        audience = Audience(None) if role == "everybody" else Audience(Role(role), Strangers(strangers))
+        table |= dict.fromkeys(re.findall(r"`([^`]+)`", routes), audience)
+    assert table == declared
 
 
 def test_each_route_takes_its_role_and_those_above(locked: App) -> None:
     keys = {role: locked.rooms.access.keys.create_key(role, role) for role in Role}
     for rule in locked.flask.url_map.iter_rules():
-        if rule.endpoint in PUBLIC or rule.endpoint == "logout":
+        audience = find_audience(locked.flask, rule.endpoint)
+        if audience.role is None or rule.endpoint == "logout":
             continue
         path = some(rule.rule)
         method = "POST" if "POST" in (rule.methods or ()) else "GET"
         for role, key in keys.items():
             reply = send(locked.flask.test_client(), method, path, Authorization=f"Bearer {key}")
             assert reply.status_code != 401
-            assert (reply.status_code == 403) == (not role.includes(ROLES[rule.endpoint])), (path, role)
+            assert (reply.status_code == 403) == (not role.includes(audience.role)), (path, role)
         stranger = send(locked.flask.test_client(), method, path)
-        assert stranger.status_code == (302 if rule.endpoint in SIGN_IN else 401), path
+        led = audience.strangers in (Strangers.SIGN_IN, Strangers.SERVED)
+        assert stranger.status_code == (302 if led else 401), path
 
 
 @pytest.mark.parametrize("role", list(Role))
-def test_a_route_that_nobody_listed_needs_an_operator(locked: App, role: Role) -> None:
+def test_a_route_that_declares_nothing_needs_an_operator(locked: App, role: Role) -> None:
     locked.flask.add_url_rule("/new", "new", lambda: "new")
     reply = send(locked.client, "GET", "/new", X_API_Key=locked.rooms.access.keys.create_key(role, role))
     assert reply.status_code == (200 if role is Role.OPERATOR else 403)

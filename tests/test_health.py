@@ -55,18 +55,18 @@ def levels(facade):
 def test_what_is_said(health, facade, required, optional, status, word, checks, ready):
     health.register("database", required, required=True)
     health.register("cache", optional, required=False)
-    given, body = health.health_reply()
+    body, given = health.health_reply()
     assert (given, body["status"], body["checks"]) == (status, word, checks)
     assert datetime.fromisoformat(body["timestamp"]).tzinfo is not None
-    assert health.readiness_reply()[0] == ready
-    assert health.liveness_reply() == (200, {"status": "alive"})
+    assert health.readiness_reply()[1] == ready
+    assert health.liveness_reply() == ({"status": "alive"}, 200)
     assert SECRET not in str((body, health.readiness_reply()))
     assert levels(facade) == {"database": float(required is well), "cache": float(optional is well)}
 
 
 def test_a_service_without_dependencies_is_healthy(health):
-    assert health.health_reply()[0] == 200
-    assert health.readiness_reply() == (200, {"status": "ready"})
+    assert health.health_reply()[1] == 200
+    assert health.readiness_reply() == ({"status": "ready"}, 200)
 
 
 def test_names_become_label_values(health, facade):
@@ -84,12 +84,12 @@ def test_a_hanging_ping_is_down_alone_and_does_not_pile_up(health):
     health.register("database", hang, required=True)
     health.register("store", well, required=True)
     started = time.monotonic()
-    assert health.health_reply()[1]["checks"] == {"database": "unhealthy", "store": "healthy"}
+    assert health.health_reply()[0]["checks"] == {"database": "unhealthy", "store": "healthy"}
     assert time.monotonic() - started < 5
     health.check()
     assert len(begun) == 1
     release.set()
-    while health.health_reply()[0] != 200:
+    while health.health_reply()[1] != 200:
         health.check()
     assert len(begun) == 2
 
@@ -112,12 +112,12 @@ def test_rounds_run_in_the_background_and_see_recovery(health, caplog):
         (broken if down.is_set() else well)(limit)
 
     health.register("database", ping, required=True)
-    assert health.readiness_reply() == (503, {"status": "not ready", "reasons": ["database is unhealthy"]})
+    assert health.readiness_reply() == ({"status": "not ready", "reasons": ["database is unhealthy"]}, 503)
     health.start()
     health.start()
     down.clear()
     deadline = time.monotonic() + 10
-    while health.readiness_reply()[0] != 200:
+    while health.readiness_reply()[1] != 200:
         assert time.monotonic() < deadline
         time.sleep(0.005)
     health.close()
@@ -129,7 +129,7 @@ def test_draining_turns_readiness_only():
     drains: list[bool] = []
     health = Health(Telemetry(), draining=lambda: bool(drains))
     health.register("database", well, required=True)
-    assert health.readiness_reply()[0] == 200
+    assert health.readiness_reply()[1] == 200
     drains.append(True)
-    assert health.readiness_reply() == (503, {"status": "not ready", "reasons": ["draining"]})
-    assert health.health_reply()[0] == health.liveness_reply()[0] == 200
+    assert health.readiness_reply() == ({"status": "not ready", "reasons": ["draining"]}, 503)
+    assert health.health_reply()[1] == health.liveness_reply()[1] == 200

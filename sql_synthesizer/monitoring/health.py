@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from sql_synthesizer.telemetry import Telemetry, vocabulary
 
@@ -20,7 +19,8 @@ LIMIT = 2.0
 """Seconds that a ping may take; one that takes longer has failed."""
 
 Ping = Callable[[float], object]
-HealthReply = tuple[int, dict[str, Any]]
+HealthReply = tuple[Mapping[str, object], int]
+"""Body and HTTP status."""
 
 _logger = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class Health:
 
     def liveness_reply(self) -> HealthReply:
         """The process answers, whatever it depends on does."""
-        return 200, {"status": "alive"}
+        return {"status": "alive"}, 200
 
     def readiness_reply(self) -> HealthReply:
         """Whether requests should be sent here: 200, or 503 with the reasons."""
@@ -121,7 +121,7 @@ class Health:
         reasons += [
             f"{check.name} is unhealthy" for check in self._completed_checks() if check.required and not check.up
         ]
-        return (503, {"status": "not ready", "reasons": reasons}) if reasons else (200, {"status": "ready"})
+        return ({"status": "not ready", "reasons": reasons}, 503) if reasons else ({"status": "ready"}, 200)
 
     def health_reply(self) -> HealthReply:
         """Every check: 503 when a required one fails; without an optional one the service is degraded (200)."""
@@ -129,7 +129,7 @@ class Health:
         words = set(checks.values())
         status = next((word for word in ("unhealthy", "degraded") if word in words), "healthy")
         body = {"status": status, "timestamp": datetime.now(UTC).isoformat(), "checks": checks}
-        return 503 if status == "unhealthy" else 200, body
+        return body, 503 if status == "unhealthy" else 200
 
     def check(self) -> None:
         """Runs one round: every ping at once, each within the limit."""

@@ -13,9 +13,10 @@ from flask_openapi3.types import ResponseDict
 from pydantic import BaseModel, ConfigDict, Field
 
 from sql_synthesizer.errors import NotFound, QuestionEmpty, QuestionTooLong, SqlSynthesizerError, error_classes
-from sql_synthesizer.model import Answer, AnswerReply, Caller, Question, Rows, Scalar, Schema, Table
+from sql_synthesizer.model import Answer, AnswerReply, Caller, Question, Role, Rows, Scalar, Schema, Table
 from sql_synthesizer.store import HistoryEntry
 from sql_synthesizer.telemetry import vocabulary
+from sql_synthesizer.web.admission import allow
 from sql_synthesizer.web.csv import csv_lines
 from sql_synthesizer.wiring import Rooms
 
@@ -131,12 +132,14 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
     settings = rooms.settings
 
     @app.post("/api/query", tags=[asking], summary="Answer a question", **answered)
+    @allow(Role.VIEWER)
     def query(body: QueryBody) -> AnswerReply:
         _check_text(body.question, settings.max_question_chars)
         question = _build_question(rooms, g.caller, body.question, body.database, body.max_rows)
         return _build_reply(rooms, rooms.service.ask(question), g.caller, body.page_size)
 
     @app.post("/api/sql", tags=[asking], summary="Run a read-only statement", **answered)
+    @allow(Role.ANALYST)
     def sql(body: SqlBody) -> AnswerReply:
         if not body.sql.strip():
             raise QuestionEmpty("The statement is empty; write a SELECT.", hint=f"For example: {EXAMPLE}.")
@@ -145,11 +148,13 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
         return _build_reply(rooms, rooms.service.run(question), g.caller, body.page_size)
 
     @app.get("/api/schema", tags=[reading], summary="Tables and columns that can be asked about", **common)
+    @allow(Role.VIEWER)
     def schema(query: SchemaQuery) -> JsonObject:
         database = query.database or rooms.databases.default
         return _schema_json(rooms.service.describe(database), rooms.databases.names)
 
     @app.get("/api/results/<string:question_id>", tags=[reading], summary="A page of an answer", **common)
+    @allow(Role.VIEWER)
     def result(path: ResultPath, query: PageQuery) -> JsonObject:
         page = rooms.service.page(path.question_id, g.caller, number=query.page, size=query.page_size)
         more = page.number < page.pages
@@ -165,17 +170,20 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
         }
 
     @app.get("/api/results/<string:question_id>/csv", tags=[reading], summary="An answer as a CSV file", **common)
+    @allow(Role.ANALYST)
     def export(path: ResultPath) -> Response:
         asked = _asked(rooms, path.question_id, g.caller)
         question = _build_question(rooms, g.caller, asked.question, asked.database, settings.row_cap)
         return _csv_response(rooms.service.export(asked, question), path.question_id)
 
     @app.get("/api/history", tags=[reading], summary="Your latest questions", **common)
+    @allow(Role.VIEWER)
     def history(query: HistoryQuery) -> JsonObject:
         _flush_history(rooms)
         return {"items": [_history_json(entry) for entry in rooms.store.history(g.caller.identity, query.limit)]}
 
     @app.post("/api/feedback", tags=[asking], summary="Say whether an answer was right", **common)
+    @allow(Role.VIEWER)
     def feedback(body: FeedbackBody) -> tuple[dict[str, str], int]:
         _asked(rooms, body.question_id, g.caller)
         rooms.store.rate(body.question_id, g.caller.identity, body.rating, body.comment)
@@ -183,6 +191,7 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
         return {"question_id": body.question_id, "rating": body.rating}, 201
 
     @app.get("/api/me", tags=[reading], summary="Who you are to the service", **common)
+    @allow(Role.VIEWER)
     def me() -> JsonObject:
         return {
             "identity": g.caller.identity,

@@ -5,18 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from flask import Flask, Request, Response, g, request, session
+from flask import Flask, Request, Response, current_app, g, request, session
 from flask.json.provider import JSONProvider
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_openapi3 import Info, OpenAPI
-from flask_wtf.csrf import CSRFError, CSRFProtect
+from flask_wtf.csrf import CSRFError
 from gunicorn.http.errors import ParseException
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.wrappers import Response as BaseResponse
 
 from sql_synthesizer import __version__
 from sql_synthesizer.access import plain_address
@@ -33,10 +35,12 @@ from sql_synthesizer.errors import (
     UnexpectedError,
 )
 from sql_synthesizer.guard.question import intent
+from sql_synthesizer.model import Role
 from sql_synthesizer.settings import Settings, load
 from sql_synthesizer.telemetry import Operation, vocabulary
 from sql_synthesizer.telemetry.traceparent import parse_traceparent
-from sql_synthesizer.web import api, audit_page, pages
+from sql_synthesizer.web import api, audit_page, pages, sign_in
+from sql_synthesizer.web.admission import CSRF, admit_request, allow
 from sql_synthesizer.wiring import Rooms, build_rooms, first_key_path
 
 if TYPE_CHECKING:
@@ -47,6 +51,12 @@ log = logging.getLogger(__name__)
 
 UNMATCHED = "unmatched"
 """Route label of a request for an address that does not exist."""
+LIBRARY_ROUTES = {
+    "static": None,
+    **dict.fromkeys(("openapi.openapi", "openapi.doc_url", "openapi.static"), Role.VIEWER),
+    **dict.fromkeys(("swagger.swagger", "swagger.static", "swagger.oauth2-redirect"), Role.VIEWER),
+}
+"""Endpoints that Flask and flask-openapi3 register -> the role that they need; None for everybody."""
 POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'"
@@ -64,7 +74,7 @@ SECURITY_HEADERS = [
 
 
 class _Sessions(SecureCookieSessionInterface):
-    """Does not prepare to read a signature where there is no cookie."""
+    """Skips requests without a cookie, which programs send: Flask would build a serializer to read nothing."""
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         if "HTTP_COOKIE" not in request.environ:
@@ -99,6 +109,8 @@ def create_app(settings: Settings | None = None, rooms: Rooms | None = None) -> 
         template_folder="ui/templates",
         static_folder="ui/static",
     )
+    for endpoint in LIBRARY_ROUTES.keys() & app.view_functions.keys():
+        app.view_functions[endpoint] = allow(LIBRARY_ROUTES[endpoint])(partial(app.view_functions[endpoint]))
     app.json = _Json(app)
     app.session_interface = _Sessions()
     app.secret_key = rooms.store.secret("session")
@@ -118,13 +130,15 @@ def create_app(settings: Settings | None = None, rooms: Rooms | None = None) -> 
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, settings.trusted_proxies, settings.trusted_proxies)  # type: ignore[method-assign]
     app.wsgi_app = _add_security_headers(app.wsgi_app)  # type: ignore[assignment, method-assign]
-    CSRFProtect(app)
+    CSRF.init_app(app)
     app.before_request(_begin_request)
     app.after_request(_release_response)
     app.teardown_request(_teardown_request)
     app.register_error_handler(Exception, _handle_error)
+    app.context_processor(pages.page_context)
     api.register_routes(app, rooms)
     pages.register_routes(app, rooms)
+    sign_in.register_routes(app, rooms)
     audit_page.register_routes(app, rooms)
     routes = rooms.telemetry.declared
     routes.declare_route(UNMATCHED, "GET", "HEAD", "POST")
@@ -156,23 +170,26 @@ def _add_security_headers(application: WSGIApplication) -> WSGIApplication:
     return secured_application
 
 
-def _begin_request() -> None:
-    rooms: Rooms = pages.current_rooms()
+def _current_rooms() -> Rooms:
+    found: Rooms = current_app.extensions["rooms"]
+    return found
+
+
+def _begin_request() -> BaseResponse | None:
+    rooms = _current_rooms()
     route = request.url_rule.rule if request.url_rule else UNMATCHED
     parent = parse_traceparent(request.environ.get("HTTP_TRACEPARENT"))
     operation = rooms.telemetry.operation(vocabulary.HTTP_REQUEST, parent=parent, method=request.method, route=route)
     operation.trace.address = plain_address(request.remote_addr or "")
     g.operation = operation.__enter__()  # closed by _release_response, or by _teardown_request when a hook failed
-    if request.routing_exception is None:
-        pages.authorize_request(rooms)
-        if request.content_length is None and request.path.startswith("/api/"):
-            _check_length(rooms.settings.max_body_bytes)
-
-
-def _check_length(limit: int) -> None:
-    """A body of unknown length is read up to the limit, where the stream just ends."""
-    if len(request.get_data()) >= limit:
+    if request.routing_exception is not None:
+        return None
+    redirect = admit_request(rooms)
+    # A body of unknown length is read up to the limit, where the stream just ends.
+    unsized = request.content_length is None and request.path.startswith("/api/")
+    if unsized and len(request.get_data()) >= rooms.settings.max_body_bytes:
         raise RequestTooLarge
+    return redirect
 
 
 def _release_response(response: Response) -> Response:
@@ -194,7 +211,7 @@ def _release_response(response: Response) -> Response:
 def _settle_response(operation: Operation, response: Response) -> Response:
     """The response once its records are durable, or the one that says that they cannot be."""
     try:
-        pages.current_rooms().telemetry.settle()
+        _current_rooms().telemetry.settle()
     except AuditUnavailable as error:
         _mark_failed(operation, error)
         response.close()
@@ -235,7 +252,7 @@ def _handle_error(error: Exception) -> Response:
 
 
 def _error_response(error: SqlSynthesizerError) -> Response:
-    operation = g.get("operation") or pages.current_rooms().telemetry.current()
+    operation = g.get("operation") or _current_rooms().telemetry.current()
     body = error.body(operation.trace.trace_id if operation else "")
     response = Response(orjson.dumps(body), status=error.status, mimetype="application/json")
     if error.retry_after is not None:

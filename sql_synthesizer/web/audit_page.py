@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlencode
 
 import orjson
 from flask import Response, g, make_response, render_template, request, url_for
 from flask_openapi3 import OpenAPI
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
-from werkzeug.wrappers import Response as BaseResponse
 
 from sql_synthesizer.audit.backwards import ReadBudget, find_record, newest_first
 from sql_synthesizer.audit.manifest import Manifest, collect_writers, parse_entries
@@ -24,8 +23,9 @@ from sql_synthesizer.audit.reading import RecordFilter
 from sql_synthesizer.audit.record import Record
 from sql_synthesizer.audit.verdict import VerificationState
 from sql_synthesizer.errors import InvalidRequest, NotFound
+from sql_synthesizer.model import Role
 from sql_synthesizer.telemetry import vocabulary
-from sql_synthesizer.web.pages import page_context, redirect_to_login
+from sql_synthesizer.web.admission import Strangers, allow
 from sql_synthesizer.wiring import Rooms
 
 READ_BYTES = 64_000_000
@@ -120,7 +120,7 @@ class Standing:
 
 
 def register_routes(app: OpenAPI, rooms: Rooms) -> None:
-    """Adds the page and the view of one record; both need an operator, and strangers are led to sign in."""
+    """Adds the page and the view of one record."""
     directory = rooms.settings.audit_path
     app.jinja_env.filters |= {
         "visible": escape_unprintable,
@@ -131,9 +131,8 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
     }
 
     @app.route("/audit")
-    def audit() -> BaseResponse:
-        if g.caller is None:
-            return redirect_to_login()
+    @allow(Role.OPERATOR, Strangers.SIGN_IN)
+    def audit() -> Response:
         given = {name: text for name, value in request.args.items() if (text := value.strip())}
         try:
             filters, faults = Filters.model_validate(given), {}
@@ -161,9 +160,8 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
         )
 
     @app.route("/audit/<writer>/<int:sequence>")
-    def audit_record(writer: str, sequence: int) -> BaseResponse:
-        if g.caller is None:
-            return redirect_to_login()
+    @allow(Role.OPERATOR, Strangers.SIGN_IN)
+    def audit_record(writer: str, sequence: int) -> Response:
         access = vocabulary.SECURITY_EVENTS["audit_access"]
         rooms.telemetry.emit(access, action="record", writer=writer, sequence=sequence)
         record = find_record(directory, writer, sequence)
@@ -264,8 +262,8 @@ def _count_verified_records(directory: Path, state: VerificationState) -> int:
     return sum((ends | {name: position.sequence for name, position in state.places.items()}).values())
 
 
-def _render_page(rooms: Rooms, template: str, *, status: int = 200, **shown: Any) -> Response:
-    return make_response(render_template(template, standing=read_standing(rooms), **shown, **page_context()), status)
+def _render_page(rooms: Rooms, template: str, *, status: int = 200, **shown: object) -> Response:
+    return make_response(render_template(template, standing=read_standing(rooms), **shown), status)
 
 
 def _record_url(record: Record) -> str:
