@@ -40,7 +40,7 @@ WRONG_NAMES = {"unknown_table": "table", "column": "column"}
 """Rules of the statement guard that a model's wrong guess of a name breaks -> what the name should have been."""
 _QUOTED = re.compile("""("[^"]*"|'[^']*'|“[^”]*”)""")
 PAGE_TTL = 900
-"""Seconds that the pages of an answer are kept."""
+"""Seconds that the pages of an answer are cached."""
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ class AnswerPage:
 
 @dataclass(slots=True)
 class _Work:
-    """One question on its way: where its stages report to."""
+    """A question in progress, with its operation and the timings of its stages."""
 
     question: Question
     schema: Schema
@@ -150,14 +150,14 @@ class Service:
             statement, rows = self._execute_statement(work, Statement(question.text, "analyst"))
             return self._build_answer(work, CachedAnswer.of(statement, question.text, rows))
 
-    def export(self, asked: HistoryEntry, question: Question) -> Rows:
+    def export(self, earlier: HistoryEntry, question: Question) -> Rows:
         """Runs the statement of an earlier answer again without its limit, up to ``question.max_rows`` rows."""
         database_type = self.databases.dialect(question.database)
         with self._telemetry.operation(vocabulary.EXPORT, database_type=database_type) as operation, self._hold_slot():
             details = operation.details
-            details.question_id, details.sql, details.database = asked.question_id, asked.sql, question.database
+            details.question_id, details.sql, details.database = earlier.question_id, earlier.sql, question.database
             work = _Work(question, self.schemas.get(question.database), operation, {})
-            _, rows = self._execute_statement(work, Statement(asked.sql, "analyst"))
+            _, rows = self._execute_statement(work, Statement(earlier.sql, "analyst"))
             details.row_count = len(rows.rows)
             return rows
 
@@ -170,8 +170,8 @@ class Service:
 
     # --- pages ------------------------------------------------------------------------------
 
-    def keep_pages(self, answer: Answer, caller: Caller) -> bool:
-        """Keeps an answer's rows so that its caller can page through them; False when they may not be kept."""
+    def cache_pages(self, answer: Answer, caller: Caller) -> bool:
+        """Caches an answer's rows so that its caller can page through them; False when they may not be cached."""
         rows = answer.rows
         pages = CachedPages(caller.identity, answer.database, rows.columns, rows.rows, rows.truncated)
         return not answer.sensitive and self._cache.set(self._cache.key("page", answer.question_id), pages, PAGE_TTL)
@@ -181,11 +181,11 @@ class Service:
         with self._telemetry.operation(vocabulary.PAGE_READ) as operation:
             details = operation.details
             details.question_id, details.page = question_id, number
-            kept = self._cache.get(self._cache.key("page", question_id), CachedPages)
-            if kept is None or kept.identity != caller.identity:
+            cached = self._cache.get(self._cache.key("page", question_id), CachedPages)
+            if cached is None or cached.identity != caller.identity:
                 raise PageExpired
-            operation.labels["database_type"] = self.databases.dialect(kept.database)
-            rows = to_rows(kept)
+            operation.labels["database_type"] = self.databases.dialect(cached.database)
+            rows = to_rows(cached)
             pages = max(1, -(-len(rows.rows) // size))
             if number > pages:
                 raise PageExpired(f"This answer has {pages} pages.", hint="Ask for a page between 1 and that.")
@@ -212,7 +212,7 @@ class Service:
 
     @contextmanager
     def _hold_slot(self) -> Iterator[None]:
-        """One of the places for work that waits for a database; raises Overloaded when all are taken."""
+        """Holds one of the slots for work that waits for a database; raises Overloaded when none is free."""
         if not self._free.acquire(blocking=False):
             raise Overloaded(retry_after=1)
         with self._counting:
@@ -247,26 +247,26 @@ class Service:
 
     def _load_cached_entry(self, work: _Work, key: str) -> CachedAnswer | None:
         with _Timed("cache", work.timings):
-            kept = self._cache.get(key, CachedAnswer)
-        if kept is None:
+            cached = self._cache.get(key, CachedAnswer)
+        if cached is None:
             return None
         with self._timed_stage(work, "guard_statement"):
-            self._check_statement(work, kept.to_statement())
-        return replace(kept, source="cache")
+            self._check_statement(work, cached.to_statement())
+        return replace(cached, source="cache")
 
     def _compute_entry_once(self, work: _Work, key: str) -> CachedAnswer:
-        """Makes the answer, or takes the one that an equal question made meanwhile."""
+        """Computes the entry, or takes the one that an equal question computed meanwhile."""
         with self._cache.lock(key, work.question.remaining()) as waited:
             if waited:
                 self._telemetry.emit(vocabulary.COALESCED)
-                kept = self._load_cached_entry(work, key)
-                if kept is not None:
-                    return kept
-            made = self._compute_entry(work)
-            if not made.sensitive:
+                cached = self._load_cached_entry(work, key)
+                if cached is not None:
+                    return cached
+            entry = self._compute_entry(work)
+            if not entry.sensitive:
                 with _Timed("cache", work.timings):
-                    self._cache.set(key, made)
-            return made
+                    self._cache.set(key, entry)
+            return entry
 
     def _compute_entry(self, work: _Work) -> CachedAnswer:
         question = work.question
@@ -305,7 +305,7 @@ class Service:
     def _repair_and_execute(
         self, work: _Work, context: Context, synthesizer: Synthesizer, statement: Statement, error: StatementInvalid
     ) -> tuple[Statement, Rows]:
-        """One more try of the model with the database's error, reduced to class and identifier."""
+        """Lets the model repair its statement once, given the class and identifier of the database's error."""
         if not isinstance(synthesizer, Repairer):
             raise DatabaseFailed from error
         with self._timed_stage(work, "synthesize"):
@@ -341,22 +341,22 @@ class Service:
         policy = policy_of(self.databases.config(work.question.database), work.question.caller.role)
         return self._statement_guard.check(statement, work.schema, max_rows=work.question.max_rows, policy=policy)
 
-    def _build_answer(self, work: _Work, made: CachedAnswer) -> Answer:
-        operation, rows = work.operation, to_rows(made)
-        operation.labels |= {"source": made.source, "query_type": made.query_type}
+    def _build_answer(self, work: _Work, entry: CachedAnswer) -> Answer:
+        operation, rows = work.operation, to_rows(entry)
+        operation.labels |= {"source": entry.source, "query_type": entry.query_type}
         details = operation.details
-        details.sql, details.statement = made.sql, made.statement
+        details.sql, details.statement = entry.sql, entry.statement
         details.row_count, details.truncated = len(rows.rows), rows.truncated
         return Answer(
-            question=work.question.text if made.source != "analyst" else "",
-            sql=made.sql,
-            source=made.source,
-            explanation=made.explanation,
+            question=work.question.text if entry.source != "analyst" else "",
+            sql=entry.sql,
+            source=entry.source,
+            explanation=entry.explanation,
             rows=rows,
             database=work.question.database,
             question_id=operation.span_id,
             trace_id=operation.trace.trace_id,
-            sensitive=bool(made.sensitive),
+            sensitive=bool(entry.sensitive),
             timings_ms=work.timings,
         )
 

@@ -1,4 +1,4 @@
-"""Counting requests in windows of time, in memory or in Redis."""
+"""Fixed-window counters, in memory or in Redis."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.settings import Settings
 
 BACK_OFF = 1.0
-"""Seconds that a Redis that failed to count is left alone."""
+"""Seconds until Redis is tried again after it failed."""
 LOG_INTERVAL = 60.0
 """Seconds between two log lines about it."""
 WINDOWS = 10_000
-"""Callers counted in memory at once; beyond that the one counted longest ago is forgotten."""
+"""Windows in memory at most; the least recently used is evicted."""
 
 log = logging.getLogger(__name__)
 R = TypeVar("R")
@@ -83,31 +83,31 @@ class Counter:
         self._failed = 0
         self._log_after = 0.0
 
-    def hit(self, item: RateLimitItem, what: str, who: str) -> bool:
+    def hit(self, item: RateLimitItem, scope: str, identity: str) -> bool:
         """Counts; False when it is over the limit."""
-        return self.call_limiter(lambda limiter: bool(limiter.hit(item, what, who)))
+        return self.call_limiter(lambda limiter: bool(limiter.hit(item, scope, identity)))
 
-    def seconds_left(self, item: RateLimitItem, what: str, who: str) -> int:
+    def seconds_left(self, item: RateLimitItem, scope: str, identity: str) -> int:
         """Whole seconds until the window ends, at least 1."""
-        left = self.call_limiter(lambda limiter: limiter.get_window_stats(item, what, who)).reset_time - time.time()
-        return max(1, min(math.ceil(left), item.get_expiry()))
+        stats = self.call_limiter(lambda limiter: limiter.get_window_stats(item, scope, identity))
+        return max(1, min(math.ceil(stats.reset_time - time.time()), item.get_expiry()))
 
-    def call_limiter(self, question: Callable[[FixedWindowRateLimiter], R]) -> R:
-        """Puts a question to Redis, or to memory when that is not used or does not answer."""
+    def call_limiter(self, call: Callable[[FixedWindowRateLimiter], R]) -> R:
+        """Runs a call against Redis, or against memory when Redis is not configured or does not answer."""
         now = time.monotonic()
         if self.shared is not None and now >= self._down_until:
             if self._down_until:
-                # One caller tries Redis; the others keep away until it is known to answer.
+                # Half open: one caller tries Redis, and the others count in memory until it has answered.
                 self._down_until = now + BACK_OFF
             try:
-                result = question(self.shared)
-            except Exception as error:  # noqa: BLE001 - requests are counted here when they cannot be there
+                result = call(self.shared)
+            except Exception as error:  # noqa: BLE001 - whatever the client raises, memory counts
                 self._down_until = time.monotonic() + BACK_OFF
                 self._log_redis_failure(error)
             else:
                 self._down_until = 0.0
                 return result
-        return question(self._memory)
+        return call(self._memory)
 
     def _log_redis_failure(self, error: Exception) -> None:
         self._failed += 1

@@ -1,10 +1,10 @@
-"""What a request says about its sender, and what may be believed of it."""
+"""Where a request comes from: its address, and whether the sender is this machine's user or another site's page."""
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 
 from sql_synthesizer.errors import CsrfFailed
@@ -39,31 +39,31 @@ class Credentials:
 def plain_address(text: str) -> str:
     """The IP address that a server or proxy names a sender by, without port and zone; ``unknown`` when it is none."""
     match = _WITH_PORT.fullmatch(text.strip())
-    try:
-        ip = ipaddress.ip_address((match[1] or match[2] if match else text.strip()).partition("%")[0])
-    except ValueError:
-        return "unknown"
-    return str(getattr(ip, "ipv4_mapped", None) or ip)
+    ip = _parse_address((match[1] or match[2] if match else text.strip()).partition("%")[0])
+    return "unknown" if ip is None else str(ip)
 
 
 def is_loopback(address: str) -> bool:
     """Whether an address, or the name ``localhost``, is this machine's own."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return address == "localhost"
-    return (getattr(ip, "ipv4_mapped", None) or ip).is_loopback
+    ip = _parse_address(address)
+    return address == "localhost" if ip is None else ip.is_loopback
 
 
 def address_network(address: str) -> str:
-    """What failures are counted for: an IPv4 address, or the /64 that one IPv6 customer has."""
+    """The network that failures are counted for: an IPv4 address, or the /64 that one IPv6 customer has."""
+    ip = _parse_address(address)
+    if isinstance(ip, IPv6Address):
+        return str(ip_network((ip, 64), strict=False))
+    return "unknown" if ip is None else str(ip)
+
+
+def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
+    """An IP address; the IPv4 address where an IPv6 one stands for it."""
     try:
-        ip = ipaddress.ip_address(address)
+        ip = ip_address(text)
     except ValueError:
-        return "unknown"
-    if isinstance(ip, ipaddress.IPv6Address):
-        return str(ip.ipv4_mapped or ipaddress.ip_network((ip, 64), strict=False))
-    return str(ip)
+        return None
+    return getattr(ip, "ipv4_mapped", None) or ip
 
 
 def remote_cause(credentials: Credentials) -> str:
@@ -72,12 +72,14 @@ def remote_cause(credentials: Credentials) -> str:
         return "forwarded"
     if credentials.address == "localhost" or not is_loopback(credentials.address):
         return "address"
-    # A foreign name that resolves to this machine (DNS rebinding) is the one thing a browser cannot hide.
+    # DNS rebinding: a name of an attacker's that resolves to 127.0.0.1 makes the page of another site same-origin. Only
+    # the Host header, which a page cannot set, still has that name.
     return "" if _LOOPBACK_HOST.fullmatch(credentials.host.lower()) else "host"
 
 
 def is_foreign(credentials: Credentials) -> bool:
     """Whether another site's page sent the request."""
+    # Any page can make its reader's browser send requests to a loopback address, where no key is required.
     if credentials.fetch_site not in {None, "", "none", "same-origin"}:
         return True
     own = {f"http://{credentials.host}".lower(), f"https://{credentials.host}".lower()}

@@ -18,7 +18,7 @@ class Suspicions:
         self._once = item and type(item)(1, item.multiples)
 
     def count_suspicion(self, identity: str) -> bool:
-        """Counts one; whether it is the one that reaches the limit, which is so once in a window."""
+        """Counts one; True for the one that reaches the limit, once in a window."""
         if self._before is None or self._once is None or self._counter.hit(self._before, "suspicions", identity):
             return False
         return self._counter.hit(self._once, "suspicion", identity)

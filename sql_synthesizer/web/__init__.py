@@ -1,1 +1,1 @@
-"""What the service shows and takes over HTTP: the JSON interface, the pages, and the server that runs them."""
+"""The service over HTTP: who is admitted, the JSON interface, the pages, and the server that runs them."""

@@ -21,12 +21,10 @@ from sql_synthesizer.web.csv import csv_lines
 from sql_synthesizer.wiring import Rooms
 
 JsonObject = Mapping[str, object]
-"""A reply's fields, made at the edge and read by nobody here."""
+"""The fields of a JSON reply."""
 HISTORY_WAIT = 1.0
 """Seconds that a reader of the history waits for the latest questions to be in it."""
-PAGE_SIZE = (
-    "Return the first page, and a link to the next. Rows that may not be kept (sensitive columns, no cache) come whole."
-)
+PAGE_SIZE = "Return a first page of this many rows, and a link to the next; all rows when they may not be cached."
 EXAMPLE = "SELECT count(*) FROM customers"
 QUESTION_ID = r"^[0-9a-f]{16}$"
 
@@ -72,7 +70,7 @@ class FeedbackBody(_RequestBody):
 
 
 class AnswerBody(BaseModel):
-    """An answer with all that it rests on."""
+    """An answer with its statement, where that came from, and how long each stage took."""
 
     question: str
     sql: str
@@ -172,9 +170,9 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
     @app.get("/api/results/<string:question_id>/csv", tags=[reading], summary="An answer as a CSV file", **common)
     @allow(Role.ANALYST)
     def export(path: ResultPath) -> Response:
-        asked = _asked(rooms, path.question_id, g.caller)
-        question = _build_question(rooms, g.caller, asked.question, asked.database, settings.row_cap)
-        return _csv_response(rooms.service.export(asked, question), path.question_id)
+        entry = _find_own_question(rooms, path.question_id, g.caller)
+        question = _build_question(rooms, g.caller, entry.question, entry.database, settings.row_cap)
+        return _csv_response(rooms.service.export(entry, question), path.question_id)
 
     @app.get("/api/history", tags=[reading], summary="Your latest questions", **common)
     @allow(Role.VIEWER)
@@ -185,7 +183,7 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
     @app.post("/api/feedback", tags=[asking], summary="Say whether an answer was right", **common)
     @allow(Role.VIEWER)
     def feedback(body: FeedbackBody) -> tuple[dict[str, str], int]:
-        _asked(rooms, body.question_id, g.caller)
+        _find_own_question(rooms, body.question_id, g.caller)
         rooms.store.rate(body.question_id, g.caller.identity, body.rating, body.comment)
         rooms.telemetry.emit(vocabulary.FEEDBACK, rating=body.rating, question_id=body.question_id)
         return {"question_id": body.question_id, "rating": body.rating}, 201
@@ -219,7 +217,7 @@ def _build_question(rooms: Rooms, caller: Caller, text: str, database: str | Non
 
 def _build_reply(rooms: Rooms, answer: Answer, caller: Caller, page_size: int | None) -> AnswerReply:
     reply = answer.to_json()
-    if page_size is not None and len(answer.rows.rows) > page_size and rooms.service.keep_pages(answer, caller):
+    if page_size is not None and len(answer.rows.rows) > page_size and rooms.service.cache_pages(answer, caller):
         reply["rows"] = reply["rows"][:page_size]
         reply["next"] = _page_path(answer.question_id, 2, page_size)
     return reply
@@ -230,12 +228,12 @@ def _page_path(question_id: str, page: int, size: int) -> str:
 
 
 def _flush_history(rooms: Rooms) -> None:
-    """Brings the questions that were just answered into the history."""
+    """Waits until the questions that were just answered are in the store."""
     rooms.telemetry.fold()
     rooms.history.flush(HISTORY_WAIT)
 
 
-def _asked(rooms: Rooms, question_id: str, caller: Caller) -> HistoryEntry:
+def _find_own_question(rooms: Rooms, question_id: str, caller: Caller) -> HistoryEntry:
     _flush_history(rooms)
     entry = rooms.store.find_question(question_id)
     if entry is None or entry.identity != caller.identity:

@@ -193,11 +193,11 @@ def _begin_request() -> BaseResponse | None:
 
 
 def _release_response(response: Response) -> Response:
-    """Waits for the audit record, then lets the response go with its headers."""
+    """Sends the response, with its headers, once the audit record of the request is durable."""
     operation = g.pop("operation", None)
     if operation is None:
         return response
-    if operation.reason != AuditUnavailable.reason:  # else it is withheld already, and on record as that
+    if operation.reason != AuditUnavailable.reason:  # else the response already says that it is withheld
         response = _settle_response(operation, response)
     operation.labels["status"] = f"{response.status_code // 100}xx"
     operation.details.status = response.status_code
@@ -216,13 +216,13 @@ def _settle_response(operation: Operation, response: Response) -> Response:
         _mark_failed(operation, error)
         response.close()
         session.clear()
-        session.modified = False  # a sign-in that left no record is none
+        session.modified = False  # a sign-in without its record must not take effect
         return _error_response(error)
     return response
 
 
 def _mark_failed(operation: Operation, error: AuditUnavailable) -> None:
-    """Sets the outcome, also when the record of the error itself is not taken in."""
+    """Sets the outcome, also when the error itself cannot be recorded."""
     with suppress(AuditUnavailable):
         operation.fail(error)
 
@@ -235,7 +235,7 @@ def _teardown_request(error: BaseException | None) -> None:
 
 
 def _handle_error(error: Exception) -> Response:
-    """Any exception as a response; what is not ours is logged whole and told to nobody."""
+    """Any exception as a response; the text and stack of one that is not ours go to the log alone."""
     known = _translate_error(error)
     if isinstance(known, UnexpectedError):
         log.error("unexpected error", exc_info=error)

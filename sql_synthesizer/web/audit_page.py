@@ -40,7 +40,7 @@ WHAT_CHARS = 200
 _OMITTED = frozenset(
     ("question", "sql", "milliseconds", "database_type", "query_type", "truncated", "address", "tables", "identity")
 )
-"""Details that a summary leaves out, or begins with."""
+"""Details that a summary leaves out, or starts with."""
 _PLAIN = {("outcome", "answered"), ("reason", "ok")}
 
 
@@ -96,7 +96,7 @@ class Filters(BaseModel):
 
 @dataclass(slots=True)
 class RecordPage:
-    """A page of the record, newest first: where the next one begins, and how far a search was let come."""
+    """A page of the record, newest first: where the next one begins, and how far back the search read."""
 
     records: list[Record]
     older: datetime | None = None
@@ -106,7 +106,7 @@ class RecordPage:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is known of the record's soundness: ``never``, ``sound``, ``overdue`` or ``failed``.
+    """The result of the last verification of the record: ``never``, ``sound``, ``overdue`` or ``failed``.
 
     A failure before ``searched`` would not have been seen.
     """
@@ -173,7 +173,7 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
 
 
 def search_records(directory: Path, filters: Filters) -> RecordPage:
-    """The newest records that the filters let through, as far back as one request may read."""
+    """The newest records that match the filters, as far back as one request may read."""
     budget, faults = ReadBudget(bytes=READ_BYTES, seconds=READ_SECONDS), Counter[str]()
     criteria = filters.search_criteria()
     reader = newest_first(directory, criteria, budget=budget, report=lambda *fault: faults.update(fault[2:]))
@@ -198,7 +198,7 @@ def _take_page(records: Iterator[Record], limit: int) -> tuple[list[Record], boo
 
 
 def read_standing(rooms: Rooms) -> Standing:
-    """What the last verification said, from its own state and the record; nothing is verified here."""
+    """The result of the last verification, from its state and the record; nothing is verified here."""
     directory, settings = rooms.settings.audit_path, rooms.settings
     state = VerificationState.load(settings.audit_state_path, rooms.audit.keyring)
     verified = datetime.fromtimestamp(state.verified_at, UTC) if state.verified_at else None
@@ -282,7 +282,7 @@ def _record_time(record: Record) -> datetime | None:
 
 
 def _format_moment(moment: datetime | str) -> str:
-    """A moment to the millisecond, as the table shows it; texts of records stay what they are."""
+    """A moment to the millisecond, as the table shows it; a record's text that is no moment is only cut."""
     text = moment.isoformat(timespec="milliseconds") if isinstance(moment, datetime) else moment
     return text[:23].replace("T", " ")
 

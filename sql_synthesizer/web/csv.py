@@ -18,7 +18,7 @@ def csv_lines(rows: Iterable[Sequence[Scalar]]) -> Iterator[str]:
 
 
 class _LineBuffer:
-    """Keeps what a writer wrote last."""
+    """Holds the line that a writer wrote last."""
 
     text = ""
 

@@ -51,7 +51,7 @@ logger_class = JsonLogger
 
 
 def on_starting(_server: Arbiter) -> None:
-    """Loads the application once, before the workers fork; what is loaded stays, so nobody looks for garbage in it."""
+    """Loads the application once, before the workers fork, and exempts it from garbage collection: it stays loaded."""
     gc.disable()
     from sql_synthesizer.guard.question import intent  # noqa: PLC0415
     from sql_synthesizer.web import app as _app  # noqa: PLC0415, F401
@@ -62,11 +62,11 @@ def on_starting(_server: Arbiter) -> None:
 
 
 def child_exit(_server: Arbiter, worker: Worker) -> None:
-    """Keeps a dead worker's counts, and takes its gauges out."""
+    """Merges the counters of a worker that ended, and removes its gauges."""
     try:
         multiprocess.mark_dead(int(worker.pid), _settings.metrics_dir)
     except OSError:
-        log.exception("the metrics of worker %s stay apart until the next start", worker.pid)
+        log.exception("the metrics of worker %s are merged at the next start only", worker.pid)
 
 
 def worker_exit(_server: Arbiter, worker: Worker) -> None:
