@@ -19,7 +19,7 @@ from werkzeug.serving import make_server
 from sql_synthesizer import telemetry
 from sql_synthesizer.cli import group
 from sql_synthesizer.monitoring import metrics
-from sql_synthesizer.monitoring.logs import LineWriter, LogObserver
+from sql_synthesizer.monitoring.logs import LineHandler, LogObserver
 from sql_synthesizer.security_audit import SecurityAuditLogger
 from sql_synthesizer.settings import load
 from sql_synthesizer.telemetry import Event, Telemetry, Trace
@@ -66,8 +66,8 @@ class InProcess(World):
         self.facade = Muted()
         self.rooms = build_rooms(self._settings, self.facade, logging=False)
         self._descriptor = os.open(self._out, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-        self.writer = LineWriter(self._descriptor)
-        self.facade.observers.append(LogObserver(self._settings, self.facade, self.writer))
+        self.lines = LineHandler(self.facade, self._descriptor)
+        self.facade.observers.append(LogObserver(self._settings, self.facade, self.lines))
         app = create_app(rooms=self.rooms)
         add_routes(app, SecurityAuditLogger(self.facade))
         self._server = make_server("127.0.0.1", 0, app, threaded=True)
@@ -88,7 +88,7 @@ class InProcess(World):
 
     def output(self) -> str:
         self.facade.fold()
-        assert self.writer.flush()
+        self.lines.flush()
         return self._out.read_text()
 
     def close(self) -> None:

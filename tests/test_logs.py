@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import warnings
+from collections import Counter
 from contextlib import suppress
 
 import pytest
@@ -15,21 +16,23 @@ import structlog
 from sql_synthesizer import telemetry
 from sql_synthesizer.errors import PoolTimeout, QuestionRefused
 from sql_synthesizer.monitoring import logs
-from sql_synthesizer.monitoring.logs import LineWriter, LogObserver, encode_line, mask_text, mask_value
+from sql_synthesizer.monitoring.logs import LineHandler, LogObserver, encode_line, mask_text, mask_value
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.telemetry import Telemetry, vocabulary
 from sql_synthesizer.telemetry.testing import MemoryObserver
 
 
 class Pipe:
-    """The reading end of what a writer writes."""
+    """The reading end of what a handler writes, and what the facade counts as lost."""
 
     def __init__(self):
         self.reader, self.descriptor = os.pipe()
-        self.writer = LineWriter(self.descriptor)
+        self.facade, self.memory = Telemetry(capacity=100_000), MemoryObserver()
+        self.facade.observers.append(self.memory)
+        self.output = LineHandler(self.facade, self.descriptor)
 
     def text(self):
-        assert self.writer.flush(10)
+        self.output.flush()
         os.set_blocking(self.reader, False)
         try:
             return os.read(self.reader, 1_000_000).decode()
@@ -38,6 +41,18 @@ class Pipe:
 
     def lines(self):
         return [json.loads(line) for line in self.text().splitlines()]
+
+    def dropped(self):
+        self.facade.fold()
+        events = self.memory.events("telemetry_dropped")
+        assert {event.details["signal"] for event in events} <= {"logs"}
+        return sum(event.count for event in events)
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch):
+    """A busy machine does not make ``flush`` give up."""
+    monkeypatch.setattr(logs, "CLOSE_WAIT", 10.0)
 
 
 @pytest.fixture
@@ -49,12 +64,15 @@ def pipe():
             os.close(descriptor)
 
 
+other_pipe = pipe
+
+
 @pytest.fixture
 def configured(pipe):
     """Ordinary records go to the pipe."""
     root = logging.getLogger()
     before = root.handlers[:], root.level
-    logs.configure_logging(Settings(log_level="info"), pipe.writer)
+    logs.configure_logging(Settings(log_level="info"), pipe.output)
     yield pipe
     logging.captureWarnings(capture=False)
     root.handlers[:] = before[0]
@@ -63,9 +81,8 @@ def configured(pipe):
 
 
 def observed(pipe, **settings):
-    facade = Telemetry()
-    facade.observers.append(LogObserver(Settings(**settings), facade, pipe.writer))
-    return facade
+    pipe.facade.observers.append(LogObserver(Settings(**settings), pipe.facade, pipe.output))
+    return pipe.facade
 
 
 def request(facade, error=None):
@@ -154,56 +171,112 @@ def test_a_failed_verification_says_what_is_wrong(pipe):
 # --- standard output ------------------------------------------------------------------------------
 
 
-def test_a_blocked_output_costs_lines_which_are_counted(pipe):
-    facade = Telemetry(capacity=100_000)
-    writer = LineWriter(pipe.descriptor, capacity=200_000)
-    memory = MemoryObserver()
-    facade.observers += [LogObserver(Settings(), facade, writer), memory]
+def test_a_blocked_output_costs_lines_which_are_counted(pipe, monkeypatch):
+    monkeypatch.setattr(logs, "CLOSE_WAIT", 0.01)
+    pipe.output = LineHandler(pipe.facade, pipe.descriptor, capacity=200_000)
+    facade = observed(pipe)
     for _ in range(3000):
         facade.emit(vocabulary.EVENTS["access_denied"])
     facade.fold()
-    facade.fold()
-    dropped = sum(event.count for event in memory.events("telemetry_dropped"))
-    assert {event.details["signal"] for event in memory.events("telemetry_dropped")} == {"logs"}
-    assert 0 < dropped < 3000
-    assert not writer.flush(0.01)
+    assert 0 < pipe.dropped() < 3000
+    facade.close()  # as the pipe holds 64 KiB, lines still wait
     received = bytearray()
-    while received.count(b"\n") < 3000 - dropped:
+    while received.count(b"\n") < 3000 - pipe.dropped():
         received += os.read(pipe.reader, 65_536)
-    assert writer.flush(10)
+    assert len(received) > 200_000
     assert all(json.loads(line) for line in received.splitlines())
+    assert pipe.text() == ""
 
 
 def test_a_closed_output_is_survived_and_counted(pipe):
     os.close(pipe.reader)
-    pipe.writer.write(b"one\n")
-    pipe.writer.write(b"two\n")
-    assert pipe.writer.flush(10)
-    assert pipe.writer.take_dropped() == 2
-    assert pipe.writer.take_dropped() == 0
+    pipe.output.enqueue(b"one\n")
+    pipe.output.enqueue(b"two\nthree\n")
+    pipe.output.flush()
+    assert pipe.dropped() == 3
+    pipe.output.enqueue(b"four\n")
+    pipe.output.flush()
+    assert pipe.dropped() == 4
+
+
+def test_an_application_counts_its_own_losses(pipe, other_pipe):
+    os.close(pipe.reader)
+    for each in (pipe, other_pipe):
+        request(observed(each))
+        each.facade.fold()
+        each.output.flush()
+    assert (pipe.dropped(), other_pipe.dropped()) == (3, 0)
+    assert len(other_pipe.lines()) == 3
+
+
+def test_losses_of_ordinary_records_are_the_processes_own(pipe, monkeypatch):
+    default = Pipe().facade
+    monkeypatch.setattr(telemetry, "default", default)
+    made = []
+    monkeypatch.setattr(logs, "LineHandler", lambda facade: made.append(facade) or pipe.output)
+    before = logging.getLogger().handlers[:]
+    logs.configure_logging(Settings())
+    logging.captureWarnings(capture=False)
+    logging.getLogger().handlers[:] = before
+    structlog.reset_defaults()
+    assert made == [default]
 
 
 def test_an_output_that_does_not_block_is_waited_for(pipe):
     os.set_blocking(pipe.descriptor, False)
-    pipe.writer.write(b"x" * 300_000 + b"\n")
+    pipe.output.enqueue(b"x" * 300_000 + b"\n")
     received = 0
     while received < 300_001:
         received += len(os.read(pipe.reader, 65_536))
-    assert pipe.writer.flush(10)
-    assert pipe.writer.take_dropped() == 0
+    pipe.output.flush()
+    assert pipe.dropped() == 0
 
 
 def test_a_fork_writes_with_a_thread_of_its_own(pipe):
-    pipe.writer.write(b"parent\n")
-    assert pipe.writer.flush(10)
+    pipe.output.enqueue(b"parent\n")
+    assert os.read(pipe.reader, 100) == b"parent\n"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if not child:
-        pipe.writer.write(b"child\n")
-        os._exit(0 if pipe.writer.flush(10) else 1)
+        pipe.output.flush()
+        pipe.output.enqueue(b"child\n")
+        pipe.output.flush()
+        os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
-    assert pipe.text() == "parent\nchild\n"
+    pipe.output.enqueue(b"parent\n")
+    assert pipe.text() == "child\nparent\n"
+
+
+def test_a_fork_does_not_wait_for_what_its_parent_is_writing(pipe):
+    pipe.output.enqueue(b"x" * 300_000 + b"\n")
+    other = LineHandler(pipe.facade, pipe.descriptor)
+    assert os.read(pipe.reader, 1) == b"x"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if not child:
+        other.enqueue(b"child\n")
+        other.flush()
+        os._exit(0)
+    received = bytearray()
+    while len(received) < 300_006:
+        received += os.read(pipe.reader, 65_536)
+    assert b"child\n" in received
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_lines_of_several_applications_do_not_mix(pipe):
+    """Each line is longer than what a pipe takes at once."""
+    outputs = [LineHandler(pipe.facade, pipe.descriptor, capacity=100_000_000) for _ in range(3)]
+    for _ in range(20):
+        for number, output in enumerate(outputs):
+            output.enqueue(str(number).encode() * 100_000 + b"\n")
+    received = bytearray()
+    while received.count(b"\n") < 60:
+        received += os.read(pipe.reader, 1_000)
+    lines = received.decode().splitlines()
+    assert Counter(lines) == {str(number) * 100_000: 20 for number in range(3)}
 
 
 # --- ordinary records -------------------------------------------------------------------------------
@@ -296,14 +369,17 @@ def test_values_are_cut():
     assert len(mask_text("x" * 100_000)) == logs.TEXT_LIMIT
 
 
-def test_many_threads_write_whole_lines(pipe):
+def test_many_threads_write_whole_lines(configured):
     def write():
         for _ in range(200):
-            pipe.writer.write(encode_line({"event": "x" * 20}))
+            logging.getLogger("sql_synthesizer").info("x" * 20)
 
     threads = [threading.Thread(target=write) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(pipe.lines()) == 800
+    received = bytearray()
+    while received.count(b"\n") < 800:
+        received += os.read(configured.reader, 65_536)
+    assert {json.loads(line)["event"] for line in received.splitlines()} == {"x" * 20}

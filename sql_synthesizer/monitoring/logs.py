@@ -12,15 +12,17 @@ import os
 import re
 import threading
 import time
-from collections import deque
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from logging.handlers import QueueHandler
+from queue import SimpleQueue
 
 import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from sql_synthesizer import telemetry
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.telemetry import Event, Fact, Operation, Telemetry, Trace, vocabulary
 from sql_synthesizer.telemetry.operations import current
@@ -34,12 +36,14 @@ TEXT_LIMIT = 8_192
 """Characters of one value in a line."""
 
 _SECRETS = re.compile(
-    r"(?P<url>://)[^\s:/@\"']*:\S*@"
-    r"|(?P<key>\b(?:sqs_|sk-))[\w-]{4,}"
-    r"|(?P<scheme>\b(?:Bearer|Basic)\s+)[\w.~+/=-]+"
-    r"|(?P<field>\b(?:password|passwd|pwd|secret|token|api_?key)\b[\"']?\s*[=:]\s*[\"']?)[^\s\"',;&]+",
+    r"(?P<url>://)[^\s:/@\"']*:\S*@"  # up to the last @, as a password may contain one; the user's name may be empty
+    r"|(?P<key>\b(?:sqs_|sk-))[\w-]{4,}"  # keys of this service and of OpenAI need no name before them
+    r"|(?P<scheme>\b(?:Bearer|Basic)\s+)[\w.~+/=-]+"  # the characters of RFC 6750; a quote or comma ends the header
+    r"|(?P<field>\b(?:password|passwd|pwd|secret|token|api_?key)\b[\"']?\s*[=:]\s*[\"']?)"
+    r"[^\s\"',;&]+",  # what ends a value in JSON, a connection string or a query string; the word alone is harmless
     re.IGNORECASE,
 )
+"""Secrets; what the named group holds stays, so that a reader sees what was masked."""
 
 _TEXT = frozenset({"question", "sql"})
 _PROBES = ("/health", "/metrics")
@@ -53,6 +57,9 @@ _SHOWN = frozenset(
 )
 """Details of an event that stand in its line; others are for the audit record."""
 
+_turns: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
+"""Process -> the lock under which its lines are written: its handlers share one standard output."""
+
 _NUMBER_OF_LEVEL = {name.lower(): number for name, number in logging.getLevelNamesMapping().items()}
 _LEVEL_OF_SEVERITY = {"medium": "warning", "high": "error", "critical": "critical"}
 
@@ -62,7 +69,7 @@ def mask_text(text: str) -> str:
     return _SECRETS.sub(lambda found: f"{found[found.lastgroup or 0]}***", text[:TEXT_LIMIT])
 
 
-def mask_value(value: Any, depth: int = 4) -> Any:
+def mask_value(value: object, depth: int = 4) -> object:
     """``value`` with every string in it masked; what is no JSON type becomes text."""
     if isinstance(value, str):
         return mask_text(value)
@@ -75,7 +82,7 @@ def mask_value(value: Any, depth: int = 4) -> Any:
     return mask_text(str(value))
 
 
-def encode_line(record: Mapping[str, Any]) -> bytes:
+def encode_line(record: Mapping[str, object]) -> bytes:
     """One JSON line; whatever a value holds, it cannot start a second line."""
     try:
         return orjson.dumps(record, default=str, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)
@@ -83,78 +90,71 @@ def encode_line(record: Mapping[str, Any]) -> bytes:
         return json.dumps(record, default=str, skipkeys=True).encode() + b"\n"
 
 
-class LineWriter:
-    """Writes to a file descriptor from a thread. ``dropped`` counts the lines that were lost since last asked."""
+class LineHandler(QueueHandler):
+    """Hands lines to a thread that writes them to a file descriptor; never blocks.
 
-    def __init__(self, descriptor: int = 1, capacity: int = BUFFER_BYTES) -> None:
+    Lines that do not fit into ``capacity`` bytes, or cannot be written, are counted by ``facade``.
+    """
+
+    def __init__(self, facade: Telemetry, descriptor: int = 1, capacity: int = BUFFER_BYTES) -> None:
+        super().__init__(SimpleQueue())
+        self._facade = facade
         self._descriptor = descriptor
         self._capacity = capacity
-        self._reset_state()
+        self._pid = 0
 
-    def _reset_state(self) -> None:
-        self._pid = os.getpid()
-        self._waiting: deque[tuple[bytes, int]] = deque()
-        self._bytes = 0
-        self._dropped = 0
-        self._writing = False
-        self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
+    def prepare(self, record: logging.LogRecord) -> bytes:
+        """The line of a record."""
+        return self.format(record).encode()
 
-    def write(self, data: bytes, lines: int = 1) -> None:
-        """Takes whole lines in, or drops and counts them when too much waits already; never blocks."""
+    def enqueue(self, record: bytes) -> None:  # type: ignore[override]  # what 'prepare' returns
+        """Queues whole lines, or drops and counts them when too much waits already."""
         if self._pid != os.getpid():  # threads do not survive a fork, and what waited is the parent's
-            self._reset_state()
-        with self._changed:
-            if self._bytes + len(data) > self._capacity:
-                self._dropped += lines
-                return
-            self._waiting.append((data, lines))
-            self._bytes += len(data)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run_writer, name="log-lines", daemon=True)
-                self._thread.start()
-            self._changed.notify_all()
+            self._start_writer()
+        if self._queued - self._written + len(record) > self._capacity:
+            self._report_dropped(record)
+        else:
+            self._queued += len(record)
+            self.queue.put_nowait(record)
 
-    def flush(self, limit: float = CLOSE_WAIT) -> bool:
-        """Waits until everything is written, ``limit`` seconds at most; whether it is."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._waiting and not self._writing, limit)
+    def flush(self) -> None:
+        """Ends the thread when it has written everything, and waits ``CLOSE_WAIT`` for that; a line starts another."""
+        if self._pid == os.getpid():
+            self._pid = 0
+            self.queue.put_nowait(b"")
+            self._thread.join(CLOSE_WAIT)
 
-    def take_dropped(self) -> int:
-        """How many lines were lost since the last call."""
-        with self._changed:
-            dropped, self._dropped = self._dropped, 0
-            return dropped
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """A record that cannot be formatted leaves its place of origin behind, and nothing that it carried."""
+        line = {"level": "error", "logger": __name__, "event": f"unprintable log record from {record.name}"}
+        self.enqueue(encode_line(line))
 
-    def _run_writer(self) -> None:
-        while True:
-            with self._changed:
-                self._writing = False
-                self._changed.notify_all()
-                self._changed.wait_for(lambda: self._waiting)
-                batch = list(self._waiting)
-                self._waiting.clear()
-                self._writing = True
-            data = b"".join(part for part, _ in batch)
-            lost = 0 if self._write_bytes(data) else sum(lines for _, lines in batch)
-            with self._changed:
-                self._bytes -= len(data)
-                self._dropped += lost
+    def _start_writer(self) -> None:
+        # no Queue with a limit: a finalizer may log while its own thread is in 'put', and would wait for itself
+        lines: SimpleQueue[bytes] = SimpleQueue()
+        self.queue, self._queued, self._written, self._pid = lines, 0, 0, os.getpid()
+        self._thread = threading.Thread(target=self._write_lines, args=(lines,), name="log-lines", daemon=True)
+        self._thread.start()
 
-    def _write_bytes(self, data: bytes) -> bool:
-        view = memoryview(data)
-        while view:
+    def _write_lines(self, waiting: SimpleQueue[bytes]) -> None:
+        while lines := waiting.get():
             try:
-                view = view[os.write(self._descriptor, view) :]
-            except BlockingIOError:
-                time.sleep(0.05)
+                with _turns[os.getpid()]:
+                    _write_bytes(self._descriptor, memoryview(lines))
             except OSError:
-                return False
-        return True
+                self._report_dropped(lines)
+            self._written += len(lines)
+
+    def _report_dropped(self, lines: bytes) -> None:
+        self._facade.emit(vocabulary.TELEMETRY_DROPPED, count=lines.count(b"\n"), signal="logs")
 
 
-output = LineWriter()
-"""Where the lines of this process go."""
+def _write_bytes(descriptor: int, view: memoryview) -> None:
+    while view:
+        try:
+            view = view[os.write(descriptor, view) :]
+        except BlockingIOError:
+            time.sleep(0.05)
 
 
 class LogObserver:
@@ -162,9 +162,8 @@ class LogObserver:
 
     signal = "logs"
 
-    def __init__(self, settings: Settings, facade: Telemetry, writer: LineWriter | None = None) -> None:
-        self._facade = facade
-        self._writer = writer or output
+    def __init__(self, settings: Settings, facade: Telemetry, output: LineHandler | None = None) -> None:
+        self._output = output or LineHandler(facade)
         self._text = settings.log_text
         self._least = _NUMBER_OF_LEVEL[settings.log_level]
 
@@ -172,15 +171,13 @@ class LogObserver:
         """Writes the lines of a batch at once."""
         lines = [encode_line(record) for fact in facts if (record := self._fact_record(fact)) is not None]
         if lines:
-            self._writer.write(b"".join(lines), len(lines))
-        if dropped := self._writer.take_dropped():
-            self._facade.emit(vocabulary.TELEMETRY_DROPPED, count=dropped, signal="logs")
+            self._output.enqueue(b"".join(lines))
 
     def close(self) -> None:
         """Waits a moment for standard output."""
-        self._writer.flush()
+        self._output.flush()
 
-    def _fact_record(self, fact: Fact) -> dict[str, Any] | None:
+    def _fact_record(self, fact: Fact) -> dict[str, object] | None:
         if isinstance(fact, Operation):
             if fact.type is vocabulary.HTTP_REQUEST or fact.type is vocabulary.QUESTION:
                 return self._operation_record(fact)
@@ -190,7 +187,7 @@ class LogObserver:
             return self._event_record(fact)
         return None
 
-    def _operation_record(self, operation: Operation) -> dict[str, Any] | None:
+    def _operation_record(self, operation: Operation) -> dict[str, object] | None:
         probe = operation.labels.get("route", "").startswith(_PROBES)
         level = "error" if operation.outcome == "failed" else "debug" if probe else "info"
         if _NUMBER_OF_LEVEL[level] < self._least:
@@ -208,7 +205,7 @@ class LogObserver:
                 record |= {name: mask_text(str(details[name])) for name in _TEXT if name in details}
         return record
 
-    def _event_record(self, event: Event) -> dict[str, Any] | None:
+    def _event_record(self, event: Event) -> dict[str, object] | None:
         level = _LEVEL_OF_SEVERITY.get(event.type.severity, "info")
         if _NUMBER_OF_LEVEL[level] < self._least:
             return None
@@ -221,12 +218,12 @@ class LogObserver:
         return record
 
 
-def _checkpoint_record(event: Event) -> dict[str, Any]:
+def _checkpoint_record(event: Event) -> dict[str, object]:
     """A line at any level: what left the machine is what a cut record is compared with."""
     return {"time": datetime.fromtimestamp(event.time_ns / 1e9, UTC), "event": event.type.name, **event.details}
 
 
-def _base_record(time_ns: int, level: str, type: OperationType | EventType, trace: Trace) -> dict[str, Any]:
+def _base_record(time_ns: int, level: str, type: OperationType | EventType, trace: Trace) -> dict[str, object]:
     return {
         "time": datetime.fromtimestamp(time_ns / 1e9, UTC),
         "level": level,
@@ -238,8 +235,9 @@ def _base_record(time_ns: int, level: str, type: OperationType | EventType, trac
     }
 
 
-def configure_logging(settings: Settings, writer: LineWriter | None = None) -> None:
+def configure_logging(settings: Settings, output: LineHandler | None = None) -> None:
     """Routes every log record of the process, whoever's logger it came from, to JSON lines on standard output."""
+    handler = output or LineHandler(telemetry.default)
     before: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -266,7 +264,6 @@ def configure_logging(settings: Settings, writer: LineWriter | None = None) -> N
             lambda _logger, _name, record: encode_line(record).decode(),
         ],
     )
-    handler = _Handler(writer or output)
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -276,28 +273,6 @@ def configure_logging(settings: Settings, writer: LineWriter | None = None) -> N
         library.handlers.clear()
         library.propagate = True
     logging.captureWarnings(capture=True)
-
-
-class _Handler(logging.Handler):
-    """Hands formatted records to the writer, in place of the lock-and-write of a stream handler."""
-
-    def __init__(self, writer: LineWriter) -> None:
-        super().__init__()
-        self._writer = writer
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            self._writer.write(self.format(record).encode())
-        except Exception:  # noqa: BLE001  # as every handler of the standard library: logging never raises
-            self.handleError(record)
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """A record that cannot be formatted leaves its place of origin behind, and nothing that it carried."""
-        line = {"level": "error", "logger": __name__, "event": f"unprintable log record from {record.name}"}
-        self._writer.write(encode_line(line))
-
-    def flush(self) -> None:
-        self._writer.flush()
 
 
 def _add_context(_logger: WrappedLogger, _name: str, record: EventDict) -> EventDict:
