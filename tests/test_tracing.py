@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections import deque
 from contextvars import copy_context
 
 import pytest
@@ -208,6 +209,24 @@ def test_a_collector_that_never_answers_does_not_hold_the_shutdown():
         facade.observers[0].close()
         assert time.monotonic() - started < 10
     assert dropped(facade) > 0
+
+
+class Contested(deque):
+    """Somebody else empties the queue after the first span was taken from it."""
+
+    def popleft(self):
+        span = super().popleft()
+        self.clear()
+        return span
+
+
+def test_closing_while_a_batch_is_taken_does_no_harm(collector, facade):
+    facade.observers[0]._sender._queue = Contested()
+    request(facade)
+    assert len(received(collector, facade, 1)) == 1
+    facade.close()
+    assert len(collector.spans) == 1
+    assert facade.observers[1].events("telemetry_error") == []
 
 
 def test_standard_variables_are_honoured(collector, monkeypatch):

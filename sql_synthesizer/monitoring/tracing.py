@@ -13,6 +13,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -271,9 +272,8 @@ class _Sender:
         if self._thread is not None:
             self._thread.join(max(0.0, deadline - time.monotonic()))
         self._exporter.shutdown()
-        if self._queue:
-            self._dropped(len(self._queue))
-            self._queue.clear()
+        if left := self._take_spans(QUEUE):
+            self._dropped(len(left))
 
     def _run_sender(self) -> None:
         while not self._closing:
@@ -285,9 +285,19 @@ class _Sender:
         while self._queue and self._send_batch() and time.monotonic() < deadline:
             pass
 
+    def _take_spans(self, most: int) -> list[ReadableSpan]:
+        """The oldest spans. Closing takes what is left, perhaps while the thread takes a batch."""
+        taken: list[ReadableSpan] = []
+        with suppress(IndexError):
+            while len(taken) < most:
+                taken.append(self._queue.popleft())
+        return taken
+
     def _send_batch(self) -> bool:
         """Exports one batch; whether the collector took it. A batch that it did not take is not tried again."""
-        batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
+        batch = self._take_spans(BATCH)
+        if not batch:
+            return False
         try:
             taken = self._exporter.export(batch) is SpanExportResult.SUCCESS
         except Exception:  # noqa: BLE001  # the collector's trouble is none of the service's
