@@ -196,6 +196,50 @@ def test_a_damaged_file_does_not_cost_the_others(directory, worker):
     assert questions(directory) == 3
 
 
+@pytest.mark.parametrize("step", range(9))
+def test_a_crash_while_files_are_compacted_counts_nothing_twice(directory, worker, monkeypatch, step):
+    """Whatever step it does not survive."""
+    first, second = worker(3), worker(4)
+    for process in (first, second):
+        process.communicate(b"\n")
+    mark_dead(first.pid, directory)
+    left = iter(range(step))
+
+    def survived(change):
+        def changed(path, *arguments, **options):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            return change(path, *arguments, **options)
+
+        return changed
+
+    with monkeypatch.context() as patch:
+        for name in ("replace", "unlink"):
+            patch.setattr(pathlib.Path, name, survived(getattr(pathlib.Path, name)))
+        with pytest.raises(KeyboardInterrupt):
+            mark_dead(second.pid, directory)
+    assert questions(directory) == 7
+    mark_dead(second.pid, directory)
+    assert questions(directory) == 7
+    assert sorted(file.name for file in directory.glob("*.*")) == ["counter_ended.db", "histogram_ended.db"]
+
+
+@pytest.mark.parametrize("damaged", ["ended", "one"])
+def test_a_damaged_file_does_not_keep_later_ones_apart(directory, worker, caplog, damaged):
+    first, second = worker(3), worker(4)
+    for process in (first, second):
+        process.communicate(b"\n")
+    mark_dead(first.pid, directory)
+    (directory / f"counter_{'ended' if damaged == 'ended' else second.pid}.db").write_bytes(b"\x7f" * 200)
+    mark_dead(second.pid, directory)
+    assert sorted(file.name for file in directory.glob("*.db")) == ["counter_ended.db", "histogram_ended.db"]
+    counted = PREFIX + "queries_total", ("database_type", "sqlite"), ("query_type", "select"), ("success", "success")
+    assert samples(SharedCollector(directory))[counted] == (4 if damaged == "ended" else 3)
+    assert "damaged and set aside" in caplog.text
+    prepare_directory(directory)
+    assert [file.name for file in directory.iterdir()] == ["lock"]
+
+
 def test_exemplars_of_all_processes_are_rendered(directory, worker):
     first, _ = worker(1), worker(1)
     body = render_metrics("application/openmetrics-text", SharedCollector(directory))[0].decode()

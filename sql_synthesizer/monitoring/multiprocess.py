@@ -28,7 +28,8 @@ from sql_synthesizer.monitoring.shared import lock_directory
 from sql_synthesizer.settings import read_variable
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-_TORN = (OSError, ValueError, RuntimeError, struct.error)
+_DAMAGED = (ValueError, RuntimeError, struct.error)
+_TORN = (OSError, *_DAMAGED)
 """What reading a file raises while its owner is just creating it, or when it is damaged."""
 
 _logger = logging.getLogger(__name__)
@@ -59,31 +60,40 @@ def mark_dead(pid: int, place: Path) -> None:
     then nothing has changed.
     """
     with lock_directory(place):
+        _finish_merges(place)
         mark_process_dead(pid, str(place))  # type: ignore[no-untyped-call]
         exemplars.exemplar_path(place, pid).unlink(missing_ok=True)
         for kind in ("counter", "histogram"):
-            ended, file = place / f"{kind}_ended.db", place / f"{kind}_{pid}.db"
+            file = place / f"{kind}_{pid}.db"
             if file.exists():
-                _compact_files([ended, file] if ended.exists() else [file], ended)
+                _merge_ended(file, place / f"{kind}_ended.db")
+        _finish_merges(place)
 
 
-def _compact_files(files: list[Path], target: Path) -> None:
+def _merge_ended(file: Path, ended: Path) -> None:
+    """Writes the sum of both beside them; a damaged one is set aside, or it would keep all later ones apart."""
     totals: dict[str, float] = defaultdict(float)
-    try:
-        for file in files:
-            for key, value, _, _ in MmapedDict.read_all_values_from_file(file):  # type: ignore[no-untyped-call]
+    for source in (ended, file) if ended.exists() else (file,):
+        try:
+            for key, value, _, _ in [*MmapedDict.read_all_values_from_file(source)]:  # type: ignore[no-untyped-call]
                 totals[key] += value
-    except _TORN as error:
-        _logger.warning("metric files of an ended process cannot be read: %s", type(error).__name__)
-        return
-    with draft_file(target, durable=False) as part:
+        except _DAMAGED as error:
+            _logger.warning("%s is damaged and set aside: %s", source.name, type(error).__name__)
+            source.replace(source.with_suffix(".damaged"))
+    with draft_file(file.with_suffix(".merged"), durable=False) as part:
         written = MmapedDict(str(part))  # type: ignore[no-untyped-call]
         for key, value in totals.items():
             written.write_value(key, value, 0.0)  # type: ignore[no-untyped-call]
         written.close()  # type: ignore[no-untyped-call]
-    for file in files:
-        if file != target:
-            file.unlink()
+
+
+def _finish_merges(place: Path) -> None:
+    """Lets sums take the place of what they were made of: called by whoever has the lock, as the last may have died."""
+    for draft in place.glob(".*.merged-*.part"):
+        draft.unlink()
+    for merged in place.glob("*.merged"):
+        merged.with_suffix(".db").unlink(missing_ok=True)
+        merged.replace(place / f"{merged.stem.partition('_')[0]}_ended.db")
 
 
 class SharedCollector(Collector):
@@ -95,6 +105,7 @@ class SharedCollector(Collector):
     def collect(self) -> Iterable[Family]:
         """The metric families by name. Raises TimeoutError when the lock is not free in time."""
         with lock_directory(self._directory):
+            _finish_merges(self._directory)
             families = _merge_with_retry(sorted(str(file) for file in self._directory.glob("*.db")))
             marks = exemplars.read_exemplars(self._directory)
         for family in sorted(families, key=lambda family: family.name):
