@@ -8,9 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.errors import ConfigurationError, QuestionRefused
 from sql_synthesizer.operate.traffic import Traffic, request_mix
 from sql_synthesizer_proof.drill.chain import Chain, make_workspace, run_chain
 
@@ -19,7 +18,12 @@ FAILURE_SHARE = 0.001
 FALSE_SHARE = 0.05
 """Share of the security notifications that may be about nothing."""
 GRADE = "sql_injection_attempt|prompt_injection_attempt"
+REFUSED = f"{QuestionRefused.status} {QuestionRefused.reason}"
+"""The answer to an attack that was taken for one."""
 LOOK = 1.0
+"""Seconds between two looks at alerts and notifications."""
+LAST_SCRAPE = 20.0
+"""Seconds after the last request within which its count is scraped."""
 
 
 @dataclass
@@ -32,10 +36,10 @@ class Silence:
     sent: Counter[tuple[str, str]] = field(default_factory=Counter)
     fired: dict[str, float] = field(default_factory=dict)
     notified: list[str] = field(default_factory=list)
+    newest: int = 0
+    """The number of the newest notification among them."""
     flagged: int = 0
     """Security events of attack grade that the service counted."""
-    attacked: int = 0
-    """Attacks that were sent and answered."""
 
     @property
     def requests(self) -> int:
@@ -48,10 +52,14 @@ class Silence:
         return sum(count for (_, answer), count in self.sent.items() if answer[:1] == "5" or answer == "unreachable")
 
     @property
+    def attacked(self) -> int:
+        """Attacks that were sent."""
+        return sum(count for (kind, _), count in self.sent.items() if kind == "attack")
+
+    @property
     def false(self) -> int:
-        """Harmless requests that were taken for attacks."""
-        harmless = sum(n for (kind, answer), n in self.sent.items() if kind == "attack" and not answer.startswith("4"))
-        return max(0, self.flagged - (self.attacked - harmless))
+        """Harmless requests that were taken for attacks: what was flagged beyond the attacks that the guard refused."""
+        return max(0, self.flagged - self.sent["attack", REFUSED])
 
     @property
     def false_bound(self) -> float:
@@ -65,7 +73,7 @@ class Silence:
             return self.flagged > 0 and self.false / self.flagged < FALSE_SHARE
         return not self.fired and not self.notified and self.failed < FAILURE_SHARE * self.requests
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Everything, for JSON."""
         return {
             "seconds": self.seconds,
@@ -115,7 +123,10 @@ def load_questions(file: Path | None) -> tuple[str, ...]:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{file} cannot be read: {type(error).__name__}.") from None
-    return tuple(text for line in lines if (text := _parse_question(line)))
+    try:
+        return tuple(text for line in lines if (text := _parse_question(line)))
+    except (ValueError, RecursionError):
+        raise ConfigurationError(f"{file} has a line that begins like JSON and is none.") from None
 
 
 def _parse_question(line: str) -> str:
@@ -135,15 +146,14 @@ def measure_silence(
     with make_workspace("silence-") as directory:
         ordinary_volume = {"audit_dir": directory / "record"}
         with run_chain(directory / "chain", rate=0.1, settings=ordinary_volume) as made:
-            before = _count_flagged(made)
+            before, began = _count_flagged(made), time.monotonic()
             with Traffic(
                 made.service.url, made.service.key, rate, request_mix(harmless, attacks), threads=8
             ) as traffic:
-                _watch_alerts(made, seen, seconds, say)
+                _watch_alerts(made, seen, began, began + seconds, say)
+            _watch_alerts(made, seen, began, time.monotonic() + LAST_SCRAPE, say)
             seen.sent = traffic.sent
-            time.sleep(20)  # the last scrape
             seen.flagged = round(_count_flagged(made) - before)
-            seen.attacked = sum(count for (kind, _), count in traffic.sent.items() if kind == "attack")
     return seen
 
 
@@ -151,16 +161,19 @@ def _count_flagged(made: Chain) -> float:
     return made.value(f'sum(sql_synthesizer_security_events_total{{event_type=~"{GRADE}"}})') or 0.0
 
 
-def _watch_alerts(made: Chain, seen: Silence, seconds: float, say: Callable[[str], None]) -> None:
-    began = time.monotonic()
-    known = 0
-    while (now := time.monotonic() - began) < seconds:
+def _watch_alerts(made: Chain, seen: Silence, began: float, end: float, say: Callable[[str], None]) -> None:
+    """Looks until ``end``, and once more then."""
+    while True:
+        now = time.monotonic()
         for alert in made.alerts():
             name = alert["labels"]["alertname"]
             if name != "Watchdog" and alert["state"] == "firing" and name not in seen.fired:
-                seen.fired[name] = round(now, 1)
-                say(f"{name} fires after {now:.0f} s")
-        fresh = [message for message in made.inbox.messages if message.number > known and message.kind != "watchdog"]
-        seen.notified += [f"{message.kind} {message.subject}" for message in fresh]
-        known = max([known, *(message.number for message in made.inbox.messages)])
+                seen.fired[name] = round(now - began, 1)
+                say(f"{name} fires after {now - began:.0f} s")
+        for message in made.inbox.messages:
+            if message.number > seen.newest and message.kind != "watchdog":
+                seen.newest = message.number
+                seen.notified.append(f"{message.kind} {message.subject}")
+        if now >= end:
+            return
         time.sleep(LOOK)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.operate import programs
+from sql_synthesizer.operate.inbox import Notification
 from sql_synthesizer.operate.traffic import Client, request_mix
 from sql_synthesizer_proof import silence
 from sql_synthesizer_proof.drill import report
@@ -37,7 +39,8 @@ def test_the_upper_bound_of_a_share(false: int, total: int, bound: float) -> Non
 
 
 def seen(attacks: float = 0.0, **changes: object) -> Silence:
-    made = Silence(60.0, 4.0, attacks, Counter({("asked before", "ok"): 990, ("refused", "422 statement_refused"): 10}))
+    sent = Counter({("asked before", "ok"): 990, ("refused", "422 statement_refused"): 10})
+    made = Silence(60.0, 4.0, attacks, sent + Counter({("attack", silence.REFUSED): 100 if attacks else 0}))
     for name, value in changes.items():
         setattr(made, name, value)
     return made
@@ -51,21 +54,54 @@ def seen(attacks: float = 0.0, **changes: object) -> Silence:
         (seen(notified=["mail [FIRING]"]), False),
         (seen(sent=Counter({("statement", "503 overloaded"): 2, ("asked before", "ok"): 998})), False),
         (seen(sent=Counter({("statement", "unreachable"): 1, ("asked before", "ok"): 99})), False),
-        (seen(0.01, attacked=100, flagged=100), True),
-        (seen(0.01, attacked=100, flagged=104), True),
-        (seen(0.01, attacked=100, flagged=110), False),
-        (seen(0.01, attacked=100, flagged=0), False),
-        (seen(0.01, attacked=100, flagged=100, fired={"SQLInjectionAttempts": 1.0}), True),
-        (seen(0.01, attacked=100, flagged=100, fired={"SqlSynthesizerLLMSpend": 1.0}), True),
+        (seen(0.01, flagged=100), True),
+        (seen(0.01, flagged=104), True),
+        (seen(0.01, flagged=110), False),
+        (seen(0.01, flagged=0), False),
+        (seen(0.01, flagged=100, fired={"SQLInjectionAttempts": 1.0}), True),
+        (seen(0.01, flagged=100, fired={"SqlSynthesizerLLMSpend": 1.0}), True),
     ],
 )
 def test_when_a_silence_is_one(found: Silence, kept: bool) -> None:
     assert found.kept is kept
 
 
-def test_attacks_that_were_missed_make_no_harmless_request_an_attack() -> None:
-    sent = Counter({("attack", "422 question_refused"): 90, ("attack", "ok"): 10})
-    assert seen(0.1, sent=sent, attacked=100, flagged=92).false == 2
+@pytest.mark.parametrize("answer", ["ok", "422 declined", "429 rate_limited", "503 overloaded", "unreachable"])
+def test_attacks_that_were_missed_make_no_harmless_request_an_attack(answer: str) -> None:
+    found = seen(0.1, sent=Counter({("attack", "422 question_refused"): 90, ("attack", answer): 10}), flagged=92)
+    assert (found.false, found.attacked) == (2, 100)
+
+
+class Arriving:
+    """A chain without alerts; a notification arrives after each look at the inbox, one of the switch among them."""
+
+    def __init__(self) -> None:
+        self.inbox = self
+        self.kept = [notification(1)]
+
+    def alerts(self) -> list[object]:
+        return []
+
+    @property
+    def messages(self) -> list[Notification]:
+        before, number = list(self.kept), len(self.kept) + 1
+        self.kept.append(notification(number, "watchdog" if number == 2 else "mail"))
+        return before
+
+
+def notification(number: int, kind: str = "mail") -> Notification:
+    return Notification(number, kind, 0.0, (), f"alert {number}", "", "", None)
+
+
+def test_no_notification_is_overlooked(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, found = Arriving(), Silence(60.0, 4.0, 0.0)
+    moments = iter(range(10))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(moments)))
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
+    silence._watch_alerts(made, found, 0.0, 2.0, print)  # type: ignore[arg-type]
+    silence._watch_alerts(made, found, 0.0, 4.0, print)  # type: ignore[arg-type]
+    assert found.notified == ["mail alert 1", "mail alert 3", "mail alert 4", "mail alert 5"]
+    assert not found.kept
 
 
 @pytest.mark.parametrize(
@@ -85,6 +121,14 @@ def test_harmless_questions_from_a_file(tmp_path: Path, text: str, found: tuple[
 def test_a_missing_file_of_questions_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"):
         silence.load_questions(tmp_path / "none")
+
+
+@pytest.mark.parametrize("line", ['{"text": ', '{"a":' * 100_000])
+def test_a_malformed_question_is_a_clear_error(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "questions"
+    file.write_text(f"how many\n{line}\n")
+    with pytest.raises(ConfigurationError, match=r"begins like JSON and is none"):
+        silence.load_questions(file)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5])
