@@ -8,7 +8,9 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from http.client import HTTPException
 from pathlib import Path
+from subprocess import TimeoutExpired
 from typing import Any
 
 import pytest
@@ -169,10 +171,11 @@ def test_a_type_without_a_scenario_is_red(world: InProcess) -> None:
     assert events.as_text(rows).splitlines()[-1] == f"0 of {len(SECURITY_EVENTS)} types"
 
 
-def test_a_scenario_that_cannot_be_made_is_red(world: InProcess) -> None:
+@pytest.mark.parametrize("error", [ConnectionRefusedError(), HTTPException(), TimeoutExpired("keys", 60)], ids=repr)
+def test_a_scenario_that_cannot_be_made_is_red(world: InProcess, error: Exception) -> None:
     def run(_world: World) -> Caused:
-        raise ConnectionRefusedError
+        raise error
 
     rows = events.run_scenarios(world, [EventScenario("schema_access", "", run)])
     (row,) = (row for row in rows if row.type == "schema_access")
-    assert row.missing == ("not made: ConnectionRefusedError",)
+    assert row.missing == (f"not made: {type(error).__name__}",)

@@ -17,6 +17,7 @@ from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.operate import programs
 from sql_synthesizer.operate.inbox import Notification
 from sql_synthesizer.operate.traffic import Client, request_mix
+from sql_synthesizer.operate.watchers import Watcher
 from sql_synthesizer_proof import silence
 from sql_synthesizer_proof.drill import report
 from sql_synthesizer_proof.drill.chain import end_chains
@@ -245,6 +246,27 @@ def said(port: int) -> bytes:
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         connection.sendall(b"hello")
         return connection.recv(100)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"Content-Length: 9\r\n\r\n[1,", b"\r\n[1,", b"Transfer-Encoding: chunked\r\n\r\n9"]
+)
+def test_an_answer_of_a_watcher_that_breaks_off_is_an_error_of_the_network(tmp_path: Path, answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(10_000)
+                connection.sendall(b"HTTP/1.1 200 OK\r\n" + answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        child = programs.Child("A watcher", ["none"], lambda: False, tmp_path / "log")
+        watcher = Watcher(child, f"http://127.0.0.1:{server.getsockname()[1]}", tmp_path / "config")
+        with pytest.raises(OSError, match="no whole answer"):
+            watcher.get("/api/v1/alerts")
+        thread.join()
 
 
 def test_a_proxy_passes_on_until_it_is_closed(echo: int) -> None:

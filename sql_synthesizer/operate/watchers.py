@@ -8,6 +8,7 @@ import signal
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,11 @@ class Watcher:
     def get(self, path: str, **parameters: str) -> Any:
         """The JSON at an address below ``url``. Raises OSError."""
         query = "?" + urllib.parse.urlencode(parameters) if parameters else ""
-        with direct.open(self.url + path + query, timeout=10) as reply:
-            return json.load(reply)
+        try:
+            with direct.open(self.url + path + query, timeout=10) as reply:
+                return json.load(reply)
+        except (HTTPException, ValueError) as error:  # its program was ended amid the answer
+            raise OSError(f"{self.url} sent no whole answer: {type(error).__name__}") from error
 
     def edit(self, change: Change) -> None:
         """Changes the configuration file; ``reload`` makes it count."""
