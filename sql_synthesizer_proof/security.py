@@ -13,10 +13,10 @@ import json
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Required, TextIO, TypedDict, cast
 
 from sql_synthesizer.errors import InvalidRequest, QuestionTooLong, SqlSynthesizerError, StatementRefused
 from sql_synthesizer.guard import question
@@ -29,6 +29,11 @@ from sql_synthesizer.settings import Settings
 ANY_DIALECT = ("postgresql", "mysql", "sqlite")
 KINDS = ("question", "sql")
 LABELS = ("attack", "benign")
+Line = TypedDict(
+    "Line",
+    {"id": object, "text": Required[str], "kind": str, "label": str, "class": object, "dialect": str | None},
+    total=False,
+)
 _SPELLINGS = {**{name: name for name in SQLGLOT_DIALECT}, "postgres": "postgresql"}
 _CLUMSY = frozenset(
     "syntax too_complex too_many_joins limit table unknown_table column ambiguous ambiguous_table number type star "
@@ -55,8 +60,11 @@ class Judged:
 
 @dataclass(slots=True)
 class Group:
-    """Counts of the texts of one kind, label and class (or source)."""
+    """Counts of the texts of one kind, label and class (or source), or of all classes."""
 
+    kind: str
+    label: str
+    name: str = "all"
     n: int = 0
     flagged: int = 0
     attack: int = 0
@@ -69,18 +77,46 @@ class Group:
         self.attack += judged.grade == "attack"
         self.layers.update(judged.layers)
 
-    def as_dict(self) -> dict[str, Any]:
-        """As JSON: rates are shares of ``n``; the interval is Wilson's, 95 %."""
+    @property
+    def rates(self) -> dict[str, float]:
+        """The share that was flagged, with Wilson's 95 % interval."""
         low, high = wilson_interval(self.flagged, self.n)
-        rate = self.flagged / self.n if self.n else 0.0
-        shares = {"rate": round(rate, 4), "low": round(low, 4), "high": round(high, 4)}
-        return {
-            "n": self.n,
-            "flagged": self.flagged,
-            **shares,
-            "attack_grade": self.attack,
-            "layers": dict(self.layers),
-        }
+        return {"rate": round(self.flagged / self.n, 4), "low": round(low, 4), "high": round(high, 4)}
+
+
+@dataclass(frozen=True, slots=True)
+class CpuTime:
+    """CPU milliseconds that the texts of one kind and label took each."""
+
+    kind: str
+    label: str
+    p50_ms: float
+    p95_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Figures of each kind, label and value of ``by``; ``benign`` counts all harmless questions."""
+
+    by: str
+    groups: list[Group]
+    cpu: list[CpuTime]
+    benign: Group
+
+    @property
+    def bound(self) -> float | None:
+        """With 95 % confidence at most this share of harmless questions is of attack grade; None if one was (3/n)."""
+        return round(min(1.0, 3 / self.benign.n), 5) if self.benign.n and not self.benign.attack else None
+
+    def as_dict(self) -> dict[str, object]:
+        """Everything, for JSON."""
+        rows = [
+            {"kind": group.kind, "label": group.label, self.by: group.name, "n": group.n, "flagged": group.flagged}
+            | {**group.rates, "attack_grade": group.attack, "layers": dict(group.layers)}
+            for group in self.groups
+        ]
+        benign = {"n": self.benign.n, "attack_grade": self.benign.attack, "bound": self.bound}
+        return {"by": self.by, "groups": rows, "cpu": [*map(asdict, self.cpu)], "benign_attack_grade": benign}
 
 
 class Judge:
@@ -127,13 +163,13 @@ class Judge:
             return error.reason
         return ""
 
-    def line(self, line: dict[str, Any]) -> Judged:
+    def line(self, line: Line) -> Judged:
         """The judgement of one line of the form above."""
         text = line["text"]
         return self.question(text) if line["kind"] == "question" else self.sql(text, line.get("dialect"))
 
 
-def parse_line(text: str, *needed: str) -> dict[str, Any]:
+def parse_line(text: str, *needed: str) -> Line:
     """A line, which has these names. Raises InvalidRequest when it is not of the form above."""
     try:
         line = json.loads(text)
@@ -149,15 +185,15 @@ def parse_line(text: str, *needed: str) -> dict[str, Any]:
     for name, known in (("kind", KINDS), ("label", LABELS), ("dialect", (None, *_SPELLINGS))):
         if name in line and line[name] not in known:
             raise _line_error(f"has an unknown {name}; known are {', '.join(filter(None, known))}", line)
-    return line
+    return cast("Line", line)
 
 
-def _line_error(what: str, line: dict[str, Any] | None = None) -> InvalidRequest:
+def _line_error(what: str, line: Mapping[str, object] | None = None) -> InvalidRequest:
     hint = "A line is an object with text, kind, label and class."
     return InvalidRequest(f"The line {what}.", hint=hint, details={"id": (line or {}).get("id")})
 
 
-def read_lines(directory: Path) -> Iterator[dict[str, Any]]:
+def read_lines(directory: Path) -> Iterator[Line]:
     """The labelled lines of a directory's ``*.jsonl`` files, or of one file. Raises InvalidRequest on a bad line."""
     for path in sorted(directory.glob("*.jsonl")) if directory.is_dir() else [directory]:
         for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -169,55 +205,39 @@ def read_lines(directory: Path) -> Iterator[dict[str, Any]]:
                 raise InvalidRequest(f"{path.name}, line {number}: {error.message}", hint=error.hint) from None
 
 
-def evaluate_lines(judge: Judge, lines: Iterable[dict[str, Any]], by: str) -> dict[str, Any]:
-    """Figures of each kind, label and value of ``by`` (``class`` or ``source``), and CPU milliseconds a text.
-
-    Raises InvalidRequest when there is no line.
-    """
-    groups: defaultdict[tuple[str, str, str], Group] = defaultdict(Group)
+def evaluate_lines(judge: Judge, lines: Iterable[Line], by: str) -> Evaluation:
+    """Judges each line, and counts by ``class`` or ``source``. Raises InvalidRequest when there is no line."""
+    groups: dict[tuple[str, str, str], Group] = {}
+    totals: dict[tuple[str, str], Group] = {}
     spent: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
     for line in lines:
         started = time.process_time()
         judged = judge.line(line)
-        spent[line["kind"], line["label"]].append((time.process_time() - started) * 1000)
-        groups[line["kind"], line["label"], str(line.get(by, "?"))].add(judged)
-        groups[line["kind"], line["label"], "all"].add(judged)
+        key = line["kind"], line["label"]
+        spent[key].append((time.process_time() - started) * 1000)
+        name = str(line.get(by, "?"))
+        groups.setdefault((*key, name), Group(*key, name)).add(judged)
+        totals.setdefault(key, Group(*key)).add(judged)
     if not groups:
         raise InvalidRequest("There is no line to judge.", hint="Give a file, or a directory with *.jsonl files.")
-    rows = [
-        {"kind": kind, "label": label, by: name, **group.as_dict()}
-        for (kind, label, name), group in sorted(groups.items())
-    ]
+    rows = sorted((*groups.values(), *totals.values()), key=lambda group: (group.kind, group.label, group.name))
     cpu = [
-        {
-            "kind": kind,
-            "label": label,
-            "p50_ms": _rounded_quantile(taken, 0.5),
-            "p95_ms": _rounded_quantile(taken, 0.95),
-        }
-        for (kind, label), taken in sorted(spent.items())
+        CpuTime(*key, _rounded_quantile(taken, 0.5), _rounded_quantile(taken, 0.95))
+        for key, taken in sorted(spent.items())
     ]
-    benign = groups["question", "benign", "all"]
-    bound = round(min(1.0, 3 / benign.n), 5) if benign.n and not benign.attack else None
-    return {
-        "by": by,
-        "groups": rows,
-        "cpu": cpu,
-        "benign_attack_grade": {"n": benign.n, "attack_grade": benign.attack, "bound": bound},
-    }
+    return Evaluation(by, rows, cpu, totals.get(("question", "benign"), Group("question", "benign")))
 
 
 def answer_lines(judge: Judge, lines: Iterable[str], out: TextIO) -> None:
     """Answers each line of JSON at once with ``{"id", "flagged", "grade", "reason"}``, a bad one with ``error``."""
     for text in lines:
-        told: dict[str, Any] = {"id": None}
         try:
             line = parse_line(text, "id", "text", "kind")
             judged = judge.line(line)
-            told |= {"id": line["id"], "flagged": judged.flagged, "grade": judged.grade, "reason": judged.reason}
+            answer = {"id": line["id"], "flagged": judged.flagged, "grade": judged.grade, "reason": judged.reason}
         except InvalidRequest as error:
-            told |= {"id": error.details["id"], "error": error.message}
-        out.write(json.dumps(told) + "\n")
+            answer = {"id": error.details["id"], "error": error.message}
+        out.write(json.dumps(answer) + "\n")
         out.flush()
 
 

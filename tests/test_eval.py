@@ -73,7 +73,7 @@ def test_statements(judge: Judge, text: str, dialect: str | None, grade: str) ->
 
 
 def test_figures(judge: Judge, corpus: Path) -> None:
-    told = evaluate_lines(judge, read_lines(corpus), "class")
+    told: Any = evaluate_lines(judge, read_lines(corpus), "class").as_dict()
     rows = {(row["kind"], row["label"], row["class"]): row for row in told["groups"]}
     assert rows["question", "attack", "tautology"] | {"low": 0, "high": 0} == {
         "kind": "question",
@@ -91,6 +91,20 @@ def test_figures(judge: Judge, corpus: Path) -> None:
     assert rows["sql", "attack", "all"]["layers"] == {"statement": 1}
     assert told["benign_attack_grade"] == {"n": 1, "attack_grade": 0, "bound": 1.0}
     assert {(row["kind"], row["label"]) for row in told["cpu"]} == {(line["kind"], line["label"]) for line in LINES}
+
+
+@pytest.mark.parametrize("by", ["class", "source"])
+def test_a_class_of_the_name_all_is_counted_once(judge: Judge, tmp_path: Path, by: str) -> None:
+    file = tmp_path / "x.jsonl"
+    file.write_text("\n".join(json.dumps(line | {by: "all"}) for line in LINES[:2]), encoding="utf-8")
+    found = evaluate_lines(judge, read_lines(file), by)
+    assert [(group.label, group.name, group.n) for group in found.groups] == [
+        ("attack", "all", 1),
+        ("attack", "all", 1),
+        ("benign", "all", 1),
+        ("benign", "all", 1),
+    ]
+    assert found.benign.n == 1
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -31,27 +30,22 @@ def command_security(directory: Path | None, by: str, as_json: bool, stdio: bool
         return
     if directory is None:
         raise click.UsageError("name the directory of labelled texts, or give --stdio")
-    told = security.evaluate_lines(judge, security.read_lines(directory), by)
-    click.echo(json.dumps(told, indent=2) if as_json else _format_table(told))
+    found = security.evaluate_lines(judge, security.read_lines(directory), by)
+    click.echo(json.dumps(found.as_dict(), indent=2) if as_json else _format_table(found))
 
 
-def _format_table(told: dict[str, Any]) -> str:
-    by = told["by"]
-    width = max([24, *(len(row[by]) for row in told["groups"])])
-    lines = [
-        f"{'kind':9} {'label':7} {by:{width}} {'n':>6} {'flagged':>8} {'rate':>7}  {'95 % interval':15} attack-grade"
-    ]
-    for row in told["groups"]:
-        layers = ", ".join(f"{name} {count}" for name, count in sorted(row["layers"].items()))
+def _format_table(found: security.Evaluation) -> str:
+    width = max([24, *(len(group.name) for group in found.groups)])
+    lines = [f"{'kind':9} {'label':7} {found.by:{width}} {'n':>6}  flagged    rate  95 % interval   attack-grade"]
+    for group in found.groups:
+        layers = ", ".join(f"{name} {count}" for name, count in sorted(group.layers.items()))
+        rates = "{rate:7.2%}  {low:6.2%}-{high:7.2%}".format(**group.rates)
         lines.append(
-            f"{row['kind']:9} {row['label']:7} {row[by]:{width}} {row['n']:6} {row['flagged']:8} {row['rate']:7.2%}  "
-            f"{row['low']:6.2%}-{row['high']:7.2%} {row['attack_grade']:6}  {layers}"
+            f"{group.kind:9} {group.label:7} {group.name:{width}} {group.n:6} {group.flagged:8} {rates} "
+            f"{group.attack:6}  {layers}"
         )
-    benign = told["benign_attack_grade"]
-    if benign["n"]:
-        bound = f"; at most {benign['bound']:.3%} with 95 % confidence (3/n)" if benign["bound"] is not None else ""
-        lines.append(f"attack-grade among benign questions: {benign['attack_grade']} of {benign['n']}{bound}")
-    lines += [
-        f"CPU ms a {row['kind']} ({row['label']}): p50 {row['p50_ms']}, p95 {row['p95_ms']}" for row in told["cpu"]
-    ]
+    if found.benign.n:
+        bound = f"; at most {found.bound:.3%} with 95 % confidence (3/n)" if found.bound is not None else ""
+        lines.append(f"attack-grade among benign questions: {found.benign.attack} of {found.benign.n}{bound}")
+    lines += [f"CPU ms a {cpu.kind} ({cpu.label}): p50 {cpu.p50_ms}, p95 {cpu.p95_ms}" for cpu in found.cpu]
     return "\n".join(lines)
