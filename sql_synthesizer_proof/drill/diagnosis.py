@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from sql_synthesizer_proof.drill.chain import Chain
+from sql_synthesizer_proof.rules import Rule
 
 SELECTOR = re.compile(r"\b[a-zA-Z_:][\w:]*\{[^}]*\}")
 ERROR = re.compile(r"level=(?:error|warn|ERROR|WARN).*")
 
 
-def diagnose_alert(chain: Chain, rule: Mapping[str, Any], addressees: Mapping[str, str]) -> Iterator[str]:
+def diagnose_alert(chain: Chain, rule: Rule, addressees: Mapping[str, str]) -> Iterator[str]:
     """What is wrong between the fault and the person, as far as Prometheus, Alertmanager and the inbox tell.
 
     ``addressees`` gives each kind of message the address that it should have gone to. Raises OSError.

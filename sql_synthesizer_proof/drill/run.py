@@ -11,9 +11,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from sql_synthesizer.monitoring.slo import duration_seconds
 from sql_synthesizer.operate.programs import SERVE
@@ -21,6 +18,7 @@ from sql_synthesizer.operate.watchers import leave_unchanged, shipped_path
 from sql_synthesizer_proof.drill import ballast, scaling
 from sql_synthesizer_proof.drill.chain import ORDINARY, Chain, make_workspace, run_chain
 from sql_synthesizer_proof.drill.scenario import SWITCH, AlertScenario, Impossible, Timeline, Watch
+from sql_synthesizer_proof.rules import Rule, read_groups
 
 WARM_UP = 150.0
 """Seconds of ordinary traffic before the first fault: longer than the window of every fast alert."""
@@ -34,16 +32,14 @@ MUTING = {
 }
 """Alerts that mute others."""
 
-Rule = Mapping[str, Any]
 Say = Callable[[str], None]
 
 
 @cache
-def load_rules() -> dict[str, list[dict[str, Any]]]:
+def load_rules() -> dict[str, list[Rule]]:
     """Alert name -> its shipped rules."""
-    document = yaml.safe_load(shipped_path("monitoring/prometheus/alerts.yml").read_text(encoding="utf-8"))
-    found: dict[str, list[dict[str, Any]]] = {}
-    for group in document["groups"]:
+    found: dict[str, list[Rule]] = {}
+    for group in read_groups(shipped_path("monitoring/prometheus/alerts.yml")):
         for rule in group["rules"]:
             found.setdefault(rule["alert"], []).append(rule)
     return found
@@ -160,7 +156,7 @@ class Drill:
         return lines
 
 
-def _find_rule(found: Sequence[dict[str, Any]], scenario: AlertScenario) -> dict[str, Any]:
+def _find_rule(found: Sequence[Rule], scenario: AlertScenario) -> Rule:
     return next(rule for rule in found if scenario.labels.items() <= {**scenario.labels, **rule["labels"]}.items())
 
 

@@ -11,6 +11,7 @@ import yaml
 
 from sql_synthesizer.monitoring.slo import duration_seconds
 from sql_synthesizer.operate.watchers import shipped_path
+from sql_synthesizer_proof.rules import Rule, read_groups
 
 FACTOR = 60
 """What windows and holds are divided by."""
@@ -33,18 +34,18 @@ def scale_rules(alerts: Collection[str], files: Path | None = None) -> dict[str,
     texts = {}
     root = files or shipped_path("monitoring")
     for name in ("alerts.yml", "recording.yml"):
-        document = yaml.safe_load((root / "prometheus" / name).read_text(encoding="utf-8"))
-        for group in document["groups"]:
+        groups = read_groups(root / "prometheus" / name)
+        for group in groups:
             if "interval" in group:
                 group["interval"] = INTERVAL
             for rule in group["rules"]:
                 if rule.get("alert") is None or rule["alert"] in alerts:
                     _scale_rule(rule)
-        texts[name] = yaml.safe_dump(document, sort_keys=False, width=1000)
+        texts[name] = yaml.safe_dump({"groups": groups}, sort_keys=False, width=1000)
     return texts
 
 
-def _scale_rule(rule: dict[str, Any]) -> None:
+def _scale_rule(rule: Rule) -> None:
     rule["expr"] = re.sub(r"\[(\d+[smhd])\]", lambda found: f"[{scale_duration(found[1])}]", rule["expr"])
     if "for" in rule:
         rule["for"] = scale_duration(rule["for"])

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from sql_synthesizer.operate.inbox import SILENCE_LIMIT, Notification
 from sql_synthesizer_proof.drill.chain import Chain
 from sql_synthesizer_proof.drill.diagnosis import diagnose_alert
+from sql_synthesizer_proof.rules import Rule
 
 POLL = 0.25
 """Seconds between two looks at Prometheus: how exactly pending and firing are timed."""
@@ -92,7 +92,7 @@ class Timeline:
         return min(arrived) if arrived else None
 
 
-def find_receiver(rule: Mapping[str, Any]) -> str:
+def find_receiver(rule: Rule) -> str:
     """The receiver that the alert of a rule goes to."""
     labels = rule["labels"]
     if labels["team"] == "security":
@@ -107,7 +107,7 @@ class Impossible(Exception):
 class Watch:
     """Follows one alert through Prometheus and the inbox from the moment of the fault."""
 
-    def __init__(self, chain: Chain, scenario: AlertScenario, rule: Mapping[str, Any], timeline: Timeline) -> None:
+    def __init__(self, chain: Chain, scenario: AlertScenario, rule: Rule, timeline: Timeline) -> None:
         self._chain = chain
         self._scenario = scenario
         self._rule = rule

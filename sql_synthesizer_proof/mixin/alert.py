@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from sql_synthesizer.monitoring import catalog, slo
 from sql_synthesizer_proof.mixin.promql import Expr
+from sql_synthesizer_proof.rules import Rule
 
 SERVICE = catalog.JOB
 RUNBOOKS = "http://localhost:8000/{name}.md"
@@ -51,23 +52,21 @@ class Alert:
         held = -(-slo.duration_seconds(self.hold or "0s") // slo.EVALUATION_INTERVAL) * slo.EVALUATION_INTERVAL
         return slo.SCRAPE_INTERVAL + self.fill + slo.EVALUATION_INTERVAL + held + slo.GROUP_WAIT
 
-    def rule(self, links: Links) -> dict[str, Any]:
+    def rule(self, links: Links) -> Rule:
         """The rule as Prometheus reads it."""
         labels = {"severity": self.severity, "service": SERVICE, "team": self.team, **dict(self.labels)}
         if self.fill is not None:
             labels["detection"] = "fast"
-        return {
-            "alert": self.name,
-            "expr": str(self.expr),
-            **({"for": self.hold} if self.hold else {}),
-            "labels": labels,
-            "annotations": {
-                "summary": self.summary,
-                "description": self.description,
-                "runbook_url": links.runbooks.format(name=self.name),
-                "dashboard_url": links.dashboards.format(uid=dashboard_uid(self.panel[0])),
-            },
+        rule: Rule = {"alert": self.name, "expr": str(self.expr)}
+        if self.hold:
+            rule["for"] = self.hold
+        annotations = {
+            "summary": self.summary,
+            "description": self.description,
+            "runbook_url": links.runbooks.format(name=self.name),
+            "dashboard_url": links.dashboards.format(uid=dashboard_uid(self.panel[0])),
         }
+        return {**rule, "labels": labels, "annotations": annotations}
 
 
 def dashboard_uid(dashboard: str) -> str:

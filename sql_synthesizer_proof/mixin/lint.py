@@ -33,6 +33,7 @@ from promql_parser import (
 from sql_synthesizer.monitoring import catalog, slo
 from sql_synthesizer.monitoring.metric import Metric
 from sql_synthesizer_proof.mixin.promql import FOREIGN
+from sql_synthesizer_proof.rules import Rule
 
 SETS = ("and", "or", "unless")
 COMPARISONS = ("==", "!=", ">", "<", ">=", "<=")
@@ -81,7 +82,7 @@ class Lint:
         self._parse_expression(text)
         return self.faults
 
-    def check_alert(self, rule: Mapping[str, Any]) -> list[str]:
+    def check_alert(self, rule: Rule) -> list[str]:
         """Every fault of an alerting rule: its expression, its labels, and what its annotations refer to."""
         tree = self._parse_expression(rule["expr"])
         if tree is None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sql_synthesizer.monitoring import slo
 from sql_synthesizer.monitoring.slo import Objective
 from sql_synthesizer_proof.mixin import signals
 from sql_synthesizer_proof.mixin.promql import Expr, ratio_of
 from sql_synthesizer_proof.mixin.signals import M
+from sql_synthesizer_proof.rules import Rule, RuleGroup
 
 WINDOWS = tuple(dict.fromkeys(window for burn in slo.BURNS for window in (burn.short, burn.long)))
 STEP = "5m"
@@ -49,7 +48,7 @@ def _ratio_name(objective: Objective) -> str:
     return f"{bad}_per_{whole.removeprefix('sql_synthesizer_')}"
 
 
-def rule_groups() -> list[dict[str, Any]]:
+def rule_groups() -> list[RuleGroup]:
     """The rule groups: rates and ratios every 30 s, the whole period every 5 minutes."""
     rates, ratios, whole = [], [], []
     for objective, (bad, every, bad_rate, every_rate) in PARTS.items():
@@ -63,5 +62,5 @@ def rule_groups() -> list[dict[str, Any]]:
     ]
 
 
-def _build_rule(record: str, expr: Expr) -> dict[str, str]:
+def _build_rule(record: str, expr: Expr) -> Rule:
     return {"record": record, "expr": str(expr)}

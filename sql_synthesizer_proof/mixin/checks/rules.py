@@ -13,6 +13,7 @@ from promql_parser import parse_duration
 from sql_synthesizer.monitoring import slo
 from sql_synthesizer_proof.mixin.alert import Alert
 from sql_synthesizer_proof.mixin.lint import Lint
+from sql_synthesizer_proof.rules import Rule, read_groups
 
 SEVERITIES = ("critical", "warning", "none")
 TEAMS = ("operations", "security")
@@ -20,18 +21,12 @@ ANNOTATIONS = ("summary", "description", "runbook_url", "dashboard_url")
 RECORD = re.compile(r"[a-z]+:sql_synthesizer_[a-z_]+:[a-z]+_?(rate)?\d+[mhd]")
 
 
-def read_groups(place: Path) -> list[dict[str, Any]]:
-    """The rule groups of every rule file in a directory."""
-    documents = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in sorted(place.glob("*.yml"))]
-    return [group for document in documents if "groups" in document for group in document["groups"]]
-
-
-def every_rule(place: Path) -> list[dict[str, Any]]:
+def every_rule(place: Path) -> list[Rule]:
     """The rules of every rule file in a directory."""
-    return [rule for group in read_groups(place) for rule in group.get("rules", ())]
+    return [rule for group in read_groups(*sorted(place.glob("*.yml"))) for rule in group.get("rules", ())]
 
 
-def rule_faults(rules: list[dict[str, Any]]) -> Iterator[str]:
+def rule_faults(rules: list[Rule]) -> Iterator[str]:
     """The faults of every rule, composed or written by hand."""
     recorded = frozenset(rule["record"] for rule in rules if "record" in rule)
     for rule in rules:
@@ -44,7 +39,7 @@ def rule_faults(rules: list[dict[str, Any]]) -> Iterator[str]:
         yield from (f"rule {name}: {fault}" for fault in found)
 
 
-def _form_faults(rule: dict[str, Any]) -> Iterator[str]:
+def _form_faults(rule: Rule) -> Iterator[str]:
     labels, texts = rule.get("labels", {}), rule.get("annotations", {})
     if labels.get("severity") not in SEVERITIES or labels.get("team") not in TEAMS or "service" not in labels:
         yield "severity, team or service is missing or unknown"
@@ -76,12 +71,12 @@ def prometheus_faults(place: Path) -> Iterator[str]:
             yield f"prometheus.yml: {key} is not {expected}s"
     if not config.get("alerting", {}).get("alertmanagers"):
         yield "prometheus.yml: alerts are sent to no Alertmanager"
-    ours = {file.name for file in place.glob("*.yml") if "groups" in yaml.safe_load(file.read_text(encoding="utf-8"))}
+    ours = {file.name for file in place.glob("*.yml") if read_groups(file)}
     if set(config.get("rule_files", ())) != ours:
         yield f"prometheus.yml: rule_files are {config.get('rule_files')}, not {sorted(ours)}"
 
 
-def alertmanager_faults(config_file: Path, rules: list[dict[str, Any]]) -> Iterator[str]:
+def alertmanager_faults(config_file: Path, rules: list[Rule]) -> Iterator[str]:
     """Fast alerts that Alertmanager holds back for longer than their bounds count on."""
     config = yaml.safe_load(config_file.read_text(encoding="utf-8"))
     for rule in rules:
