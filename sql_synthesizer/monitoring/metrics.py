@@ -112,11 +112,11 @@ def report_security_event(
         _start_folding()
     name, given = str(event_type), str(severity)
     type = vocabulary.find_security_event(name, given)
-    told: dict[str, Any] = {} if given in ("info", type.severity) else {"given_severity": given[:16]}
+    given_differently: dict[str, str] = {} if given in ("info", type.severity) else {"given_severity": given[:16]}
     if type.name == vocabulary.OTHER != name:
-        told["unknown_event_type"] = name[:64]
+        given_differently["unknown_event_type"] = name[:64]
         facade.emit(vocabulary.LABEL_REFUSED)
-    return facade.emit(type, trace, **{**details, **told})
+    return facade.emit(type, trace, **{**details, **given_differently})
 
 
 async def update_system_metrics(interval: float = 30.0) -> None:

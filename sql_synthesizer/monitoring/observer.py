@@ -31,7 +31,7 @@ class MetricsObserver:
     def __init__(self, registry: CollectorRegistry, declared: Declared) -> None:
         self.registry = registry
         self.declared = declared
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[str, object] = {}
         self._feeds: dict[str, list[_FeedSeries]] = {}
         for metric in catalog.METRICS:
             if metric.kind != "gauge" or metric.labels:

@@ -14,7 +14,6 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -23,6 +22,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.util.types import AttributeValue
 
 from sql_synthesizer import __version__
 from sql_synthesizer.settings import Settings, read_variable
@@ -66,7 +66,7 @@ _CLOSING = frozenset(type.event for type in vocabulary.OPERATIONS.values() if ty
 
 _logger = logging.getLogger(__name__)
 
-SpanShape = tuple[str, SpanKind, dict[str, Any]]
+SpanShape = tuple[str, SpanKind, dict[str, AttributeValue]]
 
 
 class TracingObserver:
@@ -147,7 +147,7 @@ def _span_context(trace_id: str, span_id: str, *, remote: bool = False) -> SpanC
     return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=remote, trace_flags=TraceFlags(1))
 
 
-def _label_attributes(operation: Operation) -> dict[str, Any]:
+def _label_attributes(operation: Operation) -> dict[str, AttributeValue]:
     return {OWN + name: value for name, value in operation.labels.items()}
 
 
@@ -157,7 +157,7 @@ def _internal_shape(operation: Operation) -> SpanShape:
 
 def _http_shape(operation: Operation) -> SpanShape:
     method, route = operation.labels.get("method", ""), operation.labels.get("route", "")
-    attributes: dict[str, Any] = {HTTP_REQUEST_METHOD: method, HTTP_ROUTE: route}
+    attributes: dict[str, AttributeValue] = {HTTP_REQUEST_METHOD: method, HTTP_ROUTE: route}
     if operation.details.status is not None:
         attributes[HTTP_RESPONSE_STATUS_CODE] = operation.details.status
     return f"{method} {route}".strip() or "HTTP", SpanKind.SERVER, attributes
@@ -192,14 +192,14 @@ def _cache_shape(operation: Operation) -> SpanShape:
 
 def _model_shape(operation: Operation) -> SpanShape:
     labels, details = operation.labels, operation.details
-    attributes: dict[str, Any] = {
+    attributes: dict[str, AttributeValue] = {
         GEN_AI_OPERATION_NAME: "chat",
         GEN_AI_PROVIDER_NAME: labels.get("provider", ""),
         GEN_AI_REQUEST_MODEL: labels.get("model", ""),
         GEN_AI_REQUEST_TEMPERATURE: 0,
         OWN + "llm_outcome": labels.get("outcome", ""),
     }
-    told = {
+    reported: dict[str, AttributeValue | None] = {
         GEN_AI_REQUEST_MAX_TOKENS: details.max_tokens,
         GEN_AI_RESPONSE_MODEL: details.reply_model,
         GEN_AI_RESPONSE_ID: details.reply_id,
@@ -209,8 +209,8 @@ def _model_shape(operation: Operation) -> SpanShape:
         HTTP_RESPONSE_STATUS_CODE: details.status,
         OWN + "llm_failure": details.failure,
     }
-    attributes |= {key: value for key, value in told.items() if value is not None}
-    return f"{attributes[GEN_AI_OPERATION_NAME]} {attributes[GEN_AI_REQUEST_MODEL]}", SpanKind.CLIENT, attributes
+    attributes |= {key: value for key, value in reported.items() if value is not None}
+    return f"chat {labels.get('model', '')}", SpanKind.CLIENT, attributes
 
 
 _SHAPES: dict[str, Callable[[Operation], SpanShape]] = {

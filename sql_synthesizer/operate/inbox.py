@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -185,7 +185,7 @@ def _mail_part(mail: EmailMessage, kind: str) -> str:
     return "" if part is None else str(part.get_content())
 
 
-def _parse_slack(content: dict[str, Any]) -> tuple[tuple[str, ...], str, str]:
+def _parse_slack(content: Mapping[str, object]) -> tuple[tuple[str, ...], str, str]:
     """Channel, title and text of a message to an incoming webhook."""
     found = content.get("attachments")
     parts = [content, *(part for part in (found if isinstance(found, list) else []) if isinstance(part, dict))]
@@ -194,7 +194,7 @@ def _parse_slack(content: dict[str, Any]) -> tuple[tuple[str, ...], str, str]:
     return (str(content.get("channel", "")),), title, text
 
 
-def _parse_webhook(content: dict[str, Any]) -> tuple[tuple[str, ...], str, str]:
+def _parse_webhook(content: Mapping[str, object]) -> tuple[tuple[str, ...], str, str]:
     """Receiver, title and text of Alertmanager's webhook."""
     labels = content.get("groupLabels")
     name = labels.get("alertname", "") if isinstance(labels, dict) else ""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from sql_synthesizer.demo import load_demo
 from sql_synthesizer.operate.inbox import Inbox
@@ -61,6 +61,13 @@ AUDIT_VOLUME = "1536m"
 """Size of the audit volume: above the least free space that an alert allows, where this machine lets us make one."""
 
 
+class ActiveAlert(TypedDict):
+    """What is looked at of an alert that Prometheus has pending or firing."""
+
+    labels: dict[str, str]
+    state: str
+
+
 @dataclass
 class Chain:
     """One running chain, whose parts faults are made on.
@@ -91,9 +98,9 @@ class Chain:
     made: set[object] = field(default_factory=set)
     """Faults that several scenarios share and that are there."""
 
-    def alerts(self) -> list[dict[str, Any]]:
-        """The active alerts as Prometheus tells them."""
-        found: list[dict[str, Any]] = self.prometheus.get("/api/v1/alerts")["data"]["alerts"]
+    def alerts(self) -> list[ActiveAlert]:
+        """The active alerts, pending or firing."""
+        found: list[ActiveAlert] = self.prometheus.get("/api/v1/alerts")["data"]["alerts"]
         return found
 
     def value(self, expr: str) -> float | None:

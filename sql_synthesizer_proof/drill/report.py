@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from html import escape
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer_proof.drill.faults.escalation import EscalationCheck
@@ -112,7 +111,7 @@ def _build_row(name: str, fast: bool, scaled: bool, lines: Sequence[Timeline]) -
     return AlertResult(name, fast, scaled, len(lines), median, p95, most, problems)
 
 
-def describe_machine() -> dict[str, Any]:
+def describe_machine() -> dict[str, object]:
     """Where and when the drill was run."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -122,7 +121,7 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
-def as_json(seen: Seen, about: dict[str, Any]) -> str:
+def as_json(seen: Seen, about: Mapping[str, object]) -> str:
     """Everything that was seen."""
     document = {
         "about": about,
@@ -153,7 +152,7 @@ def _format_figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
 
 
-def as_html(seen: Seen, about: dict[str, Any]) -> str:
+def as_html(seen: Seen, about: Mapping[str, object]) -> str:
     """A page of its own, without scripts."""
     key = "".join(f'<span style="background:{colour}">{name}</span>' for name, colour in STEPS)
     told = ", ".join(f"{name} {value}" for name, value in about.items())

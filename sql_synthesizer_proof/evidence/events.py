@@ -12,10 +12,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from sql_synthesizer.audit import Record
 from sql_synthesizer.telemetry.vocabulary import SECURITY_EVENTS
 from sql_synthesizer_proof.evidence.scenarios import SCENARIOS, Caused, EventScenario
-from sql_synthesizer_proof.evidence.world import Pair, SeenSignals, World
+from sql_synthesizer_proof.evidence.world import Pair, SeenRecord, SeenSignals, World
 
 LEVELS = {"info": "info", "low": "info", "medium": "warning", "high": "error", "critical": "critical"}
 """Severity -> level of the log line."""
@@ -70,7 +69,7 @@ def _build_row(scenario: EventScenario, caused: Caused | str, before: SeenSignal
     counted = (after.counted - before.counted)[scenario.type, severity]
     on_record = (_by_pair(after) - _by_pair(before))[scenario.type, severity]
     lines = {"event": scenario.type, "trace_id": caused.reply.trace_id}
-    levels = [line["level"] for line in after.lines if lines.items() <= line.items()]
+    levels = [str(line["level"]) for line in after.lines if lines.items() <= line.items()]
     missing = [
         *_reply_faults(caused),
         *_record_faults(caused, severity, records),
@@ -87,12 +86,12 @@ def _reply_faults(caused: Caused) -> list[str]:
     return faults if caused.reply.status == caused.status else [*faults, f"status {caused.reply.status}"]
 
 
-def _record_faults(caused: Caused, severity: str, records: list[Record]) -> list[str]:
+def _record_faults(caused: Caused, severity: str, records: list[SeenRecord]) -> list[str]:
     if len(records) != 1:
         return [f"{len(records)} records"]
-    details = records[0]["details"]
-    actor = records[0]["actor"] or (details.get("identity", "") if isinstance(details, dict) else "")
-    found = {"severity": records[0]["severity"], "actor": actor, "address": records[0]["address"]}
+    (record,) = records
+    actor = record["actor"] or record["details"].get("identity", "")
+    found = {"severity": record["severity"], "actor": actor, "address": record["address"]}
     wanted = {"severity": severity, "actor": caused.actor, "address": caused.address}
     return [f"{name} '{found[name]}' on record" for name in wanted if found[name] != wanted[name]]
 

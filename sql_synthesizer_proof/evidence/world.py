@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 from urllib.parse import urlsplit
 
-from sql_synthesizer.audit import Record, read_records
+from sql_synthesizer.audit import read_records
 from sql_synthesizer.operate.programs import Child, direct, free_port, is_answering
 from sql_synthesizer.settings import environment_name
 from sql_synthesizer_proof.service import ServiceProcess
@@ -45,13 +45,25 @@ class WorldReply:
         return json.loads(self.body)
 
 
+class SeenRecord(TypedDict):
+    """What is looked at of an audit record."""
+
+    event_type: str
+    severity: str
+    count: int
+    trace_id: str
+    actor: str
+    address: str
+    details: Mapping[str, object]
+
+
 @dataclass(frozen=True, slots=True)
 class SeenSignals:
     """What is there so far: audit records, counted security events and log lines."""
 
-    records: list[Record]
+    records: list[SeenRecord]
     counted: Counter[Pair]
-    lines: list[dict[str, Any]]
+    lines: list[Mapping[str, object]]
 
 
 class World:
@@ -116,9 +128,9 @@ class World:
         """A key that nobody has used yet."""
         return self.cli("keys", "create", "evidence", "--role", role, "--limit", limit).body.decode().strip()
 
-    def records(self) -> list[Record]:
+    def records(self) -> list[SeenRecord]:
         """The durable audit records."""
-        return list(read_records(self.audit, report=lambda *_: None))
+        return cast("list[SeenRecord]", list(read_records(self.audit, report=lambda *_: None)))
 
     def signals(self) -> SeenSignals:
         """Everything that is there now."""

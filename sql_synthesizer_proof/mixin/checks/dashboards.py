@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from grafana_foundation_sdk.models import units
 
@@ -22,7 +22,61 @@ SCHEMA = 41
 """Least version of Grafana's dashboard schema, of Grafana 11.6."""
 
 
-def page_faults(name: str, page: dict[str, Any], recorded: frozenset[str]) -> Iterator[str]:
+class _Target(TypedDict, total=False):
+    refId: str
+    expr: str
+    legendFormat: str
+    datasource: dict[str, str]
+
+
+class _Options(TypedDict, total=False):
+    reduceOptions: dict[str, list[str]]
+
+
+class DrawnPanel(TypedDict, total=False):
+    """What is looked at of a panel as Grafana reads it; a row has ``panels``."""
+
+    id: int
+    type: str
+    title: str
+    description: str
+    gridPos: dict[str, int]
+    datasource: dict[str, str]
+    targets: list[_Target]
+    fieldConfig: dict[str, dict[str, object]]
+    options: _Options
+    panels: list[DrawnPanel]
+
+
+class _Variable(TypedDict, total=False):
+    name: str
+    type: str
+    query: object
+    multi: bool
+    allValue: str
+    refresh: int
+
+
+class _Annotation(TypedDict, total=False):
+    name: str
+    expr: str
+
+
+class Page(TypedDict, total=False):
+    """What is looked at of a dashboard as Grafana reads it."""
+
+    title: str
+    uid: str
+    tags: list[str]
+    schemaVersion: int
+    editable: bool
+    refresh: str
+    panels: list[DrawnPanel]
+    templating: dict[str, list[_Variable]]
+    annotations: dict[str, list[_Annotation]]
+
+
+def page_faults(name: str, page: Page, recorded: frozenset[str]) -> Iterator[str]:
     """The faults of one dashboard; ``name`` is its file's."""
     if "panels" not in page:
         yield f"{name}: it is no dashboard: panels, variables and annotations stand at the top level"
@@ -36,12 +90,12 @@ def page_faults(name: str, page: dict[str, Any], recorded: frozenset[str]) -> It
     yield from (f"{name}: {fault}" for fault in faults)
 
 
-def read_dashboards(place: Path) -> dict[str, dict[str, Any]]:
+def read_dashboards(place: Path) -> dict[str, Page]:
     """File name -> dashboard, of every one in a directory."""
     return {file.name: json.loads(file.read_text(encoding="utf-8")) for file in sorted(place.glob("*.json"))}
 
 
-def list_panels(page: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def list_panels(page: Page) -> Iterator[DrawnPanel]:
     """Every panel, also those in collapsed rows."""
     for panel in page.get("panels", ()):
         if panel.get("type") == "row":
@@ -50,18 +104,18 @@ def list_panels(page: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield panel
 
 
-def panel_expressions(page: dict[str, Any]) -> list[str]:
+def panel_expressions(page: Page) -> list[str]:
     """Every query of a dashboard's panels."""
     return [target["expr"] for panel in list_panels(page) for target in panel.get("targets", ()) if "expr" in target]
 
 
-def uid_faults(pages: dict[str, dict[str, Any]]) -> Iterator[str]:
+def uid_faults(pages: dict[str, Page]) -> Iterator[str]:
     """Dashboards that would overwrite each other."""
     uids = [page.get("uid") for page in pages.values()]
     yield from (f"{name}: another dashboard has its uid" for name, p in pages.items() if uids.count(p.get("uid")) > 1)
 
 
-def _frame_faults(page: dict[str, Any]) -> Iterator[str]:
+def _frame_faults(page: Page) -> Iterator[str]:
     if not page.get("title") or not re.fullmatch(r"[a-z0-9-]{8,40}", page.get("uid", "")):
         yield "it needs a title and a uid of 8 to 40 characters"
     if page.get("schemaVersion", 0) < SCHEMA or page.get("editable", True) or not page.get("tags"):
@@ -72,7 +126,7 @@ def _frame_faults(page: dict[str, Any]) -> Iterator[str]:
         yield "it must refresh every 30 s or more seldom"
 
 
-def _variable_faults(page: dict[str, Any]) -> Iterator[str]:
+def _variable_faults(page: Page) -> Iterator[str]:
     variables = {variable["name"]: variable for variable in page.get("templating", {}).get("list", ())}
     if [v.get("query") for v in variables.values() if v.get("type") == "datasource"] != ["prometheus"]:
         yield "it needs exactly one data source variable, of Prometheus"
@@ -82,7 +136,7 @@ def _variable_faults(page: dict[str, Any]) -> Iterator[str]:
             yield f"the variable {name} must take several values, all as .+, and follow the time range"
 
 
-def _layout_faults(panels: list[dict[str, Any]]) -> Iterator[str]:
+def _layout_faults(panels: list[DrawnPanel]) -> Iterator[str]:
     taken: dict[tuple[int, int], str] = {}
     ids = [panel["id"] for panel in panels]
     if len(set(ids)) != len(ids) or min(ids, default=1) < 1:
@@ -99,7 +153,7 @@ def _layout_faults(panels: list[dict[str, Any]]) -> Iterator[str]:
                     return
 
 
-def _panel_faults(panel: dict[str, Any], recorded: frozenset[str]) -> Iterator[str]:
+def _panel_faults(panel: DrawnPanel, recorded: frozenset[str]) -> Iterator[str]:
     if panel.get("type") == "text":
         return
     defaults = panel.get("fieldConfig", {}).get("defaults", {})

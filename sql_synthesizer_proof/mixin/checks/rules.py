@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import yaml
 from promql_parser import parse_duration
@@ -18,6 +18,16 @@ from sql_synthesizer_proof.rules import Rule, read_groups
 SEVERITIES = ("critical", "warning", "none")
 TEAMS = ("operations", "security")
 ANNOTATIONS = ("summary", "description", "runbook_url", "dashboard_url")
+
+
+class Route(TypedDict, total=False):
+    """What is looked at of a route of Alertmanager."""
+
+    matchers: list[str]
+    group_wait: str
+    routes: list[Route]
+
+
 RECORD = re.compile(r"[a-z]+:sql_synthesizer_[a-z_]+:[a-z]+_?(rate)?\d+[mhd]")
 
 
@@ -92,11 +102,11 @@ def _duration_seconds(duration: str) -> float:
     return parse_duration(duration).total_seconds()
 
 
-def _find_route(route: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
+def _find_route(route: Route, labels: dict[str, str]) -> Route:
     """The route that an alert takes, with what it inherits: the first that matches, as deep as one does."""
     for child in route.get("routes", ()):
         if all(_is_satisfied(matcher, labels) for matcher in child.get("matchers", ())):
-            return _find_route({**route, "routes": (), **child}, labels)
+            return _find_route({**route, "routes": [], **child}, labels)
     return route
 
 

@@ -64,7 +64,7 @@ def draw_dashboard(page: Dashboard, links: Links) -> str:
     return json.dumps(drawn, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def _place_panels(page: Dashboard, links: Links) -> Iterator[dict[str, Any]]:
+def _place_panels(page: Dashboard, links: Links) -> Iterator[dict[str, object]]:
     """Panels from left to right, rows from top to bottom, numbered from 1."""
     count, top = 0, 0
     for row in page.rows:
