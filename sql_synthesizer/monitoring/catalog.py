@@ -6,12 +6,14 @@ these rows or checked against them. Who watches a metric is read off the alerts 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Literal
 
 from sql_synthesizer.errors import OUTCOME_BY_REASON
-from sql_synthesizer.monitoring.metric import Combination, Feed, Label, Metric
+from sql_synthesizer.monitoring.metric import Combination, Feed, Label, Metric, Source
 from sql_synthesizer.telemetry import vocabulary
-from sql_synthesizer.telemetry.vocabulary import Declared, ReadingType, Vocabulary
+from sql_synthesizer.telemetry.vocabulary import Declared, Vocabulary
 
 PREFIX = "sql_synthesizer_"
 JOB = "sql-synthesizer"
@@ -26,12 +28,24 @@ SERIES_BUDGET = 4_000
 """Series that one instance may export; an alert sits here, the scrape limit above it."""
 
 
-def _make_label(vocabulary: Vocabulary, key: str | None = None, name: str | None = None) -> Label:
-    return Label(name or vocabulary.name, vocabulary, key or vocabulary.name)
+def _make_metric(
+    kind: Literal["counter", "histogram", "gauge"],
+    value: str,
+    name: str,
+    help: str,
+    *sources: Feed | Source | None,
+    labels: Sequence[Label | Vocabulary] = (),
+    **options: Any,
+) -> Metric:
+    """A row, fed ``value`` of each source; a vocabulary stands for the label of its name."""
+    feeds = tuple(source if isinstance(source, Feed) else Feed(source, value) for source in sources)
+    own = tuple(label if isinstance(label, Label) else Label(label.name, label, label.name) for label in labels)
+    return Metric(name, kind, help, feeds, labels=own, **options)
 
 
-def _make_gauge(name: str, help: str, source: ReadingType | None, **options: Any) -> Metric:
-    return Metric(name, "gauge", help, (Feed(source, "level"),), **options)
+_make_counter = partial(_make_metric, "counter", "count")
+_make_gauge = partial(_make_metric, "gauge", "level")
+_make_timer = partial(_make_metric, "histogram", "seconds", unit="seconds")
 
 
 def _is_cache_combination(labels: Combination, _: Declared) -> bool:
@@ -39,59 +53,41 @@ def _is_cache_combination(labels: Combination, _: Declared) -> bool:
     return labels["hit_miss"] == "error" or looked_up == (labels["operation"] == "get")
 
 
-_QUERY_LABELS = (
-    _make_label(vocabulary.QUERY_TYPE),
-    _make_label(vocabulary.DATABASE_TYPE),
-    _make_label(vocabulary.SUCCESS, "@success"),
-)
-_LLM_LABELS = (_make_label(vocabulary.PROVIDER), _make_label(vocabulary.MODEL))
+_REASON = Label("reason", vocabulary.REASON, "@reason")
+_QUERY_LABELS = (vocabulary.QUERY_TYPE, vocabulary.DATABASE_TYPE, Label("success", vocabulary.SUCCESS, "@success"))
+_LLM_LABELS = (vocabulary.PROVIDER, vocabulary.MODEL)
 _QUERY_SOURCES = (vocabulary.QUESTION, vocabulary.TRACKED_QUERY)
-_DATABASE = (_make_label(vocabulary.DATABASE_TYPE),)
 
 EVENT_TYPE = Vocabulary("event_type", vocabulary.SECURITY_EVENTS)
 
 METRICS: tuple[Metric, ...] = (
     # the specification's seven
-    Metric(
+    _make_timer(
         "query_duration_seconds",
-        "histogram",
         "Time spent processing SQL queries",
-        tuple(Feed(source, "seconds") for source in _QUERY_SOURCES),
-        unit="seconds",
+        *_QUERY_SOURCES,
         labels=_QUERY_LABELS,
         buckets=QUERY_BUCKETS,
     ),
-    Metric(
-        "queries_total",
-        "counter",
-        "Total number of SQL queries processed",
-        tuple(Feed(source) for source in _QUERY_SOURCES),
-        labels=_QUERY_LABELS,
-    ),
+    _make_counter("queries_total", "Total number of SQL queries processed", *_QUERY_SOURCES, labels=_QUERY_LABELS),
     _make_gauge(
         "active_connections",
         "Number of active database connections",
         vocabulary.POOL_IN_USE,
-        labels=_DATABASE,
+        labels=[vocabulary.DATABASE_TYPE],
     ),
-    Metric(
+    _make_counter(
         "cache_operations_total",
-        "counter",
         "Total cache operations",
-        (Feed(vocabulary.CACHE_ACCESS),),
-        labels=(
-            _make_label(vocabulary.CACHE_OPERATION),
-            _make_label(vocabulary.CACHE_TYPE),
-            _make_label(vocabulary.HIT_MISS),
-        ),
+        vocabulary.CACHE_ACCESS,
+        labels=[vocabulary.CACHE_OPERATION, vocabulary.CACHE_TYPE, vocabulary.HIT_MISS],
         allowed=_is_cache_combination,
     ),
-    Metric(
+    _make_counter(
         "security_events_total",
-        "counter",
         "Security events detected",
-        tuple(Feed(event) for event in vocabulary.SECURITY_EVENTS.values()),
-        labels=(_make_label(EVENT_TYPE, "@event"), _make_label(vocabulary.SEVERITY, "@severity")),
+        *vocabulary.SECURITY_EVENTS.values(),
+        labels=[Label("event_type", EVENT_TYPE, "@event"), Label("severity", vocabulary.SEVERITY, "@severity")],
         allowed=lambda labels, _: vocabulary.SECURITY_EVENTS[labels["event_type"]].severity == labels["severity"],
     ),
     _make_gauge(
@@ -111,81 +107,62 @@ METRICS: tuple[Metric, ...] = (
         exporter=True,
     ),
     # questions
-    Metric(
+    _make_counter(
         "question_outcomes_total",
-        "counter",
         "Questions by how they ended and where the statement came from",
-        (Feed(vocabulary.QUESTION),),
-        labels=(
-            _make_label(vocabulary.OUTCOME, "@outcome"),
-            _make_label(vocabulary.REASON, "@reason"),
-            _make_label(vocabulary.SOURCE),
-        ),
+        vocabulary.QUESTION,
+        labels=[Label("outcome", vocabulary.OUTCOME, "@outcome"), _REASON, vocabulary.SOURCE],
         allowed=lambda labels, _: OUTCOME_BY_REASON[labels["reason"]] == labels["outcome"],
     ),
-    Metric(
+    _make_timer(
         "stage_duration_seconds",
-        "histogram",
         "Time spent in each stage of a question",
-        (Feed(vocabulary.STAGE_OPERATION, "seconds"), Feed(vocabulary.CACHE_ACCESS, "seconds", {"stage": "cache"})),
-        unit="seconds",
-        labels=(_make_label(vocabulary.STAGE),),
+        vocabulary.STAGE_OPERATION,
+        Feed(vocabulary.CACHE_ACCESS, "seconds", {"stage": "cache"}),
+        labels=[vocabulary.STAGE],
         buckets=STAGE_BUCKETS,
     ),
     _make_gauge("questions_running", "Questions being worked on", vocabulary.QUESTIONS_RUNNING),
     _make_gauge("questions_limit", "Questions that may run at once", vocabulary.QUESTIONS_LIMIT),
-    Metric(
+    _make_counter(
         "fallbacks_total",
-        "counter",
         "Questions that went to the rules engine because the model failed",
-        (Feed(vocabulary.FALLBACK),),
-        labels=(_make_label(vocabulary.REASON),),
+        vocabulary.FALLBACK,
+        labels=[vocabulary.REASON],
         allowed=lambda labels, _: labels["reason"] in ("model_unavailable", "model_invalid"),
     ),
-    Metric(
+    _make_counter(
         "coalesced_questions_total",
-        "counter",
         "Questions that waited for an equal one instead of being worked on twice",
-        (Feed(vocabulary.COALESCED),),
+        vocabulary.COALESCED,
     ),
-    Metric(
+    _make_counter(
         "question_verdicts_total",
-        "counter",
         "Times that a layer of the question guard spoke",
-        (Feed(vocabulary.QUESTION_VERDICT),),
-        labels=(_make_label(vocabulary.LAYER), _make_label(vocabulary.GRADE)),
+        vocabulary.QUESTION_VERDICT,
+        labels=[vocabulary.LAYER, vocabulary.GRADE],
     ),
-    Metric(
-        "feedback_total",
-        "counter",
-        "Ratings given by analysts",
-        (Feed(vocabulary.FEEDBACK),),
-        labels=(_make_label(vocabulary.RATING),),
-    ),
+    _make_counter("feedback_total", "Ratings given by analysts", vocabulary.FEEDBACK, labels=[vocabulary.RATING]),
     # HTTP
-    Metric(
+    _make_counter(
         "http_requests_total",
-        "counter",
         "HTTP requests answered",
-        (Feed(vocabulary.HTTP_REQUEST),),
-        labels=(_make_label(vocabulary.METHOD), _make_label(vocabulary.ROUTE), _make_label(vocabulary.STATUS)),
+        vocabulary.HTTP_REQUEST,
+        labels=[vocabulary.METHOD, vocabulary.ROUTE, vocabulary.STATUS],
         allowed=lambda labels, declared: labels["method"] in declared.methods.get(labels["route"], ()),
     ),
-    Metric(
+    _make_timer(
         "http_request_duration_seconds",
-        "histogram",
         "Time to answer an HTTP request",
-        (Feed(vocabulary.HTTP_REQUEST, "seconds"),),
-        unit="seconds",
-        labels=(_make_label(vocabulary.ROUTE),),
+        vocabulary.HTTP_REQUEST,
+        labels=[vocabulary.ROUTE],
         buckets=QUERY_BUCKETS,
     ),
-    Metric(
+    _make_counter(
         "errors_total",
-        "counter",
         "HTTP requests that ended in an error, by reason",
-        (Feed(vocabulary.HTTP_REQUEST, "errors"),),
-        labels=(_make_label(vocabulary.REASON, "@reason"),),
+        Feed(vocabulary.HTTP_REQUEST, "errors"),
+        labels=[_REASON],
         allowed=lambda labels, _: labels["reason"] != "ok",
     ),
     # dependencies
@@ -193,114 +170,88 @@ METRICS: tuple[Metric, ...] = (
         "dependency_up",
         "1 when the last health check of the dependency succeeded, else 0",
         vocabulary.DEPENDENCY_UP,
-        labels=(_make_label(vocabulary.DEPENDENCY),),
+        labels=[vocabulary.DEPENDENCY],
         mode="livemin",
     ),
     _make_gauge(
         "connection_pool_limit",
         "Connections that may be in use at once",
         vocabulary.POOL_LIMIT,
-        labels=_DATABASE,
+        labels=[vocabulary.DATABASE_TYPE],
     ),
-    Metric(
+    _make_timer(
         "connection_wait_seconds",
-        "histogram",
         "Time spent waiting for a database connection",
-        (Feed(vocabulary.CONNECTION_WAIT, "seconds"),),
-        unit="seconds",
-        labels=_DATABASE,
+        vocabulary.CONNECTION_WAIT,
+        labels=[vocabulary.DATABASE_TYPE],
         buckets=STAGE_BUCKETS,
     ),
-    Metric(
+    _make_counter(
         "connection_timeouts_total",
-        "counter",
         "Times that no database connection came free in time",
-        (Feed(vocabulary.CONNECTION_WAIT, "timed_out"),),
-        labels=_DATABASE,
+        Feed(vocabulary.CONNECTION_WAIT, "timed_out"),
+        labels=[vocabulary.DATABASE_TYPE],
     ),
     _make_gauge(
-        "cache_entries",
-        "Answers held by the memory cache",
-        vocabulary.CACHE_ENTRIES,
-        labels=(_make_label(vocabulary.CACHE_TYPE),),
+        "cache_entries", "Answers held by the memory cache", vocabulary.CACHE_ENTRIES, labels=[vocabulary.CACHE_TYPE]
     ),
-    Metric(
+    _make_counter(
         "llm_requests_total",
-        "counter",
         "Calls of the language model",
-        (Feed(vocabulary.LLM_REQUEST),),
-        labels=(*_LLM_LABELS, _make_label(vocabulary.LLM_OUTCOME)),
+        vocabulary.LLM_REQUEST,
+        labels=[*_LLM_LABELS, vocabulary.LLM_OUTCOME],
     ),
-    Metric(
+    _make_timer(
         "llm_request_duration_seconds",
-        "histogram",
         "Time that a call of the language model took",
-        (Feed(vocabulary.LLM_REQUEST, "seconds"),),
-        unit="seconds",
+        vocabulary.LLM_REQUEST,
         labels=_LLM_LABELS,
         buckets=LLM_BUCKETS,
     ),
-    Metric(
+    _make_counter(
         "llm_tokens_total",
-        "counter",
         "Tokens sent to and received from the language model",
-        (
-            Feed(vocabulary.LLM_REQUEST, "input_tokens", {"direction": "input"}),
-            Feed(vocabulary.LLM_REQUEST, "output_tokens", {"direction": "output"}),
-        ),
-        labels=(*_LLM_LABELS, _make_label(vocabulary.TOKEN_DIRECTION)),
+        Feed(vocabulary.LLM_REQUEST, "input_tokens", {"direction": "input"}),
+        Feed(vocabulary.LLM_REQUEST, "output_tokens", {"direction": "output"}),
+        labels=[*_LLM_LABELS, vocabulary.TOKEN_DIRECTION],
     ),
-    Metric(
+    _make_counter(
         "llm_cost_usd_total",
-        "counter",
         "US dollars spent on the language model, at the configured prices",
-        (Feed(vocabulary.LLM_REQUEST, "cost_usd"),),
+        Feed(vocabulary.LLM_REQUEST, "cost_usd"),
         labels=_LLM_LABELS,
     ),
-    Metric(
+    _make_counter(
         "llm_unpriced_requests_total",
-        "counter",
         "Calls of the language model whose cost is unknown because no price is configured",
-        (Feed(vocabulary.LLM_REQUEST, "unpriced"),),
+        Feed(vocabulary.LLM_REQUEST, "unpriced"),
         labels=_LLM_LABELS,
     ),
-    Metric(
+    _make_counter(
         "llm_sent_bytes_total",
-        "counter",
         "Bytes of prompt that left for the language model",
-        (Feed(vocabulary.LLM_REQUEST, "sent_bytes"),),
+        Feed(vocabulary.LLM_REQUEST, "sent_bytes"),
         unit="bytes",
         labels=_LLM_LABELS,
     ),
     # audit record
-    Metric(
-        "audit_records_total",
-        "counter",
-        "Audit records made durable",
-        (Feed(vocabulary.AUDIT_RECORDED),),
-        labels=(_make_label(vocabulary.SINK),),
+    _make_counter(
+        "audit_records_total", "Audit records made durable", vocabulary.AUDIT_RECORDED, labels=[vocabulary.SINK]
     ),
-    Metric(
+    _make_counter(
         "audit_write_failures_total",
-        "counter",
         "Failed writes of the audit record",
-        (Feed(vocabulary.AUDIT_FAILURE),),
-        labels=(_make_label(vocabulary.SINK),),
+        vocabulary.AUDIT_FAILURE,
+        labels=[vocabulary.SINK],
     ),
-    Metric(
+    _make_timer(
         "audit_settle_duration_seconds",
-        "histogram",
         "Time that a request waited for its audit records to be durable",
-        (Feed(vocabulary.AUDIT_SETTLE, "seconds"),),
-        unit="seconds",
+        vocabulary.AUDIT_SETTLE,
         buckets=SYNC_BUCKETS,
     ),
     _make_gauge(
-        "audit_free_bytes",
-        "Free space of the audit volume",
-        vocabulary.AUDIT_FREE_BYTES,
-        unit="bytes",
-        mode="livemin",
+        "audit_free_bytes", "Free space of the audit volume", vocabulary.AUDIT_FREE_BYTES, unit="bytes", mode="livemin"
     ),
     _make_gauge(
         "audit_pending_records",
@@ -322,25 +273,22 @@ METRICS: tuple[Metric, ...] = (
         unwatched="an anchor: audit verify --fingerprint compares it with the record",
     ),
     # the monitoring itself
-    Metric(
+    _make_counter(
         "telemetry_dropped_total",
-        "counter",
         "Facts dropped because the telemetry queue was full",
-        (Feed(vocabulary.TELEMETRY_DROPPED),),
-        labels=(Label("signal", vocabulary.SIGNAL, "signal"),),
+        vocabulary.TELEMETRY_DROPPED,
+        labels=[vocabulary.SIGNAL],
     ),
-    Metric(
+    _make_counter(
         "telemetry_errors_total",
-        "counter",
         "Exceptions raised by a telemetry observer",
-        (Feed(vocabulary.TELEMETRY_ERROR),),
-        labels=(Label("signal", vocabulary.SIGNAL, "signal"),),
+        vocabulary.TELEMETRY_ERROR,
+        labels=[vocabulary.SIGNAL],
     ),
-    Metric(
+    _make_counter(
         "label_values_refused_total",
-        "counter",
         "Label values outside their vocabulary that were exported as 'other'",
-        (Feed(vocabulary.LABEL_REFUSED),),
+        vocabulary.LABEL_REFUSED,
     ),
     _make_gauge("telemetry_queue_length", "Facts that wait to be folded", vocabulary.TELEMETRY_QUEUE),
     _make_gauge(
@@ -368,7 +316,7 @@ METRICS: tuple[Metric, ...] = (
         "build_info",
         "1, with the version as a label",
         None,
-        labels=(Label("version", vocabulary.VERSION, "version"),),
+        labels=[vocabulary.VERSION],
         mode="livemostrecent",
         exporter=True,
     ),

@@ -10,6 +10,7 @@ from typing import Literal
 from sql_synthesizer.telemetry.vocabulary import Declared, EventType, OperationType, ReadingType, Vocabulary
 
 Combination = Mapping[str, str]
+Source = OperationType | EventType | ReadingType
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Feed:
     name of a numeric detail.
     """
 
-    source: OperationType | EventType | ReadingType | None
+    source: Source | None
     value: str = "count"
     fixed: Combination = field(default_factory=dict)
 

@@ -224,8 +224,8 @@ IN_CODE: dict[str, tuple[Callable[[Path], None], str]] = {
     "a label dropped in the code": (
         replaced(
             "sql_synthesizer/monitoring/catalog.py",
-            '_make_label(vocabulary.DATABASE_TYPE),\n    _make_label(vocabulary.SUCCESS, "@success"),',
-            "_make_label(vocabulary.DATABASE_TYPE),",
+            'vocabulary.DATABASE_TYPE, Label("success", vocabulary.SUCCESS, "@success"))',
+            "vocabulary.DATABASE_TYPE)",
         ),
         "has no label success",
     ),
