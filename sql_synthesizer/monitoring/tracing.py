@@ -1,7 +1,7 @@
 """Traces: finished OpenTelemetry spans, built from closed operations with the facade's own ids.
 
-Names and attributes follow the semantic conventions 1.44; they are constants of ours because the generative AI
-part has left the packaged ones. A collector that is down costs spans, which are counted, and nothing else.
+Names and attributes follow the semantic conventions 1.44, whose generative AI part has left the packaged constants.
+A collector that is down costs spans, which are counted, and nothing else.
 """
 
 from __future__ import annotations
@@ -39,27 +39,8 @@ HELD_EVENTS = 1_000
 """Open spans for which security events are held."""
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
-ERROR_TYPE = "error.type"
-HTTP_REQUEST_METHOD = "http.request.method"
-HTTP_ROUTE = "http.route"
-HTTP_RESPONSE_STATUS_CODE = "http.response.status_code"
-DB_SYSTEM_NAME = "db.system.name"
-DB_NAMESPACE = "db.namespace"
-DB_OPERATION_NAME = "db.operation.name"
-DB_QUERY_TEXT = "db.query.text"
-GEN_AI_OPERATION_NAME = "gen_ai.operation.name"
-GEN_AI_PROVIDER_NAME = "gen_ai.provider.name"
-GEN_AI_REQUEST_MODEL = "gen_ai.request.model"
-GEN_AI_REQUEST_MAX_TOKENS = "gen_ai.request.max_tokens"
-GEN_AI_REQUEST_TEMPERATURE = "gen_ai.request.temperature"
-GEN_AI_RESPONSE_MODEL = "gen_ai.response.model"
-GEN_AI_RESPONSE_ID = "gen_ai.response.id"
-GEN_AI_RESPONSE_FINISH_REASONS = "gen_ai.response.finish_reasons"
-GEN_AI_USAGE_INPUT_TOKENS = "gen_ai.usage.input_tokens"
-GEN_AI_USAGE_OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
 OWN = "sql_synthesizer."
-QUESTION_ID = OWN + "question_id"
-OUTCOME = OWN + "outcome"
+"""Prefix of attributes that the conventions do not have."""
 
 _CLOSING = frozenset(type.event for type in vocabulary.OPERATIONS.values() if type.event)
 """Events that stand for the end of an operation: its span says the same."""
@@ -111,7 +92,7 @@ class TracingObserver:
             return
         attributes = {OWN + "severity": event.type.severity}
         if reason := event.details.get("reason"):
-            attributes[ERROR_TYPE] = str(reason)
+            attributes["error.type"] = str(reason)
         self._held.setdefault(event.span_id, []).append(SpanEvent(event.type.name, attributes, event.time_ns))
         if len(self._held) > HELD_EVENTS:
             self._held.popitem(last=False)
@@ -119,11 +100,11 @@ class TracingObserver:
     def _build_span(self, operation: Operation) -> ReadableSpan:
         name, kind, attributes = _SHAPES.get(operation.type.name, _internal_shape)(operation)
         trace = operation.trace
-        attributes[OUTCOME] = operation.outcome
+        attributes[OWN + "outcome"] = operation.outcome
         if trace.question_id:
-            attributes[QUESTION_ID] = trace.question_id
+            attributes[OWN + "question_id"] = trace.question_id
         if operation.reason != "ok":
-            attributes[ERROR_TYPE] = operation.reason
+            attributes["error.type"] = operation.reason
         if self._text:
             attributes |= _text_attributes(operation)
         failed = operation.outcome == "failed"
@@ -157,9 +138,9 @@ def _internal_shape(operation: Operation) -> SpanShape:
 
 def _http_shape(operation: Operation) -> SpanShape:
     method, route = operation.labels.get("method", ""), operation.labels.get("route", "")
-    attributes: dict[str, AttributeValue] = {HTTP_REQUEST_METHOD: method, HTTP_ROUTE: route}
+    attributes: dict[str, AttributeValue] = {"http.request.method": method, "http.route": route}
     if operation.details.status is not None:
-        attributes[HTTP_RESPONSE_STATUS_CODE] = operation.details.status
+        attributes["http.response.status_code"] = operation.details.status
     return f"{method} {route}".strip() or "HTTP", SpanKind.SERVER, attributes
 
 
@@ -179,9 +160,9 @@ def _stage_shape(operation: Operation) -> SpanShape:
     details = operation.details
     database = details.database or ""
     attributes = _label_attributes(operation) | {
-        DB_SYSTEM_NAME: details.database_type or "other_sql",
-        DB_NAMESPACE: database,
-        DB_OPERATION_NAME: "SELECT",
+        "db.system.name": details.database_type or "other_sql",
+        "db.namespace": database,
+        "db.operation.name": "SELECT",
     }
     return f"SELECT {database}".strip(), SpanKind.CLIENT, attributes
 
@@ -193,20 +174,20 @@ def _cache_shape(operation: Operation) -> SpanShape:
 def _model_shape(operation: Operation) -> SpanShape:
     labels, details = operation.labels, operation.details
     attributes: dict[str, AttributeValue] = {
-        GEN_AI_OPERATION_NAME: "chat",
-        GEN_AI_PROVIDER_NAME: labels.get("provider", ""),
-        GEN_AI_REQUEST_MODEL: labels.get("model", ""),
-        GEN_AI_REQUEST_TEMPERATURE: 0,
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": labels.get("provider", ""),
+        "gen_ai.request.model": labels.get("model", ""),
+        "gen_ai.request.temperature": 0,
         OWN + "llm_outcome": labels.get("outcome", ""),
     }
     reported: dict[str, AttributeValue | None] = {
-        GEN_AI_REQUEST_MAX_TOKENS: details.max_tokens,
-        GEN_AI_RESPONSE_MODEL: details.reply_model,
-        GEN_AI_RESPONSE_ID: details.reply_id,
-        GEN_AI_RESPONSE_FINISH_REASONS: details.finish_reason and [details.finish_reason],
-        GEN_AI_USAGE_INPUT_TOKENS: details.input_tokens,
-        GEN_AI_USAGE_OUTPUT_TOKENS: details.output_tokens,
-        HTTP_RESPONSE_STATUS_CODE: details.status,
+        "gen_ai.request.max_tokens": details.max_tokens,
+        "gen_ai.response.model": details.reply_model,
+        "gen_ai.response.id": details.reply_id,
+        "gen_ai.response.finish_reasons": details.finish_reason and [details.finish_reason],
+        "gen_ai.usage.input_tokens": details.input_tokens,
+        "gen_ai.usage.output_tokens": details.output_tokens,
+        "http.response.status_code": details.status,
         OWN + "llm_failure": details.failure,
     }
     attributes |= {key: value for key, value in reported.items() if value is not None}
@@ -225,7 +206,7 @@ _SHAPES: dict[str, Callable[[Operation], SpanShape]] = {
 def _text_attributes(operation: Operation) -> dict[str, str]:
     found = {}
     if operation.details.sql is not None:
-        found[DB_QUERY_TEXT] = operation.details.sql[:8_192]
+        found["db.query.text"] = operation.details.sql[:8_192]
     if operation.details.question is not None:
         found[OWN + "question"] = operation.details.question[:8_192]
     return found
