@@ -75,21 +75,11 @@ class Silence:
 
     def as_dict(self) -> dict[str, object]:
         """Everything, for JSON."""
-        return {
-            "seconds": self.seconds,
-            "rate": self.rate,
-            "attack_share": self.attacks,
-            "requests": self.requests,
-            "failed": self.failed,
-            "answers": [[kind, answer, count] for (kind, answer), count in self.sent.most_common()],
-            "alerts": self.fired,
-            "notifications": self.notified,
-            "attacks": self.attacked,
-            "flagged": self.flagged,
-            "false": self.false,
-            "false_upper_bound": round(self.false_bound, 4),
-            "kept": self.kept,
-        }
+        traffic = {"seconds": self.seconds, "rate": self.rate, "attack_share": self.attacks, "requests": self.requests}
+        answers = [[kind, answer, count] for (kind, answer), count in self.sent.most_common()]
+        told = {"failed": self.failed, "answers": answers, "alerts": self.fired, "notifications": self.notified}
+        flags = {"attacks": self.attacked, "flagged": self.flagged, "false": self.false}
+        return {**traffic, **told, **flags, "false_upper_bound": round(self.false_bound, 4), "kept": self.kept}
 
 
 def upper_bound(false: int, total: int, confidence: float = 0.95) -> float:

@@ -37,23 +37,15 @@ SETTINGS: dict[str, object] = {
 }
 """A small pool, so that few statements use it up, and a model with a price."""
 ANEW = "how many products have price over "
-MODEL_ANSWERS = {
-    ANEW: "SELECT count(*) FROM products WHERE price > {n}",
-    **dict(
-        zip(
-            ASKED,
-            (
-                "SELECT count(*) FROM customers",
-                "SELECT status, count(*) FROM orders GROUP BY status",
-                "SELECT customer_id, count(*) AS n FROM orders GROUP BY customer_id ORDER BY n DESC LIMIT 5",
-                "SELECT avg(price) FROM products",
-                "SELECT category_id, count(*) FROM products GROUP BY category_id",
-                "SELECT sum(quantity) FROM order_items",
-            ),
-            strict=True,
-        )
-    ),
-}
+ANSWER_ANEW = "SELECT count(*) FROM products WHERE price > {}"
+MODEL_ANSWERS = (
+    "SELECT count(*) FROM customers",
+    "SELECT status, count(*) FROM orders GROUP BY status",
+    "SELECT customer_id, count(*) AS n FROM orders GROUP BY customer_id ORDER BY n DESC LIMIT 5",
+    "SELECT avg(price) FROM products",
+    "SELECT category_id, count(*) FROM products GROUP BY category_id",
+    "SELECT sum(quantity) FROM order_items",
+)
 ORDINARY = 3.0
 """Requests a second of the ordinary load."""
 _places: set[Path] = set()
@@ -186,8 +178,8 @@ def _build_targets(scrape: Proxy, delivery: Proxy, port: int) -> dict[str, list[
 def answer_question(question: str) -> str | None:
     """What the stand-in for a model answers: the ordinary questions, with statements of its own."""
     if question.startswith(ANEW):
-        return MODEL_ANSWERS[ANEW].format(n=float(question.removeprefix(ANEW)))
-    return MODEL_ANSWERS.get(question)
+        return ANSWER_ANEW.format(float(question.removeprefix(ANEW)))
+    return dict(zip(ASKED, MODEL_ANSWERS, strict=True)).get(question)
 
 
 @contextmanager

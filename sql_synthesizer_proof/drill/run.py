@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -146,11 +145,13 @@ class Drill:
         for watch, _, _ in watches:
             watch.mark_mended()
         if self.resolve:
-            _run_threads(
-                (watch.follow_resolved, resolution_limit(rule, scaled=s.scaled))
-                for watch, s, rule in watches
-                if s.delivered and not watch.given_up
-            )
+            awaited = {
+                watch: resolution_limit(rule, scaled=scenario.scaled)
+                for watch, scenario, rule in watches
+                if scenario.delivered and not watch.given_up
+            }
+            with ThreadPoolExecutor(len(wave)) as followers:
+                list(followers.map(Watch.follow_resolved, awaited, awaited.values()))
         for line in lines:
             self.say(_format_timeline(line))
         return lines
@@ -158,14 +159,6 @@ class Drill:
 
 def _find_rule(found: Sequence[Rule], scenario: AlertScenario) -> Rule:
     return next(rule for rule in found if scenario.labels.items() <= {**scenario.labels, **rule["labels"]}.items())
-
-
-def _run_threads(steps: Iterable[tuple[Callable[[float], None], float]]) -> None:
-    threads = [threading.Thread(target=step, args=(limit,)) for step, limit in steps]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 def _format_timeline(line: Timeline) -> str:

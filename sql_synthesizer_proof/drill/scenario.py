@@ -140,17 +140,10 @@ class Watch:
             time.sleep(POLL)
         if self.given_up:
             return
-        missing = [
-            what
-            for what, when in (
-                ("pending or firing", line.pending or line.firing),
-                ("firing", line.firing),
-                ("a mail", line.mail),
-            )
-            if when is None
-        ]
-        if receiver in CHANNEL and line.slack is None:
-            missing.append("a Slack message")
+        steps = {"pending or firing": line.pending or line.firing, "firing": line.firing, "a mail": line.mail}
+        if receiver in CHANNEL:
+            steps["a Slack message"] = line.slack
+        missing = [what for what, when in steps.items() if when is None]
         line.problems.append(f"not within {seconds:g} s: {', '.join(missing)}")
         line.problems += self._diagnose_problems()
 

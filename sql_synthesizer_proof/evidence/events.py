@@ -113,26 +113,12 @@ def complete_types(rows: Sequence[EventResult]) -> set[str]:
 
 def as_text(rows: Sequence[EventResult]) -> str:
     """A table, and in the last line of how many types every signal was seen."""
-    lines = [_format_line("event", "severity", "trace", "record", "counter", "log", "scenario", "seen")]
-    lines += [
-        _format_line(
-            row.type,
-            row.severity,
-            row.trace_id[:8],
-            row.records,
-            row.counted,
-            row.level,
-            row.words,
-            "; ".join(row.missing) or "ok",
-        )
-        for row in rows
-    ]
+    line = "{:<27}{:<10}{:<10}{:<8}{:<9}{:<11}{:<62}{}".format
+    lines = [line("event", "severity", "trace", "record", "counter", "log", "scenario", "seen")]
+    for row in rows:
+        cells = row.type, row.severity, row.trace_id[:8], row.records, row.counted, row.level, row.words
+        lines.append(line(*cells, "; ".join(row.missing) or "ok"))
     return "\n".join([*lines, f"{len(complete_types(rows))} of {len(SECURITY_EVENTS)} types"])
-
-
-def _format_line(*cells: object) -> str:
-    widths = (27, 10, 10, 8, 9, 11, 62)
-    return "".join(f"{cell!s:<{width}}" for cell, width in zip(cells, widths, strict=False)) + str(cells[-1])
 
 
 def as_json(rows: Sequence[EventResult]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypedDict
 
@@ -48,20 +48,6 @@ class DrawnPanel(TypedDict, total=False):
     panels: list[DrawnPanel]
 
 
-class _Variable(TypedDict, total=False):
-    name: str
-    type: str
-    query: object
-    multi: bool
-    allValue: str
-    refresh: int
-
-
-class _Annotation(TypedDict, total=False):
-    name: str
-    expr: str
-
-
 class Page(TypedDict, total=False):
     """What is looked at of a dashboard as Grafana reads it."""
 
@@ -72,8 +58,8 @@ class Page(TypedDict, total=False):
     editable: bool
     refresh: str
     panels: list[DrawnPanel]
-    templating: dict[str, list[_Variable]]
-    annotations: dict[str, list[_Annotation]]
+    templating: dict[str, list[Mapping[str, object]]]
+    annotations: dict[str, list[Mapping[str, str]]]
 
 
 def page_faults(name: str, page: Page, recorded: frozenset[str]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from string import ascii_uppercase
 from typing import Any
 
@@ -25,16 +25,9 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from sql_synthesizer.monitoring import catalog
 from sql_synthesizer_proof.mixin.alert import SERVICE, Links
 from sql_synthesizer_proof.mixin.alerts import ALERTS
-from sql_synthesizer_proof.mixin.dashboards.panel import FIRING, Dashboard, P, Panel, PanelQuery
+from sql_synthesizer_proof.mixin.dashboards.panel import FIRING, Dashboard, P, Panel, PanelKind, PanelQuery
 
 SOURCE = shapes.DataSourceRef(type_val="prometheus", uid="${datasource}")
-BUILDERS: dict[str, Any] = {
-    "timeseries": timeseries.Panel,
-    "stat": stat.Panel,
-    "table": table.Panel,
-    "heatmap": heatmap.Panel,
-    "state-timeline": statetimeline.Panel,
-}
 HEIGHTS = {"stat": 6}
 JUST_ABOVE = 0.01
 """Where red begins when an alert fires above 0: Grafana's steps begin at their value, not above it."""
@@ -57,20 +50,26 @@ def draw_dashboard(page: Dashboard, links: Links) -> str:
         .annotations([_alert_annotation(), _deployment_annotation()])
         .links([_dashboards_link()])
     )
-    drawn = json.loads(json.dumps(builder.build(), cls=JSONEncoder))
-    for shown in drawn["annotations"]["list"] + drawn["links"]:
-        del shown["placement"]  # the builder hides them in a menu
+    drawn = _encode_model(builder.build())
     drawn["panels"] = list(_place_panels(page, links))
     return json.dumps(drawn, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def _place_panels(page: Dashboard, links: Links) -> Iterator[dict[str, object]]:
+def _encode_model(built: object) -> Any:
+    """As JSON, without the placement of links and annotations: the builder hides them in a menu."""
+    made = json.loads(json.dumps(built, cls=JSONEncoder))
+    for shown in [*made.get("annotations", {}).get("list", ()), *made.get("links", ())]:
+        del shown["placement"]
+    return made
+
+
+def _place_panels(page: Dashboard, links: Links) -> Iterator[object]:
     """Panels from left to right, rows from top to bottom, numbered from 1."""
     count, top = 0, 0
     for row in page.rows:
         count += 1
         heading = dashboard.Row(row.title).id(count).grid_pos(model.GridPos(h=1, w=24, x=0, y=top))
-        yield json.loads(json.dumps(heading.build(), cls=JSONEncoder))
+        yield _encode_model(heading.build())
         top, left, tallest = top + 1, 0, 0
         for panel in row.panels:
             count += 1
@@ -79,10 +78,7 @@ def _place_panels(page: Dashboard, links: Links) -> Iterator[dict[str, object]]:
                 top, left, tallest = top + tallest, 0, 0
             place = model.GridPos(h=height, w=panel.width, x=left, y=top)
             builder = _build_panel(panel).id(count).grid_pos(place).links(_runbook_links(page.key, panel, links))
-            made = json.loads(json.dumps(builder.build(), cls=JSONEncoder))
-            for link in made["links"]:
-                del link["placement"]
-            yield made
+            yield _encode_model(builder.build())
             left, tallest = left + panel.width, max(tallest, height)
         top += tallest
 
@@ -99,8 +95,9 @@ def _runbook_links(key: str, panel: Panel, links: Links) -> list[dashboard.Dashb
 
 
 def _build_panel(panel: Panel) -> Any:
+    make_builder, style = _KINDS[panel.kind]
     builder = (
-        BUILDERS[panel.kind]()
+        make_builder()
         .title(panel.title)
         .description(panel.description)
         .datasource(SOURCE)
@@ -117,7 +114,7 @@ def _build_panel(panel: Panel) -> Any:
         builder.decimals(panel.decimals)
     if panel.words is not None:
         builder.mappings([_value_mapping(*panel.words)])
-    return _STYLES[panel.kind](builder, panel)
+    return style(builder, panel)
 
 
 def _build_query(target: PanelQuery, name: str, kind: str) -> prometheus.Dataquery:
@@ -195,13 +192,14 @@ def _style_heatmap(builder: Any, panel: Panel) -> Any:
     return builder.y_axis(heatmap.YAxisConfig().unit(panel.unit))
 
 
-_STYLES = {
-    "timeseries": _style_timeseries,
-    "stat": _style_stat,
-    "state-timeline": _style_states,
-    "table": _style_table,
-    "heatmap": _style_heatmap,
+_KINDS: dict[PanelKind, tuple[Callable[[], Any], Callable[[Any, Panel], Any]]] = {
+    "timeseries": (timeseries.Panel, _style_timeseries),
+    "stat": (stat.Panel, _style_stat),
+    "state-timeline": (statetimeline.Panel, _style_states),
+    "table": (table.Panel, _style_table),
+    "heatmap": (heatmap.Panel, _style_heatmap),
 }
+"""Kind of a panel -> its builder, and what it looks like."""
 
 
 def _build_variables() -> list[Any]:
