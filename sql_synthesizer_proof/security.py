@@ -46,7 +46,7 @@ Z = 1.959964
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """``grade`` is ``none``, ``suspicious`` or ``attack``; ``layers`` are those that spoke."""
+    """``grade`` is ``none``, ``suspicious`` or ``attack``; ``layers`` are those that flagged the text."""
 
     grade: str = "none"
     reason: str = ""

@@ -1,4 +1,4 @@
-"""The silence test: ordinary traffic must fire nothing, and what fires amid attacks must be about them."""
+"""The silence test: ordinary traffic must fire nothing, and hardly a harmless request may count as an attack."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sql_synthesizer.operate.traffic import Traffic, request_mix
 from sql_synthesizer_proof.drill.chain import Chain, make_workspace, run_chain
 
 FAILURE_SHARE = 0.001
-"""Share of the answers that may say that the service failed: more would be no silence."""
+"""Share of the requests that may fail by the service's fault."""
 FALSE_SHARE = 0.05
-"""Share of the security notifications that may be about nothing."""
+"""Share of false positives among the requests that were taken for attacks, at most."""
 GRADE = "sql_injection_attempt|prompt_injection_attempt"
 REFUSED = f"{QuestionRefused.status} {QuestionRefused.reason}"
 """The answer to an attack that was taken for one."""
@@ -28,7 +28,7 @@ LAST_SCRAPE = 20.0
 
 @dataclass
 class Silence:
-    """What was seen: requests by kind and answer, alerts by the second they were first seen, notifications."""
+    """The results: requests by kind and answer, alerts by the second at which they first fired, notifications."""
 
     seconds: float
     rate: float
@@ -48,7 +48,7 @@ class Silence:
 
     @property
     def failed(self) -> int:
-        """Answers that say that the service failed, or none at all."""
+        """Requests that failed by the service's fault, or were not answered."""
         return sum(count for (_, answer), count in self.sent.items() if answer[:1] == "5" or answer == "unreachable")
 
     @property
@@ -68,7 +68,7 @@ class Silence:
 
     @property
     def kept(self) -> bool:
-        """Whether it was silent, or, amid attacks, whether few enough notifications were false."""
+        """Whether it was silent, or, amid attacks, whether few enough requests were false positives."""
         if self.attacks:
             return self.flagged > 0 and self.false / self.flagged < FALSE_SHARE
         return not self.fired and not self.notified and self.failed < FAILURE_SHARE * self.requests
@@ -77,9 +77,9 @@ class Silence:
         """Everything, for JSON."""
         traffic = {"seconds": self.seconds, "rate": self.rate, "attack_share": self.attacks, "requests": self.requests}
         answers = [[kind, answer, count] for (kind, answer), count in self.sent.most_common()]
-        told = {"failed": self.failed, "answers": answers, "alerts": self.fired, "notifications": self.notified}
+        results = {"failed": self.failed, "answers": answers, "alerts": self.fired, "notifications": self.notified}
         flags = {"attacks": self.attacked, "flagged": self.flagged, "false": self.false}
-        return {**traffic, **told, **flags, "false_upper_bound": round(self.false_bound, 4), "kept": self.kept}
+        return {**traffic, **results, **flags, "false_upper_bound": round(self.false_bound, 4), "kept": self.kept}
 
 
 def upper_bound(false: int, total: int, confidence: float = 0.95) -> float:

@@ -1,7 +1,7 @@
 """Every metric, once: name, kind, labels and what feeds it.
 
 Client objects, pre-created series, the series budget, alert rules, dashboards, docs and tests are built from
-these rows or checked against them. Who watches a metric is read off the alerts and panels that use it.
+these rows or checked against them. Which alerts and panels watch a metric follows from their expressions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LLM_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 SYNC_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0)
 
 SERIES_BUDGET = 4_000
-"""Series that one instance may export; an alert sits here, the scrape limit above it."""
+"""Series that one instance may export: the threshold of an alert, below Prometheus' ``sample_limit``."""
 
 
 def _make_metric(
@@ -138,7 +138,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     _make_counter(
         "question_verdicts_total",
-        "Times that a layer of the question guard spoke",
+        "Verdicts of the question guard, by its layers",
         vocabulary.QUESTION_VERDICT,
         labels=[vocabulary.LAYER, vocabulary.GRADE],
     ),

@@ -1,7 +1,7 @@
 """Exemplars in multi-process mode: a file beside each process's metric files names the trace behind a bucket.
 
-The client library keeps values of several processes in mapped files that have no room for exemplars. Here the
-newest exemplar of each series is kept in memory and written out at most once a second.
+The client library's mapped files have no room for exemplars. Here the newest exemplar of each series is held in
+memory and written out at most once a second.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ class ExemplarFile:
         self._written_at = 0.0
 
     def put(self, key: str, exemplar: Exemplar) -> None:
-        """Keeps ``exemplar`` for the series whose key in the metric file is ``key``."""
+        """Stores ``exemplar`` for the series whose key in the metric file is ``key``."""
         if key in self._kept or len(self._kept) < LIMIT:
             self._kept[key] = (dict(exemplar.labels), exemplar.value, float(exemplar.timestamp or time.time()))
             self._changed = True
 
     def flush(self, *, now: bool = False) -> None:
         """Writes the file if there is something new and a second has passed, or at once if ``now``."""
-        if self._pid != os.getpid():  # forked: what was kept is the parent's
+        if self._pid != os.getpid():  # forked: what is held is the parent's
             self._pid, self._kept, self._changed = os.getpid(), {}, False
         at = time.monotonic()
         if self._changed and (now or at - self._written_at >= FLUSH_INTERVAL):
@@ -54,12 +54,12 @@ class ExemplarFile:
 
 
 def exemplar_path(directory: Path, pid: int) -> Path:
-    """Where the process ``pid`` keeps its exemplars."""
+    """The file of the exemplars of process ``pid``."""
     return directory / f"exemplars_{pid}.json"
 
 
 def install_exemplars(directory: Path) -> ExemplarFile:
-    """Makes the client library's values of this process hand their exemplars to the returned file."""
+    """Makes the client library store the exemplars of this process in the returned file."""
     file = ExemplarFile(directory)
 
     class Value(values.ValueClass):  # type: ignore[misc]  # the library chooses the class at run time

@@ -1,6 +1,6 @@
 """Health: pings registered by whoever owns a dependency, run in the background and cached.
 
-Liveness depends on nothing. Readiness needs every required dependency, and turns first when the process drains.
+Liveness depends on nothing. Readiness needs every required dependency, and fails first when the process drains.
 """
 
 from __future__ import annotations
@@ -65,14 +65,14 @@ class _HealthCheck:
 
     @property
     def health_status(self) -> str:
-        """What is said about it outside; never an exception's text."""
+        """The status that clients see; never an exception's text."""
         if self.up:
             return "healthy"
         return "unhealthy" if self.required else "degraded"
 
 
 class Health:
-    """The checks of one process. ``interval`` and ``limit`` are seconds; ``draining`` says whether it is to end."""
+    """The checks of one process. ``interval`` and ``limit`` are seconds; ``draining`` is whether the process drains."""
 
     def __init__(
         self,
@@ -112,11 +112,11 @@ class Health:
             self._thread = None
 
     def liveness_reply(self) -> HealthReply:
-        """The process answers, whatever it depends on does."""
+        """200, whatever the state of the dependencies."""
         return {"status": "alive"}, 200
 
     def readiness_reply(self) -> HealthReply:
-        """Whether requests should be sent here: 200, or 503 with the reasons."""
+        """200 when requests can be served, else 503 with the reasons."""
         reasons = ["draining"] if self._draining() else []
         reasons += [
             f"{check.name} is unhealthy" for check in self._completed_checks() if check.required and not check.up

@@ -1,7 +1,7 @@
 """Logs: one JSON line each on standard output, for ordinary log records and for what the facade reports.
 
 Lines are written by a thread of their own from a bounded buffer: a standard output that blocks or is closed
-costs lines, which are counted, and never holds up a request or the folding of other signals.
+costs lines, which are counted, and never blocks a request or the folding of other signals.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _SECRETS = re.compile(
 
 _TEXT = frozenset({"question", "sql"})
 _PROBES = ("/health", "/metrics")
-"""Routes that machines ask all the time; their good answers are logged at debug."""
+"""Routes that are polled; their successful requests are logged at debug."""
 _SHOWN = frozenset(
     {
         *("reason", "outcome", "rule", "layer", "error", "class", "needed", "role", "given_severity", "event_type"),
@@ -55,7 +55,7 @@ _SHOWN = frozenset(
         *("database", "database_type", "query_type", "source", "row_count", "truncated", "milliseconds", "columns"),
     }
 )
-"""Details of an event that stand in its line; others are for the audit record."""
+"""Details of an event that are logged; others are for the audit record only."""
 
 _turns: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
 """Process -> the lock under which its lines are written: its handlers share one standard output."""
@@ -125,7 +125,7 @@ class LineHandler(QueueHandler):
             self._thread.join(CLOSE_WAIT)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """A record that cannot be formatted leaves its place of origin behind, and nothing that it carried."""
+        """Logs the origin of a record that cannot be formatted, and nothing of its content."""
         line = {"level": "error", "logger": __name__, "event": f"unprintable log record from {record.name}"}
         self.enqueue(encode_line(line))
 
@@ -219,7 +219,7 @@ class LogObserver:
 
 
 def _checkpoint_record(event: Event) -> dict[str, object]:
-    """A line at any level: what left the machine is what a cut record is compared with."""
+    """Logged at any level: shipped checkpoints are the anchors that ``audit verify`` compares a record with."""
     return {"time": datetime.fromtimestamp(event.time_ns / 1e9, UTC), "event": event.type.name, **event.details}
 
 

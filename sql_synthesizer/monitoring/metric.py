@@ -41,7 +41,7 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One row. ``unwatched`` says why no alert and no panel looks at it; one of them must where it is empty.
+    """One row. ``unwatched`` is why no alert and no panel uses it; one of them must where it is empty.
 
     ``mode`` is how processes are merged: counters and histograms are summed, gauges take one of the
     ``live`` modes. ``exporter`` rows are set by the metrics exporter, not by workers.

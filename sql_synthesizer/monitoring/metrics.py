@@ -31,7 +31,7 @@ _logger = logging.getLogger(__name__)
 
 _measured = Measured(telemetry.default)
 METRICS_REGISTRY: CollectorRegistry = _measured.registry
-"""Where the metrics of the process's facade are kept. In multi-process mode only ``get_metrics`` sees all of them."""
+"""The registry of the process's facade. In multi-process mode only ``get_metrics`` merges those of all processes."""
 
 observer = _measured.observer
 """The observer of the process's facade."""
@@ -96,10 +96,10 @@ def track_cache_metrics(operation: str, cache_type: str) -> Callable[[F], F]:
 
 
 def track_security_event(event_type: str, severity: str) -> None:
-    """Reports a security event. Its severity is the catalogue's; one that differs, except ``info``, goes on record.
+    """Reports a security event. Its severity is the catalogue's; one that differs, except ``info``, is recorded.
 
     Older spellings of a type are accepted; an unknown one is ``other``, of the severity given if there is such.
-    Raises AuditUnavailable when an audit record is kept and full.
+    Raises AuditUnavailable when the audit recorder is full.
     """
     report_security_event(telemetry.default, event_type, severity, {})
 
@@ -120,7 +120,7 @@ def report_security_event(
 
 
 async def update_system_metrics(interval: float = 30.0) -> None:
-    """Keeps memory and CPU of this process and its children up to date, every ``interval`` seconds, for ever.
+    """Updates memory and CPU of this process and its children every ``interval`` seconds, without end.
 
     Under ``serve`` the metrics exporter does this for all processes of the service.
     """

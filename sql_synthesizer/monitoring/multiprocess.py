@@ -2,7 +2,7 @@
 
 The client library chooses this mode when ``PROMETHEUS_MULTIPROC_DIR`` is set before it is imported, so ``serve``
 sets the variable for its children. Merging and compaction hold one file lock: without it a reader that lists the
-files while a dead worker's are being folded together sees counters step backwards.
+files while those of an ended worker are compacted sees counters decrease.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ def make_client(metric: Metric, registry: CollectorRegistry) -> Any:
 
 
 def mark_dead(pid: int, place: Path) -> None:
-    """Takes the levels of an ended process out, and folds its counts into the file of all that ended.
+    """Removes the gauges of an ended process, and adds its counters to the file of all that ended.
 
-    The process must be gone or count nothing any more. Raises TimeoutError when the lock is not free in time;
+    The process must have ended, or count nothing any more. Raises TimeoutError when the lock is not free in time;
     then nothing has changed.
     """
     with lock_directory(place):

@@ -16,7 +16,7 @@ from sql_synthesizer.telemetry import Fact, Operation, vocabulary
 from sql_synthesizer.telemetry.vocabulary import Declared, OperationType, ReadingType
 
 LOGGED_VALUES = 100
-"""Refused label values that are named in the log; later ones are only counted."""
+"""Refused label values that are logged; later ones are only counted."""
 
 _logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class MetricsObserver:
-    """Keeps the catalogue's metrics in ``registry``; ``declared`` are the label values of the application's own."""
+    """Updates the metrics of ``registry``; ``declared`` are the label values of the application's configuration."""
 
     signal = "metrics"
 
@@ -53,14 +53,14 @@ class MetricsObserver:
         return found
 
     def precreate(self, known: Mapping[str, Sequence[str]] | None = None) -> None:
-        """Makes every series that can be known, so that its first increase is seen; ``known`` narrows labels."""
+        """Creates every series that can be known, so that its first increase is seen; ``known`` narrows labels."""
         for metric in catalog.METRICS:
             if metric.kind != "gauge" and metric.labels:
                 for values in metric.combinations(self.declared, known):
                     self.client(metric.name).labels(*values)
 
     def fold(self, facts: Sequence[Fact]) -> None:
-        """Takes in a batch; equal increments of a counter are summed before the client library sees them."""
+        """Takes in a batch. Increments of a counter are summed first, as each ``inc`` locks and may write a file."""
         marked: set[tuple[Any, int]] = set()
         for fact in facts:
             for series in self._feeds.get(fact.type.name, ()):
@@ -97,7 +97,7 @@ class MetricsObserver:
 
 
 class _FeedSeries:
-    """One feed of one metric; children of the client object are found by the label values as reported."""
+    """One feed of one metric. Children are cached by raw label values: the client's ``labels`` validates and locks."""
 
     def __init__(self, observer: MetricsObserver, metric: Metric, feed: Feed) -> None:
         self._observer = observer
@@ -110,10 +110,10 @@ class _FeedSeries:
         raise NotImplementedError
 
     def child(self, fact: Any) -> Any:
-        raw = tuple([get(fact) for get in self._getters])
+        raw = tuple(get(fact) for get in self._getters)
         try:
             return self._children[raw]
-        except (KeyError, TypeError):  # not met before, or not even hashable
+        except (KeyError, TypeError):  # new, or a value that cannot be hashed
             return self._resolve_child(raw)
 
     def _resolve_child(self, raw: tuple[Any, ...]) -> Any:
@@ -128,7 +128,7 @@ class _FeedSeries:
                 known = False
                 self._observer.refuse(self._metric, label, value)
         child = client.labels(*values)
-        if known:  # refused values are not kept: there is no bound to how many there are
+        if known:  # not for refused values, of which there may be any number
             self._children[raw] = child
         return child
 
@@ -136,7 +136,7 @@ class _FeedSeries:
 class _Count(_FeedSeries):
     def apply_fact(self, fact: Any, pending: dict[Any, float], marked: set[tuple[Any, int]]) -> None:
         amount = self._counter_increment(fact)
-        if amount > 0 and math.isfinite(amount):
+        if amount > 0 and math.isfinite(amount):  # a counter takes nothing else
             child = self.child(fact)
             pending[child] = pending.get(child, 0.0) + amount
 
@@ -153,7 +153,7 @@ class _Count(_FeedSeries):
 class _Observe(_FeedSeries):
     def apply_fact(self, fact: Any, pending: dict[Any, float], marked: set[tuple[Any, int]]) -> None:
         child, seconds = self.child(fact), fact.duration_ns / 1e9
-        if fact.trace.sampled:  # one exemplar a bucket and batch is enough, and they are dear
+        if fact.trace.sampled:  # an exemplar costs more than the observation: one for each bucket and batch is enough
             bucket = (child, bisect_left(self._metric.buckets, seconds))
             if bucket not in marked:
                 marked.add(bucket)

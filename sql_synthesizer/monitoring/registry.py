@@ -1,4 +1,4 @@
-"""What one application has measured: a registry, the observer that fills it, and how it is read."""
+"""The metrics of one application: a registry, the observer that updates it, and how it is read."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Measured:
                 collector(registry=self.registry)
 
     def read_fresh(self) -> Collector:
-        """What is to be rendered now: everything pending is folded, and levels are fresh."""
+        """What to render: everything pending is folded, and gauges are up to date."""
         self._facade.fold(readings=True)
         if multiprocess.directory is not None:
             return multiprocess.SharedCollector(multiprocess.directory)

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 SAMPLE_INTERVAL = 1.0
-"""Seconds for which a sample is reused, so that frequent readers do not walk the process table each time."""
+"""Seconds for which a sample is reused, as each one walks the process table."""
 
 
 def allowed_cpus(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> float:

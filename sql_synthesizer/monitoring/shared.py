@@ -1,4 +1,4 @@
-"""The directory of metric files that the processes of a service share; what the supervisor needs, and no more."""
+"""The directory of metric files that the processes of a service share; the part that the supervisor imports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOCK_WAIT = 5.0
 
 
 def prepare_directory(place: Path) -> None:
-    """Makes the directory, and empties it of what a run before has left; called before any process uses it."""
+    """Creates the directory, or removes the files of an earlier run; called before any process uses it."""
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     with lock_directory(place):
         for pattern in ("*.db", "exemplars_*", "*.part", "*.merged", "*.damaged"):
@@ -23,6 +23,6 @@ def prepare_directory(place: Path) -> None:
 
 @contextmanager
 def lock_directory(place: Path) -> Iterator[None]:
-    """Holds the directory's lock. Raises TimeoutError when another process keeps it for more than ``LOCK_WAIT``."""
+    """Holds the directory's lock. Raises TimeoutError when another process holds it for more than ``LOCK_WAIT``."""
     with (place / "lock").open("ab") as file, hold_lock(file, str(place), wait=LOCK_WAIT):
         yield

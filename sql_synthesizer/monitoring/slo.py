@@ -1,4 +1,4 @@
-"""Objectives, thresholds and windows: each number that an alert, a panel or a document speaks of, once.
+"""Objectives, thresholds and windows: each number that alerts, panels and documents use, once.
 
 The numbers are proposals to start from. Whoever runs the service changes them here and runs ``mixin build``.
 """
@@ -17,13 +17,13 @@ def duration_seconds(duration: str) -> int:
 
 SCRAPE_INTERVAL = 15
 EVALUATION_INTERVAL = 15
-"""Seconds; ``prometheus.yml`` says the same, and a check holds the two together."""
+"""Seconds, as in ``prometheus.yml``; ``mixin check`` compares the two."""
 GROUP_WAIT = 10
 """Seconds that Alertmanager holds a critical alert back for others of its group."""
 DETECTION_LIMIT = 120
 """Seconds from a fault to its notification, for alerts that are marked ``detection: fast``."""
 RETENTION_DAYS = 35
-"""Days that Prometheus keeps samples: longer than the period of the objectives."""
+"""Days that Prometheus stores samples: longer than the period of the objectives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ USUAL = "5m"
 
 ERROR_RATIO = 0.05
 LEAST_QUERIES = 20
-"""Queries in the window below which a ratio says nothing; the burn rates carry quiet services."""
+"""Queries in the window below which a ratio means nothing; quiet services have the burn rates."""
 LATENCY_QUANTILE = 0.95
 OVERLOAD_RATIO = 0.05
 LEAST_REFUSALS = 5
@@ -111,7 +111,7 @@ AUDIT_UNVERIFIED_SECONDS = 93_600.0
 """Without a sound verification of the audit record: a day, and two hours to spare."""
 
 FOLD_AGE_SECONDS = 30.0
-"""Age of the last fold at which the metrics no longer tell what happens; a fold is due every 0.2 s."""
+"""Age of the last fold at which the metrics count as stale; a fold is due every 0.2 s."""
 REFUSED_LABELS = 100.0
 """Within ten minutes."""
 SCRAPE_SECONDS = 5.0

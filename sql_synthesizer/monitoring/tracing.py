@@ -43,7 +43,7 @@ OWN = "sql_synthesizer."
 """Prefix of attributes that the conventions do not have."""
 
 _CLOSING = frozenset(type.event for type in vocabulary.OPERATIONS.values() if type.event)
-"""Events that stand for the end of an operation: its span says the same."""
+"""Events that mark the end of an operation, as its span does."""
 
 _logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class TracingObserver:
         self._facade.emit(vocabulary.TELEMETRY_DROPPED, count=count, signal=self.signal)
 
     def _hold_event(self, event: Event) -> None:
-        """Keeps a security event until its span closes; those of spans that never do make room in time."""
+        """Holds a security event until its span closes; the oldest span that never does is evicted."""
         if not event.type.audited or event.type.name in _CLOSING:
             return
         attributes = {OWN + "severity": event.type.severity}
@@ -231,7 +231,7 @@ class _Sender:
         self._closing = False
         self._reachable = True
         self._thread: threading.Thread | None = None
-        logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)  # it would repeat itself each second
+        logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)  # it would log each failed batch
 
     def put(self, span: ReadableSpan) -> None:
         """Queues a span; drops and counts it when too many wait. Called by the folding thread alone."""
@@ -281,7 +281,7 @@ class _Sender:
             return False
         try:
             taken = self._exporter.export(batch) is SpanExportResult.SUCCESS
-        except Exception:  # noqa: BLE001  # the collector's trouble is none of the service's
+        except Exception:  # noqa: BLE001  # a broken collector must not affect the service
             taken = False
         if not taken:
             self._dropped(len(batch))

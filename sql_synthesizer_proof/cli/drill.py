@@ -45,8 +45,8 @@ def command(
 ) -> None:
     """Break a private copy of the service, and time fault, alert, notification and recovery.
 
-    Without --alert and --fast it also checks what happens to alerts on their way: repeated, muted, kept apart. The
-    exit status is 1 when an alert did not arrive, came too late, or said too little, or a check failed.
+    Without --alert and --fast it also checks escalation: repeated, inhibited and unrelated notifications. The
+    exit status is 1 when an alert did not arrive, came too late or incomplete, or a check failed.
     """
     end_on_signal()
     about = report.describe_machine()

@@ -22,7 +22,7 @@ def command() -> None:
 @click.option("--runbooks", metavar="URL", help="Where runbooks are read; {name} stands for the alert.")
 @click.option("--dashboards", metavar="URL", help="Where dashboards are shown; {uid} stands for the dashboard.")
 def command_build(output: Path | None, **patterns: str | None) -> None:
-    """Write the generated files; links in alerts lead to the compose deployment unless told otherwise."""
+    """Write the generated files; links in alerts lead to the compose deployment by default."""
     with _explain_errors():
         from sql_synthesizer_proof.mixin import build as mixin  # noqa: PLC0415
         from sql_synthesizer_proof.mixin.alert import Links  # noqa: PLC0415
@@ -35,7 +35,7 @@ def command_build(output: Path | None, **patterns: str | None) -> None:
 @command.command("check")
 @click.option("--root", type=Path, help="Directory to look under, instead of the repository.")
 def command_check(root: Path | None) -> None:
-    """Say what is stale, wrong, missing or orphaned; the exit status is 1 when anything is."""
+    """Report what is stale, wrong, missing or orphaned; the exit status is 1 when anything is."""
     with _explain_errors():
         from sql_synthesizer_proof.mixin import build as mixin  # noqa: PLC0415
 
@@ -47,7 +47,7 @@ def command_check(root: Path | None) -> None:
 
 @contextmanager
 def _explain_errors() -> Iterator[None]:
-    """Rows are checked as they are imported; what does not fit is said in one line."""
+    """Rows are checked when they are imported; a fault is one line."""
     try:
         yield
     except ValueError as error:

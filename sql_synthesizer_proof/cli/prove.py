@@ -1,4 +1,4 @@
-"""``sql-synthesizer prove``: shows on the real service what the record promises."""
+"""``sql-synthesizer prove``: verifies the claims about the audit record on the real service."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.group("prove")
 def command() -> None:
-    """Show what the record promises, by measurements on a private copy of the service."""
+    """Verify the claims about the audit record, by measurements on a private copy of the service."""
 
 
 @command.command("events")
@@ -44,9 +44,9 @@ def command_events(json_file: Path | None) -> None:
 @click.option("--kills", "count", type=click.IntRange(1, 1000), default=50, show_default=True, help="Workers to kill.")
 @click.option("--json", "json_file", type=FILE, help="Write every claim here.")
 def command_audit(count: int, json_file: Path | None) -> None:
-    """Kill workers under load, fail the disk, edit the record, and see that nothing of it goes unseen.
+    """Kill workers under load, fail the disk, edit the record, and verify that each is detected.
 
-    The exit status is 1 when a promise is broken.
+    The exit status is 1 when a claim does not hold.
     """
     end_on_signal()
     with make_workspace("prove-") as home:

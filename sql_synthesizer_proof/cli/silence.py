@@ -23,7 +23,7 @@ from sql_synthesizer_proof.drill.chain import end_on_signal
 )
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write everything that was seen here.")
 def command(minutes: float, rate: float, attacks: float, questions: Path | None, json_file: Path | None) -> None:
-    """See that ordinary traffic fires nothing; with --attacks, that what fires is about attacks.
+    """Verify that ordinary traffic fires nothing; with --attacks, that few harmless requests are taken for attacks.
 
     The exit status is 1 when an alert fires without a reason, or too many harmless requests are taken for attacks.
     """

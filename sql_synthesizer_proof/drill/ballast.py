@@ -1,6 +1,6 @@
 """``serve`` with weights that can be laid on it: processes below it that hold memory or burn CPU.
 
-``python -m sql_synthesizer_proof.drill.ballast FILE`` does as FILE says, and nothing while there is no such file.
+``python -m sql_synthesizer_proof.drill.ballast FILE`` reads its load from FILE; without that file there is none.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BURN = "import os; above = os.getppid()\nwhile os.getppid() == above: pass"
 
 
 def launch_command(file: Path) -> tuple[str, ...]:
-    """The command that serves, and lays on what ``file`` says."""
+    """The command that serves, with the load that ``file`` asks for."""
     return (sys.executable, "-m", "sql_synthesizer_proof.drill.ballast", str(file))
 
 

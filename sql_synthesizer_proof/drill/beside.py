@@ -1,4 +1,4 @@
-"""Further instances beside the chain's own, and what Prometheus is told to watch."""
+"""Further instances beside the chain's own, and the targets of Prometheus."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def add_target(chain: Chain, job: str, address: str) -> Iterator[None]:
 
 
 def extra_instance(name: str, **settings: object) -> Callable[[Chain], AbstractContextManager[ServiceProcess]]:
-    """Makes a further instance of the service on the same database, kept in ``others`` and watched like the first."""
+    """Makes a further instance of the service on the same database, found in ``others`` and scraped like the first."""
 
     @contextmanager
     def start_instance(chain: Chain) -> Iterator[ServiceProcess]:

@@ -1,4 +1,4 @@
-"""Everything between a question and the person who is told: private, on free ports, and there to be broken."""
+"""A private deployment to inject faults into: everything from the database to the inbox, on free ports."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ ORDINARY = 3.0
 """Requests a second of the ordinary load."""
 _places: set[Path] = set()
 AUDIT_VOLUME = "1536m"
-"""Size of the audit volume: above the least free space that an alert allows, where this machine lets us make one."""
+"""Size of the audit volume: above the free space below which an alert fires."""
 
 
 class ActiveAlert(TypedDict):
@@ -62,10 +62,10 @@ class ActiveAlert(TypedDict):
 
 @dataclass
 class Chain:
-    """One running chain, whose parts faults are made on.
+    """One running chain.
 
-    ``scrape`` and ``delivery`` stand between Prometheus and the service and Alertmanager; ``volume`` is the audit
-    record's own file system, None where this machine lets us make none.
+    ``scrape`` and ``delivery`` are proxies between Prometheus and the service, and Prometheus and Alertmanager;
+    ``volume`` is the file system of the audit record, None where this account may not mount one.
     """
 
     home: Path
@@ -88,7 +88,7 @@ class Chain:
     programs: dict[str, Child] = field(default_factory=dict)
     """Other further programs, likewise."""
     made: set[object] = field(default_factory=set)
-    """Faults that several scenarios share and that are there."""
+    """Active faults that several scenarios share."""
 
     def alerts(self) -> list[ActiveAlert]:
         """The active alerts, pending or firing."""
@@ -102,7 +102,7 @@ class Chain:
 
 
 def extend_business_hours(config: dict[str, Any]) -> None:
-    """Makes it business hours at any time, so that warnings are told when they fire."""
+    """Makes it business hours at any time, so that warnings are sent when they fire."""
     for interval in config["time_intervals"]:
         interval["time_intervals"] = [{"years": ["2000:2999"]}]
 

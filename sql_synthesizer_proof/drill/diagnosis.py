@@ -13,15 +13,15 @@ ERROR = re.compile(r"level=(?:error|warn|ERROR|WARN).*")
 
 
 def diagnose_alert(chain: Chain, rule: Rule, addressees: Mapping[str, str]) -> Iterator[str]:
-    """What is wrong between the fault and the person, as far as Prometheus, Alertmanager and the inbox tell.
+    """What is wrong between the fault and its notification, from Prometheus, Alertmanager and the inbox.
 
     ``addressees`` gives each kind of message the address that it should have gone to. Raises OSError.
     """
     name = rule["alert"]
-    told = list(_rule_problems(chain, name, rule["expr"]))
-    if not told and _alert_state(chain, name) == "firing":
-        told = list(_delivery_problems(chain, name, addressees))
-    yield from told
+    problems = list(_rule_problems(chain, name, rule["expr"]))
+    if not problems and _alert_state(chain, name) == "firing":
+        problems = list(_delivery_problems(chain, name, addressees))
+    yield from problems
 
 
 def _alert_state(chain: Chain, name: str) -> str:
@@ -30,7 +30,7 @@ def _alert_state(chain: Chain, name: str) -> str:
 
 
 def _rule_problems(chain: Chain, name: str, expr: str) -> Iterator[str]:
-    """What keeps the rule from firing."""
+    """Why the rule does not fire."""
     groups = chain.prometheus.get("/api/v1/rules", type="alert")["data"]["groups"]
     loaded = [rule for group in groups for rule in group["rules"] if rule["name"] == name]
     if not loaded:
@@ -53,7 +53,7 @@ def _expression_problems(chain: Chain, name: str, query: str) -> Iterator[str]:
 
 
 def _delivery_problems(chain: Chain, name: str, addressees: Mapping[str, str]) -> Iterator[str]:
-    """What keeps a firing alert from the person."""
+    """Why a firing alert is not notified."""
     known = chain.prometheus.get("/api/v1/alertmanagers")["data"]["activeAlertmanagers"]
     if not known:
         yield "prometheus.yml: alerting names no Alertmanager, so alerts are sent nowhere"
@@ -69,7 +69,7 @@ def _delivery_problems(chain: Chain, name: str, addressees: Mapping[str, str]) -
             yield f"alertmanager/config.yml: the {kind} about {name} went to {', '.join(elsewhere)}, not to {address}"
     receivers = sorted({receiver["name"] for alert in found for receiver in alert["receivers"]})
     for line in _recent_errors(chain):
-        yield f"Alertmanager could not tell {', '.join(receivers)}: {line}"
+        yield f"Alertmanager could not notify {', '.join(receivers)}: {line}"
 
 
 def _recent_errors(chain: Chain) -> list[str]:

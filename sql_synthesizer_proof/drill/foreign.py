@@ -1,4 +1,4 @@
-"""What is beside the service and not of it: code that reports what no vocabulary knows, and a foreign exporter."""
+"""Programs beside the service: one that reports unknown event types, and a foreign exporter."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run_exporter(samples: int) -> Iterator[str]:
             self.wfile.write(text.encode())
 
         def log_message(self, format: str, *args: object) -> None:
-            """Scrapes are no news."""
+            """Scrapes are not logged."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="foreign")

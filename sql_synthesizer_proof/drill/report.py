@@ -1,4 +1,4 @@
-"""What a drill has shown: a table for people, JSON for machines, and a page with a timeline of every alert."""
+"""The report of a drill: a table, JSON, and a page with a timeline of every alert."""
 
 from __future__ import annotations
 
@@ -56,20 +56,20 @@ class AlertResult:
 
     @property
     def kept(self) -> bool:
-        """Whether the alert did what is promised of it."""
+        """Whether the alert met its objective."""
         late = self.fast and (self.p95 is None or self.p95 > FAST_P95 or (self.most or 0.0) > FAST_MAX)
         return not self.problems and not late
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What drills have shown: timelines of alerts, and checks of what happens to alerts on their way."""
+    """The results of drills: timelines of alerts, and checks of their escalation."""
 
     lines: tuple[Timeline, ...]
     checks: tuple[EscalationCheck, ...] = ()
 
     def merge_earlier(self, others: Sequence[Seen]) -> Seen:
-        """This and what earlier drills have shown."""
+        """These results and those of earlier drills."""
         return Seen(
             (*(line for other in others for line in other.lines), *self.lines),
             (*(check for other in others for check in other.checks), *self.checks),
@@ -77,7 +77,7 @@ class Seen:
 
     @property
     def kept(self) -> bool:
-        """Whether every promise was kept."""
+        """Whether every objective was met, and every check passed."""
         return all(row.kept for row in build_rows(self.lines)) and all(check.kept for check in self.checks)
 
 
@@ -122,7 +122,7 @@ def describe_machine() -> dict[str, object]:
 
 
 def as_json(seen: Seen, about: Mapping[str, object]) -> str:
-    """Everything that was seen."""
+    """All results."""
     document = {
         "about": about,
         "limits": {"p95_seconds": FAST_P95, "most_seconds": FAST_MAX},
@@ -138,13 +138,13 @@ def as_text(seen: Seen) -> str:
     head = f"{'alert':44} {'runs':>4} {'median':>7} {'p95':>7} {'most':>7}"
     table = [head, *(_text_row(row) for row in build_rows(seen.lines))]
     wrong = [f"{row.alert}: {problem}" for row in build_rows(seen.lines) for problem in row.problems]
-    checks = [f"{'kept' if check.kept else 'BROKEN'}: {check.name}: {check.seen}" for check in seen.checks]
+    checks = [f"{'passed' if check.kept else 'FAILED'}: {check.name}: {check.seen}" for check in seen.checks]
     return "\n".join([*table, *wrong, *checks]) + "\n"
 
 
 def _text_row(row: AlertResult) -> str:
     figures = " ".join(f"{_format_figure(value):>7}" for value in (row.median, row.p95, row.most))
-    marks = [mark for mark, given in (("fast", row.fast), ("scaled", row.scaled), ("BROKEN", not row.kept)) if given]
+    marks = [mark for mark, given in (("fast", row.fast), ("scaled", row.scaled), ("FAILED", not row.kept)) if given]
     return f"{row.alert:44} {row.runs:>4} {figures}  {' '.join(marks)}"
 
 
@@ -155,19 +155,19 @@ def _format_figure(value: float | None) -> str:
 def as_html(seen: Seen, about: Mapping[str, object]) -> str:
     """A page of its own, without scripts."""
     key = "".join(f'<span style="background:{colour}">{name}</span>' for name, colour in STEPS)
-    told = ", ".join(f"{name} {value}" for name, value in about.items())
+    machine = ", ".join(f"{name} {value}" for name, value in about.items())
     summary = "".join(_html_row(row) for row in build_rows(seen.lines))
     timelines = "".join(_html_timeline(line) for line in sorted(seen.lines, key=lambda line: (line.alert, line.run)))
     checks = "".join(_html_check(check) for check in seen.checks)
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Alert drill</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body>'
-        f"<h1>Alert drill</h1><p>{escape(told)}</p>"
-        f"<p>Seconds from the fault to the first notification that a person gets. Alerts marked fast promise "
+        f"<h1>Alert drill</h1><p>{escape(machine)}</p>"
+        f"<p>Seconds from the fault to the first notification of a person. The objective of alerts marked fast is "
         f"{FAST_MAX:g} s at most, {FAST_P95:g} s at the 95th percentile. Scaled ones ran against rules with shortened "
         "windows: they show that the alert arrives, not how soon.</p>"
         "<table><tr><th>alert<th><th>runs<th>median<th>p95<th>most<th>problems</tr>"
-        f"{summary}</table><h2>On their way</h2><table>{checks}</table>"
+        f"{summary}</table><h2>Escalation</h2><table>{checks}</table>"
         f'<h2>Every run</h2><p class="key">{key}</p><table>{timelines}</table></body></html>\n'
     )
 
@@ -195,8 +195,8 @@ def _html_timeline(line: Timeline) -> str:
         for name, colour, when in times
         if when is not None
     )
-    told = ", ".join(f"{name} {when:.1f}" for name, _, when in times if when is not None)
+    steps = ", ".join(f"{name} {when:.1f}" for name, _, when in times if when is not None)
     return (
         f"<tr><td>{escape(line.alert)}<br><small>run {line.run}: {escape(line.fault)}</small>"
-        f'<td style="width:55%"><svg role="img" aria-label="{told}">{marks}</svg><small>{told} s</small></tr>'
+        f'<td style="width:55%"><svg role="img" aria-label="{steps}">{marks}</svg><small>{steps} s</small></tr>'
     )

@@ -29,7 +29,7 @@ MUTING = {
     "SqlSynthesizerLLMFailures",
     "SqlSynthesizerConnectionPoolExhausted",
 }
-"""Alerts that mute others."""
+"""Alerts that inhibit others."""
 
 Say = Callable[[str], None]
 
@@ -52,20 +52,20 @@ def longest_window(rule: Rule) -> float:
 def notification_limit(rule: Rule, *, scaled: bool = False) -> float:
     """Seconds after which a notification that has not come counts as missing.
 
-    What is scaled may join a group that was told of, and then waits as long as a group of warnings does.
+    A scaled alert may join a group that was notified already, and then waits as long as a group of warnings does.
     """
     own = duration_seconds(rule.get("for", "0s")) + longest_window(rule)
     return own / scaling.FACTOR + 480.0 if scaled else own + 120.0
 
 
 def resolution_limit(rule: Rule, *, scaled: bool = False) -> float:
-    """Seconds after the mending within which the resolved notice has to come."""
+    """Seconds after the end of the fault within which the resolved notice has to come."""
     return longest_window(rule) / (scaling.FACTOR if scaled else 1) + 480.0
 
 
 @dataclass
 class Drill:
-    """What is to be run. ``say`` is told what happens; ``resolve`` is whether resolved notices are waited for."""
+    """What is to be run. ``say`` prints progress; ``resolve`` is whether to wait for resolved notices."""
 
     scenarios: Sequence[AlertScenario]
     say: Say

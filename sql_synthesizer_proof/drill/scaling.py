@@ -1,4 +1,4 @@
-"""Rules in quick motion, for alerts that look back for hours."""
+"""Rules with shortened windows and holds, for alerts that look back for hours."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def scale_duration(duration: str) -> str:
 
 
 def scale_rules(alerts: Collection[str], files: Path | None = None) -> dict[str, str]:
-    """The rule files with these alerts, and all recording rules, in quick motion; other alerts are as shipped.
+    """The rule files with windows and holds of these alerts, and of all recording rules, divided by FACTOR.
 
     ``files`` is a directory like ``monitoring`` whose rules are taken instead.
     """

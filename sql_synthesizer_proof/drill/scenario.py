@@ -18,7 +18,7 @@ POLL = 0.25
 MAIL = {"security": "security@company.com", "on-call": "oncall@company.com", "tickets": "team@company.com"}
 SWITCH = "Watchdog"
 SWITCH_LIMIT = 600.0
-"""Seconds within which the dead man's switch has to fall silent: Alertmanager keeps an alert for some minutes."""
+"""Seconds within which the dead man's switch has to fall silent: Alertmanager holds an alert for some minutes."""
 CHANNEL = {"security": "#security", "on-call": "#alerts"}
 
 MakeFault = Callable[[Chain], AbstractContextManager[object]]
@@ -43,10 +43,10 @@ def share_fault(make: MakeFault) -> MakeFault:
 
 @dataclass(frozen=True)
 class AlertScenario:
-    """``labels`` tell the alert from others of its name. Scenarios of one ``wave`` run side by side on one chain.
+    """``labels`` distinguish alerts of one name. Scenarios of one ``wave`` run at the same time on one chain.
 
-    ``fault`` is said in words; a scenario without ``make`` looks at another alert of the fault that its wave makes.
-    ``delivered`` is False where no person is notified; the dead man's switch tells then, and how is in ``instead``.
+    ``fault`` is a description; a scenario without ``make`` watches another alert of the fault that its wave makes.
+    ``delivered`` is False where no notification arrives; ``instead`` describes how the dead man's switch shows it.
     """
 
     alert: str
@@ -59,7 +59,7 @@ class AlertScenario:
     prepare: MakeFault | None = None
     """Makes what the fault needs, before the time of any fault of the wave counts."""
     scaled: bool = False
-    """Whether the rule is in quick motion, on a chain of its own."""
+    """Whether windows and hold of the rule are divided, on a chain of its own."""
     ballast: bool = False
     """Whether the service has to be one that ballast can be laid on."""
     delivered: bool = True
@@ -68,7 +68,7 @@ class AlertScenario:
 
 @dataclass
 class Timeline:
-    """Seconds since the fault, None for what has not come; ``problems`` are in words."""
+    """Seconds since the fault, None for what has not happened; ``problems`` are in words."""
 
     alert: str
     fault: str
@@ -79,7 +79,7 @@ class Timeline:
     mail: float | None = None
     slack: float | None = None
     switch: float | None = None
-    """When the dead man's switch told, where no notification can; ``instead`` says what."""
+    """When the dead man's switch showed the fault, where no notification can arrive."""
     instead: str = ""
     mended: float | None = None
     resolved: float | None = None
@@ -87,7 +87,7 @@ class Timeline:
 
     @property
     def notified(self) -> float | None:
-        """When the first person could know."""
+        """When the first person was notified."""
         arrived = [when for when in (self.mail, self.slack) if when is not None]
         return min(arrived) if arrived else None
 
@@ -101,7 +101,7 @@ def find_receiver(rule: Rule) -> str:
 
 
 class Impossible(Exception):
-    """This machine does not let a fault be made; the text says why."""
+    """A fault that cannot be injected on this machine, with the reason."""
 
 
 class Watch:
@@ -122,7 +122,7 @@ class Watch:
         self.given_up = True
 
     def follow(self, seconds: float) -> None:
-        """Until a person is told, at most ``seconds``; what has not come by then is a problem."""
+        """Waits for all notifications, ``seconds`` at most; each one that is missing then is a problem."""
         line = self._timeline
         receiver = find_receiver(self._rule)
         if not self._scenario.delivered:
@@ -154,11 +154,11 @@ class Watch:
             line.switch = line.switch or self._switch_time()
             time.sleep(POLL)
         if not self.given_up and (line.firing is None or line.switch is None):
-            what = "not firing" if line.firing is None else "the dead man's switch does not tell"
+            what = "not firing" if line.firing is None else "the dead man's switch does not show it"
             line.problems.append(f"{what} within {seconds:g} s")
 
     def _switch_time(self) -> float | None:
-        """When the switch was heard, for the alert that it hears; for others when it counts as silent."""
+        """When the switch's own alert was received; for other alerts, when it counts as silent."""
         passed, silence = time.time() - self._start, self._chain.inbox.silence
         if self._scenario.alert == SWITCH:
             return passed - silence if silence < passed else None
@@ -177,7 +177,7 @@ class Watch:
         self._timeline.mended = time.time() - self._start
 
     def follow_resolved(self, seconds: float) -> None:
-        """Until the mail says that it is over, at most ``seconds`` from now; what was never told is never over."""
+        """Waits for the resolved notice, ``seconds`` at most; there is none of what was not notified."""
         line, deadline = self._timeline, time.time() + seconds
         if line.mail is None:
             return
@@ -190,7 +190,7 @@ class Watch:
             line.problems.append(f"no resolved notice within {seconds:g} s of the mending")
 
     def _group_resolved_time(self) -> float | None:
-        """When a mail said that this alert is over while others of its group go on."""
+        """When a mail named this alert as resolved while others of its group were firing."""
         labels = [f"{name}={value}" for name, value in self._scenario.labels.items()]
         for message in self._chain.inbox.messages:
             if labels and message.number > self._seen and message.kind == "mail":
@@ -228,12 +228,12 @@ class Watch:
         return None
 
     def _expected_labels(self, kind: str) -> Iterable[str]:
-        """How a message says the labels that tell the alert from others of its name; only a mail names them."""
+        """The labels that distinguish alerts of one name, as a message writes them; only a mail has their names."""
         labels = self._scenario.labels
         return (f"{name}={value}" for name, value in labels.items()) if kind == "mail" else labels.values()
 
     def _check_message(self, message: Notification) -> None:
-        """What a person must find in it."""
+        """Reports what is missing from it."""
         texts = self._rule["annotations"]
         for what, wanted in (("the runbook", texts["runbook_url"]), ("the dashboard", texts["dashboard_url"])):
             if wanted not in message.text:

@@ -1,4 +1,4 @@
-"""What a measurement says about a promise."""
+"""The result of a measurement."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A promise, what was seen of it, and whether it was kept; None when it cannot be shown on this machine."""
+    """A claim, what was seen (``told``), and whether it holds; None when it cannot be measured on this machine."""
 
     name: str
     told: str
     kept: bool | None
 
     def __str__(self) -> str:
-        return f"{ {True: 'kept', False: 'BROKEN', None: 'not shown'}[self.kept]:9}  {self.name}: {self.told}"
+        return f"{ {True: 'holds', False: 'BROKEN', None: 'not shown'}[self.kept]:9}  {self.name}: {self.told}"

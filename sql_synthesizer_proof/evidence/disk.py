@@ -115,17 +115,17 @@ def _prove_fault(name: str, service: ServiceProcess, fault: object, answered: li
         began = time.monotonic()
         wait_until(lambda: ask_question() == "ok", RECOVERY, "the service answers again")
         recovered = time.monotonic() - began
-    told = ", ".join(f"{count} x {answer}" for answer, count in during.items())
+    answers = ", ".join(f"{count} x {answer}" for answer, count in during.items())
     return Claim(
         f"{name}: nothing is answered unrecorded",
-        f"{told}; failures counted; answered again {recovered:.1f} s after the fault",
+        f"{answers}; failures counted; answered again {recovered:.1f} s after the fault",
         REFUSED in during and set(during) <= {REFUSED, "ok"},
     )
 
 
 def _prove_record(place: Path, key: Path, answered: list[str]) -> Claim:
-    told = {record["trace_id"] for record in read_records(place, report=lambda *_: None)}
-    missing = [trace for trace in answered if trace not in told]
+    recorded = {record["trace_id"] for record in read_records(place, report=lambda *_: None)}
+    missing = [trace for trace in answered if trace not in recorded]
     report = verify_record(place, Keyring(key))
     first = f"; first: {report.faults[0]}" if report.faults else ""
     text = f"{len(answered)} answers, {len(missing)} without a record; {report.records} records{first}"

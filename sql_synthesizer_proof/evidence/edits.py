@@ -24,7 +24,7 @@ FORGER = derive_key(bytes(range(32)))
 
 @dataclass(frozen=True, slots=True)
 class RecordCopy:
-    """A copy of the record: ``path`` is the last segment of the writer that a checkpoint speaks of."""
+    """A copy of the record: ``path`` is the last segment of the writer that a checkpoint names."""
 
     directory: Path
     anchor: Checkpoint
@@ -157,7 +157,7 @@ EDITS: tuple[tuple[Edit, bool], ...] = (
     (remove_with_entries, True),
     (forge_manifest, False),
 )
-"""Each edit, and whether only an anchor can tell it."""
+"""Each edit, and whether only an anchor can reveal it."""
 
 
 def prove_edits(record: Path, log: Path, home: Path) -> list[Claim]:
@@ -184,8 +184,8 @@ def _build_claim(
     found = anchored if needs_anchor else alone
     file, sequence = place
     right = bool(found) and found[0].file == file and sequence in (0, found[0].sequence)
-    told = str(found[0]) if found else "not found"
+    fault = str(found[0]) if found else "not found"
     how = "with an anchor" if needs_anchor else "without an anchor"
     if needs_anchor and alone:
         how = "with or without an anchor"
-    return Claim(f"{(edit.__doc__ or '').rstrip('.')}: found {how}", told, right)
+    return Claim(f"{(edit.__doc__ or '').rstrip('.')}: found {how}", fault, right)

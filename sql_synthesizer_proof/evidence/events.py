@@ -1,7 +1,7 @@
-"""Every security event is caused for real, and has to leave its record, its count and its log line.
+"""Causes every type of security event, and verifies its record, its count and its log line.
 
 A scenario causes events of one type; what it leaves is found by the trace id of the reply. A type without a scenario
-is a row that is not kept, so that a new type needs one.
+is a red row, so that a new type needs one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ POLL = 0.1
 
 @dataclass(frozen=True, slots=True)
 class EventResult:
-    """What one scenario has left, and in ``missing`` what not; ``counted`` is of the whole run, all scenarios."""
+    """The signals of one scenario, with those ``missing``; ``counted`` is of the whole run, all scenarios."""
 
     type: str
     words: str
@@ -103,11 +103,11 @@ def _by_pair(signals: SeenSignals) -> Counter[Pair]:
     return found
 
 
-# --- telling ---------------------------------------------------------------------------------
+# --- reports ---------------------------------------------------------------------------------
 
 
 def complete_types(rows: Sequence[EventResult]) -> set[str]:
-    """The types of which every row is kept."""
+    """The types of which nothing is missing."""
     return {row.type for row in rows} - {row.type for row in rows if row.missing}
 
 

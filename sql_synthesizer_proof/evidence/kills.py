@@ -24,7 +24,7 @@ WORKERS = 2
 CALLERS = 8
 SETTINGS: dict[str, object] = {"workers": WORKERS, "rate_limit": "", "cache": "off", "audit_segment_bytes": 200_000}
 NEW_CONNECTION = 0.1
-"""Share of requests after which a caller connects anew, so that a new worker gets callers too."""
+"""Share of requests after which a caller reconnects, so that a new worker gets callers too."""
 KILL_EVERY = (0.1, 0.5)
 """Seconds between a worker's first answers and its end."""
 COUNTED = "SELECT count(*) FROM orders WHERE id > {}"

@@ -24,7 +24,7 @@ _TOKEN = re.compile(r'name="csrf_token" value="([^"]+)"')
 
 @dataclass(frozen=True, slots=True)
 class Caused:
-    """What a scenario got back, and what its record has to say; ``actor`` is a key's id or a person's name.
+    """The reply to a scenario, and what its record must contain; ``actor`` is a key's id or a person's name.
 
     ``severity`` is the catalogue's unless it is given. The lines of commands are their output; they are not logged.
     """
@@ -39,7 +39,7 @@ class Caused:
 
 @dataclass(frozen=True, slots=True)
 class EventScenario:
-    """Causes one event of ``type``; ``words`` say how."""
+    """Causes one event of ``type``; ``words`` describe how."""
 
     type: str
     words: str

@@ -1,4 +1,4 @@
-"""Where scenarios happen: a service that takes requests and commands, and the signals that it leaves behind."""
+"""Where scenarios run: a service that takes requests and commands, and the signals that it leaves."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class SeenRecord(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class SeenSignals:
-    """What is there so far: audit records, counted security events and log lines."""
+    """The audit records, counted security events and log lines so far."""
 
     records: list[SeenRecord]
     counted: Counter[Pair]
@@ -69,7 +69,7 @@ class SeenSignals:
 class World:
     """A service, and an ``embedding`` application that shares its state, by their addresses.
 
-    ``key`` is an operator's. Subclasses say how a command is run, and where counters and lines are found.
+    ``key`` is an operator's. Subclasses define how a command is run, and where counters and lines are found.
     """
 
     patience = 5.0
@@ -162,7 +162,7 @@ class Served(World):
         return done.returncode, done.stdout
 
     def exposition(self) -> str:
-        """What the exporter says."""
+        """The metrics of the exporter."""
         with direct.open(f"http://{self._service.metrics_address}/metrics", timeout=LIMIT) as reply:
             return str(reply.read().decode())
 

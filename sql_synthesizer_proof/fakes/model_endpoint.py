@@ -1,4 +1,4 @@
-"""A stand-in for a model endpoint: a real HTTP server that speaks chat completions and does as it is told.
+"""A stand-in for a model endpoint: a real HTTP server of chat completions whose replies are scripted.
 
 For tests of this product and of code that embeds it; ``python -m sql_synthesizer_proof.fakes.model_endpoint`` runs it
 by hand.
@@ -89,7 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
         return received
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Stays silent; ``requests`` tells what arrived."""
+        """Logs nothing; ``requests`` holds what arrived."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -109,7 +109,7 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def hang_up(self) -> None:
-        """Wakes the threads that wait for the next request of a kept connection."""
+        """Wakes the threads that wait for the next request of a persistent connection."""
         for connection in list(self._open):
             try:
                 connection.shutdown(socket.SHUT_RDWR)

@@ -12,7 +12,7 @@ from sql_synthesizer_proof.rules import Rule
 SERVICE = catalog.JOB
 RUNBOOKS = "http://localhost:8000/{name}.md"
 DASHBOARDS = "http://localhost:3000/d/{uid}"
-"""Where a reader of an alert finds its pages; those of the compose file unless ``mixin build`` is told others."""
+"""The pages that an alert links: those of the compose deployment, unless ``mixin build`` is given others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""Judges a PromQL expression against the catalogue, by its parsed tree: what promtool accepts and never works.
+"""Lints a PromQL expression against the catalogue, by its parsed tree: faults that promtool accepts.
 
-Hand-written expressions are judged as composed ones are.
+Hand-written expressions are linted like composed ones.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Lint:
         if clash:
             self._add_fault(f"the result has labels that the rule sets: {', '.join(sorted(clash))}")
         texts = " ".join(rule.get("annotations", {}).values())
-        read = re.findall(r'\$labels\.(\w+)|index \$labels "(\w+)"', texts)
+        read = re.findall(r'\$labels\.(\w+)|index \$labels "(\w+)"', texts)  # the ways in which templates read a label
         for name in sorted({one or other for one, other in read} - labels - given.keys()):
             self._add_fault(f"an annotation reads $labels.{name}, which the result has not")
         for branch in _split_operands(tree, "or"):
@@ -148,7 +148,7 @@ class Lint:
         if node.range.total_seconds() < least:
             self._add_fault(f"a window of {node.range} holds too few scrapes for {function}")
         if node.range.total_seconds() > slo.RETENTION_DAYS * 86_400:
-            self._add_fault(f"a window of {node.range} is longer than samples are kept")
+            self._add_fault(f"a window of {node.range} is longer than samples are stored")
 
     def _check_selector(self, node: VectorSelector, function: str) -> None:
         name = node.name or ""
@@ -159,7 +159,7 @@ class Lint:
             self._add_fault(f"there is no metric {name or '(without a name)'}")
             return
         if known.kind == "counter" and function not in (*PER_SECOND, "exists", "absent"):
-            self._add_fault(f"{name} is a counter: its value says nothing without rate or increase")
+            self._add_fault(f"{name} is a counter: its value means nothing without rate or increase")
         if known.kind == "gauge" and function in PER_SECOND:
             self._add_fault(f"{name} is a gauge: {function} is for counters")
         for matcher in node.matchers.matchers:
@@ -169,7 +169,9 @@ class Lint:
 
     def _check_matcher(self, name: str, known: _Known, matcher: Matcher) -> None:
         regex = matcher.op in (MatchOp.Re, MatchOp.NotRe)
+        # alternatives are all that a pattern needs where a label has a closed vocabulary; others are reported as values
         values = matcher.value.split("|") if regex else [matcher.value]
+        # what needs no escaping holds nothing special, so that the pattern can only match itself
         if regex and re.escape(matcher.value) == matcher.value and not matcher.value.startswith("$"):
             self._add_fault(f'{matcher.name}=~"{matcher.value}" is no pattern: use =')
         if matcher.name in TARGET:
@@ -185,14 +187,14 @@ class Lint:
                 self._add_fault(f"'{value}' is no value of label {matcher.name} of {name}")
 
     def _check_ratio(self, node: BinaryExpr) -> None:
-        """A part of a whole needs the labels that tell the part from the whole to be added up on both sides."""
+        """The ratio of a part to its whole must aggregate away, on both sides, the labels that select the part."""
         left, right = _find_selectors(node.lhs), _find_selectors(node.rhs)
         if len(left) != 1 or len(right) != 1 or _base_name(left[0]) != _base_name(right[0]):
-            return  # no part of the same whole, or a mean
+            return  # not of the same metric, or a mean
         inside, outside = ({str(m) for m in s.matchers.matchers} for s in (left[0], right[0]))
-        telling = {m.name for m in left[0].matchers.matchers if str(m) in inside - outside}
-        kept = telling & (self._result_labels(node.lhs) | self._result_labels(node.rhs))
-        if kept or not telling:
+        selecting = {m.name for m in left[0].matchers.matchers if str(m) in inside - outside}
+        kept = selecting & (self._result_labels(node.lhs) | self._result_labels(node.rhs))
+        if kept or not selecting:
             self._add_fault(f"a self-ratio: {', '.join(sorted(kept)) or 'both sides'} must be added up on both sides")
 
     # --- labels of the result ------------------------------------------------------------------
@@ -273,7 +275,7 @@ def _find_selectors(node: Any) -> list[VectorSelector]:
 
 
 def _base_name(selector: VectorSelector) -> str:
-    return re.sub(r"_(bucket|count)$", "", selector.name or "")
+    return re.sub(r"_(bucket|count)$", "", selector.name or "")  # a bucket is a part of the count
 
 
 def _split_operands(node: Any, operator: str) -> Iterator[Any]:
@@ -298,12 +300,12 @@ def _is_condition(node: Any) -> bool:
 
 
 def find_thresholds(text: str) -> set[float]:
-    """What the value that an alert tells is above or below of: no counts beside it, no states, no guards."""
+    """The thresholds of the value that an alert reports; not those of its further conditions, nor of states."""
     found = set()
     for branch in _split_operands(parse(text), "or"):
-        told = next(iter(_split_operands(branch, "and")))
-        if isinstance(told, BinaryExpr) and str(told.op) in (">", "<", ">=", "<="):
-            value = _constant_value(told.rhs)
+        value_test = next(iter(_split_operands(branch, "and")))
+        if isinstance(value_test, BinaryExpr) and str(value_test.op) in (">", "<", ">=", "<="):
+            value = _constant_value(value_test.rhs)
             if value is not None:
                 found.add(value)
     return found

@@ -9,13 +9,13 @@ from sql_synthesizer.monitoring import catalog
 from sql_synthesizer.monitoring.metric import Metric
 
 ATOM, PRODUCT, SUM, COMPARISON, AND, OR = 6, 5, 4, 3, 2, 1
-"""How tightly an expression holds together (https://prometheus.io/docs/prometheus/latest/querying/operators/)."""
+"""The precedence of operators (https://prometheus.io/docs/prometheus/latest/querying/operators/)."""
 GIBIBYTE = 1024**3
 
 
 @dataclass(frozen=True, slots=True)
 class Expr:
-    """A PromQL expression. ``rank`` says how tightly it binds, so that parentheses stand where they are needed."""
+    """A PromQL expression. ``rank`` is its precedence, for the parentheses."""
 
     text: str
     rank: int = ATOM

@@ -29,7 +29,7 @@ FAULTY = {
     "bare counter": (f"{QUERIES}{{{JOB}}} > 5", "is a counter"),
     "rate of a gauge": (f"rate(sql_synthesizer_memory_usage_bytes{{{JOB}}}[5m])", "is a gauge"),
     "window of two scrapes": (f"rate({QUERIES}{{{JOB}}}[30s])", "too few scrapes"),
-    "window beyond retention": (f"rate({QUERIES}{{{JOB}}}[60d])", "longer than samples are kept"),
+    "window beyond retention": (f"rate({QUERIES}{{{JOB}}}[60d])", "longer than samples are stored"),
     "self-ratio of errors": (
         f'rate({QUERIES}{{{JOB},success="error"}}[5m]) / rate({QUERIES}{{{JOB}}}[5m])',
         "self-ratio: success",

@@ -251,7 +251,7 @@ IN_CODE: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "a panel without the alert's threshold": (
         replaced("sql_synthesizer_proof/mixin/dashboards/overview.py", "bounds=(slo.MEMORY_BYTES,)", "bounds=()"),
-        "alert HighMemoryUsage: panel Memory draws the line at nowhere",
+        "alert HighMemoryUsage: panel Memory draws its threshold at nowhere",
     ),
     "an alert of the monitoring on a panel that shows something else": (
         replaced(
@@ -279,7 +279,7 @@ IN_CODE: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "a panel with a threshold of its own": (
         replaced("sql_synthesizer_proof/mixin/dashboards/overview.py", "bounds=(slo.CPU_PERCENT,)", "bounds=(90.0,)"),
-        "alert HighCPUUsage: panel CPU draws the line at 90",
+        "alert HighCPUUsage: panel CPU draws its threshold at 90",
     ),
 }
 

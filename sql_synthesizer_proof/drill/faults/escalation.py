@@ -1,4 +1,4 @@
-"""What happens to alerts on their way: repeated, muted, kept apart; and what tells when nothing arrives any more."""
+"""Checks of escalation: repeated, inhibited and unrelated notifications, and the dead man's switch."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from sql_synthesizer_proof.drill.proxy import Proxy
 from sql_synthesizer_proof.drill.scenario import MAIL, SWITCH_LIMIT
 
 REPEAT_FACTOR = 240
-"""What the interval is divided by at which an alert that goes on is told again."""
+"""Divisor of the interval at which notifications of an unresolved alert are repeated."""
 HURRIED = ("SqlSynthesizerMetricsAbsent", "SqlSynthesizerErrorBudgetBurn")
-"""Alerts that fire in quick motion here: how they are treated is looked at, not when they come."""
+"""Alerts with shortened windows and holds: their routing is checked, not their time."""
 LIMIT = 300.0
 """Seconds that each step may take."""
 QUIET = 45.0
@@ -37,7 +37,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class EscalationCheck:
-    """One promise about notifications, whether it was kept, and what was seen."""
+    """One expectation of notifications, whether it was met (``kept``), and what was seen."""
 
     name: str
     kept: bool
@@ -45,7 +45,7 @@ class EscalationCheck:
 
 
 def run_checks(say: Say, files: Path | None = None) -> list[EscalationCheck]:
-    """All of them: on one chain in quick motion, and the dead man's switch on small ones beside it.
+    """All checks: on one chain with shortened windows, and of the dead man's switch on small ones beside it.
 
     ``files`` is a directory like ``monitoring`` that is drilled instead of the shipped one.
     """
@@ -57,7 +57,7 @@ def run_checks(say: Say, files: Path | None = None) -> list[EscalationCheck]:
         on_chain = pool.submit(_run_chain_checks, home / "chain", files)
         found = [*on_chain.result(), *(switch.result() for switch in switches)]
     for check in found:
-        say(f"  {'kept' if check.kept else 'BROKEN'}: {check.name}: {check.seen}")
+        say(f"  {'passed' if check.kept else 'FAILED'}: {check.name}: {check.seen}")
     return found
 
 
@@ -178,7 +178,7 @@ def _wait_until(condition: Callable[[], bool], seconds: float = LIMIT) -> bool:
 
 @dataclass
 class Tower:
-    """What watches, without what is watched."""
+    """The monitoring without the service."""
 
     inbox: Inbox
     prometheus: Watcher

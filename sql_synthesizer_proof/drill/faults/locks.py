@@ -35,7 +35,7 @@ def owner_connection(chain: Chain) -> Iterator[psycopg.Connection]:
 
 @contextmanager
 def run_in_background(step: Callable[[threading.Event], None], count: int = 1) -> Iterator[None]:
-    """Runs ``step`` beside, in ``count`` threads, until the end; it is given the event that says so."""
+    """Runs ``step`` beside, in ``count`` threads, until the end, which the event that it is given announces."""
     stop = threading.Event()
     threads = [threading.Thread(target=step, args=(stop,), daemon=True) for _ in range(count)]
     for thread in threads:

@@ -21,9 +21,9 @@ from sql_synthesizer_proof.drill.scenario import AlertScenario, MakeFault
 
 NOBODY = "127.0.0.1:9"
 CUT = 150.0
-"""Seconds that Prometheus is cut from Alertmanager: longer than it waits before it tells a firing alert again."""
+"""Seconds that Prometheus is cut from Alertmanager: longer than the interval at which it sends a firing alert again."""
 ATTACK_INTERVAL = 45.0
-"""Seconds between attacks, so that there is always something to tell the security channel."""
+"""Seconds between attacks, so that the security channel always has notifications."""
 LOADED = 30.0
 """Seconds within which a program reads its configuration again."""
 FAILING = 'label_replace(label_replace(up, "instance", "one", "", ""), "job", "one", "", "")'
@@ -139,7 +139,7 @@ def broken_config(watcher: Callable[[Chain], Watcher]) -> MakeFault:
 
 @contextmanager
 def no_alertmanager(chain: Chain) -> Iterator[None]:
-    """Prometheus is told of no Alertmanager."""
+    """The targets of Prometheus name no Alertmanager."""
     known = chain.targets["alertmanager"]
     watch_targets(chain, "alertmanager", [])
     yield

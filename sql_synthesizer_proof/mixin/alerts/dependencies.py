@@ -52,7 +52,7 @@ ALERTS = (
         (PANELS, "Connections in use"),
         hold="15s",
         fill=30,
-        fault="every connection is held; all samples within 30 s must say so",
+        fault="every connection is held; all samples within 30 s must show it",
     ),
     Alert(
         "SqlSynthesizerCacheDown",
@@ -62,7 +62,7 @@ ALERTS = (
         .and_matching(signals.cache_lookups(M).increase("1m", keep=("cache_type",)).at_least(slo.LEAST_LOOKUPS_DOWN)),
         "The {{ $labels.cache_type }} cache is down",
         "{{ $value | humanizePercentage }} of the look-ups of {{ $labels.job }} in {{ $labels.cache_type }} fail; "
-        "every question is worked out anew.",
+        "no question is answered from it.",
         (PANELS, "Look-up error ratio"),
         hold="30s",
         fill=31,

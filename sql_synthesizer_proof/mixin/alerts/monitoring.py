@@ -98,8 +98,8 @@ META = (
         .over("max_over_time", slo.USUAL)
         .below(1),
         "Prometheus knows no Alertmanager",
-        "{{ $labels.instance }} has nobody to send alerts to. This alert cannot arrive by itself: the dead man's "
-        "switch tells.",
+        "{{ $labels.instance }} has no Alertmanager to send alerts to. This alert cannot arrive by itself: the dead "
+        "man's switch falls silent.",
         (PANELS, "Alertmanagers discovered"),
         hold="5m",
     ),

@@ -1,4 +1,4 @@
-"""What the security officer is told at once, and the record that nothing may happen without."""
+"""Attacks, and the health of the audit record."""
 
 from __future__ import annotations
 

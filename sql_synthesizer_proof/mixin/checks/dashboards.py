@@ -1,4 +1,4 @@
-"""The dashboards as Grafana will read them, and the panels as the alerts count on them."""
+"""The dashboards as Grafana reads them, and the panels that alerts refer to."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _frame_faults(page: Page) -> Iterator[str]:
     if "id" in page or "version" in page:
         yield "id and version belong to one Grafana, not into the file"
     if not re.fullmatch(r"[3-9]\ds|[1-9]\d*m", page.get("refresh", "")):
-        yield "it must refresh every 30 s or more seldom"
+        yield "it must not refresh more often than every 30 s"
 
 
 def _variable_faults(page: Page) -> Iterator[str]:
@@ -167,7 +167,7 @@ def _panel_faults(panel: DrawnPanel, recorded: frozenset[str]) -> Iterator[str]:
 
 
 def alert_faults(alerts: tuple[Alert, ...], pages: tuple[Dashboard, ...]) -> Iterator[str]:
-    """Alerts whose panel is missing, shows other metrics, or draws the line elsewhere."""
+    """Alerts whose panel is missing, shows other metrics, or draws another threshold."""
     panels = {(page.key, panel.title): panel for page in pages for panel in page.panels}
     for alert in alerts:
         panel = panels.get(alert.panel)
@@ -179,12 +179,12 @@ def alert_faults(alerts: tuple[Alert, ...], pages: tuple[Dashboard, ...]) -> Ite
             yield f"alert {alert.name}: panel {panel.title} shows none of {', '.join(sorted(looked))}"
         drawn = {round(bound * panel.per, 9) for bound in panel.bounds}
         if not find_thresholds(str(alert.expr)) <= drawn:
-            told = ", ".join(format_number(bound) for bound in sorted(drawn)) or "nowhere"
-            yield f"alert {alert.name}: panel {panel.title} draws the line at {told}"
+            places = ", ".join(format_number(bound) for bound in sorted(drawn)) or "nowhere"
+            yield f"alert {alert.name}: panel {panel.title} draws its threshold at {places}"
 
 
 def names_in(text: str) -> set[str]:
-    """Every series that an expression looks at, recorded ones too, by the names of their metrics."""
+    """Every series that an expression selects, recorded ones too, by the names of their metrics."""
     found = set(
         re.findall(r"job:\w+:\w+|\b(?:sql_synthesizer|prometheus|alertmanager|scrape)_\w+|\bup\b|\bALERTS\b", text)
     )
@@ -192,15 +192,15 @@ def names_in(text: str) -> set[str]:
 
 
 def metrics_in(text: str) -> set[str]:
-    """The catalogue's metrics that an expression looks at."""
+    """The catalogue's metrics that an expression selects."""
     return {name for name in catalog.BY_NAME if re.search(rf"\b{name}(_bucket|_count|_sum)?\b", text)}
 
 
 def metric_faults(texts: list[str]) -> Iterator[str]:
-    """Metrics that no expression of ``texts`` looks at, and whose row does not say why."""
+    """Metrics that no expression of ``texts`` uses without a reason in their row, or the reverse."""
     seen = set().union(*(metrics_in(text) for text in texts))
     for name, metric in catalog.BY_NAME.items():
         if name not in seen and not metric.unwatched:
-            yield f"metric {name}: no alert and no panel looks at it, and its row does not say why"
+            yield f"metric {name}: no alert and no panel uses it, and its row gives no reason"
         if name in seen and metric.unwatched:
-            yield f"metric {name}: its row says that nobody watches it, but somebody does"
+            yield f"metric {name}: its row gives a reason why it is unwatched, but it is watched"

@@ -12,7 +12,7 @@ from sql_synthesizer_proof.mixin.promql import Expr, Scope
 P = Scope('job=~"$job"', 'instance=~"$instance"')
 """What panels look at: the jobs and instances chosen at the top of the dashboard."""
 OWN = Scope(f'job="{catalog.JOB}"', 'instance=~"$instance"')
-"""For what Prometheus itself says of the service's targets: all jobs would be too many."""
+"""For Prometheus' own metrics of the service's targets, as those of all jobs would be too many."""
 FIRING = Scope(f'service="{SERVICE}"', 'alertstate="firing"').foreign("ALERTS")
 W = "$__rate_interval"
 """At least four scrapes, and as wide as a pixel stands for."""

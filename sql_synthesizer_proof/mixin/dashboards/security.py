@@ -111,7 +111,7 @@ ACCESS = PanelRow(
         ),
         Panel(
             "Verdicts on questions",
-            "Verdicts of the question guard per second, by the layer that spoke and the grade it gave.",
+            "Verdicts of the question guard per second, by layer and grade.",
             one_query(P("question_verdicts_total").rate(W, keep=("layer", "grade")), "{{layer}} {{grade}}"),
             "eps",
         ),

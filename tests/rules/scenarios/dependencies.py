@@ -159,7 +159,7 @@ CACHE_DOWN = [
         text=Text(
             "critical",
             "The redis cache is down",
-            "100% of the look-ups of sql-synthesizer in redis fail; every question is worked out anew.",
+            "100% of the look-ups of sql-synthesizer in redis fail; no question is answered from it.",
             "dependencies",
             labels='detection="fast"',
         ),

@@ -83,7 +83,8 @@ GAUGES = [
         Text(
             "critical",
             "Prometheus knows no Alertmanager",
-            "a has nobody to send alerts to. This alert cannot arrive by itself: the dead man's switch tells.",
+            "a has no Alertmanager to send alerts to. This alert cannot arrive by itself: the dead man's switch falls "
+            "silent.",
             HEALTH,
             labels=PROMETHEUS,
         ),
