@@ -33,11 +33,11 @@ def _make_metric(
     value: str,
     name: str,
     help: str,
-    *sources: Feed | Source | None,
+    *sources: Feed | Source,
     labels: Sequence[Label | Vocabulary] = (),
     **options: Any,
 ) -> Metric:
-    """A row, fed ``value`` of each source; a vocabulary stands for the label of its name."""
+    """A row, fed ``value`` of each source, or by the exporter; a vocabulary stands for the label of its name."""
     feeds = tuple(source if isinstance(source, Feed) else Feed(source, value) for source in sources)
     own = tuple(label if isinstance(label, Label) else Label(label.name, label, label.name) for label in labels)
     return Metric(name, kind, help, feeds, labels=own, **options)
@@ -91,20 +91,13 @@ METRICS: tuple[Metric, ...] = (
         allowed=lambda labels, _: vocabulary.SECURITY_EVENTS[labels["event_type"]].severity == labels["severity"],
     ),
     _make_gauge(
-        "memory_usage_bytes",
-        "Resident memory of the service's processes in bytes",
-        None,
-        unit="bytes",
-        mode="livemostrecent",
-        exporter=True,
+        "memory_usage_bytes", "Resident memory of the service's processes in bytes", unit="bytes", mode="livemostrecent"
     ),
     _make_gauge(
         "cpu_usage_percent",
         "CPU used by the service's processes, in percent of what they may use (0 to 100)",
-        None,
         unit="percent",
         mode="livemostrecent",
-        exporter=True,
     ),
     # questions
     _make_counter(
@@ -298,13 +291,7 @@ METRICS: tuple[Metric, ...] = (
         unit="seconds",
         mode="livemin",
     ),
-    _make_gauge(
-        "app_up",
-        "1 when the application answered its last liveness check, else 0",
-        None,
-        mode="livemostrecent",
-        exporter=True,
-    ),
+    _make_gauge("app_up", "1 when the application answered its last liveness check, else 0", mode="livemostrecent"),
     _make_gauge(
         "worker_start_time_seconds",
         "When the youngest worker started, in Unix time",
@@ -312,14 +299,7 @@ METRICS: tuple[Metric, ...] = (
         unit="seconds",
         mode="livemax",
     ),
-    _make_gauge(
-        "build_info",
-        "1, with the version as a label",
-        None,
-        labels=[vocabulary.VERSION],
-        mode="livemostrecent",
-        exporter=True,
-    ),
+    _make_gauge("build_info", "1, with the version as a label", labels=[vocabulary.VERSION], mode="livemostrecent"),
 )
 
 BY_NAME: dict[str, Metric] = {PREFIX + metric.name: metric for metric in METRICS}

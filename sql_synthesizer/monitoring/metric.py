@@ -34,7 +34,7 @@ class Feed:
     name of a numeric detail.
     """
 
-    source: Source | None
+    source: Source
     value: str = "count"
     fixed: Combination = field(default_factory=dict)
 
@@ -44,7 +44,7 @@ class Metric:
     """One row. ``unwatched`` is why no alert and no panel uses it; one of them must where it is empty.
 
     ``mode`` is how processes are merged: counters and histograms are summed, gauges take one of the
-    ``live`` modes. ``exporter`` rows are set by the metrics exporter, not by workers.
+    ``live`` modes. Rows without ``feeds`` are set by the metrics exporter, not by workers.
     """
 
     name: str
@@ -55,7 +55,6 @@ class Metric:
     labels: tuple[Label, ...] = ()
     buckets: tuple[float, ...] = ()
     mode: Literal["livesum", "livemax", "livemin", "livemostrecent"] = "livesum"
-    exporter: bool = False
     unwatched: str = ""
     allowed: Callable[[Combination, Declared], bool] | None = None
 

@@ -37,8 +37,7 @@ class MetricsObserver:
             if metric.kind != "gauge" or metric.labels:
                 self.client(metric.name)
             for feed in metric.feeds:
-                if feed.source is not None:
-                    self._feeds.setdefault(feed.source.name, []).append(_SERIES[metric.kind](self, metric, feed))
+                self._feeds.setdefault(feed.source.name, []).append(_SERIES[metric.kind](self, metric, feed))
         self._refused = self.client("label_values_refused_total")
         self._errors = self.client("telemetry_errors_total").labels("metrics")
         self._logged: set[object] = set()

@@ -42,7 +42,7 @@ def _metrics_page() -> str:
             metric.kind,
             ", ".join(f"`{name}`" for name in metric.label_names) or "none",
             metric.help,
-            ", ".join(sorted({feed.source.name if feed.source else "exporter" for feed in metric.feeds}))
+            ", ".join(sorted({feed.source.name for feed in metric.feeds})) or "exporter"
             if len(metric.feeds) < 6
             else "every security event",
             metric.unwatched or watchers.get(PREFIX + metric.name, "nobody"),
