@@ -1,4 +1,4 @@
-"""``serve`` with weights that can be laid on it: processes below it that hold memory or burn CPU.
+"""``serve`` with child processes that hold memory or burn CPU on demand.
 
 ``python -m sql_synthesizer_proof.drill.ballast FILE`` reads its load from FILE; without that file there is none.
 """
@@ -17,12 +17,12 @@ from sql_synthesizer.files import write_file
 
 POLL = 0.5
 FILE = "ballast.json"
-"""Where a chain's ballast is asked for, in its home."""
+"""The name of the file with the wanted load, in a chain's home."""
 HOLD = """import os, sys, time; above = os.getppid()
 held = bytearray(b'x') * int(sys.argv[1])
 while os.getppid() == above: time.sleep(1)"""
 BURN = "import os; above = os.getppid()\nwhile os.getppid() == above: pass"
-"""Both end with the service, however that ends."""
+"""Programs of the children; both end with the service, even if that is killed."""
 
 
 def launch_command(file: Path) -> tuple[str, ...]:
@@ -31,7 +31,7 @@ def launch_command(file: Path) -> tuple[str, ...]:
 
 
 def add_ballast(file: Path, *, memory: int = 0, burners: int = 0) -> None:
-    """Asks for ``memory`` bytes held and for ``burners`` processes that never rest, beside what is laid on already."""
+    """Adds ``memory`` bytes to hold and ``burners`` processes that burn CPU to the wanted load."""
     found = json.loads(file.read_text(encoding="ascii")) if file.exists() else {"memory": 0, "burners": 0}
     wanted = {"memory": found["memory"] + memory, "burners": found["burners"] + burners}
     write_file(file, [json.dumps(wanted).encode()], durable=False)

@@ -91,11 +91,11 @@ class Drill:
             self.say(f"run {number}: windows and holds divided by {scaling.FACTOR}: {', '.join(sorted(hurried))}")
         with make_workspace("drill-") as directory:
             home = directory / "chain"
-            laden = any(scenario.ballast for scenario in scenarios)
+            ballasted = any(scenario.ballast for scenario in scenarios)
             with run_chain(
                 home,
                 settings=dict(scenarios[0].settings),
-                command=ballast.launch_command(home / ballast.FILE) if laden else SERVE,
+                command=ballast.launch_command(home / ballast.FILE) if ballasted else SERVE,
                 rules=scaling.scale_rules(hurried, self.files) if hurried else None,
                 change_prometheus=scaling.scale_configuration if hurried else leave_unchanged,
                 rate=scaling.RATE if hurried else ORDINARY,

@@ -22,7 +22,7 @@ SWITCH_LIMIT = 600.0
 CHANNEL = {"security": "#security", "on-call": "#alerts"}
 
 MakeFault = Callable[[Chain], AbstractContextManager[object]]
-"""Makes the fault on entering, mends it on leaving."""
+"""Injects the fault on entering, removes it on leaving."""
 
 
 def share_fault(make: MakeFault) -> MakeFault:
@@ -61,7 +61,7 @@ class AlertScenario:
     scaled: bool = False
     """Whether windows and hold of the rule are divided, on a chain of its own."""
     ballast: bool = False
-    """Whether the service has to be one that ballast can be laid on."""
+    """Whether the service has to be one that takes ballast."""
     delivered: bool = True
     instead: str = ""
 
@@ -173,7 +173,7 @@ class Watch:
             return [f"Prometheus or Alertmanager does not answer: {type(error).__name__}"]
 
     def mark_mended(self) -> None:
-        """Notes that the fault was removed."""
+        """Records when the fault was removed."""
         self._timeline.mended = time.time() - self._start
 
     def follow_resolved(self, seconds: float) -> None:
@@ -187,7 +187,7 @@ class Watch:
             )
             time.sleep(POLL)
         if line.resolved is None:
-            line.problems.append(f"no resolved notice within {seconds:g} s of the mending")
+            line.problems.append(f"no resolved notice within {seconds:g} s of the end of the fault")
 
     def _group_resolved_time(self) -> float | None:
         """When a mail named this alert as resolved while others of its group were firing."""

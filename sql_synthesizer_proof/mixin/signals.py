@@ -11,7 +11,7 @@ from sql_synthesizer_proof.mixin.promql import Expr, MetricSeries, Scope, ratio_
 M = Scope(f'job="{catalog.JOB}"')
 """What rules look at."""
 OPTIONAL = ("cache", "model")
-"""Dependencies without which the service goes on."""
+"""Dependencies without which the service is degraded, not down."""
 JOB_DEPENDENCY = ("job", "dependency")
 
 

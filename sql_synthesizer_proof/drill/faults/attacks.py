@@ -1,4 +1,4 @@
-"""What callers do to the service."""
+"""Attacks by callers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def prompt_injection(chain: Chain) -> Iterator[None]:
 
 @contextmanager
 def attack_burst(chain: Chain) -> Iterator[None]:
-    """Attacks that do not end."""
+    """Continuous attacks."""
     kind = RequestKind(
         "attack", 1, lambda r: ("POST", "/api/query", {"question": r.choice(ATTACKS[:3]).format(n=r.randrange(9))})
     )
@@ -46,7 +46,7 @@ def attack_burst(chain: Chain) -> Iterator[None]:
 
 @contextmanager
 def wrong_keys(chain: Chain) -> Iterator[None]:
-    """Thirty requests with a key that nobody has."""
+    """Thirty requests with an unknown key."""
     with chain.service.client("sqs_000000000000_" + "x" * 43) as client:
         for _ in range(30):
             client.send("GET", "/api/me")
@@ -55,7 +55,7 @@ def wrong_keys(chain: Chain) -> Iterator[None]:
 
 @contextmanager
 def changed_record(chain: Chain) -> Iterator[None]:
-    """One byte of the audit record is another, and a verification beside the service finds it."""
+    """One byte of the audit record is changed, and a separate verification finds it."""
     place = chain.home / "audit" / "record"
     segment = max(place.glob("*.jsonl"), key=lambda path: path.stat().st_size)
     at = segment.read_bytes().index(b'"count":1') + len(b'"count":')

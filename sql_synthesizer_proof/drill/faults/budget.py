@@ -1,4 +1,4 @@
-"""Faults that last, for alerts that look back for hours; their rules are in quick motion."""
+"""Faults that last, for alerts that look back for hours; windows and holds of their rules are divided."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _send_slow_batch(chain: Chain, batch: int) -> None:
 
 @contextmanager
 def _repeat_step(seconds: float, step: Callable[[], None]) -> Iterator[None]:
-    """Starts ``step`` beside, again and again, ``seconds`` apart however long one takes."""
+    """Starts ``step`` in a thread every ``seconds``, however long one takes."""
     stop = threading.Event()
 
     def run_steps() -> None:
@@ -98,7 +98,7 @@ def _repeat_step(seconds: float, step: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def only_new_questions(chain: Chain) -> Iterator[None]:
-    """Hardly anybody asks what was asked before."""
+    """Nearly all questions are new."""
 
     def make_request(chance: random.Random) -> tuple[str, str, dict[str, str]]:
         return "POST", "/api/query", {"question": f"{ANEW}{chance.randrange(10_000_000) / 100}"}

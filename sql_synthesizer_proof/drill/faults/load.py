@@ -1,4 +1,4 @@
-"""What weighs on the service: too much work, too little room, and neighbours that behave badly."""
+"""Overload: too much work, too few resources, and misbehaving neighbours."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def memory_held(chain: Chain) -> Iterator[None]:
 
 @contextmanager
 def cpu_burned(chain: Chain) -> Iterator[None]:
-    """The service may use one CPU only, and some of its processes never rest."""
+    """The service may use one CPU only, and some of its processes burn it."""
     if not hasattr(os, "sched_setaffinity"):
         raise Impossible("this system does not keep a process to one CPU")
     allowed = os.sched_getaffinity(0)
@@ -107,7 +107,7 @@ def statements_slow(chain: Chain) -> Iterator[None]:
 
 @contextmanager
 def redis_full(chain: Chain) -> Iterator[None]:
-    """Redis has no memory left: it answers, and takes nothing new."""
+    """Redis has no memory left: it serves reads and refuses writes."""
     with _connect_redis(chain) as admin:
         admin.config_set("maxmemory", "1")
         yield
@@ -116,7 +116,7 @@ def redis_full(chain: Chain) -> Iterator[None]:
 
 @contextmanager
 def redis_crowded(chain: Chain) -> Iterator[None]:
-    """Redis takes no further connections, while those that the service has go on."""
+    """Redis refuses new connections, while those of the service still work."""
     with _connect_redis(chain) as admin:
         before = admin.config_get("maxclients")["maxclients"]
         admin.config_set("maxclients", "1")
@@ -156,7 +156,7 @@ def verification_missing(chain: Chain) -> Iterator[None]:
 
 @contextmanager
 def unknown_values(chain: Chain) -> Iterator[None]:
-    """A program that joins the service's metrics reports event types that nobody knows."""
+    """A program that joins the service's metrics reports unknown event types."""
     command = [sys.executable, "-m", foreign.__name__]
     environment = {**chain.service.environment, "PROMETHEUS_MULTIPROC_DIR": str(chain.service.state / "metrics")}
     subprocess.run(command, env=environment, check=True, capture_output=True)  # noqa: S603

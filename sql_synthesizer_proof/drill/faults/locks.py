@@ -1,4 +1,4 @@
-"""Tables locked in the database by somebody else, and callers who want them."""
+"""Tables that another client of the database locks, and callers that wait for them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def owner_connection(chain: Chain) -> Iterator[psycopg.Connection]:
 
 @contextmanager
 def run_in_background(step: Callable[[threading.Event], None], count: int = 1) -> Iterator[None]:
-    """Runs ``step`` beside, in ``count`` threads, until the end, which the event that it is given announces."""
+    """Runs ``step`` in ``count`` threads until the end, which the event that it is given announces."""
     stop = threading.Event()
     threads = [threading.Thread(target=step, args=(stop,), daemon=True) for _ in range(count)]
     for thread in threads:

@@ -1,4 +1,4 @@
-"""What watches the service, broken."""
+"""Faults of the monitoring."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def prometheus_killed(chain: Chain) -> Iterator[None]:
 
 @contextmanager
 def second_prometheus(chain: Chain) -> Iterator[None]:
-    """A second Prometheus that watches nothing and whose alerts reach nobody."""
+    """A second Prometheus without targets, whose alerts are sent nowhere."""
     with (
         run_prometheus(chain.home / "second-prometheus", {"alertmanager": [NOBODY]}) as second,
         add_target(chain, "prometheus", second.address),
@@ -93,7 +93,7 @@ def _has_alertmanager(chain: Chain) -> bool:
 
 @contextmanager
 def slack_refuses(chain: Chain) -> Iterator[None]:
-    """Slack no longer knows the address of the security channel, while attacks go on."""
+    """Slack no longer has the webhook of the security channel, while attacks continue."""
     secret = chain.alertmanager.config.parent / "secrets" / "gone"
     secret.write_text(f"http://127.0.0.1:{chain.inbox.http_port}/gone", encoding="ascii")
 

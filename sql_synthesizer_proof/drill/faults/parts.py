@@ -13,7 +13,7 @@ from sql_synthesizer_proof.drill.faults.locks import COUNT, owner_connection, ru
 from sql_synthesizer_proof.drill.scenario import AlertScenario
 
 HOLDERS = 8
-"""Callers who want the locked table: more than there are connections."""
+"""Callers that wait for the locked table: more than there are connections."""
 FLOOD = 150.0
 """Questions a second, each a dozen facts, that a queue of a hundred facts cannot hold."""
 SMALL = (("workers", 2), ("telemetry_capacity", 100))
@@ -45,7 +45,7 @@ def model_failing(chain: Chain) -> Iterator[None]:
 
 @contextmanager
 def connections_held(chain: Chain) -> Iterator[None]:
-    """Somebody locks a table in the database, so that every statement on it waits and keeps its connection."""
+    """Another client locks a table, so that every statement on it waits and holds its connection."""
 
     def send_statements(stop: threading.Event) -> None:
         with chain.service.client() as client:
