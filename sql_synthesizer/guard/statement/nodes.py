@@ -270,9 +270,7 @@ def _check_predicate(node: exp.Expr) -> None:
             inner.this if isinstance(inner, exp.Not) else inner if getattr(inner, "args", {}).get("negate") else None
         )
         if type(operand) in _CONDITIONS or isinstance(inner, _PREDICATES):
-            refuse_statement(
-                "ambiguous", "Conditions follow each other without AND or OR; put join them with AND or OR."
-            )
+            refuse_statement("ambiguous", "Conditions follow each other without AND or OR; join them with AND or OR.")
 
 
 def _check_match(node: exp.Expr) -> None:
