@@ -16,10 +16,11 @@ from pathlib import Path
 
 import sqlglot
 
+from sql_synthesizer.dialects import DIALECTS
 from sql_synthesizer.errors import StatementRefused
 from sql_synthesizer.guard.statement import StatementGuard
 from sql_synthesizer.guard.statement.imagined import imagined_schema
-from sql_synthesizer.model import SQLGLOT_DIALECT, Schema, Statement
+from sql_synthesizer.model import Schema, Statement
 
 Case = tuple[str, Schema]
 
@@ -42,7 +43,7 @@ def _passes(text: str, schema: Schema) -> bool:
 
 def parsed(case: Case) -> object:
     """sqlglot's tree alone."""
-    return sqlglot.parse_one(case[0], dialect=SQLGLOT_DIALECT[case[1].dialect])
+    return sqlglot.parse_one(case[0], dialect=DIALECTS[case[1].sqlglot.dialect])
 
 
 def judged(guard: StatementGuard) -> Callable[[Case], object]:

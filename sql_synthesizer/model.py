@@ -14,21 +14,6 @@ Scalar = str | int | float | bool | None
 MASK = "***"
 """What comes in the place of a masked value."""
 
-SQLGLOT_DIALECT = {
-    "sqlite": "sqlite",
-    "postgresql": "postgres",
-    "mariadb": "mysql",
-    "mysql": "mysql",
-    "trino": "trino",
-    "clickhouse": "clickhouse",
-}
-"""``Schema.dialect`` -> the name that sqlglot has for it."""
-
-SYSTEM_SCHEMAS = frozenset(
-    {"information_schema", "pg_catalog", "pg_toast", "mysql", "performance_schema", "sys", "system"}
-)
-"""Schemas of the database itself, in lower case: their tables are never shown."""
-
 
 class Role(StrEnum):
     """What a caller may do; each role includes those before it."""

@@ -18,12 +18,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Required, TextIO, TypedDict, cast
 
+from sql_synthesizer.dialects import DIALECTS
 from sql_synthesizer.errors import InvalidRequest, QuestionTooLong, SqlSynthesizerError, StatementRefused
 from sql_synthesizer.guard import question
 from sql_synthesizer.guard.question import QuestionGuard
 from sql_synthesizer.guard.statement import StatementGuard
 from sql_synthesizer.guard.statement.imagined import imagined_schema
-from sql_synthesizer.model import SQLGLOT_DIALECT, Statement
+from sql_synthesizer.model import Statement
 from sql_synthesizer.settings import Settings
 
 ANY_DIALECT = ("postgresql", "mysql", "sqlite")
@@ -34,7 +35,7 @@ Line = TypedDict(
     {"id": object, "text": Required[str], "kind": str, "label": str, "class": object, "dialect": str | None},
     total=False,
 )
-_SPELLINGS = {**{name: name for name in SQLGLOT_DIALECT}, "postgres": "postgresql"}
+_SPELLINGS = {name: row.name for row in DIALECTS.values() for name in (row.name, *row.aliases)}
 _CLUMSY = frozenset(
     "syntax too_complex too_many_joins limit table unknown_table column ambiguous ambiguous_table number type star "
     "empty result_size cartesian identifier recursion".split()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sql_synthesizer.dialects import DIALECTS
 from tests.house import FLOORS, PROOF, ROOT, WING, arrows, climb, imported, room, rooms_below, sources, tree
 
 FILES = sources()
@@ -98,6 +99,14 @@ def test_borders(path: Path) -> None:
     unfounded = [name for name in inner if not (allowed and name.startswith(allowed))]
     assert not unfounded, f"imports stand at the top of the file: {unfounded}"
     assert "import_module" not in text, "what it loads has no type, and is seen by no rule of the house"
+
+
+def test_an_engine_is_named_in_its_row_and_its_driver() -> None:
+    optional = [row for row in DIALECTS.values() if row.extra]
+    assert optional
+    for row in optional:
+        named = {path.name for path in FILES if row.name in path.read_text(encoding="utf-8").casefold()}
+        assert named <= {"dialects.py", f"{row.protocol}.py"}, f"{row.title} has a row, so that no room has to name it"
 
 
 def test_every_reason_for_laziness_is_one() -> None:

@@ -15,8 +15,9 @@ import pytest
 import sqlglot
 
 from sql_synthesizer.demo.tables import metadata
+from sql_synthesizer.dialects import DIALECTS
 from sql_synthesizer.errors import Declined
-from sql_synthesizer.model import SQLGLOT_DIALECT, Column, ColumnKind, ForeignKey, Schema, Statement, Table, ValueMatch
+from sql_synthesizer.model import Column, ColumnKind, ForeignKey, Schema, Statement, Table, ValueMatch
 from sql_synthesizer.synthesizer import Context, rules
 from sql_synthesizer.synthesizer.rules import RulesSynthesizer
 from sql_synthesizer.synthesizer.rules.text import plural_form, singular_form, split_name, tokenize_question
@@ -257,11 +258,11 @@ def test_two_ways_to_read_it_are_named() -> None:
         ask("number of trips per harbor", other)
 
 
-@pytest.mark.parametrize("dialect", sorted(SQLGLOT_DIALECT))
+@pytest.mark.parametrize("dialect", sorted(DIALECTS))
 @pytest.mark.parametrize("question", [q for q, answer in ANSWERS.items() if answer is not None])
 def test_every_dialect_parses(dialect: str, question: str) -> None:
     statement = ask(question, replace(schema, dialect=dialect))
-    tree = sqlglot.parse_one(statement.sql, dialect=SQLGLOT_DIALECT[dialect])
+    tree = sqlglot.parse_one(statement.sql, dialect=DIALECTS[dialect].sqlglot)
     assert isinstance(tree, sqlglot.exp.Select)
     assert statement.source == "rules"
     assert re.fullmatch(r"[A-Z].*[^ .]\.", statement.explanation)

@@ -92,6 +92,7 @@ def test_sensitive_columns_are_recorded_and_not_cached(app: App) -> None:
 def test_schema(app: App) -> None:
     body = app.get("/api/schema").get_json()
     assert (body["database"], body["dialect"], body["databases"]) == ("shop", "sqlite", ["shop"])
+    assert body["quote"] == '"'
     customers = next(table for table in body["tables"] if table["name"] == "customers")
     assert next(c for c in customers["columns"] if c["name"] == "email")["sensitive"]
     assert len(app.records("schema_access")) == 1

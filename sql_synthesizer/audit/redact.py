@@ -9,7 +9,7 @@ from functools import lru_cache
 from sqlglot import Dialect, TokenType
 from sqlglot.errors import SqlglotError
 
-from sql_synthesizer.model import SQLGLOT_DIALECT
+from sql_synthesizer.dialects import DIALECTS
 
 MASK = "***"
 SHORT = 64
@@ -98,11 +98,11 @@ def redact_sql(sql: str, dialect: str, key: bytes) -> str:
     ``dialect`` is a ``Schema.dialect``; where it is unknown, quoted names are hashed too, since some databases read
     them as strings. Text that has no tokens of the dialect is replaced as a whole.
     """
-    known = SQLGLOT_DIALECT.get(dialect)
+    known = DIALECTS.get(dialect)
     if len(sql) > SQL_LIMIT:
         return f"#{keyed_hash(sql, key)}"
     try:
-        tokens = Dialect.get_or_raise(known or "").tokenize(sql)
+        tokens = Dialect.get_or_raise(known.sqlglot if known else "").tokenize(sql)
     except (SqlglotError, ValueError, RecursionError):
         return f"#{keyed_hash(sql, key)}"
     hidden = _LITERALS if known else _LITERALS | {TokenType.IDENTIFIER}
@@ -112,8 +112,8 @@ def redact_sql(sql: str, dialect: str, key: bytes) -> str:
         if token.start > position and parts:
             parts.append(" ")
         number = token.token_type is TokenType.NUMBER or (number and token.start == position)
-        # SQLite takes a double-quoted word for a string where no column has that name.
-        doubtful = dialect == "sqlite" and token.token_type is TokenType.IDENTIFIER and sql[token.start] == '"'
+        # Such a word is a text where no column has that name.
+        doubtful = known and known.quotes_text and token.token_type is TokenType.IDENTIFIER and sql[token.start] == '"'
         literal = number or doubtful or token.token_type in hidden
         text = sql[token.start : token.end + 1]
         parts.append(f"#{keyed_hash(token.text if literal else text, key, LITERAL_BYTES)}" if literal else text)

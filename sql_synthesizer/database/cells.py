@@ -16,7 +16,7 @@ NUMBER_BYTES = 8
 EXACT = 2**53
 """Whole numbers beyond this do not survive a reader that knows only doubles."""
 JSON_INTEGERS = range(-(2**63), 2**64)
-"""The integers that can be written as JSON numbers; ClickHouse has wider ones, which come as text."""
+"""The integers that can be written as JSON numbers; wider ones, which some servers have, come as text."""
 
 
 def to_scalar(cell: Any) -> Scalar:

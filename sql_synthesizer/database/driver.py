@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol
 
+from sqlalchemy import URL, create_engine
+
 from sql_synthesizer.database.faults import DriverFault
 from sql_synthesizer.errors import StatementTimeout
 
@@ -23,7 +25,9 @@ class Driver(Protocol):
     """One database as its driver sees it; ``raw`` is always the driver's own connection."""
 
     kind: str
-    """One of ``vocabulary.DATABASE_TYPE``."""
+    """One of ``dialects.DIALECTS``."""
+    engine_url: URL
+    """What SQLAlchemy is told of the database; it is connected to by ``connect``."""
     grace: float
     """Seconds past the deadline that the server is given to cancel by itself before ``stop`` is called."""
     breaks: bool
@@ -56,6 +60,12 @@ class Driver(Protocol):
     def classify_error(self, error: Exception) -> DriverFault:
         """What an exception of the driver means."""
         ...
+
+
+def url_arguments(url: URL) -> dict[str, Any]:
+    """What a URL says, as the arguments of the driver's own function. Raises SQLAlchemy's errors about a URL."""
+    _, arguments = create_engine(url).dialect.create_connect_args(url)
+    return dict(arguments)
 
 
 def to_milliseconds(seconds: float) -> int:

@@ -7,8 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import URL
-from sqlalchemy.engine import Dialect
+from sqlalchemy import URL, create_engine
 
 from sql_synthesizer.database.driver import Batches, fetch_batches
 from sql_synthesizer.database.faults import FAILED, REFUSED, TIMEOUT, UNAVAILABLE, DriverFault
@@ -37,28 +36,29 @@ class HttpDriver:
     breaks = True
     errors: tuple[type[Exception], ...]
 
-    def __init__(self, kind: str, dialect: Dialect, url: URL, settings: Settings) -> None:
+    def __init__(self, kind: str, url: URL, settings: Settings) -> None:
         self.kind = kind
-        self._dialect = dialect
-        self._url = url
+        self.engine_url = url
+        self._dialect = create_engine(url).dialect
+        self._arguments, self._parameters = self._dialect.create_connect_args(url)
         self._seconds = math.ceil(settings.statement_timeout)
-        self.errors = (dialect.loaded_dbapi.Error, OSError)
+        self.errors = (self._dialect.loaded_dbapi.Error, OSError)
 
     def connect(self, timeout: float) -> Any:
         """A connection whose session reads only; what the URL sets for the session stays, but for the limits."""
-        arguments, parameters = self._dialect.create_connect_args(self._url)
+        parameters = dict(self._parameters)
         if self.kind == "clickhouse":
-            parameters.update(
-                ch_readonly="2",
-                ch_max_execution_time=str(self._seconds),
-                connect_timeout=str(math.ceil(timeout)),
-                send_receive_timeout=str(self._seconds + 1),
-            )
-        else:
+            parameters |= {
+                "ch_readonly": "2",
+                "ch_max_execution_time": str(self._seconds),
+                "connect_timeout": str(math.ceil(timeout)),
+                "send_receive_timeout": str(self._seconds + 1),
+            }
+        elif self.kind == "trino":
             limits = {"query_max_execution_time": f"{self._seconds}s"}
             parameters["session_properties"] = {**parameters.get("session_properties", {}), **limits}
             parameters["request_timeout"] = (timeout, self._seconds + 1)
-        return self._dialect.loaded_dbapi.connect(*arguments, **parameters)
+        return self._dialect.loaded_dbapi.connect(*self._arguments, **parameters)
 
     def begin(self, raw: Any, seconds: float, max_rows: int | None) -> None:
         """The server reads only and limits time by the settings of the session."""

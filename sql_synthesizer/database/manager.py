@@ -130,7 +130,7 @@ class DatabaseManager:
         target: DatabaseTarget = read_url(config.url.get_secret_value(), self._settings)
         size = config.pool_size or self._settings.pool_size
         engine = create_engine(
-            target.engine_url,
+            target.driver.engine_url,
             creator=lambda: target.driver.connect(self._connecting.seconds),
             poolclass=QueuePool,
             pool_size=size,

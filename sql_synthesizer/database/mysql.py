@@ -9,9 +9,11 @@ from typing import Any
 import pymysql
 from pymysql.constants import FIELD_TYPE
 from pymysql.cursors import SSCursor
+from sqlalchemy import URL
 
-from sql_synthesizer.database.driver import Batches, fetch_batches, make_socket_stopper, to_milliseconds
+from sql_synthesizer.database.driver import Batches, fetch_batches, make_socket_stopper, to_milliseconds, url_arguments
 from sql_synthesizer.database.faults import FAILED, NAMED, REFUSED, TIMEOUT, UNAVAILABLE, DriverFault, clean_identifier
+from sql_synthesizer.settings import Settings
 
 _AS_TEXT = frozenset({FIELD_TYPE.DATE, FIELD_TYPE.TIME, FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP})
 _TIMESTAMPS = frozenset({FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP})
@@ -43,13 +45,14 @@ class MysqlDriver:
     breaks = True
     errors: tuple[type[Exception], ...] = (pymysql.Error,)
 
-    def __init__(self, kind: str, parameters: dict[str, Any]) -> None:
+    def __init__(self, kind: str, url: URL, _settings: Settings) -> None:
         self.kind = kind
+        self.engine_url = url
         # Dates stay text: Python's types have no room for zero dates and long times.
         converters: dict[Any, Any] = {**pymysql.converters.conversions, **dict.fromkeys(_TIMESTAMPS, _iso_timestamp)}
         for code in _AS_TEXT - _TIMESTAMPS:
             del converters[code]
-        self._parameters = {"charset": "utf8mb4", **parameters, "conv": converters}
+        self._parameters = {"charset": "utf8mb4", **url_arguments(url), "conv": converters}
 
     def connect(self, timeout: float) -> Any:
         """A connection whose session reads only."""

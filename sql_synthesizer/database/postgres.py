@@ -10,10 +10,12 @@ from typing import Any
 
 import psycopg
 from psycopg.adapt import Loader
+from sqlalchemy import URL
 
-from sql_synthesizer.database.driver import BATCH, Batches, make_socket_stopper, to_milliseconds
+from sql_synthesizer.database.driver import BATCH, Batches, make_socket_stopper, to_milliseconds, url_arguments
 from sql_synthesizer.database.faults import FAILED, NAMED, REFUSED, TIMEOUT, UNAVAILABLE, DriverFault, clean_identifier
 from sql_synthesizer.errors import StatementTimeout
+from sql_synthesizer.settings import Settings
 
 _STATES = {
     **dict.fromkeys(("42703",), "undefined_column"),
@@ -53,14 +55,15 @@ class _Timestamp(Loader):
 class PostgresDriver:
     """PostgreSQL through psycopg; a query runs as a cursor, which only a query can."""
 
-    kind = "postgresql"
     grace = 0.5
     breaks = True
     errors: tuple[type[Exception], ...] = (psycopg.Error,)
     as_text = ("date", "time", "timetz", "interval", "json", "jsonb")
 
-    def __init__(self, parameters: dict[str, Any]) -> None:
-        self._parameters = parameters
+    def __init__(self, kind: str, url: URL, _settings: Settings) -> None:
+        self.kind = kind
+        self.engine_url = url
+        self._parameters = url_arguments(url)
 
     def connect(self, timeout: float) -> psycopg.Connection[Any]:
         """A connection whose session reads only."""

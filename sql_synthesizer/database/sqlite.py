@@ -42,7 +42,6 @@ _MESSAGES = (
 class SqliteDriver:
     """SQLite through the standard library; only files that exist, opened read-only."""
 
-    kind = "sqlite"
     grace = 0.0
     breaks = False
     errors: tuple[type[Exception], ...] = (sqlite3.Error, sqlite3.Warning)
@@ -63,7 +62,9 @@ class SqliteDriver:
     )
     """Pragmas that may be read, to reflect the schema."""
 
-    def __init__(self, url: URL, settings: Settings) -> None:
+    def __init__(self, kind: str, url: URL, settings: Settings) -> None:
+        self.kind = kind
+        self.engine_url = URL.create(url.drivername)
         name = url.database or ""
         if name in {"", ":memory:"} or name.startswith("file:"):
             raise ConfigurationError(

@@ -28,6 +28,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import SchemaItem
 
 from sql_synthesizer.demo.data import Shop
+from sql_synthesizer.dialects import find_dialect
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.files import draft_file
 from sql_synthesizer.settings import DatabaseSettings
@@ -240,8 +241,8 @@ def load_demo(url: str) -> bool:
     Raises ConfigurationError when tables of the same names belong to somebody else.
     """
     target = make_url(url)
-    drivers = {"mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql", "postgres": "postgresql+psycopg"}
-    engine = create_engine(target.set(drivername=drivers.get(target.drivername, target.drivername)))
+    known = find_dialect(target.drivername)
+    engine = create_engine(target.set(drivername=known.driver) if known else target)
     try:
         with engine.begin() as connection:
             present = set(inspect(connection).get_table_names()) & set(metadata.tables)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from sql_synthesizer.dialects import find_dialect
 from sql_synthesizer.errors import DatabaseFailed, ServiceFailure, UnknownDatabase
 from sql_synthesizer.model import Schema, ValueLookup
 from sql_synthesizer.schema.reflection import reflect_schema
@@ -25,7 +26,6 @@ RETRY_SECONDS = 5.0
 """How long a stale schema or value index is used before the database is tried again."""
 FAILURE_SECONDS = 1.0
 """How long a failure is answered with, where there is nothing to go on with."""
-_DIALECTS = {"clickhousedb": "clickhouse"}
 
 
 @dataclass(slots=True)
@@ -117,8 +117,8 @@ class SchemaCache:
     def _read_schema(self, entry: _SchemaEntry) -> Schema:
         try:
             with self._connect(entry.config.name, self._settings.statement_timeout) as connection:
-                dialect = _DIALECTS.get(connection.dialect.name, connection.dialect.name)
-                schema = reflect_schema(connection, entry.config, dialect)
+                known = find_dialect(connection.dialect.name)
+                schema = reflect_schema(connection, entry.config, known.name if known else connection.dialect.name)
         except SQLAlchemyError as error:
             logger.warning("database %s: reading its schema failed: %s", entry.config.name, type(error).__name__)
             raise DatabaseFailed("The schema of the database cannot be read.") from None

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 
+from sql_synthesizer.dialects import DIALECTS
 from sql_synthesizer.errors import StatementInvalid
 from sql_synthesizer.model import Column, ColumnKind, ForeignKey, Schema, Statement, Table, ValueMatch
 from sql_synthesizer.synthesizer import Context
@@ -32,15 +33,6 @@ LOOKUP_SECONDS = 0.25
 OMITTED_BYTES = 40
 """Kept free for the line that says how many tables were left out."""
 LEAST_TABLE_BYTES = 40
-
-_DIALECT_NAMES = {
-    "sqlite": "SQLite",
-    "postgresql": "PostgreSQL",
-    "mariadb": "MariaDB",
-    "mysql": "MySQL",
-    "trino": "Trino",
-    "clickhouse": "ClickHouse",
-}
 
 _INSTRUCTIONS = """\
 You translate one question about a {dialect} database into one read-only {dialect} query. Today is {today}.
@@ -84,7 +76,7 @@ _RESERVED = frozenset(
 
 def question_messages(context: Context, max_bytes: int) -> Messages:
     """The messages that ask for a query; the schema in them has at most ``max_bytes`` bytes of UTF-8."""
-    dialect = _DIALECT_NAMES.get(context.schema.dialect, context.schema.dialect)
+    dialect = DIALECTS[context.schema.dialect].title
     system = _INSTRUCTIONS.format(dialect=dialect, today=context.today.isoformat())
     schema = "\n".join(
         render_schema(visible_schema(context.schema), context.question, find_shareable_values(context), max_bytes)
@@ -246,10 +238,11 @@ def _comment_suffix(comment: str) -> str:
 
 
 def _quote_identifier(name: str, dialect: str) -> str:
-    folds_case = dialect in ("postgresql", "trino")
-    if _PLAIN_NAME.fullmatch(name) and name.lower() not in _RESERVED and not (folds_case and name != name.lower()):
+    row = DIALECTS[dialect]
+    capital = row.quotes_capitals and name != name.lower()
+    if _PLAIN_NAME.fullmatch(name) and name.lower() not in _RESERVED and not capital:
         return name
-    quote = "`" if dialect in ("mysql", "mariadb", "clickhouse") else '"'
+    quote = row.quote
     return quote + name.replace(quote, quote * 2) + quote
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from sql_synthesizer.dialects import DIALECTS
 from sql_synthesizer.errors import OUTCOME_BY_REASON
 
 OTHER = "other"
@@ -77,9 +78,7 @@ OUTCOME = Vocabulary("outcome", dict.fromkeys(OUTCOME_BY_REASON.values()))
 REASON = Vocabulary("reason", OUTCOME_BY_REASON)
 SUCCESS = Vocabulary("success", ("success", "error"))
 QUERY_TYPE = Vocabulary("query_type", ("select", "join", "aggregate", "set", "unknown"))
-DATABASE_TYPE = Vocabulary(
-    "database_type", ("sqlite", "postgresql", "mariadb", "mysql", "trino", "clickhouse", "unknown")
-)
+DATABASE_TYPE = Vocabulary("database_type", (*DIALECTS, "unknown"))
 SOURCE = Vocabulary("source", ("llm", "rules", "cache", "analyst", "none"))
 CACHE_TYPE = Vocabulary("cache_type", ("memory", "redis", "memcached"))
 CACHE_OPERATION = Vocabulary("operation", ("get", "set", "delete"))

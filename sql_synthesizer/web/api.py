@@ -12,6 +12,7 @@ from flask_openapi3 import OpenAPI, Tag
 from flask_openapi3.types import ResponseDict
 from pydantic import BaseModel, ConfigDict, Field
 
+from sql_synthesizer.dialects import DIALECTS
 from sql_synthesizer.errors import NotFound, QuestionEmpty, QuestionTooLong, SqlSynthesizerError, error_classes
 from sql_synthesizer.model import Answer, AnswerReply, Caller, Question, Role, Rows, Scalar, Schema, Table
 from sql_synthesizer.store import HistoryEntry
@@ -247,7 +248,7 @@ def _history_json(entry: HistoryEntry) -> JsonObject:
 
 
 def _schema_json(schema: Schema, databases: tuple[str, ...]) -> JsonObject:
-    shown = _pick_fields(schema, "database dialect version")
+    shown = _pick_fields(schema, "database dialect version") | {"quote": DIALECTS[schema.dialect].quote}
     return shown | {"databases": databases, "tables": [_table_json(table) for table in schema.tables]}
 
 

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sql_synthesizer.dialects import DIALECTS
 from sql_synthesizer.errors import QuestionRefused, SqlSynthesizerError, StatementRefused
 from sql_synthesizer.guard.question import QuestionGuard
 from sql_synthesizer.guard.statement import StatementGuard
-from sql_synthesizer.model import SQLGLOT_DIALECT, Column, ColumnKind, Schema, Statement, Table
+from sql_synthesizer.model import Column, ColumnKind, Schema, Statement, Table
 
 GUARD = StatementGuard()
 SETUP = (
@@ -219,12 +220,12 @@ def test_what_passes_changes_nothing_and_reads_no_other_table(sql: str) -> None:
 
 
 @pytest.mark.parametrize("sql", REFUSED)
-@pytest.mark.parametrize("dialect", SQLGLOT_DIALECT)
+@pytest.mark.parametrize("dialect", DIALECTS)
 def test_the_refused_are_refused(sql: str, dialect: str) -> None:
     assert passed(sql, dialect) is None
 
 
-@given(st.one_of(SOUP, mutated(), st.text(max_size=60)), st.sampled_from(list(SQLGLOT_DIALECT)))
+@given(st.one_of(SOUP, mutated(), st.text(max_size=60)), st.sampled_from(list(DIALECTS)))
 @settings(max_examples=400, deadline=None)
 def test_no_text_raises_anything_but_a_refusal(sql: str, dialect: str) -> None:
     statement = passed(sql, dialect)

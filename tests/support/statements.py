@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from sql_synthesizer import dialects
 from sql_synthesizer.errors import StatementRefused
 from sql_synthesizer.guard.statement import StatementGuard
-from sql_synthesizer.model import SQLGLOT_DIALECT, Column, ColumnKind, Schema, Statement, Table
+from sql_synthesizer.model import Column, ColumnKind, Schema, Statement, Table
 
-DIALECTS = tuple(SQLGLOT_DIALECT)
+DIALECTS = tuple(dialects.DIALECTS)
 
 
 def column(name: str, *, sensitive: bool = False) -> Column:

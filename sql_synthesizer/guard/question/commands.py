@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from sql_synthesizer.dialects import DIALECTS
+
 _NAME = r"[`\"\[]?\w[`\"\[\w.\]]*"
 _STOP = r"(?:;|--|\#)"
 _THING = (
@@ -144,6 +146,7 @@ _ENDED = (
     r"(?:use|table|vacuum|analy[sz]e|commit|rollback|select|show|describe|execute|cluster|listen|unlisten"
     r"|notify|begin|go|end|abort|checkpoint|close|fetch)\b"
 )
+_OWN_CLIENTS = "|".join(sorted({client for row in DIALECTS.values() for client in row.clients}))
 _CLIENT = (
     r"\\(?:(?![nrtbw]\b)[a-z]{1,5}|[!?.])\+?(?:\s|;|$)|\.(?:tables?|schema|fullschema|dump|databases|dbinfo|shell"
     r"|system|read|load|import"
@@ -151,8 +154,7 @@ _CLIENT = (
     r"|:r\s+\S|:!!\s?[a-z]|!!\s?(?:sh|id|cat|ls|cmd|whoami|dir)\b|!(?:sh|id|cat|ls|cmd|bash|whoami|dir"
     r"|host|ping|curl|wget)\b|host\s+(?:whoami|cmd|cat\s+/\S+|ls|ping\s+\S+|id$|dir$)"
     r"|(?:spool|source)\s+[\w~.-]*[/\\]\S*$|@@?[\w./~-]+\.sql\b|help\s+(?:tables|contents|databases)$"
-    r"|(?:mysql(?:dump|admin)?|psql|sqlcmd|sqlplus|sqlite3|bcp|pg_dump(?:all)?|isql|osql|clickhouse-client"
-    r"|sqlmap(?:\.py)?)\s+"
+    rf"|(?:sqlcmd|sqlplus|bcp|isql|osql|{_OWN_CLIENTS}|sqlmap(?:\.py)?)\s+"
     r"(?:\S+\s+){0,6}(?:--?\w|/\s*as\s+sysdba)"
 )
 _WHOLE = _BARE.replace("$", r"\s*;?\s*$")

@@ -138,8 +138,7 @@ class Columns:
             scopes = scopes[:1]
         sources = [source for scope in scopes for source in scope if source.table is not None]
         found = self._table_marks((s.table for s in sources if s.table is not None), name)
-        if self._index.dialect == "postgres" and not found:
-            # A table's name stands for its whole row where no column has that name.
+        if self._index.dialect.has_row_values and not found:
             found = self._table_marks((s.table for s in sources if s.table is not None and s.alias == name), None)
         return found
 
@@ -167,8 +166,7 @@ class Columns:
         }
 
     def _check_qualified(self) -> None:
-        # PostgreSQL reads table.name as the call name(table) when there is no such column.
-        if self._index.dialect != "postgres":
+        if not self._index.dialect.has_row_values:
             return
         for node in self.names.nodes:
             if isinstance(node, exp.Column) and isinstance(node.this, exp.Identifier) and node.table:

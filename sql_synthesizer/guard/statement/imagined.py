@@ -7,11 +7,12 @@ import re
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from sql_synthesizer.dialects import DIALECTS
 from sql_synthesizer.errors import StatementRefused
-from sql_synthesizer.guard.statement.dialects import DialectGrammar
+from sql_synthesizer.guard.statement.grammar import DialectGrammar
 from sql_synthesizer.guard.statement.names import TableIndex
 from sql_synthesizer.guard.statement.reading import parse_query
-from sql_synthesizer.model import SQLGLOT_DIALECT, Column, ColumnKind, Schema, Table
+from sql_synthesizer.model import Column, ColumnKind, Schema, Table
 
 _CATALOGUES = re.compile(
     r"(all|user|dba)_(tables|tab_columns|tab_cols|users|objects|views|source|constraints|cons_columns|indexes|triggers"
@@ -25,15 +26,15 @@ _CATALOGUES = re.compile(
 def imagined_schema(sql: str, dialect: str) -> Schema:
     """A schema in which every table that ``sql`` names exists, with every column that it names; no catalogue does.
 
-    ``dialect`` is one of ``model.SQLGLOT_DIALECT``. Of what cannot be read nothing exists. Never raises.
+    ``dialect`` is one of ``dialects.DIALECTS``. Of what cannot be read nothing exists. Never raises.
     """
     empty = Schema("imagined", dialect, ())
-    grammar = DialectGrammar(SQLGLOT_DIALECT[dialect])
+    grammar = DialectGrammar(DIALECTS[dialect])
     try:
         tree = parse_query(sql, grammar)
     except (StatementRefused, SqlglotError, RecursionError):
         return empty
-    index = TableIndex(empty, grammar.name)
+    index = TableIndex(empty)
     names = sorted({node.name for node in tree.find_all(exp.Column) if isinstance(node.this, exp.Identifier)})
     columns = tuple(Column(name, ColumnKind.TEXT) for name in names)
     found: dict[tuple[str, str | None], Table] = {}

@@ -12,16 +12,17 @@ from cachetools import LRUCache
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from sql_synthesizer.dialects import DIALECTS
 from sql_synthesizer.errors import StatementRefused
 from sql_synthesizer.guard.statement import functions, nodes, reading
 from sql_synthesizer.guard.statement.columns import Columns
-from sql_synthesizer.guard.statement.dialects import DialectGrammar
+from sql_synthesizer.guard.statement.grammar import DialectGrammar
 from sql_synthesizer.guard.statement.masking import expand_stars, mask_columns
 from sql_synthesizer.guard.statement.names import StatementNames, TableIndex
 from sql_synthesizer.guard.statement.nodes import check_nodes, refuse_statement
 from sql_synthesizer.guard.statement.policy import Policy
 from sql_synthesizer.guard.statement.reading import parse_query
-from sql_synthesizer.model import SQLGLOT_DIALECT, Schema, Statement
+from sql_synthesizer.model import Schema, Statement
 
 CACHED_VERDICTS = 1_024
 CACHED_CHARS = 4_000
@@ -49,7 +50,7 @@ class StatementGuard:
 
     def __init__(self) -> None:
         self.policy_version = _policy_version()
-        self._grammars = {name: DialectGrammar(name) for name in set(SQLGLOT_DIALECT.values())}
+        self._grammars = {row.sqlglot: DialectGrammar(row) for row in DIALECTS.values()}
         self._verdicts: LRUCache[tuple[str, str, str, int, Policy], _StatementVerdict] = LRUCache(CACHED_VERDICTS)
         self._indexes: LRUCache[tuple[str, str], TableIndex] = LRUCache(64)
         self._lock = Lock()
@@ -90,7 +91,7 @@ class StatementGuard:
 
     def _check_statement(self, sql: str, schema: Schema, max_rows: int, policy: Policy) -> _StatementVerdict:
         index = self._load_table_index(schema)
-        grammar = self._grammars[index.dialect]
+        grammar = self._grammars[index.dialect.sqlglot]
         tree = parse_query(sql, grammar)
         masked = _exclude_marked_columns(tree, index, policy)
         tree, limit = _limit_rows(tree, max_rows + 1)
@@ -113,7 +114,7 @@ class StatementGuard:
         with self._lock:
             index = self._indexes.get(key)
         if index is None or not _is_same_schema(index.schema, schema):
-            index = TableIndex(schema, SQLGLOT_DIALECT[schema.dialect])
+            index = TableIndex(schema)
             with self._lock:
                 self._indexes[key] = index
         return index

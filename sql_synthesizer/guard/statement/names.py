@@ -10,16 +10,14 @@ from string import ascii_lowercase, ascii_uppercase
 
 from sqlglot import exp
 
-from sql_synthesizer.guard.statement.catalogues import CATALOGUES
+from sql_synthesizer.dialects import DIALECTS, SYSTEM_SCHEMAS, NameCase
+from sql_synthesizer.guard.statement.functions import LISTS
 from sql_synthesizer.guard.statement.nodes import refuse_statement
 from sql_synthesizer.guard.statement.recursion import check_recursion
-from sql_synthesizer.model import SYSTEM_SCHEMAS, Schema, Table
+from sql_synthesizer.model import Schema, Table
 
-_SYSTEM_PREFIX = {"sqlite": "sqlite_", "postgres": "pg_"}
 _ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 _TABLE_FUNCTIONS = (exp.Anonymous, exp.AnonymousAggFunc)
-_ROW_IDS = {"sqlite": ("rowid", "oid", "_rowid_"), "mysql": ("_rowid",)}
-"""Names that stand for the value of an integer primary key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +36,28 @@ def fold_name(name: str) -> str:
     return "".join(letter for letter in plain if not unicodedata.combining(letter))
 
 
-def _lower_ascii(name: str) -> str:
-    """A name without regard to case where every server disregards it: names that differ here may be one."""
+def _server_name(name: str, case: NameCase, *, quoted: bool) -> str:
+    """A name as the server compares it: without regard to case at most where every server disregards it."""
+    if case == "exact" or (case == "unquoted" and quoted):
+        return name
     return name.lower() if name.isascii() else name.translate(_ASCII_LOWER)
 
 
 class TableIndex:
     """The tables of a schema, found by the way a statement of its dialect names them."""
 
-    def __init__(self, schema: Schema, dialect: str) -> None:
+    def __init__(self, schema: Schema) -> None:
         self.schema = schema
-        self.dialect = dialect
+        self.dialect = DIALECTS[schema.dialect]
         self._by_name: dict[str, list[Table]] = defaultdict(list)
         for table in schema.tables:
-            self._by_name[self._fold_table_name(table.name)].append(table)
+            self._by_name[_server_name(table.name, self.dialect.table_names, quoted=True)].append(table)
         self._marks = {id(t): self._build_marks(t) for t in schema.tables}
         self._columns = {id(t): frozenset(fold_name(c.name) for c in t.columns) for t in schema.tables}
         self._catalogue: dict[str, Table] = {}
-        for table in CATALOGUES.get(dialect, ()):
+        for table in LISTS[self.dialect.sqlglot].catalogues:
             self._catalogue[f"{table.schema}.{table.name}" if table.schema else table.name] = table
-            if table.schema == "pg_catalog":
+            if table.schema == self.dialect.searched_schema:
                 self._catalogue[table.name] = table
 
     def _build_marks(self, table: Table) -> dict[str, Mark]:
@@ -67,33 +67,26 @@ class TableIndex:
             key = Mark(f"{table.name}.rowid", hidden=True)
         if key is not None:
             names = {fold_name(c.name) for c in table.columns}
-            marks |= {name: key for name in _ROW_IDS.get(self.dialect, ()) if name not in names}
+            marks |= {name: key for name in self.dialect.row_ids if name not in names}
         return marks | {fold_name(name): Mark(f"{table.name}.{name}", hidden=True) for name in table.hidden}
-
-    def _fold_table_name(self, name: str) -> str:
-        return _lower_ascii(name) if self.dialect in {"sqlite", "trino"} else name
 
     def table_name(self, identifier: exp.Identifier) -> str:
         """The name of a table that the server looks up."""
-        if self.dialect == "postgres" and not identifier.args.get("quoted"):
-            return _lower_ascii(identifier.name)
-        return self._fold_table_name(identifier.name)
+        return _server_name(identifier.name, self.dialect.table_names, quoted=bool(identifier.args.get("quoted")))
 
     def column_name(self, identifier: exp.Expr) -> str:
         """The name of a column as the server compares it."""
-        if self.dialect == "postgres":
-            return identifier.name if identifier.args.get("quoted") else _lower_ascii(identifier.name)
-        return identifier.name if self.dialect == "clickhouse" else _lower_ascii(identifier.name)
+        return _server_name(identifier.name, self.dialect.column_names, quoted=bool(identifier.args.get("quoted")))
 
     def column_names(self, table: Table) -> frozenset[str]:
         """The names of a table's columns as the server compares them."""
-        exact = self.dialect in {"postgres", "clickhouse"}
-        return frozenset(c.name if exact else _lower_ascii(c.name) for c in table.columns)
+        return frozenset(_server_name(c.name, self.dialect.column_names, quoted=True) for c in table.columns)
 
     def find(self, node: exp.Table, *, catalogues: bool) -> Table:
         """The table that a reference means. Raises StatementRefused."""
         name, schema = self.table_name(node.this), node.db.casefold() or None
-        if schema in SYSTEM_SCHEMAS or name.casefold().startswith(_SYSTEM_PREFIX.get(self.dialect, "\0")):
+        prefix = self.dialect.system_prefix
+        if schema in SYSTEM_SCHEMAS or (prefix and name.casefold().startswith(prefix)):
             listed = self._catalogue.get(f"{schema}.{name.casefold()}" if schema else name.casefold())
             if catalogues and listed is not None:
                 return listed
@@ -114,7 +107,7 @@ class TableIndex:
         return found[0]
 
     def _schema_of(self, table: Table) -> str:
-        return (table.schema or ("main" if self.dialect == "sqlite" else self.schema.database)).casefold()
+        return (table.schema or self.dialect.main_schema or self.schema.database).casefold()
 
     def marks(self, table: Table) -> dict[str, Mark]:
         """Folded name of each sensitive or hidden column -> what it is."""
@@ -169,7 +162,7 @@ class StatementNames:
         self.aliases[alias].append(table)
         if (given := node.args.get("alias")) is not None and given.columns:
             self.renamed[id(table)] = (node, table)
-        if table.schema is not None and node.args.get("db") is None and self.index.dialect != "sqlite":
+        if table.schema is not None and node.args.get("db") is None and not self.index.dialect.main_schema:
             node.set("db", exp.to_identifier(table.schema))
 
     def _find_cte(self, node: exp.Table) -> exp.CTE | None:
@@ -200,7 +193,7 @@ class StatementNames:
             if recursive:
                 check_recursion(node, inside)
                 return [ctes[place]]
-            if self.index.dialect == "sqlite":
+            if self.index.dialect.recurses_unasked:
                 refuse_statement("recursion", "A common table expression that refers to itself needs WITH RECURSIVE.")
         if recursive and any(self._cte_name(cte) == name for cte in ctes[place + 1 :]):
             refuse_statement("recursion", "A common table expression is used before it is defined; put it first.")

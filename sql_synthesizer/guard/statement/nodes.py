@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from sqlglot import exp
 
+from sql_synthesizer.dialects import DialectRow
 from sql_synthesizer.errors import StatementRefused
 from sql_synthesizer.guard.statement import functions
 from sql_synthesizer.guard.statement.series import series_length
@@ -54,7 +55,6 @@ _ARGUMENTS: dict[type[exp.Expr], frozenset[str]] = {
     exp.Limit: frozenset({"expression"}),
 }
 _JOIN_WORDS = frozenset({"", *"LEFT RIGHT FULL INNER OUTER CROSS NATURAL ANY ASOF SEMI ANTI".split()})
-_SESSION_WORDS = frozenset().union(*functions.VALUES_WITHOUT_PARENTHESES.values())
 _SAMPLES = {"SYSTEM", "BERNOULLI", "SYSTEM_ROWS", "SYSTEM_TIME"}
 _EXCLUDED_FRAMES = {"CURRENT ROW", "NO OTHERS"}
 _TYPES = frozenset(
@@ -104,10 +104,10 @@ def refuse_statement(rule: str, message: str, *, hint: str | None = None, **deta
     raise StatementRefused(message, hint=hint, details={"rule": rule, **{k: str(v)[:100] for k, v in details.items()}})
 
 
-def check_nodes(tree: exp.Expr, dialect: str, *, session: bool = False) -> list[exp.Expr]:
+def check_nodes(tree: exp.Expr, dialect: DialectRow, *, session: bool = False) -> list[exp.Expr]:
     """Every node of the tree, each of them allowed; ``session`` allows what tells about the session.
 
-    ``dialect`` is sqlglot's name. Raises StatementRefused.
+    Raises StatementRefused.
     """
     nodes: list[exp.Expr] = []
     joins = set_operations = 0
@@ -238,16 +238,16 @@ def _check_type(node: exp.Expr) -> None:
             refuse_statement("type", f"A type's size must be a number of at most {MAX_TYPE_SIZE:,}.")
 
 
-def _check_column(node: exp.Expr, dialect: str, *, session: bool) -> None:
+def _check_column(node: exp.Expr, dialect: DialectRow, *, session: bool) -> None:
     name = node.args.get("this")
     if not isinstance(name, exp.Identifier | exp.Star):
         refuse_statement("column", "A column is not written as a plain name.")
     if isinstance(name, exp.Identifier) and not name.args.get("quoted") and not node.args.get("table"):
         # Where nothing is read, no column can have such a name.
-        word = not session and name.name.lower() in _SESSION_WORDS
+        word = not session and name.name.lower() in functions.SESSION_WORDS
         select = node.find_ancestor(exp.Select) if word else None
         alone = select is not None and select.args.get("from_") is None
-        if word and (alone or name.name.lower() in functions.VALUES_WITHOUT_PARENTHESES.get(dialect, ())):
+        if word and (alone or name.name.lower() in functions.LISTS[dialect.sqlglot].session_words):
             refuse_statement(
                 "session_value", f"{name.name} tells about the session and is not allowed.", name=name.name
             )
@@ -278,18 +278,17 @@ def _check_match(node: exp.Expr) -> None:
         refuse_statement("operator", "The operator @@ needs a value on both sides.")
 
 
-def _check_in(node: exp.Expr, dialect: str) -> None:
-    # Some servers take a bare name after IN for a table.
+def _check_in(node: exp.Expr, dialect: DialectRow) -> None:
     _check_predicate(node)
     field, listed = node.args.get("field"), node.expressions
-    named = dialect == "clickhouse" and len(listed) == 1 and isinstance(listed[0].unnest(), exp.Column | exp.Dot)
+    named = dialect.takes_tables_after_in and len(listed) == 1 and isinstance(listed[0].unnest(), exp.Column | exp.Dot)
     if named or (field is not None and not isinstance(field, exp.Array | exp.Tuple)):
         refuse_statement("in_table", "After IN stands a list of values, or a SELECT, in parentheses.")
 
 
-def _check_function(node: exp.Expr, dialect: str, *, session: bool) -> None:
-    name = node.name.lower()
-    if name not in functions.ALLOWED[dialect] and not (session and name in functions.SESSION[dialect]):
+def _check_function(node: exp.Expr, dialect: DialectRow, *, session: bool) -> None:
+    name, listed = node.name.lower(), functions.LISTS[dialect.sqlglot]
+    if name not in functions.ALLOWED[dialect.sqlglot] and not (session and name in listed.session_functions):
         shown = node.name[:64] if _WORD.match(node.name) else "of that name"
         refuse_statement("function", f"The function {shown} is not on the list of allowed functions.", function=name)
     arguments = node.expressions
@@ -297,7 +296,7 @@ def _check_function(node: exp.Expr, dialect: str, *, session: bool) -> None:
         _check_size(arguments[position], name)
     elif name in functions.SERIES:
         _check_series(arguments, name)
-    elif dialect in functions.PATTERNS.get(name, ()):
+    elif name in listed.patterns:
         pattern = arguments[0] if arguments else None
         if not isinstance(pattern, exp.Literal) or not pattern.is_string or _WIDE_PATTERN.search(pattern.name):
             refuse_statement(

@@ -7,7 +7,8 @@ import logging
 from sqlglot import exp
 from sqlglot.tokenizer_core import Token, TokenType
 
-from sql_synthesizer.guard.statement.dialects import DialectGrammar
+from sql_synthesizer.dialects import DialectRow
+from sql_synthesizer.guard.statement.grammar import DialectGrammar
 from sql_synthesizer.guard.statement.nodes import refuse_statement
 
 MAX_TOKENS = 6_000
@@ -26,7 +27,7 @@ def parse_query(sql: str, grammar: DialectGrammar) -> exp.Expr:
     tokens = grammar.tokens(sql)
     while tokens and tokens[-1].token_type is TokenType.SEMICOLON:
         tokens.pop()
-    _check_tokens(tokens, grammar.name)
+    _check_tokens(tokens, grammar.dialect)
     trees = grammar.parse(tokens, sql)
     tree = trees[0] if len(trees) == 1 else None
     if not isinstance(tree, exp.Query):
@@ -34,7 +35,7 @@ def parse_query(sql: str, grammar: DialectGrammar) -> exp.Expr:
     return tree
 
 
-def _check_tokens(tokens: list[Token], dialect: str) -> None:
+def _check_tokens(tokens: list[Token], dialect: DialectRow) -> None:
     if not tokens:
         refuse_statement("empty", "The statement is empty; write a SELECT.")
     if tokens[0].token_type not in _FIRST:
@@ -59,7 +60,7 @@ def _check_tokens(tokens: list[Token], dialect: str) -> None:
             refuse_statement("several_statements", "Only one statement at a time is allowed.")
         elif kind is TokenType.VAR and before.token_type is TokenType.NUMBER and token.start == before.end + 1:
             refuse_statement("number", "A number runs into a word; put a space between them.")
-        elif kind is TokenType.NOT and token.text == "!" and dialect == "mysql":
+        elif kind is TokenType.NOT and token.text == "!" and dialect.has_tight_not:
             refuse_statement("ambiguous", "Write NOT instead of an exclamation mark.")
         if token.comments and any(c.startswith(("!", "M!")) for c in token.comments):
             refuse_statement("executable_comment", "Comments that a server executes are not allowed.")

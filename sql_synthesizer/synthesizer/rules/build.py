@@ -7,7 +7,8 @@ from functools import lru_cache
 
 from sqlglot import Dialect, exp
 
-from sql_synthesizer.model import SQLGLOT_DIALECT, ColumnKind, Table
+from sql_synthesizer.dialects import DIALECTS, DialectRow
+from sql_synthesizer.model import ColumnKind, Table
 from sql_synthesizer.synthesizer.rules.dates import Span
 from sql_synthesizer.synthesizer.rules.joins import fan_out_tables
 from sql_synthesizer.synthesizer.rules.names import key_columns
@@ -28,7 +29,8 @@ _PLAIN = re.compile(r"[a-z_][a-z0-9_]*\Z")
 
 def to_sql(query: Query, dialect: str) -> str:
     """The query as text; ``dialect`` is that of the schema."""
-    return _Builder(query, SQLGLOT_DIALECT[dialect]).build_select().sql(dialect=SQLGLOT_DIALECT[dialect])
+    row = DIALECTS[dialect]
+    return _Builder(query, row).build_select().sql(dialect=row.sqlglot)
 
 
 @lru_cache(maxsize=8)
@@ -38,7 +40,7 @@ def _dialect_keywords(dialect: str) -> frozenset[str]:
 
 
 class _Builder:
-    def __init__(self, query: Query, dialect: str) -> None:
+    def __init__(self, query: Query, dialect: DialectRow) -> None:
         self._query = query
         self._dialect = dialect
 
@@ -67,7 +69,7 @@ class _Builder:
     # --- names ------------------------------------------------------------------------------
 
     def _build_identifier(self, name: str) -> exp.Identifier:
-        quoted = not _PLAIN.match(name) or name in _dialect_keywords(self._dialect)
+        quoted = not _PLAIN.match(name) or name in _dialect_keywords(self._dialect.sqlglot)
         return exp.to_identifier(name, quoted=quoted)
 
     def _build_table(self, table: Table) -> exp.Table:
@@ -130,9 +132,9 @@ class _Builder:
     def _build_order(self, term: Term, *, descending: bool) -> exp.Ordered:
         nullable = term.ref is not None and term.ref.column.nullable and not term.ref.column.primary_key
         last = nullable and self._query.limit is not None and term.aggregate != "count"
-        default_last = self._dialect == "postgres" and not descending
+        default_last = self._dialect.nulls_are_largest and not descending
         nulls_first = False if last else not descending and not default_last
-        if not last and self._dialect == "postgres":
+        if not last and self._dialect.nulls_are_largest:
             nulls_first = descending
         return exp.Ordered(this=self._build_term(term), desc=descending, nulls_first=nulls_first)
 
@@ -165,7 +167,7 @@ class _Builder:
         text = str(condition.constants[0])
         escaped = re.sub(r"([%_!])", r"!\1", text)
         pattern = exp.Literal.string(_PATTERNS[condition.operator].format(escaped))
-        like = exp.ILike if self._dialect in {"postgres", "clickhouse", "trino"} else exp.Like
+        like = exp.ILike if self._dialect.has_ilike else exp.Like
         matched: exp.Expr = like(this=term, expression=pattern)
         return exp.Escape(this=matched, expression=exp.Literal.string("!")) if escaped != text else matched
 
@@ -189,4 +191,4 @@ class _Builder:
 
     def _date_literal(self, text: str) -> exp.Expr:
         literal = exp.Literal.string(text)
-        return literal if self._dialect == "sqlite" else exp.cast(literal, "date")
+        return literal if self._dialect.dates_are_text else exp.cast(literal, "date")

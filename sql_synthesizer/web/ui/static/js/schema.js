@@ -87,17 +87,16 @@ function matches(tables, wanted) {
   });
 }
 
-/** The name as a statement must write it in this dialect. */
-export function identifier(name, dialect) {
+/** The name as a statement must write it; `quote` is the dialect's. */
+export function identifier(name, quote) {
   if (PLAIN.test(name)) return name;
-  const quote = dialect === "mysql" || dialect === "mariadb" || dialect === "clickhouse" ? "`" : '"';
   return quote + name.replaceAll(quote, quote + quote) + quote;
 }
 
 /** Shows a schema and keeps it filtered by the search box; `insert(name)` is called for a name clicked. */
 export function showSchema(schema, insert) {
   const search = byId("schema-search");
-  const put = (name) => insert(byId("panel-sql").hidden ? name : identifier(name, schema.dialect));
+  const put = (name) => insert(byId("panel-sql").hidden ? name : identifier(name, schema.quote));
   const draw = () => {
     const found = matches(schema.tables, search.value.trim().toLowerCase());
     const few = found.length <= 8;

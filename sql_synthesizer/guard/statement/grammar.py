@@ -12,19 +12,13 @@ from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ErrorLevel
 from sqlglot.generator import Generator
-from sqlglot.generators.clickhouse import ClickHouseGenerator
 from sqlglot.generators.mysql import MySQLGenerator
 from sqlglot.generators.postgres import PostgresGenerator
 from sqlglot.generators.sqlite import SQLiteGenerator
-from sqlglot.generators.trino import TrinoGenerator
 from sqlglot.parser import Parser
-from sqlglot.parsers.clickhouse import ClickHouseParser
-from sqlglot.parsers.mysql import MySQLParser
-from sqlglot.parsers.postgres import PostgresParser
-from sqlglot.parsers.sqlite import SQLiteParser
-from sqlglot.parsers.trino import TrinoParser
 from sqlglot.tokenizer_core import Token
 
+from sql_synthesizer.dialects import DialectRow
 from sql_synthesizer.errors import StatementRefused
 
 _PLAIN_CALLS = {"CEIL", "FLOOR", "INITCAP"}
@@ -54,26 +48,6 @@ class _Faithful(Parser):
         super()._retreat(index)
 
 
-class _SQLiteParser(_Faithful, SQLiteParser):
-    pass
-
-
-class _PostgresParser(_Faithful, PostgresParser):
-    pass
-
-
-class _MySQLParser(_Faithful, MySQLParser):
-    pass
-
-
-class _TrinoParser(_Faithful, TrinoParser):
-    pass
-
-
-class _ClickHouseParser(_Faithful, ClickHouseParser):
-    pass
-
-
 class _SQLiteGenerator(SQLiteGenerator):
     # A cast in SQLite follows the affinity of the type's name; sqlglot would turn exact numbers into REAL.
     TYPE_MAPPING: ClassVar[dict[Any, str]] = {
@@ -101,21 +75,22 @@ class _PostgresGenerator(PostgresGenerator):
     }
 
 
+_GENERATORS: dict[str, type[Generator]] = {
+    "sqlite": _SQLiteGenerator,
+    "postgres": _PostgresGenerator,
+    "mysql": _MySQLGenerator,
+}
+"""Dialect -> what writes it where sqlglot's own does not write what was read."""
+
+
 class DialectGrammar:
-    """Reads and writes one dialect, by sqlglot's name of it."""
+    """Reads and writes one dialect."""
 
-    _CLASSES: ClassVar[dict[str, tuple[type[Parser], type[Generator]]]] = {
-        "sqlite": (_SQLiteParser, _SQLiteGenerator),
-        "postgres": (_PostgresParser, _PostgresGenerator),
-        "mysql": (_MySQLParser, _MySQLGenerator),
-        "trino": (_TrinoParser, TrinoGenerator),
-        "clickhouse": (_ClickHouseParser, ClickHouseGenerator),
-    }
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._dialect = Dialect.get_or_raise(name)
-        self._parser, self._generator = self._CLASSES[name]
+    def __init__(self, dialect: DialectRow) -> None:
+        self.dialect = dialect
+        self._dialect = Dialect.get_or_raise(dialect.sqlglot)
+        self._parser: type[Parser] = type("FaithfulParser", (_Faithful, self._dialect.parser_class), {})
+        self._generator = _GENERATORS.get(dialect.sqlglot, self._dialect.generator_class)
 
     def tokens(self, sql: str) -> list[Token]:
         """The tokens of ``sql``. Raises sqlglot's TokenError."""

@@ -1,0 +1,148 @@
+"""The database engines that may be asked: what every room has to know of each, a row each.
+
+What a statement may read there is listed in ``guard/statement/allowed``, by sqlglot's name of the dialect, and
+``database`` has a driver for each protocol.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+NameCase = Literal["exact", "folded", "unquoted"]
+"""How a server compares names: as written, without regard to case, or as written where they are quoted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialectRow:
+    """One engine. A row gives what is not as in most of them."""
+
+    name: str
+    """``Schema.dialect``, a value of the label ``database_type``, and how a URL begins."""
+    title: str
+    sqlglot: str
+    driver: str
+    """SQLAlchemy's name of dialect and driver."""
+    protocol: Literal["sqlite", "postgres", "mysql", "http"]
+    aliases: tuple[str, ...] = ()
+    """Other ways in which a URL may begin."""
+    extra: str = ""
+    """The extra of this package that installs the driver; empty where the package itself does."""
+    clients: tuple[str, ...] = ()
+    """Its programs for the command line; a question that calls one is no question."""
+
+    quote: str = '"'
+    table_names: NameCase = "exact"
+    column_names: NameCase = "folded"
+    quotes_capitals: bool = False
+    """Whether a name with capital letters is quoted, lest the server look for another."""
+    main_schema: str = ""
+    """The schema of every table, which no statement has to name."""
+    system_schemas: tuple[str, ...] = ()
+    """Schemas of the server's own beside ``information_schema``."""
+    system_prefix: str = ""
+    """How the names of the server's own tables begin."""
+    searched_schema: str = ""
+    """The system schema whose tables are found without its name."""
+    row_ids: tuple[str, ...] = ()
+    """Names that stand for the value of an integer primary key."""
+
+    has_ilike: bool = False
+    nulls_are_largest: bool = False
+    dates_are_text: bool = False
+    quotes_text: bool = False
+    """Whether a word in double quotes that is no name of a column is a text."""
+    has_row_values: bool = False
+    """Whether a table's name is a value, its whole row, and ``table.name`` may be the call ``name(table)``."""
+    recurses_unasked: bool = False
+    """Whether a common table expression may refer to itself without RECURSIVE."""
+    takes_tables_after_in: bool = False
+    """Whether a bare name after IN is a table."""
+    has_tight_not: bool = False
+    """Whether ``!`` is a NOT that binds more tightly."""
+
+
+_MYSQL = DialectRow(
+    name="mysql",
+    title="MySQL",
+    sqlglot="mysql",
+    driver="mysql+pymysql",
+    protocol="mysql",
+    clients=("mysql", "mysqldump", "mysqladmin"),
+    quote="`",
+    system_schemas=("mysql", "performance_schema", "sys"),
+    row_ids=("_rowid",),
+    has_tight_not=True,
+)
+
+_ROWS = (
+    DialectRow(
+        name="sqlite",
+        title="SQLite",
+        sqlglot="sqlite",
+        driver="sqlite+pysqlite",
+        protocol="sqlite",
+        clients=("sqlite3",),
+        table_names="folded",
+        main_schema="main",
+        system_prefix="sqlite_",
+        row_ids=("rowid", "oid", "_rowid_"),
+        dates_are_text=True,
+        quotes_text=True,
+        recurses_unasked=True,
+    ),
+    DialectRow(
+        name="postgresql",
+        title="PostgreSQL",
+        sqlglot="postgres",
+        driver="postgresql+psycopg",
+        protocol="postgres",
+        aliases=("postgres",),
+        clients=("psql", "pg_dump", "pg_dumpall"),
+        table_names="unquoted",
+        column_names="unquoted",
+        quotes_capitals=True,
+        system_schemas=("pg_catalog", "pg_toast"),
+        system_prefix="pg_",
+        searched_schema="pg_catalog",
+        has_ilike=True,
+        nulls_are_largest=True,
+        has_row_values=True,
+    ),
+    replace(_MYSQL, name="mariadb", title="MariaDB", driver="mariadb+pymysql"),
+    _MYSQL,
+    DialectRow(
+        name="trino",
+        title="Trino",
+        sqlglot="trino",
+        driver="trino",
+        protocol="http",
+        extra="trino",
+        table_names="folded",
+        quotes_capitals=True,
+        has_ilike=True,
+    ),
+    DialectRow(
+        name="clickhouse",
+        title="ClickHouse",
+        sqlglot="clickhouse",
+        driver="clickhousedb+connect",
+        protocol="http",
+        extra="clickhouse",
+        clients=("clickhouse-client",),
+        quote="`",
+        column_names="exact",
+        system_schemas=("system",),
+        has_ilike=True,
+        takes_tables_after_in=True,
+    ),
+)
+
+DIALECTS: dict[str, DialectRow] = {row.name: row for row in _ROWS}
+SYSTEM_SCHEMAS = frozenset({"information_schema"}).union(*(row.system_schemas for row in _ROWS))
+"""Schemas that are nobody's data, whichever server is asked."""
+
+
+def find_dialect(name: str) -> DialectRow | None:
+    """The engine of this name, which may be an alias or SQLAlchemy's."""
+    return next((row for row in _ROWS if name in (row.name, row.driver.partition("+")[0], *row.aliases)), None)
