@@ -236,7 +236,9 @@ class Lint:
             return frozenset()
         if node.func.name in ("absent", "absent_over_time"):
             selectors = _find_selectors(vectors[0])
-            return frozenset(m.name for m in selectors[0].matchers.matchers if m.op == MatchOp.Equal)
+            if not selectors:
+                self._add_fault(f"{node.func.name} looks at no metric")
+            return frozenset(m.name for s in selectors[:1] for m in s.matchers.matchers if m.op == MatchOp.Equal)
         labels = self._result_labels(vectors[-1])
         return labels - {"le"} if node.func.name == "histogram_quantile" else labels
 

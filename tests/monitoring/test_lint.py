@@ -17,6 +17,7 @@ EVENTS = "sql_synthesizer_security_events_total"
 FAULTY = {
     "no PromQL": ("rate(", "does not parse"),
     "unknown metric": (f"rate(sql_synthesizer_query_total{{{JOB}}}[5m])", "there is no metric"),
+    "absent of no metric": ("absent(vector(1))", "absent looks at no metric"),
     "no name": (f"{{{JOB}}}", "there is no metric"),
     "unknown label": (f'rate({QUERIES}{{{JOB},status="error"}}[5m])', "no label status"),
     "unknown value": (f'rate({EVENTS}{{{JOB},event_type="api_key_auth_failed"}}[5m])', "no value of label event_type"),

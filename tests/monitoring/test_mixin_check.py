@@ -3,86 +3,30 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from sql_synthesizer_proof.mixin.alert import Links
 from sql_synthesizer_proof.mixin.build import ROOT, build_files, check_files
-
-COPIED = ("monitoring", "runbooks", "docs", "README.md")
-ALERTS, RECORDING, PROMETHEUS = (f"monitoring/prometheus/{name}.yml" for name in ("alerts", "recording", "prometheus"))
-PAGES = "monitoring/grafana/dashboards"
-OVERVIEW, SECURITY = f"{PAGES}/overview.json", f"{PAGES}/security-monitoring.json"
-
-
-def copy(target: Path, *more: str) -> Path:
-    for name in (*COPIED, *more):
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, target / name)
-    return target
-
-
-def replaced(file: str, old: str, new: str) -> Callable[[Path], None]:
-    def change(root: Path) -> None:
-        text = (root / file).read_text(encoding="utf-8")
-        assert old in text
-        (root / file).write_text(text.replace(old, new, 1), encoding="utf-8")
-
-    return change
-
-
-@contextmanager
-def panel(root: Path, file: str, title: str) -> Iterator[dict[str, Any]]:
-    page = json.loads((root / file).read_text(encoding="utf-8"))
-    (found,) = [p for p in page["panels"] if p["title"] == title]
-    yield found
-    (root / file).write_text(json.dumps(page), encoding="utf-8")
-
-
-def target(title: str, old: str, new: str, file: str = OVERVIEW) -> Callable[[Path], None]:
-    def change(root: Path) -> None:
-        with panel(root, file, title) as found:
-            assert old in found["targets"][0]["expr"]
-            found["targets"][0]["expr"] = found["targets"][0]["expr"].replace(old, new)
-
-    return change
-
-
-def shaped(title: str, change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
-    def seed(root: Path) -> None:
-        with panel(root, OVERVIEW, title) as found:
-            change(found)
-
-    return seed
-
-
-def renamed(old: str, new: str) -> Callable[[Path], None]:
-    return lambda root: (root / "runbooks" / old).rename(root / "runbooks" / new)
-
-
-def appended(file: str, text: str) -> Callable[[Path], None]:
-    return lambda root: (root / file).write_text((root / file).read_text(encoding="utf-8") + text, encoding="utf-8")
-
-
-def hidden(file: Path, title: str, old: str, new: str) -> None:
-    page = json.loads(file.read_text(encoding="utf-8").replace(old, new))
-    (found,) = [p for p in page["panels"] if p["title"] == title]
-    page["panels"].remove(found)
-    page["panels"].append({"type": "row", "title": "more", "id": 99, "gridPos": found["gridPos"], "panels": [found]})
-    file.write_text(json.dumps(page), encoding="utf-8")
-
+from tests.monitoring.seeding import (
+    ALERTS,
+    OVERVIEW,
+    PROMETHEUS,
+    RECORDING,
+    SECURITY,
+    Seed,
+    appended,
+    copy,
+    hidden,
+    mixin,
+    renamed,
+    replaced,
+    shaped,
+    target,
+    written,
+)
 
 SELF_RATIO = """
   - alert: ByHand
@@ -93,7 +37,7 @@ SELF_RATIO = """
     annotations: {summary: s, description: d, runbook_url: r, dashboard_url: u}
 """
 
-SEEDED: dict[str, tuple[Callable[[Path], None], str]] = {
+SEEDED: dict[str, tuple[Seed, str]] = {
     "a metric renamed in a rule": (
         replaced(ALERTS, "sql_synthesizer_app_up", "sql_synthesizer_application_up"),
         "rule SqlSynthesizerDown: there is no metric sql_synthesizer_application_up",
@@ -148,6 +92,14 @@ SEEDED: dict[str, tuple[Callable[[Path], None], str]] = {
         replaced("runbooks/HighErrorRate.md", "## Stop the bleeding", "## Now"),
         "runbook HighErrorRate: its headings are not",
     ),
+    "a runbook of one paragraph": (
+        written("runbooks/HighErrorRate.md", "# HighErrorRate\n"),
+        "runbook HighErrorRate: its first paragraph does not say **critical**",
+    ),
+    "absent() of no metric": (
+        replaced(ALERTS, 'absent(up{job="sql-synthesizer"})', "absent(vector(1))"),
+        "rule SqlSynthesizerDown: absent looks at no metric",
+    ),
     "rules that are not loaded": (
         replaced(PROMETHEUS, "recording.yml", "records.yml"),
         "prometheus.yml: rule_files are",
@@ -190,6 +142,14 @@ SEEDED: dict[str, tuple[Callable[[Path], None], str]] = {
         lambda root: hidden(root / OVERVIEW, "Memory", "memory_usage_bytes", "memory_bytes"),
         "panel Memory: target A: there is no metric sql_synthesizer_memory_bytes",
     ),
+    "a target without a query": (
+        shaped("Memory", lambda p: p["targets"][0].pop("expr")),
+        "panel Memory: target A: it has no query",
+    ),
+    "a target without a name": (
+        shaped("Memory", lambda p: p["targets"][0].pop("refId")),
+        "panel Memory: target None: it needs a name and a legend",
+    ),
     "two dashboards of one uid": (
         replaced(SECURITY, '"uid": "sql-synthesizer-security-monitoring"', '"uid": "sql-synthesizer-overview"'),
         "another dashboard has its uid",
@@ -216,7 +176,7 @@ SEEDED: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
 }
 
-IN_CODE: dict[str, tuple[Callable[[Path], None], str]] = {
+IN_CODE: dict[str, tuple[Seed, str]] = {
     "a metric renamed in the code": (
         replaced("sql_synthesizer/monitoring/catalog.py", '"app_up"', '"application_up"'),
         "there is no metric sql_synthesizer_app_up",
@@ -252,6 +212,10 @@ IN_CODE: dict[str, tuple[Callable[[Path], None], str]] = {
     "a panel without the alert's threshold": (
         replaced("sql_synthesizer_proof/mixin/dashboards/overview.py", "bounds=(slo.MEMORY_BYTES,)", "bounds=()"),
         "alert HighMemoryUsage: panel Memory draws its threshold at nowhere",
+    ),
+    "an alert on a dashboard that does not exist": (
+        replaced("sql_synthesizer_proof/mixin/alerts/service.py", '(OVERVIEW, "Memory")', '("overwiev", "Memory")'),
+        "alert HighMemoryUsage: there is no panel overwiev › Memory",
     ),
     "an alert of the monitoring on a panel that shows something else": (
         replaced(
@@ -289,24 +253,18 @@ def test_the_repository_is_in_order() -> None:
 
 
 @pytest.mark.parametrize(("seed", "fault"), SEEDED.values(), ids=SEEDED)
-def test_a_fault_in_a_file_is_named(tmp_path: Path, seed: Callable[[Path], None], fault: str) -> None:
+def test_a_fault_in_a_file_is_named(tmp_path: Path, seed: Seed, fault: str) -> None:
     seed(copy(tmp_path))
     found = list(check_files(tmp_path))
     assert any(fault in line for line in found), found
 
 
 @pytest.mark.parametrize(("seed", "fault"), IN_CODE.values(), ids=IN_CODE)
-def test_a_fault_in_the_code_is_named(tmp_path: Path, seed: Callable[[Path], None], fault: str) -> None:
+def test_a_fault_in_the_code_is_named(tmp_path: Path, seed: Seed, fault: str) -> None:
     seed(copy(tmp_path, "sql_synthesizer", "sql_synthesizer_proof"))
     done = mixin(tmp_path, "check", "--root", str(tmp_path))
     assert done.returncode != 0
     assert fault in done.stderr, done.stderr
-
-
-def mixin(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sql_synthesizer", "mixin", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_building_twice_changes_nothing(tmp_path: Path) -> None:

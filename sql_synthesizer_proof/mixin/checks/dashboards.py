@@ -159,11 +159,18 @@ def _panel_faults(panel: DrawnPanel, recorded: frozenset[str]) -> Iterator[str]:
     if not names or len(set(names)) != len(names):
         yield "it needs targets with names of their own"
     for target in targets:
-        if not target.get("legendFormat"):
-            yield f"target {target['refId']}: it has no legend"
-        if re.search(r"\brate\([^[]*\[\$__interval\]", target["expr"]):
-            yield f"target {target['refId']}: a rate looks back over $__rate_interval"
-        yield from (f"target {target['refId']}: {fault}" for fault in Lint(recorded).check(target["expr"]))
+        yield from (f"target {target.get('refId')}: {fault}" for fault in _target_faults(target, recorded))
+
+
+def _target_faults(target: dict[str, Any], recorded: frozenset[str]) -> Iterator[str]:
+    if not target.get("refId") or not target.get("legendFormat"):
+        yield "it needs a name and a legend"
+    if "expr" not in target:
+        yield "it has no query"
+        return
+    if re.search(r"\brate\([^[]*\[\$__interval\]", target["expr"]):
+        yield "a rate looks back over $__rate_interval"
+    yield from Lint(recorded).check(target["expr"])
 
 
 def alert_faults(alerts: tuple[Alert, ...], pages: tuple[Dashboard, ...]) -> Iterator[str]:

@@ -30,7 +30,7 @@ def runbook_faults(
 ) -> Iterator[str]:
     """Alerts without a page, pages without an alert, and pages that are not as a reader expects them."""
     titles = {page.key: page.title for page in pages}
-    panels = {alert.name: f"**{titles[alert.panel[0]]} › {alert.panel[1]}**" for alert in alerts}
+    panels = {a.name: f"**{titles[a.panel[0]]} › {a.panel[1]}**" if a.panel[0] in titles else "" for a in alerts}
     facts = {name: [a for a in alerts if a.name == name] for name in panels}
     files = {file.stem: file for file in place.glob("*.md") if file.name != INDEX}
     yield from (f"alert {name}: there is no runbook {name}.md" for name in panels.keys() - files.keys())
@@ -45,7 +45,7 @@ def runbook_faults(
 
 
 def _introduction_faults(text: str, alerts: list[Alert]) -> Iterator[str]:
-    introduction = " ".join(text.split("\n\n", 2)[1].split())
+    introduction = " ".join("".join(text.split("\n\n", 2)[1:2]).split())
     for word in sorted({alert.severity for alert in alerts} | {alert.team for alert in alerts}):
         if f"**{word}**" not in introduction:
             yield f"its first paragraph does not say **{word}**"
