@@ -133,23 +133,7 @@ PAGE_READ = OperationType("page_read", (DATABASE_TYPE,), event="result_export")
 TRACKED_QUERY = OperationType("tracked_query", (QUERY_TYPE, DATABASE_TYPE))
 COMMAND = OperationType("command")
 
-OPERATIONS: dict[str, OperationType] = {
-    op.name: op
-    for op in (
-        HTTP_REQUEST,
-        QUESTION,
-        STAGE_OPERATION,
-        CACHE_ACCESS,
-        LLM_REQUEST,
-        CONNECTION_WAIT,
-        AUDIT_SETTLE,
-        SCHEMA_READ,
-        EXPORT,
-        PAGE_READ,
-        TRACKED_QUERY,
-        COMMAND,
-    )
-}
+OPERATIONS = {row.name: row for row in list(globals().values()) if isinstance(row, OperationType)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,24 +279,7 @@ AUDIT_CHECKPOINT = EventType(
     "audit_checkpoint", help="Where the audit record stands, signed; always a line of the log."
 )
 
-EVENTS: dict[str, EventType] = {
-    **SECURITY_EVENTS,
-    **{
-        event.name: event
-        for event in (
-            FEEDBACK,
-            FALLBACK,
-            COALESCED,
-            QUESTION_VERDICT,
-            LABEL_REFUSED,
-            TELEMETRY_DROPPED,
-            TELEMETRY_ERROR,
-            AUDIT_RECORDED,
-            AUDIT_FAILURE,
-            AUDIT_CHECKPOINT,
-        )
-    },
-}
+EVENTS = SECURITY_EVENTS | {row.name: row for row in list(globals().values()) if isinstance(row, EventType)}
 
 EVENT_ALIASES: dict[str, str] = {alias: event.name for event in EVENTS.values() for alias in event.aliases}
 
