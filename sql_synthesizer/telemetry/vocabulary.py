@@ -140,7 +140,7 @@ OPERATIONS = {row.name: row for row in list(globals().values()) if isinstance(ro
 class EventType:
     """A fact. ``severity`` follows the type; audited types are security events and leave a record each.
 
-    ``owasp`` is the nearest name of the OWASP Logging Vocabulary, empty where it has none.
+    ``owasp`` is the nearest name of the OWASP Logging Vocabulary; where it has none, ``unnamed`` says why.
     """
 
     name: str
@@ -150,11 +150,17 @@ class EventType:
     help: str = ""
     aliases: tuple[str, ...] = field(default=())
     owasp: str = ""
+    unnamed: str = ""
 
 
-def _make_security_event(name: str, severity: str, help: str, *aliases: str, owasp: str = "") -> EventType:
-    return EventType(name, severity, audited=True, help=help, aliases=aliases, owasp=owasp)
+def _make_security_event(
+    name: str, severity: str, help: str, *aliases: str, owasp: str = "", unnamed: str = ""
+) -> EventType:
+    return EventType(name, severity, audited=True, help=help, aliases=aliases, owasp=owasp, unnamed=unnamed)
 
+
+_ORDINARY = "it names what is out of the ordinary"
+_FAULT = "it names what callers do, not how a service fails"
 
 SECURITY_EVENTS: dict[str, EventType] = {
     event.name: event
@@ -243,9 +249,13 @@ SECURITY_EVENTS: dict[str, EventType] = {
             owasp="input_validation_fail",
         ),
         _make_security_event(
-            "query_execution", "info", "A question or statement ended, with its outcome.", "query_executed"
+            "query_execution",
+            "info",
+            "A question or statement ended, with its outcome.",
+            "query_executed",
+            unnamed=_ORDINARY,
         ),
-        _make_security_event("schema_access", "info", "A caller read the schema."),
+        _make_security_event("schema_access", "info", "A caller read the schema.", unnamed=_ORDINARY),
         _make_security_event(
             "sensitive_data_access",
             "medium",
@@ -253,15 +263,28 @@ SECURITY_EVENTS: dict[str, EventType] = {
             "data_access",
             owasp="sensitive_read",
         ),
-        _make_security_event("result_export", "low", "A caller exported a result."),
+        _make_security_event("result_export", "low", "A caller exported a result.", unnamed=_ORDINARY),
         _make_security_event("audit_access", "low", "Someone read the audit record.", owasp="sensitive_read"),
-        _make_security_event("audit_verification_failed", "critical", "The audit record does not verify."),
         _make_security_event(
-            "answer_withheld", "medium", "A reply was held back because its record could not be kept."
+            "audit_verification_failed",
+            "critical",
+            "The audit record does not verify.",
+            unnamed="it knows no record",
         ),
-        _make_security_event("unexpected_error", "high", "An exception that nobody foresaw.", "system_error"),
         _make_security_event(
-            OTHER, "low", "An event of a type that is not listed here; its severity is the reporter's."
+            "answer_withheld",
+            "medium",
+            "A reply was held back because its record could not be kept.",
+            unnamed=_FAULT,
+        ),
+        _make_security_event(
+            "unexpected_error", "high", "An exception that nobody foresaw.", "system_error", unnamed=_FAULT
+        ),
+        _make_security_event(
+            OTHER,
+            "low",
+            "An event of a type that is not listed here; its severity is the reporter's.",
+            unnamed="its name is the reporter's",
         ),
     )
 }

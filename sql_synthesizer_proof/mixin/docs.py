@@ -66,7 +66,10 @@ def _metrics_page() -> str:
 
 
 def _events_page() -> str:
-    security = [(f"`{e.name}`", e.severity, e.help, f"`{e.owasp}`" * bool(e.owasp)) for e in SECURITY_EVENTS.values()]
+    security = [
+        (f"`{e.name}`", e.severity, e.help, f"`{e.owasp}`" if e.owasp else f"none: {e.unnamed}")
+        for e in SECURITY_EVENTS.values()
+    ]
     others = [(f"`{e.name}`", e.help) for e in EVENTS.values() if not e.audited]
     operations = [
         (f"`{o.name}`", ", ".join(f"`{v.name}`" for v in o.labels) or "none", f"`{o.event}`" if o.event else "")
