@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from sql_synthesizer.errors import OUTCOME_BY_REASON, SqlSynthesizerError
+from sql_synthesizer.errors import OUTCOME_BY_REASON, Cancelled, SqlSynthesizerError
 from sql_synthesizer.telemetry.vocabulary import EventType, OperationType, ReadingType
 
 current: contextvars.ContextVar[Operation | None] = contextvars.ContextVar("sql_synthesizer_operation", default=None)
@@ -204,7 +204,7 @@ Fact = Operation | Event | Reading
 
 
 def reason_of(error: BaseException) -> str:
-    """The stable reason of an exception: its own, ``cancelled``, or ``internal``."""
+    """The stable reason of an exception: its own, ``cancelled`` where it ends the task, or ``internal``."""
     if isinstance(error, SqlSynthesizerError):
         return error.reason
-    return "internal" if isinstance(error, Exception) else "cancelled"
+    return (SqlSynthesizerError if isinstance(error, Exception) else Cancelled).reason

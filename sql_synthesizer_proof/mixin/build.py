@@ -9,8 +9,8 @@ from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer_proof.mixin import docs, rules
 from sql_synthesizer_proof.mixin.alert import Links
 from sql_synthesizer_proof.mixin.alerts import ALERTS
+from sql_synthesizer_proof.mixin.checks import alerts, dialects, errors, events, metrics, pages, routes, settings
 from sql_synthesizer_proof.mixin.checks import dashboards as panels
-from sql_synthesizer_proof.mixin.checks import pages
 from sql_synthesizer_proof.mixin.checks import rules as checks
 from sql_synthesizer_proof.mixin.dashboards import DASHBOARDS
 from sql_synthesizer_proof.mixin.dashboards.draw import draw_dashboard
@@ -22,8 +22,9 @@ def find_repository() -> Path:
     """The checkout that this package belongs to. Raises ConfigurationError where it is installed from a wheel."""
     if not (ROOT / "docs" / "alerts.md").exists():
         raise ConfigurationError(
-            "The generated files stand in a checkout, and this package is in none.",
-            hint="Name a directory: 'mixin build --output DIRECTORY', 'mixin check --root CHECKOUT'.",
+            "Generated files, documents, runbooks and tests stand in a checkout, and this package is in none.",
+            hint="Name one: 'mixin build --output DIRECTORY', 'mixin check --root CHECKOUT'. Without, 'check' looks "
+            "at the tables in the code alone.",
         )
     return ROOT
 
@@ -50,6 +51,15 @@ def build_files(root: Path, links: Links) -> list[Path]:
     return changed
 
 
+def check_tables() -> Iterator[str]:
+    """Every row of a closed table that something in the code is missing for, or that nothing speaks of."""
+    yield from events.event_faults()
+    yield from errors.error_faults()
+    yield from settings.setting_faults()
+    yield from metrics.feed_faults()
+    yield from alerts.drill_faults(ALERTS)
+
+
 def check_files(root: Path) -> Iterator[str]:
     """Every fault of the files under ``root``, in words; nothing when all is right."""
     for path, text in generate_files(Links()).items():
@@ -68,9 +78,12 @@ def check_files(root: Path) -> Iterator[str]:
     yield from panels.uid_faults(drawn)
     yield from panels.alert_faults(ALERTS, DASHBOARDS)
     looked = [*(rule["expr"] for rule in loaded), *(str(alert.expr) for alert in ALERTS)]
-    yield from panels.metric_faults(
+    yield from metrics.metric_faults(
         [*looked, *(expr for page in drawn.values() for expr in panels.panel_expressions(page))]
     )
+    yield from alerts.case_faults(root, ALERTS)
+    yield from dialects.description_faults(root)
+    yield from routes.route_faults(root)
     yield from pages.runbook_faults(runbooks, ALERTS, DASHBOARDS, recorded)
     documents = [root / "README.md", *sorted((root / "docs").glob("*.md")), *sorted(runbooks.glob("*.md"))]
     yield from pages.name_faults(documents, recorded)

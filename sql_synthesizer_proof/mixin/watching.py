@@ -5,7 +5,7 @@ from __future__ import annotations
 from sql_synthesizer.monitoring import slo
 from sql_synthesizer_proof.mixin.alert import Alert
 from sql_synthesizer_proof.mixin.alerts import ALERTS, GROUPS
-from sql_synthesizer_proof.mixin.checks.dashboards import metrics_in
+from sql_synthesizer_proof.mixin.checks.metrics import metrics_in
 from sql_synthesizer_proof.mixin.dashboards import DASHBOARDS
 from sql_synthesizer_proof.mixin.markdown import format_page, format_table
 

@@ -16,7 +16,8 @@ from sql_synthesizer_proof.mixin.build import ROOT
 
 Seed = Callable[[Path], None]
 """Makes one fault in a copy."""
-COPIED = ("monitoring", "runbooks", "docs", "README.md")
+COPIED = ("monitoring", "runbooks", "docs", "README.md", "pyproject.toml")
+CODE = ("sql_synthesizer", "sql_synthesizer_proof")
 ALERTS, RECORDING, PROMETHEUS = (f"monitoring/prometheus/{name}.yml" for name in ("alerts", "recording", "prometheus"))
 PAGES = "monitoring/grafana/dashboards"
 OVERVIEW, SECURITY = f"{PAGES}/overview.json", f"{PAGES}/security-monitoring.json"
@@ -37,6 +38,14 @@ def replaced(file: str, old: str, new: str) -> Seed:
         text = (root / file).read_text(encoding="utf-8")
         assert old in text
         (root / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    return change
+
+
+def together(*seeds: Seed) -> Seed:
+    def change(root: Path) -> None:
+        for seed in seeds:
+            seed(root)
 
     return change
 
@@ -92,4 +101,4 @@ def hidden(file: Path, title: str, old: str, new: str) -> None:
 def mixin(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "sql_synthesizer", "mixin", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(root)}
-    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=120, check=False)

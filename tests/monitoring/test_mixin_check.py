@@ -12,6 +12,7 @@ from sql_synthesizer_proof.mixin.alert import Links
 from sql_synthesizer_proof.mixin.build import ROOT, build_files, check_files
 from tests.monitoring.seeding import (
     ALERTS,
+    CODE,
     OVERVIEW,
     PROMETHEUS,
     RECORDING,
@@ -261,7 +262,7 @@ def test_a_fault_in_a_file_is_named(tmp_path: Path, seed: Seed, fault: str) -> N
 
 @pytest.mark.parametrize(("seed", "fault"), IN_CODE.values(), ids=IN_CODE)
 def test_a_fault_in_the_code_is_named(tmp_path: Path, seed: Seed, fault: str) -> None:
-    seed(copy(tmp_path, "sql_synthesizer", "sql_synthesizer_proof"))
+    seed(copy(tmp_path, *CODE))
     done = mixin(tmp_path, "check", "--root", str(tmp_path))
     assert done.returncode != 0
     assert fault in done.stderr, done.stderr

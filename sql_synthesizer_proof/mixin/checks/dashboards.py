@@ -10,7 +10,6 @@ from typing import TypedDict
 
 from grafana_foundation_sdk.models import units
 
-from sql_synthesizer.monitoring import catalog
 from sql_synthesizer_proof.mixin.alert import Alert
 from sql_synthesizer_proof.mixin.dashboards.panel import Dashboard
 from sql_synthesizer_proof.mixin.lint import Lint, find_thresholds
@@ -162,7 +161,7 @@ def _panel_faults(panel: DrawnPanel, recorded: frozenset[str]) -> Iterator[str]:
         yield from (f"target {target.get('refId')}: {fault}" for fault in _target_faults(target, recorded))
 
 
-def _target_faults(target: dict[str, Any], recorded: frozenset[str]) -> Iterator[str]:
+def _target_faults(target: _Target, recorded: frozenset[str]) -> Iterator[str]:
     if not target.get("refId") or not target.get("legendFormat"):
         yield "it needs a name and a legend"
     if "expr" not in target:
@@ -196,18 +195,3 @@ def names_in(text: str) -> set[str]:
         re.findall(r"job:\w+:\w+|\b(?:sql_synthesizer|prometheus|alertmanager|scrape)_\w+|\bup\b|\bALERTS\b", text)
     )
     return {re.sub(r"_(bucket|count|sum)$|:ratio_rate\w+$|:rate\w+$", "", name) for name in found}
-
-
-def metrics_in(text: str) -> set[str]:
-    """The catalogue's metrics that an expression selects."""
-    return {name for name in catalog.BY_NAME if re.search(rf"\b{name}(_bucket|_count|_sum)?\b", text)}
-
-
-def metric_faults(texts: list[str]) -> Iterator[str]:
-    """Metrics that no expression of ``texts`` uses without a reason in their row, or the reverse."""
-    seen = set().union(*(metrics_in(text) for text in texts))
-    for name, metric in catalog.BY_NAME.items():
-        if name not in seen and not metric.unwatched:
-            yield f"metric {name}: no alert and no panel uses it, and its row gives no reason"
-        if name in seen and metric.unwatched:
-            yield f"metric {name}: its row gives a reason why it is unwatched, but it is watched"
