@@ -16,11 +16,11 @@ from pathlib import Path
 
 import sqlglot
 
-from sql_synthesizer.dialects import DIALECTS
 from sql_synthesizer.errors import StatementRefused
 from sql_synthesizer.guard.statement import StatementGuard
 from sql_synthesizer.guard.statement.imagined import imagined_schema
 from sql_synthesizer.model import Schema, Statement
+from sql_synthesizer.model.dialects import DIALECTS
 
 Case = tuple[str, Schema]
 

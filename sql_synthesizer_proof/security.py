@@ -18,13 +18,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Required, TextIO, TypedDict, cast
 
-from sql_synthesizer.dialects import DIALECTS
 from sql_synthesizer.errors import InvalidRequest, QuestionTooLong, SqlSynthesizerError, StatementRefused
 from sql_synthesizer.guard import question
 from sql_synthesizer.guard.question import QuestionGuard
 from sql_synthesizer.guard.statement import StatementGuard
 from sql_synthesizer.guard.statement.imagined import imagined_schema
 from sql_synthesizer.model import Statement
+from sql_synthesizer.model.dialects import DIALECTS
 from sql_synthesizer.settings import Settings
 
 ANY_DIALECT = ("postgresql", "mysql", "sqlite")

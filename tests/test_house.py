@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sql_synthesizer.dialects import DIALECTS
+from sql_synthesizer.model.dialects import DIALECTS
 from tests.house import FLOORS, PROOF, ROOT, WING, arrows, climb, imported, room, rooms_below, sources, tree
 
 FILES = sources()

@@ -15,9 +15,9 @@ import pytest
 import sqlglot
 
 from sql_synthesizer.demo.tables import metadata
-from sql_synthesizer.dialects import DIALECTS
 from sql_synthesizer.errors import Declined
 from sql_synthesizer.model import Column, ColumnKind, ForeignKey, Schema, Statement, Table, ValueMatch
+from sql_synthesizer.model.dialects import DIALECTS
 from sql_synthesizer.synthesizer import Context, rules
 from sql_synthesizer.synthesizer.rules import RulesSynthesizer
 from sql_synthesizer.synthesizer.rules.text import plural_form, singular_form, split_name, tokenize_question

@@ -9,7 +9,7 @@ from functools import lru_cache
 from sqlglot import Dialect, TokenType
 from sqlglot.errors import SqlglotError
 
-from sql_synthesizer.dialects import DIALECTS
+from sql_synthesizer.model.dialects import DIALECTS
 
 MASK = "***"
 SHORT = 64

@@ -13,8 +13,8 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sql_synthesizer.database.driver import Driver
 from sql_synthesizer.database.http import HttpDriver
 from sql_synthesizer.database.sqlite import SqliteDriver
-from sql_synthesizer.dialects import DIALECTS, DialectRow, find_dialect
 from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.model.dialects import DIALECTS, DialectRow, find_dialect
 from sql_synthesizer.settings import Settings
 
 

@@ -28,9 +28,9 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import SchemaItem
 
 from sql_synthesizer.demo.data import Shop
-from sql_synthesizer.dialects import find_dialect
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.files import draft_file
+from sql_synthesizer.model.dialects import find_dialect
 from sql_synthesizer.settings import DatabaseSettings
 
 metadata = MetaData()

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from sql_synthesizer.dialects import find_dialect
 from sql_synthesizer.errors import DatabaseFailed, ServiceFailure, UnknownDatabase
 from sql_synthesizer.model import Schema, ValueLookup
+from sql_synthesizer.model.dialects import find_dialect
 from sql_synthesizer.schema.reflection import reflect_schema
 from sql_synthesizer.schema.values import NO_VALUES, Connect, ValueIndex
 from sql_synthesizer.settings import DatabaseSettings, Settings

@@ -15,8 +15,8 @@ from sqlalchemy.engine import Inspector
 from sqlalchemy.engine.interfaces import ReflectedColumn, ReflectedForeignKeyConstraint, TableKey
 from sqlalchemy.exc import CompileError, SAWarning, SQLAlchemyError
 
-from sql_synthesizer.dialects import SYSTEM_SCHEMAS
 from sql_synthesizer.model import Column, ColumnKind, ForeignKey, Schema, Table
+from sql_synthesizer.model.dialects import SYSTEM_SCHEMAS
 from sql_synthesizer.settings import DatabaseSettings
 
 logger = logging.getLogger("sql_synthesizer.schema")

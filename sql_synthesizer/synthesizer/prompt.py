@@ -14,9 +14,9 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 
-from sql_synthesizer.dialects import DIALECTS
 from sql_synthesizer.errors import StatementInvalid
 from sql_synthesizer.model import Column, ColumnKind, ForeignKey, Schema, Statement, Table, ValueMatch
+from sql_synthesizer.model.dialects import DIALECTS
 from sql_synthesizer.synthesizer import Context
 from sql_synthesizer.synthesizer.exposure import hidden_name_pattern, one_line, visible_schema
 from sql_synthesizer.synthesizer.reply import ANSWER_SCHEMA

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from sql_synthesizer.dialects import DIALECTS
 from sql_synthesizer.errors import OUTCOME_BY_REASON
+from sql_synthesizer.model.dialects import DIALECTS
 
 OTHER = "other"
 

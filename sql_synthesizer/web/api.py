@@ -12,9 +12,9 @@ from flask_openapi3 import OpenAPI, Tag
 from flask_openapi3.types import ResponseDict
 from pydantic import BaseModel, ConfigDict, Field
 
-from sql_synthesizer.dialects import DIALECTS
 from sql_synthesizer.errors import NotFound, QuestionEmpty, QuestionTooLong, SqlSynthesizerError, error_classes
 from sql_synthesizer.model import Answer, AnswerReply, Caller, Question, Role, Rows, Scalar, Schema, Table
+from sql_synthesizer.model.dialects import DIALECTS
 from sql_synthesizer.store import HistoryEntry
 from sql_synthesizer.telemetry import vocabulary
 from sql_synthesizer.web.admission import allow

@@ -13,7 +13,7 @@ from tests.monitoring.seeding import CODE, Seed, copy, mixin, replaced, together
 ACCESS = "docs/access.md"
 ALERT = "sql_synthesizer_proof/mixin/alerts/service.py"
 CATALOG, VOCABULARY = "sql_synthesizer/monitoring/catalog.py", "sql_synthesizer/telemetry/vocabulary.py"
-DIALECTS, LIMITS = "sql_synthesizer/dialects.py", "sql_synthesizer/database/http.py"
+DIALECTS, LIMITS = "sql_synthesizer/model/dialects.py", "sql_synthesizer/database/http.py"
 ERRORS, SETTINGS = "sql_synthesizer/errors.py", "sql_synthesizer/settings.py"
 ALLOWED = "sql_synthesizer/guard/statement/allowed"
 

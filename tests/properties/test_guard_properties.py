@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sql_synthesizer.dialects import DIALECTS
 from sql_synthesizer.errors import QuestionRefused, SqlSynthesizerError, StatementRefused
 from sql_synthesizer.guard.question import QuestionGuard
 from sql_synthesizer.guard.statement import StatementGuard
 from sql_synthesizer.model import Column, ColumnKind, Schema, Statement, Table
+from sql_synthesizer.model.dialects import DIALECTS
 
 GUARD = StatementGuard()
 SETUP = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from sql_synthesizer.dialects import DIALECTS
+from sql_synthesizer.model.dialects import DIALECTS
 
 _NAME = r"[`\"\[]?\w[`\"\[\w.\]]*"
 _STOP = r"(?:;|--|\#)"

@@ -6,8 +6,8 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from sql_synthesizer.dialects import DIALECTS
 from sql_synthesizer.model import Column, ColumnKind, Table
+from sql_synthesizer.model.dialects import DIALECTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,8 +18,8 @@ from sqlglot.generators.sqlite import SQLiteGenerator
 from sqlglot.parser import Parser
 from sqlglot.tokenizer_core import Token
 
-from sql_synthesizer.dialects import DialectRow
 from sql_synthesizer.errors import StatementRefused
+from sql_synthesizer.model.dialects import DialectRow
 
 _PLAIN_CALLS = {"CEIL", "FLOOR", "INITCAP"}
 """Functions that sqlglot reads by a syntax of their own, which none of our dialects has."""

@@ -7,12 +7,12 @@ import re
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from sql_synthesizer.dialects import DIALECTS
 from sql_synthesizer.errors import StatementRefused
 from sql_synthesizer.guard.statement.grammar import DialectGrammar
 from sql_synthesizer.guard.statement.names import TableIndex
 from sql_synthesizer.guard.statement.reading import parse_query
 from sql_synthesizer.model import Column, ColumnKind, Schema, Table
+from sql_synthesizer.model.dialects import DIALECTS
 
 _CATALOGUES = re.compile(
     r"(all|user|dba)_(tables|tab_columns|tab_cols|users|objects|views|source|constraints|cons_columns|indexes|triggers"

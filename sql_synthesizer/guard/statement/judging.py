@@ -12,7 +12,6 @@ from cachetools import LRUCache
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from sql_synthesizer.dialects import DIALECTS
 from sql_synthesizer.errors import StatementRefused
 from sql_synthesizer.guard.statement import functions, nodes, reading
 from sql_synthesizer.guard.statement.columns import Columns
@@ -23,6 +22,7 @@ from sql_synthesizer.guard.statement.nodes import check_nodes, refuse_statement
 from sql_synthesizer.guard.statement.policy import Policy
 from sql_synthesizer.guard.statement.reading import parse_query
 from sql_synthesizer.model import Schema, Statement
+from sql_synthesizer.model.dialects import DIALECTS
 
 CACHED_VERDICTS = 1_024
 CACHED_CHARS = 4_000

@@ -10,11 +10,11 @@ from string import ascii_lowercase, ascii_uppercase
 
 from sqlglot import exp
 
-from sql_synthesizer.dialects import DIALECTS, SYSTEM_SCHEMAS, NameCase
 from sql_synthesizer.guard.statement.functions import LISTS
 from sql_synthesizer.guard.statement.nodes import refuse_statement
 from sql_synthesizer.guard.statement.recursion import check_recursion
 from sql_synthesizer.model import Schema, Table
+from sql_synthesizer.model.dialects import DIALECTS, SYSTEM_SCHEMAS, NameCase
 
 _ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 _TABLE_FUNCTIONS = (exp.Anonymous, exp.AnonymousAggFunc)

@@ -8,10 +8,10 @@ from typing import Any, NoReturn
 
 from sqlglot import exp
 
-from sql_synthesizer.dialects import DialectRow
 from sql_synthesizer.errors import StatementRefused
 from sql_synthesizer.guard.statement import functions
 from sql_synthesizer.guard.statement.series import series_length
+from sql_synthesizer.model.dialects import DialectRow
 
 MAX_NODES = 5_000
 MAX_JOINS = 20

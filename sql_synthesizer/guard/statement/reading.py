@@ -7,9 +7,9 @@ import logging
 from sqlglot import exp
 from sqlglot.tokenizer_core import Token, TokenType
 
-from sql_synthesizer.dialects import DialectRow
 from sql_synthesizer.guard.statement.grammar import DialectGrammar
 from sql_synthesizer.guard.statement.nodes import refuse_statement
+from sql_synthesizer.model.dialects import DialectRow
 
 MAX_TOKENS = 6_000
 MAX_DEPTH = 32

@@ -7,8 +7,8 @@ from functools import lru_cache
 
 from sqlglot import Dialect, exp
 
-from sql_synthesizer.dialects import DIALECTS, DialectRow
 from sql_synthesizer.model import ColumnKind, Table
+from sql_synthesizer.model.dialects import DIALECTS, DialectRow
 from sql_synthesizer.synthesizer.rules.dates import Span
 from sql_synthesizer.synthesizer.rules.joins import fan_out_tables
 from sql_synthesizer.synthesizer.rules.names import key_columns

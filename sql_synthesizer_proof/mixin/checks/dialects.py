@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlglot import Dialects
 
-from sql_synthesizer.dialects import DIALECTS
+from sql_synthesizer.model.dialects import DIALECTS
 from sql_synthesizer_proof.mixin.checks.source import PACKAGE, failed, words_in
 
 DOCUMENTS = ("README.md", "docs/statements.md")
