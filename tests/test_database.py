@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -17,7 +16,7 @@ import sqlalchemy
 from sql_synthesizer import errors
 from sql_synthesizer.database import DatabaseManager
 from sql_synthesizer.database.cells import collect_rows, distinct_names, to_scalar
-from sql_synthesizer.database.http import HttpDriver
+from sql_synthesizer.database.http import limit_session
 from sql_synthesizer.settings import DatabaseSettings, Settings
 from sql_synthesizer.telemetry import Reading, Telemetry, vocabulary
 from sql_synthesizer.telemetry.testing import MemoryObserver
@@ -583,17 +582,6 @@ def test_a_missing_extra_is_named() -> None:
         Bench("clickhouse://user@host:8123/db")
 
 
-class HttpDialect:
-    """The dialect of an extra, which hands what its driver is connected with to the test."""
-
-    def __init__(self, **parameters: Any) -> None:
-        self.loaded_dbapi = SimpleNamespace(Error=OSError, connect=lambda **given: given)
-        self._parameters = parameters
-
-    def create_connect_args(self, url: sqlalchemy.URL) -> tuple[list[Any], dict[str, Any]]:
-        return [], {"host": url.host, **self._parameters}
-
-
 @pytest.mark.parametrize(
     ("given", "kept"),
     [
@@ -603,8 +591,7 @@ class HttpDialect:
     ],
 )
 def test_trino_keeps_its_session_properties_under_the_limits(given: dict[str, Any], kept: dict[str, str]) -> None:
-    dialect: Any = HttpDialect(**given)
-    assert HttpDriver("trino", dialect, URL, Settings(statement_timeout=6.5)).connect(1.5) == {
+    assert limit_session("trino", {"host": "host", **given}, 1.5, 7) == {
         "host": "host",
         "session_properties": {**kept, "query_max_execution_time": "7s"},
         "request_timeout": (1.5, 8),
@@ -612,9 +599,8 @@ def test_trino_keeps_its_session_properties_under_the_limits(given: dict[str, An
 
 
 def test_clickhouse_is_limited_whatever_its_url_says() -> None:
-    dialect: Any = HttpDialect(ch_readonly="0", ch_max_threads="2", connect_timeout="60")
-    assert HttpDriver("clickhouse", dialect, URL, Settings(statement_timeout=6.5)).connect(1.5) == {
-        "host": "host",
+    given = {"ch_readonly": "0", "ch_max_threads": "2", "connect_timeout": "60"}
+    assert limit_session("clickhouse", given, 1.5, 7) == {
         "ch_max_threads": "2",
         "ch_readonly": "2",
         "ch_max_execution_time": "7",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import URL, create_engine
@@ -46,18 +46,7 @@ class HttpDriver:
 
     def connect(self, timeout: float) -> Any:
         """A connection whose session reads only; what the URL sets for the session stays, but for the limits."""
-        parameters = dict(self._parameters)
-        if self.kind == "clickhouse":
-            parameters |= {
-                "ch_readonly": "2",
-                "ch_max_execution_time": str(self._seconds),
-                "connect_timeout": str(math.ceil(timeout)),
-                "send_receive_timeout": str(self._seconds + 1),
-            }
-        elif self.kind == "trino":
-            limits = {"query_max_execution_time": f"{self._seconds}s"}
-            parameters["session_properties"] = {**parameters.get("session_properties", {}), **limits}
-            parameters["request_timeout"] = (timeout, self._seconds + 1)
+        parameters = limit_session(self.kind, self._parameters, timeout, self._seconds)
         return self._dialect.loaded_dbapi.connect(*self._arguments, **parameters)
 
     def begin(self, raw: Any, seconds: float, max_rows: int | None) -> None:
@@ -88,3 +77,19 @@ class HttpDriver:
         if "Connection" in name or "Timeout" in name or name in {"OperationalError", "Http503Error", "OSError"}:
             return DriverFault(UNAVAILABLE)
         return DriverFault("other" if name in {"ProgrammingError", "TrinoUserError"} else FAILED)
+
+
+def limit_session(kind: str, parameters: Mapping[str, Any], timeout: float, seconds: int) -> dict[str, Any]:
+    """The parameters of a session, bounded by ``timeout`` for the connection and ``seconds`` for each statement."""
+    if kind == "clickhouse":
+        return {
+            **parameters,
+            "ch_readonly": "2",
+            "ch_max_execution_time": str(seconds),
+            "connect_timeout": str(math.ceil(timeout)),
+            "send_receive_timeout": str(seconds + 1),
+        }
+    if kind == "trino":
+        session = {**parameters.get("session_properties", {}), "query_max_execution_time": f"{seconds}s"}
+        return {**parameters, "session_properties": session, "request_timeout": (timeout, seconds + 1)}
+    raise ValueError(kind)

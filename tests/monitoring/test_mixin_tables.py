@@ -25,7 +25,7 @@ def inserted(file: str, before: str, text: str) -> Seed:
 def listed(root: Path) -> None:
     """What a statement may read in the new engine, and how its sessions are limited."""
     (root / ALLOWED / "oracle.toml").write_text('functions = "nvl"\n', encoding="utf-8")
-    inserted(LIMITS, '        "trino": {', '        "oracle": {},\n')(root)
+    inserted(LIMITS, '    if kind == "trino":', '    if kind == "oracle":\n        return {}\n')(root)
 
 
 def engine(sqlglot: str, protocol: str) -> Seed:
@@ -65,15 +65,15 @@ ADDED: dict[str, tuple[Seed, tuple[str, ...]]] = {
         together(
             inserted(VOCABULARY, "CACHE_ENTRIES = ", 'IDLE = ReadingType("idle", (), "Nobody asks.")\n'),
             inserted(CATALOG, "    # questions\n", '_make_gauge("idle", "", vocabulary.IDLE),\n'),
-            inserted(CATALOG, "    # questions\n", '_make_gauge("swap_bytes", "Swap", None, exporter=True),\n'),
+            inserted(CATALOG, "    # questions\n", '_make_gauge("swap_bytes", "Swap"),\n'),
             inserted(CATALOG, "    # questions\n", 'Metric("lost_total", "counter", "Lost", ()),\n'),
         ),
         (
             "metric sql_synthesizer_idle: it has no help",
             "metric sql_synthesizer_idle: nothing in the service reports idle",
-            "metric sql_synthesizer_idle: no alert and no panel looks at it",
+            "metric sql_synthesizer_idle: no alert and no panel uses it",
             "metric sql_synthesizer_swap_bytes: nothing in the service sets it",
-            "metric sql_synthesizer_lost_total: it has no feed",
+            "metric sql_synthesizer_lost_total: nothing in the service sets it",
             "docs/metrics.md is stale",
         ),
     ),
@@ -97,7 +97,7 @@ ADDED: dict[str, tuple[Seed, tuple[str, ...]]] = {
     "a route": (
         inserted(
             "sql_synthesizer/web/pages.py",
-            "    operating: Any = ",
+            "    operating = [Tag",
             '    @app.get("/version/<part>")\n    def version(part: str) -> str:\n        return part\n\n',
         ),
         ("route GET /version/PART: docs/access.md does not list it",),
