@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sql_synthesizer import dialects
 from sql_synthesizer.errors import StatementRefused
 from sql_synthesizer.guard.statement import StatementGuard
-from sql_synthesizer.model import Column, ColumnKind, Schema, Statement, Table
+from sql_synthesizer.model import Column, ColumnKind, Schema, Statement, Table, dialects
 
 DIALECTS = tuple(dialects.DIALECTS)
 
