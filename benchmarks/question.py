@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import argparse
 import io
+import math
 import os
 import tempfile
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import orjson
 from flask import Flask, request
 
 from benchmarks import harness
+from sql_synthesizer.monitoring.http_server import HttpHandler, HttpServer
 from sql_synthesizer.settings import load
 from sql_synthesizer.webapp import create_app
 from sql_synthesizer.wiring import build_rooms
@@ -112,19 +112,15 @@ def arms() -> dict[str, harness.Arm]:
     return found
 
 
-class Collector(BaseHTTPRequestHandler):
+class Collector(HttpHandler):
     """Takes spans and forgets them."""
 
     protocol_version = "HTTP/1.1"
+    timeout = None
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing."""
+        self.send_reply(200)
 
 
 def main() -> None:
@@ -135,10 +131,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--instructions", action="store_true")
     options = parser.parse_args()
-    collector = ThreadingHTTPServer(("127.0.0.1", 0), Collector)
-    threading.Thread(target=collector.serve_forever, daemon=True).start()
-    os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{collector.server_port}"
-    with tempfile.TemporaryDirectory(dir=options.directory) as home:
+    with (
+        HttpServer(Collector, None, limit=math.inf) as collector,
+        tempfile.TemporaryDirectory(dir=options.directory) as home,
+    ):
+        os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{collector.port}"
         os.environ["TMPDIR"] = home
         found = harness.apart("benchmarks.question", list(arms()), options.calls, options.rounds)
         for base in (FLASK, *(f"{kind}, telemetry off" for kind in QUESTIONS)):

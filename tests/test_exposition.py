@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import http.client
+import math
 import os
 import pathlib
 import signal
@@ -13,7 +14,6 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
@@ -23,9 +23,11 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.monitoring import multiprocess, shared
 from sql_synthesizer.monitoring.exposition import Exporter, is_app_alive, render_metrics
+from sql_synthesizer.monitoring.http_server import HttpHandler, HttpServer
 from sql_synthesizer.monitoring.metrics import METRICS_REGISTRY
 from sql_synthesizer.monitoring.multiprocess import SharedCollector, mark_dead
 from sql_synthesizer.monitoring.shared import lock_directory, prepare_directory
+from sql_synthesizer.operate.programs import free_port
 from sql_synthesizer.settings import Settings
 from tests.support import program
 
@@ -273,41 +275,24 @@ def test_a_lock_that_is_never_free_is_reported(directory, monkeypatch):
 # --- the exporter -----------------------------------------------------------------------------------
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-class App(BaseHTTPRequestHandler):
+class App(HttpHandler):
     """An application that is alive, unless it was told to hang."""
 
     hang = threading.Event()
+    timeout = None
 
     def do_GET(self):
         if self.hang.is_set():
             self.connection.recv(1)
             return
-        self.send_response(200 if self.path == "/health/live" else 404)
-        self.end_headers()
-
-    def log_message(self, format, *args):
-        """Quiet."""
+        self.send_reply(200 if self.path == "/health/live" else 404)
 
 
 @contextmanager
-def application():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), App)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
+def application(host="127.0.0.1"):
+    with HttpServer(App, None, host, limit=math.inf) as server:
+        yield server.port
         App.hang.clear()
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 PARENT = """
@@ -445,9 +430,11 @@ def test_it_does_not_run_when_switched_off():
     assert subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])
-def test_liveness_is_asked_where_it_can_be_reached(host):
-    with application() as port:
+@pytest.mark.parametrize(
+    ("bound", "host"), [("127.0.0.1", "127.0.0.1"), ("127.0.0.1", "0.0.0.0"), ("127.0.0.1", "localhost"), ("::1", "::")]
+)
+def test_liveness_is_asked_where_it_can_be_reached(bound, host):
+    with application(bound) as port:
         assert is_app_alive(host, port)
         App.hang.set()
         assert not is_app_alive(host, port, 0.05)

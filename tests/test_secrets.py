@@ -29,7 +29,7 @@ from sql_synthesizer.settings import Settings
 from sql_synthesizer_proof.fakes.model_endpoint import FakeOpenAI
 from tests.support.caches import redis_server
 from tests.support.databases import Server
-from tests.support.otlp import collecting
+from tests.support.otlp import Collector
 from tests.support.serving import Service, service, until
 
 NAMES = ("database", "wrong", "model", "redis", "cache", "collector", "typed", "query", "cookie")
@@ -211,7 +211,7 @@ def run(postgres_server: Server, tmp_path_factory: pytest.TempPathFactory) -> It
             capture_output=True,
         )
         model = stack.enter_context(FakeOpenAI({QUESTIONS[0]: SEARCH}.get))
-        collector = stack.enter_context(collecting())
+        collector = stack.enter_context(Collector())
         (home / "model.key").write_text(seeds["model"])
         environment = {
             "SQL_SYNTHESIZER_AUTH": "required",

@@ -15,7 +15,7 @@ from sql_synthesizer.monitoring.tracing import QUEUE, TracingObserver
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.telemetry import Telemetry, vocabulary
 from sql_synthesizer.telemetry.testing import MemoryObserver
-from tests.support.otlp import attributes, collecting
+from tests.support.otlp import Collector, attributes
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def _no_environment(monkeypatch):
 
 @pytest.fixture
 def collector():
-    with collecting() as collector:
+    with Collector() as collector:
         yield collector
 
 

@@ -12,12 +12,10 @@ import ipaddress
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
@@ -28,13 +26,12 @@ from prometheus_client.registry import Collector
 from sql_synthesizer import __version__, settings
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.monitoring import metrics, multiprocess
+from sql_synthesizer.monitoring.http_server import JSON, HttpHandler, HttpServer
 from sql_synthesizer.monitoring.resources import ProcessTree
 from sql_synthesizer.settings import Settings
 
 CONNECTIONS = 8
 """Connections that the exporter serves at once; further ones are closed."""
-REQUEST_LIMIT = 10.0
-"""Seconds after which a connection is cut, however slowly its other end reads or writes."""
 PROBE_INTERVAL = 5.0
 PROBE_LIMIT = 1.0
 PARENT_INTERVAL = 0.25
@@ -51,63 +48,20 @@ def render_metrics(accept: str | None, source: Collector) -> tuple[bytes, str]:
     return encode(source), content_type
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self, address: tuple[str, int], source: Collector) -> None:
-        self.source = source
-        self._open: dict[Any, float] = {}
-        if ":" in address[0]:
-            self.address_family = socket.AF_INET6
-        super().__init__(address, _Handler)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if len(self._open) >= CONNECTIONS:
-            self.shutdown_request(request)
-            return
-        self._open[request] = time.monotonic()
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        self._open.pop(request, None)
-        super().shutdown_request(request)
-
-    def service_actions(self) -> None:
-        """Cuts connections that last too long; called between two polls."""
-        now = time.monotonic()
-        for request, since in list(self._open.items()):
-            if now - since > REQUEST_LIMIT:
-                self._cut_connection(request)
-
-    @staticmethod
-    def _cut_connection(request: Any) -> None:
-        try:
-            request.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return  # already gone
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        _logger.debug("a scrape was broken off")
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    timeout = 5
-    server_version = "sql-synthesizer"
-    sys_version = ""
+class _Handler(HttpHandler):
+    server: HttpServer[Collector]
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         if path == "/metrics":
             self._serve_metrics()
         elif path == "/health/live":
-            self._send_reply(200, "application/json", b'{"status":"alive"}')
+            self.send_reply(200, '{"status":"alive"}', JSON)
         else:
-            self._send_reply(404, "text/plain; charset=utf-8", b"There is /metrics and /health/live.\n")
+            self.send_reply(404, "There is /metrics and /health/live.\n")
 
     def _refuse_method(self) -> None:
-        self._send_reply(405, "text/plain; charset=utf-8", b"Only GET is served.\n", Allow="GET")
+        self.send_reply(405, "Only GET is served.\n", headers={"Allow": "GET"})
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("do_"):  # every other method, known or not
@@ -116,28 +70,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve_metrics(self) -> None:
         try:
-            body, content_type = render_metrics(self.headers.get("Accept"), self.server.source)
+            body, content_type = render_metrics(self.headers.get("Accept"), self.server.owner)
         except Exception:
             _logger.exception("the metrics cannot be collected")
-            self._send_reply(500, "text/plain; charset=utf-8", b"The metrics cannot be collected; see the log.\n")
+            self.send_reply(500, "The metrics cannot be collected; see the log.\n")
             return
         if gzip_accepted(self.headers.get("Accept-Encoding", "")):
-            self._send_reply(200, content_type, gzip.compress(body, 1), **{"Content-Encoding": "gzip"})
+            self.send_reply(200, gzip.compress(body, 1), content_type, {"Content-Encoding": "gzip"})
         else:
-            self._send_reply(200, content_type, body)
-
-    def _send_reply(self, status: int, content_type: str, body: bytes, **headers: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Scrapes are not logged."""
+            self.send_reply(200, body, content_type)
 
 
 class _ServiceCollector(Collector):
@@ -165,7 +106,9 @@ class Exporter:
         self._stop = threading.Event()
         self._usage = ProcessTree(parent_pid)
         try:
-            self._server = _Server((config.metrics_host, config.metrics_port), _ServiceCollector())
+            self._server = HttpServer(
+                _Handler, _ServiceCollector(), config.metrics_host, config.metrics_port, connections=CONNECTIONS
+            )
         except OSError as error:
             raise ConfigurationError(
                 f"The metrics exporter cannot listen on {config.metrics_host} port {config.metrics_port}: "
@@ -176,13 +119,11 @@ class Exporter:
     def run(self) -> None:
         """Serves until ``stop`` is called or the parent process ends."""
         metrics.observer.client("build_info").labels(__version__).set(1)
-        threading.Thread(target=self._server.serve_forever, name="scrapes", daemon=True).start()
         threading.Thread(target=self._update_gauges, name="watch", daemon=True).start()
-        while not self._stop.wait(PARENT_INTERVAL):
-            if os.getppid() != self._parent_pid:
-                break
-        self._stop.set()
-        self._server.socket.close()
+        with self._server:
+            while not self._stop.wait(PARENT_INTERVAL):
+                if os.getppid() != self._parent_pid:
+                    self.stop()
 
     def stop(self) -> None:
         """Ends ``run``; may be called from a signal handler."""

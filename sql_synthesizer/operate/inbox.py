@@ -20,11 +20,11 @@ from dataclasses import asdict, dataclass
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from html import escape
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs
 
 from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.monitoring.http_server import HTML, JSON, HttpHandler, HttpServer
 
 try:
     from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -39,10 +39,6 @@ BODY_LIMIT = 262_144
 """Bytes that a mail or a posted body may have."""
 SHOWN = 100
 """Messages on the page."""
-CONNECTIONS = 32
-"""HTTP connections that are served at once; further ones are closed."""
-IDLE_LIMIT = 5
-"""Seconds that a connection may stay silent."""
 SILENCE_LIMIT = 180.0
 """Seconds without the dead man's switch after which alerting counts as dead."""
 
@@ -88,33 +84,28 @@ class Inbox:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._mail_socket = socket.create_server((host, smtp_port), family=family)
         try:
-            self._server = _Server((host, http_port), family, self)
+            self._server = HttpServer(_Handler, self, host, http_port)
         except OSError:
             self._mail_socket.close()
             raise
         self.smtp_port = int(self._mail_socket.getsockname()[1])
-        self.http_port = int(self._server.server_address[1])
+        self.http_port = self._server.port
         self._mail_stop = asyncio.Event()
         self._mail_loop: asyncio.AbstractEventLoop
         self._mail_ready = threading.Event()
+        self._mail_thread = threading.Thread(target=lambda: asyncio.run(self._serve_mail()), name="inbox-mail")
         self._started = time.time()
-        self._threads = [
-            threading.Thread(target=self._server.serve_forever, args=(0.05,), name="inbox-http"),
-            threading.Thread(target=lambda: asyncio.run(self._serve_mail()), name="inbox-mail"),
-        ]
 
     def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
+        self._mail_thread.start()
         self._mail_ready.wait()
+        self._server.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.__exit__()
         self._mail_loop.call_soon_threadsafe(self._mail_stop.set)
-        for thread in self._threads:
-            thread.join()
+        self._mail_thread.join()
 
     @property
     def messages(self) -> list[Notification]:
@@ -202,6 +193,10 @@ def _parse_webhook(content: Mapping[str, object]) -> tuple[tuple[str, ...], str,
     return (str(content.get("receiver", "")),), title, json.dumps(content, indent=2, ensure_ascii=False)
 
 
+POSTED = {"slack": _parse_slack, "watchdog": _parse_webhook, "webhook": _parse_webhook}
+"""Kind of a message, which is the path that it is posted to, and how it is read."""
+
+
 def render_page(messages: Iterable[Notification], silence: float, *, heard: bool) -> str:
     """The newest notifications as HTML; ``silence`` is in seconds, as in Inbox."""
     newest = [message for message in messages if message.kind != "watchdog"][: -SHOWN - 1 : -1]
@@ -234,99 +229,56 @@ def _parse_number(text: str) -> int | None:
     return int(text) if re.fullmatch("[0-9]{1,15}", text) else None
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = False  # joined at the end, so that no thread or socket outlives the server
-    request_queue_size = CONNECTIONS
-
-    def __init__(self, address: tuple[str, int], family: socket.AddressFamily, inbox: Inbox) -> None:
-        self.address_family = family
-        self.inbox = inbox
-        self._free = threading.Semaphore(CONNECTIONS)
-        super().__init__(address, _Handler)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._free.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is no event."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    timeout = IDLE_LIMIT
-    server_version = "sql-synthesizer"
-    sys_version = ""
+class _Handler(HttpHandler):
+    server: HttpServer[Inbox]
 
     def do_GET(self) -> None:
-        inbox, (path, _, query) = self.server.inbox, self.path.partition("?")
+        inbox, (path, _, query) = self.server.owner, self.path.partition("?")
         if path == "/":
             shown = render_page(inbox.messages, inbox.silence, heard=inbox.watchdog is not None)
-            self._send_reply(200, "text/html", shown, _PAGE_POLICY)
+            self._send_page(shown, _PAGE_POLICY)
         elif path == "/api/messages":
             self._serve_messages(parse_qs(query).get("since", ["0"])[0])
         elif path == "/health/live":
-            self._send_reply(200, "application/json", '{"status":"alive"}')
+            self.send_reply(200, '{"status":"alive"}', JSON)
         else:
             self._serve_html(path)
 
     def do_POST(self) -> None:
         kind = self.path.removeprefix("/")
-        if kind not in ("slack", "watchdog", "webhook"):
-            return self._send_reply(404, text="Post to /slack, /watchdog or /webhook.")
+        parse = POSTED.get(kind)
+        if parse is None:
+            return self.send_reply(404, f"Post to /{', /'.join(POSTED)}.")
         length = _parse_number(self.headers.get("Content-Length", ""))
         if length is None:
-            return self._send_reply(411, text="Content-Length is needed.")
+            return self.send_reply(411, "Content-Length is needed.")
         if length > BODY_LIMIT:
-            return self._send_reply(413, text=f"At most {BODY_LIMIT} bytes.")
+            return self.send_reply(413, f"At most {BODY_LIMIT} bytes.")
         try:
             content = json.loads(self.rfile.read(length))
         except (ValueError, RecursionError):
             content = None
         if not isinstance(content, dict):
-            return self._send_reply(400, text="invalid_payload")
-        to, subject, text = _parse_slack(content) if kind == "slack" else _parse_webhook(content)
-        self.server.inbox.add(kind, to, subject, text, content=content)
-        return self._send_reply(200, text="ok")
+            return self.send_reply(400, "invalid_payload")
+        self.server.owner.add(kind, *parse(content), content=content)
+        return self.send_reply(200, "ok")
 
     def _serve_html(self, path: str) -> None:
-        html = {f"/html/{message.number}": message.html for message in self.server.inbox.messages}.get(path)
+        html = {f"/html/{message.number}": message.html for message in self.server.owner.messages}.get(path)
         if html:
-            self._send_reply(200, "text/html", html, _MAIL_POLICY)
+            self._send_page(html, _MAIL_POLICY)
         else:
-            self._send_reply(404, text="There is no such page.")
+            self.send_reply(404, "There is no such page.")
 
     def _serve_messages(self, text: str) -> None:
         since = _parse_number(text)
         if since is None:
-            return self._send_reply(400, text="since is the number of a message.")
-        inbox = self.server.inbox
+            return self.send_reply(400, "since is the number of a message.")
+        inbox = self.server.owner
         messages = [asdict(message) for message in inbox.messages if message.number > since]
         heard = round(inbox.silence, 1) if inbox.watchdog else None
         body = json.dumps({"watchdog_seconds": heard, "messages": messages}, ensure_ascii=False)
-        return self._send_reply(200, "application/json", body)
+        return self.send_reply(200, body, JSON)
 
-    def _send_reply(
-        self, status: int, kind: str = "text/plain", text: str = "", policy: str = "default-src 'none'"
-    ) -> None:
-        body = text.encode(errors="replace")
-        self.send_response(status)
-        self.send_header("Content-Type", f"{kind}; charset=utf-8")
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Content-Security-Policy", policy)
-        self.send_header("X-Content-Type-Options", "nosniff")
-        self.send_header("Referrer-Policy", "no-referrer")
-        self.send_header("Cache-Control", "no-store")
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """The page shows what arrived."""
+    def _send_page(self, html: str, policy: str) -> None:
+        self.send_reply(200, html, HTML, {"Content-Security-Policy": policy})

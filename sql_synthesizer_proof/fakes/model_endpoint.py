@@ -7,18 +7,19 @@ by hand.
 from __future__ import annotations
 
 import json
+import math
 import re
-import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import click
+
+from sql_synthesizer.monitoring.http_server import JSON, HttpHandler, HttpServer
 
 _QUESTION = re.compile(r'<question>\s*(".*")\s*</question>', re.DOTALL)
 
@@ -46,10 +47,10 @@ class Received:
         return str(self.json["messages"][-1]["content"])
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(HttpHandler):
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: _Server
+    server: HttpServer[FakeOpenAI]
+    timeout: ClassVar[float | None] = None  # clients keep their connections
 
     def do_GET(self) -> None:
         self._receive_request()
@@ -67,19 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         """Sends a whole reply."""
-        self.start_reply(status, len(body), headers)
-        self.wfile.write(body)
-
-    def start_reply(self, status: int, length: int, headers: dict[str, str] | None = None) -> None:
-        """Sends the head of a reply."""
-        self.send_response(status)
-        for name, value in {
-            "Content-Type": "application/json",
-            "Content-Length": str(length),
-            **(headers or {}),
-        }.items():
-            self.send_header(name, value)
-        self.end_headers()
+        self.send_reply(status, body, JSON, headers)
 
     def _receive_request(self) -> Received:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -87,37 +76,6 @@ class _Handler(BaseHTTPRequestHandler):
         received = Received(self.command, self.path, headers, body)
         self.server.owner.requests.append(received)
         return received
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Logs nothing; ``requests`` holds what arrived."""
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = False  # joined at the end, so that no thread or socket outlives the server
-    owner: FakeOpenAI
-
-    def __init__(self, port: int) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
-        self._open: set[socket.socket] = set()
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        self._open.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        self._open.discard(request)
-        super().shutdown_request(request)
-
-    def hang_up(self) -> None:
-        """Wakes the threads that wait for the next request of a persistent connection."""
-        for connection in list(self._open):
-            try:
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Says nothing: a client that hangs up is part of the play."""
 
 
 _Step = Callable[[_Handler, Received], None]
@@ -135,12 +93,10 @@ class FakeOpenAI:
         self._steps: deque[_Step] = deque()
         self._refused: dict[str, str] = {}
         self._closing = threading.Event()
-        self._server = _Server(port)
-        self._server.owner = self
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), name="fake-openai")
+        self._server = HttpServer(_Handler, self, port=port, limit=math.inf)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._server.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -149,7 +105,7 @@ class FakeOpenAI:
     @property
     def base_url(self) -> str:
         """What to set OPENAI_BASE_URL to."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        return f"http://127.0.0.1:{self._server.port}/v1"
 
     @property
     def chats(self) -> list[Received]:
@@ -159,10 +115,7 @@ class FakeOpenAI:
     def close(self) -> None:
         """Ends what hangs, stops serving and waits for the threads."""
         self._closing.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.hang_up()
-        self._server.server_close()
+        self._server.__exit__()
 
     # --- the script -------------------------------------------------------------------------
 
@@ -209,7 +162,7 @@ class FakeOpenAI:
         """One connection is closed in the middle of the reply."""
 
         def drop_connection(handler: _Handler, _: Received) -> None:
-            handler.start_reply(200, 1000)
+            handler.send_head(200, 1000, {})
             handler.wfile.write(b'{"choices": [')
             handler.close_connection = True
 
@@ -219,7 +172,7 @@ class FakeOpenAI:
         """One reply comes a byte at a time for this long and never ends."""
 
         def trickle_bytes(handler: _Handler, _: Received) -> None:
-            handler.start_reply(200, 1_000_000)
+            handler.send_head(200, 1_000_000, {})
             until = time.monotonic() + seconds
             while time.monotonic() < until and not self._closing.wait(0.02):
                 handler.wfile.write(b" ")

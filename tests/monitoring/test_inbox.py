@@ -13,6 +13,7 @@ from email.message import EmailMessage
 
 import pytest
 
+from sql_synthesizer.monitoring import http_server
 from sql_synthesizer.operate import inbox as module
 from sql_synthesizer.operate.inbox import Inbox, render_page
 from tests.support.serving import ROOT, fetch, free_port, until
@@ -193,7 +194,7 @@ def test_waiting_in_vain_says_what_came_instead(inbox: Inbox) -> None:
 
 
 def test_connections_are_bounded(inbox: Inbox) -> None:
-    held = [socket.create_connection(("127.0.0.1", inbox.http_port)) for _ in range(module.CONNECTIONS)]
+    held = [socket.create_connection(("127.0.0.1", inbox.http_port)) for _ in range(http_server.CONNECTIONS)]
     try:
         until(lambda: refused(inbox))
     finally:

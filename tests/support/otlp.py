@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import gzip
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from sql_synthesizer.monitoring.http_server import HttpHandler, HttpServer
 
 
 class Collector:
@@ -21,28 +20,17 @@ class Collector:
         self.resource: dict[str, Any] = {}
         self.paths: list[str] = []
         self._arrived = threading.Condition()
-        collector = self
+        self._server = HttpServer(_Handler, self)
+        self.url = f"http://127.0.0.1:{self._server.port}"
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if self.headers.get("Content-Encoding") == "gzip":
-                    body = gzip.decompress(body)
-                collector._take(self.path, ExportTraceServiceRequest.FromString(body))
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
+    def __enter__(self) -> Self:
+        self._server.__enter__()
+        return self
 
-            def log_message(self, format: str, *args: Any) -> None:
-                """Quiet."""
+    def __exit__(self, *_: object) -> None:
+        self._server.__exit__()
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        self._thread.start()
-
-    def _take(self, path: str, request: ExportTraceServiceRequest) -> None:
+    def take(self, path: str, request: ExportTraceServiceRequest) -> None:
         with self._arrived:
             self.paths.append(path)
             for group in request.resource_spans:
@@ -57,22 +45,18 @@ class Collector:
             assert self._arrived.wait_for(lambda: len(self.spans) >= count, limit), f"only {len(self.spans)} spans"
             return list(self.spans)
 
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+
+class _Handler(HttpHandler):
+    server: HttpServer[Collector]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        self.server.owner.take(self.path, ExportTraceServiceRequest.FromString(body))
+        self.send_reply(200)
 
 
 def attributes(holder: Any) -> dict[str, Any]:
     """The attributes of a span, event or resource as plain values."""
     return {item.key: getattr(item.value, item.value.WhichOneof("value")) for item in holder.attributes}
-
-
-@contextmanager
-def collecting() -> Iterator[Collector]:
-    """A running collector."""
-    collector = Collector()
-    try:
-        yield collector
-    finally:
-        collector.close()
