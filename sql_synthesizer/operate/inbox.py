@@ -16,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -91,20 +92,23 @@ class Inbox:
         self.smtp_port = int(self._mail_socket.getsockname()[1])
         self.http_port = self._server.port
         self._mail_stop = asyncio.Event()
-        self._mail_loop: asyncio.AbstractEventLoop
-        self._mail_ready = threading.Event()
-        self._mail_thread = threading.Thread(target=lambda: asyncio.run(self._serve_mail()), name="inbox-mail")
+        self._mail_loop: Future[asyncio.AbstractEventLoop] = Future()
+        self._mail_thread = threading.Thread(target=self._run_mail, name="inbox-mail")
         self._started = time.time()
 
     def __enter__(self) -> Self:
         self._mail_thread.start()
-        self._mail_ready.wait()
+        try:
+            self._mail_loop.result()
+        except BaseException:
+            self._server.server_close()
+            raise
         self._server.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._server.__exit__()
-        self._mail_loop.call_soon_threadsafe(self._mail_stop.set)
+        self._mail_loop.result().call_soon_threadsafe(self._mail_stop.set)
         self._mail_thread.join()
 
     @property
@@ -142,14 +146,20 @@ class Inbox:
             self._kept.append(Notification(self._number, kind, time.time(), to, subject, text, html, content))
             self._arrived.notify_all()
 
+    def _run_mail(self) -> None:
+        try:
+            asyncio.run(self._serve_mail())
+        except Exception as error:  # noqa: BLE001 - whoever waits for the start is told
+            self._mail_loop.set_exception(error)
+
     async def _serve_mail(self) -> None:
-        self._mail_loop = loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
 
         def make_session() -> SMTP:
             return SMTP(_Mailbox(self), data_size_limit=BODY_LIMIT, timeout=30, hostname="inbox", loop=loop)
 
         server = await loop.create_server(make_session, sock=self._mail_socket)
-        self._mail_ready.set()
+        self._mail_loop.set_result(loop)
         await self._mail_stop.wait()
         server.close()
 

@@ -218,6 +218,15 @@ def test_a_used_port_leaves_nothing_open() -> None:
             Inbox(smtp_port=first.smtp_port)
 
 
+def test_mail_that_cannot_be_served_is_an_error_and_leaves_nothing_open() -> None:
+    inbox = Inbox()
+    inbox._mail_socket.close()
+    with pytest.raises(OSError, match="Bad file descriptor"), inbox:
+        pass
+    with Inbox(http_port=inbox.http_port):
+        pass
+
+
 def test_the_verb() -> None:
     smtp, http = free_port(), free_port()
     line = "from sql_synthesizer.cli.inbox import command; command()"
