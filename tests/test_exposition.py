@@ -272,6 +272,19 @@ def test_a_lock_that_is_never_free_is_reported(directory, monkeypatch):
         pass
 
 
+def test_files_of_an_ended_process_stay_apart_while_the_lock_is_not_free(directory, worker, monkeypatch, caplog):
+    monkeypatch.setattr(shared, "LOCK_WAIT", 0.01)
+    ended = worker(2)
+    ended.communicate(b"\n")
+    with lock_directory(directory):
+        mark_dead(ended.pid, directory)
+    assert f"the metrics of process {ended.pid} stay apart" in caplog.text
+    assert questions(directory) == 2
+    mark_dead(ended.pid, directory)
+    assert questions(directory) == 2
+    assert not (directory / f"counter_{ended.pid}.db").exists()
+
+
 # --- the exporter -----------------------------------------------------------------------------------
 
 

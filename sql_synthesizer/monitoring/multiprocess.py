@@ -56,18 +56,21 @@ def make_client(metric: Metric, registry: CollectorRegistry) -> Any:
 def mark_dead(pid: int, place: Path) -> None:
     """Removes the gauges of an ended process, and adds its counters to the file of all that ended.
 
-    The process must have ended, or count nothing any more. Raises TimeoutError when the lock is not free in time;
-    then nothing has changed.
+    The process must have ended, or count nothing any more. Never raises OSError: where the lock is not free in time,
+    the files stay apart and the log says so.
     """
-    with lock_directory(place):
-        _finish_merges(place)
-        mark_process_dead(pid, str(place))  # type: ignore[no-untyped-call]
-        exemplars.exemplar_path(place, pid).unlink(missing_ok=True)
-        for kind in ("counter", "histogram"):
-            file = place / f"{kind}_{pid}.db"
-            if file.exists():
-                _merge_ended(file, place / f"{kind}_ended.db")
-        _finish_merges(place)
+    try:
+        with lock_directory(place):
+            _finish_merges(place)
+            mark_process_dead(pid, str(place))  # type: ignore[no-untyped-call]
+            exemplars.exemplar_path(place, pid).unlink(missing_ok=True)
+            for kind in ("counter", "histogram"):
+                file = place / f"{kind}_{pid}.db"
+                if file.exists():
+                    _merge_ended(file, place / f"{kind}_ended.db")
+            _finish_merges(place)
+    except OSError as error:
+        _logger.warning("the metrics of process %s stay apart until the next start: %s", pid, error)
 
 
 def _merge_ended(file: Path, ended: Path) -> None:

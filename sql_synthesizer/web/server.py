@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,6 @@ from sql_synthesizer.settings import format_address, load
 if TYPE_CHECKING:
     from flask_openapi3 import OpenAPI
 
-log = logging.getLogger(__name__)
 _settings = load()
 
 bind = format_address(_settings.host, _settings.port)
@@ -63,10 +61,7 @@ def on_starting(_server: Arbiter) -> None:
 
 def child_exit(_server: Arbiter, worker: Worker) -> None:
     """Merges the counters of a worker that ended, and removes its gauges."""
-    try:
-        multiprocess.mark_dead(int(worker.pid), _settings.metrics_dir)
-    except OSError:
-        log.exception("the metrics of worker %s are merged at the next start only", worker.pid)
+    multiprocess.mark_dead(int(worker.pid), _settings.metrics_dir)
 
 
 def worker_exit(_server: Arbiter, worker: Worker) -> None:
