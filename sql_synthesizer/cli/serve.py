@@ -30,6 +30,8 @@ RESTARTS = 5
 """Restarts of a process within RESTART_WINDOW seconds after which the supervisor gives up."""
 RESTART_WINDOW = 60.0
 READY_WITHIN = 60.0
+LOCK_WAIT = 1.0
+"""Seconds to wait for the state directory: a command that looks whether a service runs has it for a moment."""
 TELL_AFTER = 10.0
 """Seconds of waiting for readiness after which the supervisor says what is missing."""
 APP_LOAD_ERROR = 4
@@ -227,8 +229,9 @@ def _lock_state_dir(settings: Settings) -> TextIO:
             hint="Make it writable, or choose another directory with SQL_SYNTHESIZER_STATE_DIR.",
         ) from None
     try:
-        take_lock(lock, lock.name)
-    except OSError:
+        take_lock(lock, lock.name, wait=LOCK_WAIT)
+    except TimeoutError:
+        lock.close()
         raise ConfigurationError(
             f"Another service already uses the state directory {settings.state_dir}.",
             hint="Stop it, or choose another directory with SQL_SYNTHESIZER_STATE_DIR.",

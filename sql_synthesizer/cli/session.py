@@ -58,11 +58,11 @@ def record_command(rooms: Rooms) -> Iterator[Caller]:
 
 
 def _is_service_running(lock: Path) -> bool:
-    """Whether a supervisor holds the lock."""
+    """Whether a supervisor holds the lock. Looks with a lock that others who look may have at the same time."""
     try:
-        with lock.open("r+") as file, hold_lock(file, str(lock)):
+        with lock.open("rb") as file, hold_lock(file, str(lock), shared=True):
             return False
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
+    except TimeoutError:
         return True
+    except OSError:  # there is none, or it is nothing that a service of this account could have made
+        return False
