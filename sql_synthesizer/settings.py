@@ -7,9 +7,11 @@ elsewhere, such as ``DATABASE_URL``). A secret may be given as a file instead: `
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -302,6 +304,15 @@ def format_address(host: str, port: int) -> str:
 def secret_text(secret: SecretStr | None) -> str | None:
     """The text of a secret setting; None when it is not given."""
     return None if secret is None else secret.get_secret_value()
+
+
+def reachable_host(host: str) -> str:
+    """Where this machine calls a server that listens on ``host``."""
+    with suppress(ValueError):
+        address = ipaddress.ip_address(host or "0.0.0.0")  # noqa: S104 - compared, not bound
+        if address.is_unspecified:
+            return "::1" if address.version == 6 else "127.0.0.1"
+    return host
 
 
 def read_variable(name: str) -> str | None:

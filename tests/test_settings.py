@@ -145,3 +145,19 @@ def test_unknown_variables_name_the_closest_setting(monkeypatch: pytest.MonkeyPa
 def test_addresses() -> None:
     assert settings.format_address("::1", 80) == "[::1]:80"
     assert settings.format_address("localhost", 80) == "localhost:80"
+
+
+@pytest.mark.parametrize(
+    ("host", "reached"),
+    [
+        ("", "127.0.0.1"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("::", "::1"),
+        ("0:0:0:0:0:0:0:0", "::1"),
+        ("::1", "::1"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("db.example", "db.example"),
+    ],
+)
+def test_where_a_server_is_reached(host: str, reached: str) -> None:
+    assert settings.reachable_host(host) == reached

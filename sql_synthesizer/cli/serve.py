@@ -21,7 +21,14 @@ from sql_synthesizer.cli.upkeep import Upkeep
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.files import take_lock
 from sql_synthesizer.monitoring import shared
-from sql_synthesizer.settings import Settings, child_environment, format_address, load, unknown_variables
+from sql_synthesizer.settings import (
+    Settings,
+    child_environment,
+    format_address,
+    load,
+    reachable_host,
+    unknown_variables,
+)
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 POLL = 0.2
@@ -168,8 +175,7 @@ def _await_ready(settings: Settings, alive: Callable[[], bool]) -> bool:
 
 def _unready_reason(settings: Settings) -> str | None:
     """Why the service is not ready; None when it is."""
-    host = "127.0.0.1" if settings.host in ("", "0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
-    connection = http.client.HTTPConnection(host, settings.port, timeout=2)
+    connection = http.client.HTTPConnection(reachable_host(settings.host), settings.port, timeout=2)
     try:
         connection.request("GET", "/health/ready")
         reply = connection.getresponse()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import http.client
-import ipaddress
 import logging
 import os
 import signal
@@ -28,7 +27,7 @@ from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.monitoring import metrics, multiprocess
 from sql_synthesizer.monitoring.http_server import JSON, HttpHandler, HttpServer
 from sql_synthesizer.monitoring.resources import ProcessTree
-from sql_synthesizer.settings import Settings
+from sql_synthesizer.settings import Settings, reachable_host
 
 CONNECTIONS = 8
 """Connections that the exporter serves at once; further ones are closed."""
@@ -142,7 +141,7 @@ class Exporter:
 def is_app_alive(host: str, port: int, limit: float = PROBE_LIMIT) -> bool:
     """Whether the application answers its liveness address within ``limit`` seconds."""
     deadline = time.monotonic() + limit
-    connection = http.client.HTTPConnection(_reachable_host(host), port, timeout=limit)
+    connection = http.client.HTTPConnection(reachable_host(host), port, timeout=limit)
     try:
         connection.connect()
         connection.sock.settimeout(max(0.01, deadline - time.monotonic()))
@@ -152,15 +151,6 @@ def is_app_alive(host: str, port: int, limit: float = PROBE_LIMIT) -> bool:
         return False
     finally:
         connection.close()
-
-
-def _reachable_host(host: str) -> str:
-    """Where a server that listens on ``host`` can be called from this machine."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    return ("::1" if address.version == 6 else "127.0.0.1") if address.is_unspecified else host
 
 
 def main(config: Settings, parent_pid: int) -> int:

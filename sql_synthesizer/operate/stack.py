@@ -15,7 +15,7 @@ from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.operate.inbox import Inbox
 from sql_synthesizer.operate.programs import SERVE, Child, find_program, free_port, is_answering
 from sql_synthesizer.operate.watchers import ALERTMANAGER, run_alertmanager, run_prometheus, shipped_path
-from sql_synthesizer.settings import Settings, format_address
+from sql_synthesizer.settings import Settings, format_address, reachable_host
 
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 POLL = 0.2
@@ -87,14 +87,9 @@ def run_stack(settings: Settings, environment: Mapping[str, str], say: Say) -> i
 
 def _await_ready(app: App, settings: Settings) -> None:
     begun = time.monotonic()
-    url = f"http://{_reachable_address(settings.host, settings.port)}/health/ready"
+    url = f"http://{format_address(reachable_host(settings.host), settings.port)}/health/ready"
     while app.running and not is_answering(url) and time.monotonic() - begun < READY_WITHIN:
         time.sleep(POLL)
-
-
-def _reachable_address(host: str, port: int) -> str:
-    """Host and port as this machine reaches them."""
-    return format_address("127.0.0.1" if host in ("", "0.0.0.0", "::") else host, port)  # noqa: S104 - compared, not bound
 
 
 def _start_watchers(stack: ExitStack, settings: Settings, say: Say) -> list[Child]:
@@ -112,7 +107,7 @@ def _start_watchers(stack: ExitStack, settings: Settings, say: Say) -> list[Chil
     )
     port = free_port(PROMETHEUS_PORT)
     targets = {
-        "sql-synthesizer": [_reachable_address(settings.metrics_host, settings.metrics_port)],
+        "sql-synthesizer": [format_address(reachable_host(settings.metrics_host), settings.metrics_port)],
         "alertmanager": [manager.address],
     }
     watcher = stack.enter_context(
