@@ -13,7 +13,8 @@ from pathlib import Path
 import psycopg
 
 from sql_synthesizer.errors import ConfigurationError
-from sql_synthesizer.operate.programs import Child, account_options, find_program, free_port
+from sql_synthesizer.operate.child import Child
+from sql_synthesizer.operate.programs import account_options, find_program, free_port
 
 POSTGRES_OPTIONS = {
     "listen_addresses": "127.0.0.1",

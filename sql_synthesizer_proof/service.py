@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from sql_synthesizer.operate.programs import SERVE, Child, free_port, is_answering
+from sql_synthesizer.operate.child import SERVE, Child
+from sql_synthesizer.operate.programs import free_port, is_answering
 from sql_synthesizer.operate.traffic import Client
 from sql_synthesizer.settings import child_environment
 

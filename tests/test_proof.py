@@ -15,6 +15,7 @@ import pytest
 
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.operate import programs
+from sql_synthesizer.operate.child import RUNNING, Child
 from sql_synthesizer.operate.inbox import Notification
 from sql_synthesizer.operate.traffic import Client, request_mix
 from sql_synthesizer.operate.watchers import Watcher
@@ -291,15 +292,15 @@ def test_a_missing_program_says_how_to_get_it() -> None:
 
 
 def test_a_child_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path) -> None:
-    child = programs.Child("A child", ["sh", "-c", "echo sorry; exit 3"], lambda: False, tmp_path / "log")
+    child = Child("A child", ["sh", "-c", "echo sorry; exit 3"], lambda: False, tmp_path / "log")
     with pytest.raises(ConfigurationError, match="ended with 3") as caught:
         child.start()
     assert "sorry" in caught.value.hint
 
 
 def test_what_was_started_can_be_ended_at_once(tmp_path: Path) -> None:
-    child = programs.Child("A child", ["sleep", "600"], lambda: True, tmp_path / "log").start()
-    assert child in programs.RUNNING
+    child = Child("A child", ["sleep", "600"], lambda: True, tmp_path / "log").start()
+    assert child in RUNNING
     end_chains()
     assert child.exit_status is not None
-    assert child not in programs.RUNNING
+    assert child not in RUNNING

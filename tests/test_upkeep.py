@@ -35,7 +35,7 @@ def kept(tmp_path: Path, demo_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def run(kept: Upkeep) -> None:
     kept.poll_steps()
-    until(lambda: kept.poll_steps() or (kept._process is None and not kept._left))
+    until(lambda: kept.poll_steps() or (kept._running is None and not kept._left))
 
 
 def test_the_record_is_verified(kept) -> None:
@@ -71,7 +71,7 @@ def test_nothing_is_done_where_it_is_turned_off(kept) -> None:
     kept.poll_steps()
     time.sleep(0.05)
     kept.poll_steps()
-    assert kept._process is None
+    assert kept._running is None
 
 
 def test_a_stop_does_not_wait_for_a_verification(kept) -> None:
@@ -79,6 +79,6 @@ def test_a_stop_does_not_wait_for_a_verification(kept) -> None:
     kept = make()
     kept.poll_steps()
     kept.poll_steps()
-    assert kept._process is not None
+    assert kept._running is not None
     kept.stop()
-    assert kept._process.returncode is not None
+    assert kept._running.exit_status is not None

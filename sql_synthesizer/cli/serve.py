@@ -7,8 +7,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +19,7 @@ from sql_synthesizer.cli.upkeep import Upkeep
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.files import take_lock
 from sql_synthesizer.monitoring import shared
+from sql_synthesizer.operate.child import Child, ignore_signals, module_command
 from sql_synthesizer.settings import (
     Settings,
     child_environment,
@@ -30,6 +29,7 @@ from sql_synthesizer.settings import (
     unknown_variables,
 )
 
+SERVER = "sql_synthesizer.web.server"
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 POLL = 0.2
 """Seconds between two looks at the children and at whether a signal came."""
@@ -45,45 +45,29 @@ APP_LOAD_ERROR = 4
 """Gunicorn's exit status when the application cannot be built, which another try would not change."""
 
 
-class _Child:
-    """A process that is started again when it dies."""
+class _Part(Child):
+    """A process of the service, which is started again when it dies."""
 
-    def __init__(self, name: str, arguments: list[str], environment: dict[str, str], metrics_dir: Path) -> None:
-        self.name = name
+    def __init__(self, name: str, command: list[str], environment: dict[str, str], metrics_dir: Path) -> None:
+        super().__init__(name, command, environment=environment)
         self._metrics_dir = metrics_dir
-        self._arguments = [sys.executable, "-m", *arguments]
-        self._environment = environment
         self._deaths: list[float] = []
-        self.start()
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(self._arguments, env=self._environment, start_new_session=True)  # noqa: S603 - our own module
 
     def ensure_running(self) -> bool:
         """Starts it again when it has ended; False when it ends too often."""
-        if self.process.poll() is None:
+        if (status := self.exit_status) is None:
             return True
         now = time.monotonic()
         self._deaths = [death for death in self._deaths if now - death < RESTART_WINDOW] + [now]
-        if len(self._deaths) > RESTARTS or self.process.returncode == APP_LOAD_ERROR:
+        if len(self._deaths) > RESTARTS or status == APP_LOAD_ERROR:
             return False
-        click.echo(f"{self.name} ended with {self.process.returncode}; starting it again", err=True)
+        click.echo(f"{self.name} ended with {status}; starting it again", err=True)
         from sql_synthesizer.monitoring.multiprocess import mark_dead  # noqa: PLC0415
 
-        mark_dead(self.process.pid, self._metrics_dir)
+        mark_dead(self.pid, self._metrics_dir)
         time.sleep(min(2.0, 0.2 * 2 ** len(self._deaths)))
         self.start()
         return True
-
-    def stop(self, seconds: float) -> None:
-        """Asks it to end, and ends it after ``seconds``."""
-        if self.process.poll() is None:
-            self.process.terminate()
-        try:
-            self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
 
 
 @click.command("serve")
@@ -122,26 +106,21 @@ class _StopSignals:
     def _note_signal(self, _number: int, _frame: FrameType | None) -> None:
         self.came = True
 
-    @staticmethod
-    def block_signals() -> None:
-        """Leaves signals that still come to the end of the process, which no longer has a handler for them."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
-
 
 def _supervise_children(settings: Settings, environment: dict[str, str]) -> None:
     signals = _StopSignals()
-    web = ["gunicorn", "-c", "python:sql_synthesizer.web.server", "sql_synthesizer.web.server:application()"]
-    exporter = ["sql_synthesizer.monitoring.exposition"]
-    children: list[_Child] = []
+    parts = {"the web server": module_command("gunicorn", "-c", f"python:{SERVER}", f"{SERVER}:application()")}
+    if settings.metrics_enabled:
+        parts["the exporter"] = module_command("sql_synthesizer.monitoring.exposition")
+    children: list[_Part] = []
     upkeep = Upkeep(settings, environment)
 
     def keep_running() -> bool:
         return not signals.came and all(child.ensure_running() for child in children)
 
     try:
-        children.append(_Child("the web server", web, environment, settings.metrics_dir))
-        if settings.metrics_enabled:
-            children.append(_Child("the exporter", exporter, environment, settings.metrics_dir))
+        for name, command in parts.items():
+            children.append(_Part(name, command, environment, settings.metrics_dir).start())
         if _await_ready(settings, keep_running):
             _print_addresses(settings)
         while keep_running():
@@ -155,7 +134,7 @@ def _supervise_children(settings: Settings, environment: dict[str, str]) -> None
         for child in children:
             child.stop(settings.deadline + 10)
         settings.drain_file.unlink(missing_ok=True)
-        signals.block_signals()
+        ignore_signals(STOPPING)
     if not signals.came:
         raise ConfigurationError("A process of the service cannot run.", hint="Its last lines above say why.")
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from contextlib import suppress
 
 import click
 
+from sql_synthesizer.operate.child import Child, own_command
 from sql_synthesizer.settings import Settings
 
 FIRST_AFTER = 30.0
@@ -17,7 +16,8 @@ FIRST_AFTER = 30.0
 NICENESS = 10
 LIMIT = 6 * 3600.0
 """Seconds after which a step that does not end is ended."""
-FAILED = 1
+VERIFY, RETIRE = ("audit", "verify", "--incremental", "--log"), ("audit", "retire")
+NOT_SOUND = 1
 """The exit status of a verification that found something."""
 
 
@@ -28,21 +28,19 @@ class Upkeep:
         self._interval = settings.audit_verify_minutes * 60.0
         self._environment = environment
         self._next = time.monotonic() + min(FIRST_AFTER, self._interval)
-        self._steps = [["audit", "verify", "--incremental", "--log"]]
-        if settings.audit_retention_days is not None:
-            self._steps.append(["audit", "retire"])
-        self._left: list[list[str]] = []
+        self._steps = [VERIFY] if settings.audit_retention_days is None else [VERIFY, RETIRE]
+        self._left: list[tuple[str, ...]] = []
         self._until = 0.0
-        self._process: subprocess.Popen[bytes] | None = None
+        self._running: Child | None = None
 
     def poll_steps(self) -> None:
         """Starts what is due, and tells how it ended; never waits."""
-        if self._process is not None:
-            if self._process.poll() is None:
+        if self._running is not None:
+            if (status := self._running.exit_status) is None:
                 if time.monotonic() > self._until:
-                    self._process.kill()
+                    self._running.kill()
                 return
-            self._finish_step(self._process.returncode)
+            self._finish_step(status)
         if self._left:
             self._start_step(self._left.pop(0))
         elif self._interval and time.monotonic() >= self._next:
@@ -51,20 +49,18 @@ class Upkeep:
 
     def stop(self) -> None:
         """Ends what runs; a verification that was cut short changes nothing."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            self._process.wait()
+        if self._running is not None:
+            self._running.stop()
 
-    def _start_step(self, step: list[str]) -> None:
-        command = [sys.executable, "-m", "sql_synthesizer", *step]
-        self._process = subprocess.Popen(command, env=self._environment)  # noqa: S603 - our own module
+    def _start_step(self, step: tuple[str, ...]) -> None:
+        self._running = Child(" ".join(step[:2]), own_command(*step), environment=self._environment).start()
         self._until = time.monotonic() + LIMIT
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
+            os.setpriority(os.PRIO_PROCESS, self._running.pid, NICENESS)
 
     def _finish_step(self, status: int) -> None:
-        self._process = None
+        self._running = None
         if status:
             self._left = []
-            told = "found the record NOT sound" if status == FAILED else f"ended with {status}"
+            told = "found the record NOT sound" if status == NOT_SOUND else f"ended with {status}"
             click.echo(f"the verification of the audit record {told}: run sql-synthesizer audit verify", err=True)

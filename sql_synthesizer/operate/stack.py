@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -12,8 +10,9 @@ from pathlib import Path
 from types import FrameType
 
 from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.operate.child import SERVE, Child, ignore_signals, module_command
 from sql_synthesizer.operate.inbox import Inbox
-from sql_synthesizer.operate.programs import SERVE, Child, find_program, free_port, is_answering
+from sql_synthesizer.operate.programs import find_program, free_port, is_answering
 from sql_synthesizer.operate.watchers import ALERTMANAGER, run_alertmanager, run_prometheus, shipped_path
 from sql_synthesizer.settings import Settings, format_address, reachable_host
 
@@ -32,36 +31,27 @@ RESEND = "--rules.alert.resend-delay=15s"
 Say = Callable[[str], None]
 
 
-class App:
-    """``serve`` as a child that prints where this process prints; a signal that would end this one ends it."""
+class App(Child):
+    """``serve``, which prints where this process prints; a signal that would end this process ends it."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
+        super().__init__("The service", SERVE, environment=environment)
         self._asked = False
-        self._process: subprocess.Popen[bytes] | None = None
         for number in ENDING:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._request_stop)
-        self._process = subprocess.Popen(SERVE, env=environment, start_new_session=True)  # noqa: S603 - our own module
+        self.start()
         if self._asked:
-            self._process.terminate()
+            self.send(signal.SIGTERM)
 
     def _request_stop(self, _number: int, _frame: FrameType | None) -> None:
         self._asked = True
-        if self._process is not None:
-            self._process.terminate()
-
-    @property
-    def running(self) -> bool:
-        """Whether it has not ended."""
-        return self._process is not None and self._process.poll() is None
+        self.send(signal.SIGTERM)
 
     def end(self) -> int:
         """Asks it to end when it has not; returns its exit status as a shell tells it."""
-        if self._process is None:
-            return 1
-        self._process.terminate()
-        status = self._process.wait()
-        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        status = self.stop(None)
+        ignore_signals(ENDING)
         return status if status >= 0 else 128 - status
 
 
@@ -72,7 +62,7 @@ def run_stack(settings: Settings, environment: Mapping[str, str], say: Say) -> i
         _await_ready(app, settings)
         with ExitStack() as stack:
             watchers: list[Child] = []
-            if app.running:
+            if app.exit_status is None:
                 try:
                     watchers = _start_watchers(stack, settings, say)
                 except (ConfigurationError, TimeoutError, OSError) as error:
@@ -88,7 +78,7 @@ def run_stack(settings: Settings, environment: Mapping[str, str], say: Say) -> i
 def _await_ready(app: App, settings: Settings) -> None:
     begun = time.monotonic()
     url = f"http://{format_address(reachable_host(settings.host), settings.port)}/health/ready"
-    while app.running and not is_answering(url) and time.monotonic() - begun < READY_WITHIN:
+    while app.exit_status is None and not is_answering(url) and time.monotonic() - begun < READY_WITHIN:
         time.sleep(POLL)
 
 
@@ -145,16 +135,9 @@ def _external_url_flag(port: int) -> str:
 def _serve_runbooks(stack: ExitStack, home: Path, say: Say) -> list[Child]:
     """The server of the runbooks; none, with a word, where something else has its port."""
     url = f"http://127.0.0.1:{RUNBOOKS_PORT}/"
-    serve = [
-        "-m",
-        "http.server",
-        str(RUNBOOKS_PORT),
-        "--bind",
-        "127.0.0.1",
-        "--directory",
-        str(shipped_path("runbooks")),
-    ]
-    child = Child("The runbooks' server", [sys.executable, *serve], lambda: is_answering(url), home / "runbooks.log")
+    arguments = [str(RUNBOOKS_PORT), "--bind", "127.0.0.1", "--directory", str(shipped_path("runbooks"))]
+    command = module_command("http.server", *arguments)
+    child = Child("The runbooks' server", command, lambda: is_answering(url), home / "runbooks.log")
     try:
         if free_port(RUNBOOKS_PORT) == RUNBOOKS_PORT:
             return [stack.enter_context(child)]
@@ -166,7 +149,7 @@ def _serve_runbooks(stack: ExitStack, home: Path, say: Say) -> list[Child]:
 
 def _await_end(app: App, watchers: list[Child], say: Say) -> None:
     """Waits for the end of the service, and says once of each watcher that it has ended."""
-    while app.running:
+    while app.exit_status is None:
         for child in [child for child in watchers if child.exit_status is not None]:
             say(f"{child.name} ended with {child.exit_status}; the service goes on without it. See {child.log}")
             watchers.remove(child)

@@ -14,8 +14,9 @@ from typing import Any
 
 import yaml
 
+from sql_synthesizer.operate.child import Child
 from sql_synthesizer.operate.inbox import Inbox
-from sql_synthesizer.operate.programs import Child, direct, find_program, free_port, is_answering
+from sql_synthesizer.operate.programs import direct, find_program, free_port, is_answering
 
 Change = Callable[[dict[str, Any]], None]
 PACKAGED = Path(__file__).parents[1] / "shipped"

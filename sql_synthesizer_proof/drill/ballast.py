@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import threading
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from sql_synthesizer.cli import main
 from sql_synthesizer.files import write_file
+from sql_synthesizer.operate.child import Child, module_command
 
 POLL = 0.5
 FILE = "ballast.json"
@@ -25,9 +25,9 @@ BURN = "import os; above = os.getppid()\nwhile os.getppid() == above: pass"
 """Programs of the children; both end with the service, even if that is killed."""
 
 
-def launch_command(file: Path) -> tuple[str, ...]:
+def launch_command(file: Path) -> list[str]:
     """The command that serves, with the load that ``file`` asks for."""
-    return (sys.executable, "-m", "sql_synthesizer_proof.drill.ballast", str(file))
+    return module_command("sql_synthesizer_proof.drill.ballast", str(file))
 
 
 def add_ballast(file: Path, *, memory: int = 0, burners: int = 0) -> None:
@@ -41,7 +41,7 @@ class _Weights:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._laid = ""
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: list[Child] = []
 
     def follow(self) -> None:
         while True:
@@ -53,13 +53,12 @@ class _Weights:
     def _restart_processes(self, wanted: str) -> None:
         for process in self._processes:
             process.kill()
-            process.wait()
         weights = json.loads(wanted or '{"memory": 0, "burners": 0}')
         commands = [["-c", BURN]] * weights["burners"]
         if weights["memory"]:
             commands.append(["-c", HOLD, str(weights["memory"])])
         self._processes = [
-            subprocess.Popen([sys.executable, *command], start_new_session=True)  # noqa: S603 - each gets its share
+            Child("a weight", [sys.executable, *command]).start()  # in a session of its own, for its share of CPU
             for command in commands
         ]
         self._laid = wanted

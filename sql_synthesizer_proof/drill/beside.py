@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
-from sql_synthesizer.operate.programs import wait_until
+from sql_synthesizer.operate.child import wait_until
 from sql_synthesizer.operate.watchers import write_targets
 from sql_synthesizer_proof.drill.chain import SETTINGS, Chain
 from sql_synthesizer_proof.service import ServiceProcess

@@ -7,15 +7,16 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
 from sql_synthesizer.demo import load_demo
+from sql_synthesizer.operate.child import RUNNING, SERVE, Child
 from sql_synthesizer.operate.inbox import Inbox
-from sql_synthesizer.operate.programs import RUNNING, SERVE, Child, free_port
+from sql_synthesizer.operate.programs import free_port
 from sql_synthesizer.operate.traffic import ASKED, Traffic, request_mix
 from sql_synthesizer.operate.watchers import Change, Watcher, leave_unchanged, run_alertmanager, run_prometheus
 from sql_synthesizer_proof import servers
@@ -115,7 +116,7 @@ def run_chain(
     change_prometheus: Change = leave_unchanged,
     change_alertmanager: Change = leave_unchanged,
     settings: Mapping[str, object] | None = None,
-    command: tuple[str, ...] = SERVE,
+    command: Sequence[str] = SERVE,
     rate: float = ORDINARY,
     files: Path | None = None,
 ) -> Iterator[Chain]:

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from sql_synthesizer.monitoring.slo import duration_seconds
-from sql_synthesizer.operate.programs import SERVE
+from sql_synthesizer.operate.child import SERVE
 from sql_synthesizer.operate.watchers import leave_unchanged, shipped_path
 from sql_synthesizer_proof.drill import ballast, scaling
 from sql_synthesizer_proof.drill.chain import ORDINARY, Chain, make_workspace, run_chain

@@ -14,7 +14,8 @@ from pathlib import Path
 from sql_synthesizer.audit import read_records
 from sql_synthesizer.audit.keyring import Keyring
 from sql_synthesizer.audit.verify import verify_record
-from sql_synthesizer.operate.programs import direct, wait_until
+from sql_synthesizer.operate.child import wait_until
+from sql_synthesizer.operate.programs import direct
 from sql_synthesizer_proof.evidence.claim import Claim
 from sql_synthesizer_proof.service import ServiceProcess
 

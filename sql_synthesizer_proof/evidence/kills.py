@@ -16,7 +16,7 @@ from sql_synthesizer.audit import read_records
 from sql_synthesizer.audit.anchor import read_anchors
 from sql_synthesizer.audit.keyring import Keyring
 from sql_synthesizer.audit.verify import verify_record
-from sql_synthesizer.operate.programs import wait_until
+from sql_synthesizer.operate.child import wait_until
 from sql_synthesizer_proof.evidence.claim import Claim
 from sql_synthesizer_proof.service import ServiceProcess
 

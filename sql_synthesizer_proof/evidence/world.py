@@ -16,7 +16,8 @@ from typing import Any, TypedDict, cast
 from urllib.parse import urlsplit
 
 from sql_synthesizer.audit import read_records
-from sql_synthesizer.operate.programs import Child, direct, free_port, is_answering
+from sql_synthesizer.operate.child import Child
+from sql_synthesizer.operate.programs import direct, free_port, is_answering
 from sql_synthesizer.settings import environment_name
 from sql_synthesizer_proof.service import ServiceProcess
 

@@ -20,7 +20,7 @@ from sqlalchemy import make_url
 from tests.deploy.support import ROOT, SERVICES, make_secrets, mounts, subpath
 from tests.support import program
 from tests.support.databases import PASSWORD, Server, free_port
-from tests.support.serving import until
+from tests.support.serving import run_own, until
 
 pytestmark = pytest.mark.server
 
@@ -138,9 +138,10 @@ def shop(postgres_server: Server, tmp_path: Path) -> Iterator[dict[str, Any]]:
     url = make_url(SERVICES["demo"]["command"][-1])
     assert (tmp_path / "demo/pgpass").read_text().startswith(f"postgres:5432:{url.database}:{url.username}:")
     here = url.set(host="127.0.0.1", port=postgres_server.port, username="owner", query={"passfile": str(passfile)})
-    load = [sys.executable, "-m", "sql_synthesizer", "demo", "load", here.render_as_string(hide_password=False)]
     for _ in range(2):
-        subprocess.run(load, env={"PATH": os.environ["PATH"]}, cwd=ROOT, check=True, capture_output=True)
+        arguments = ("demo", "load", here.render_as_string(hide_password=False))
+        done = run_own({"PATH": os.environ["PATH"]}, *arguments)
+        assert done.returncode == 0, done.stderr
     reader = conninfo_to_dict((tmp_path / "app/database_url").read_text())
     yield {**reader, "host": "127.0.0.1", "port": postgres_server.port}
     with postgres_server.connect() as connection:

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +17,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from sql_synthesizer.operate.child import own_command
 from sql_synthesizer.operate.programs import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -53,6 +53,12 @@ def fetch(url: str, body: Any = None, **headers: str) -> Reply:
         return Reply(error.code, dict(error.headers), error.read())
 
 
+def run_own(environment: dict[str, str] | None, *arguments: str, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+    """The product's command line as a process of its own, to its end."""
+    wanted = {"cwd": ROOT, "env": environment, "timeout": 120, **kwargs}
+    return subprocess.run(own_command(*arguments), capture_output=True, text=True, check=False, **wanted)
+
+
 @dataclass
 class Service:
     state: Path
@@ -72,7 +78,7 @@ class Service:
         }
 
     def start(self, command: list[str] | None = None) -> None:
-        command = command or [sys.executable, "-m", "sql_synthesizer", "serve", *self.arguments]
+        command = command or own_command("serve", *self.arguments)
         with self.out.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
         until(lambda: self.process.poll() is not None or self._answers(), 60)
@@ -93,10 +99,7 @@ class Service:
         return fetch(self.url + "/api/query", {"question": question}, **headers)
 
     def run(self, *arguments: str, **kwargs: Any) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "sql_synthesizer", *arguments]
-        return subprocess.run(
-            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=60, check=False, **kwargs
-        )
+        return run_own(self.environment, *arguments, **kwargs)
 
     def counted(self, name: str, **labels: str) -> float:
         text = fetch(self.metrics_url).body.decode()

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 from sql_synthesizer.telemetry.vocabulary import SECURITY_EVENTS
+from tests.support.serving import run_own
 
 
 def test_every_type_of_security_event_is_seen(tmp_path: Path) -> None:
     report = tmp_path / "events.json"
-    command = [sys.executable, "-m", "sql_synthesizer", "prove", "events", "--json", report]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = run_own(None, "prove", "events", "--json", str(report))
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == f"{len(SECURITY_EVENTS)} of {len(SECURITY_EVENTS)} types"
     assert set(json.loads(report.read_text())["kept"]) == set(SECURITY_EVENTS)

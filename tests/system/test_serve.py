@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -13,7 +12,8 @@ import psutil
 import pytest
 
 from sql_synthesizer.audit import read_records
-from tests.support.serving import ROOT, Service, fetch, service, until
+from sql_synthesizer.operate.child import SERVE
+from tests.support.serving import ROOT, Service, fetch, run_own, service, until
 
 QUESTION = "how many customers are there"
 JOIN = "top 5 customers by number of orders"
@@ -130,7 +130,7 @@ def test_a_taken_port_is_a_clear_error(tmp_path: Path, which: str) -> None:
         environment |= {name: str(getattr(served, other) + 1) for other, name in names.items()} | {
             names[which]: str(taken)
         }
-        done = serve_once(environment)
+        done = run_own(environment, "serve")
         assert done.returncode == 2
         assert str(taken) in done.stderr
         assert names[which] in done.stderr
@@ -138,14 +138,9 @@ def test_a_taken_port_is_a_clear_error(tmp_path: Path, which: str) -> None:
 
 def test_one_service_a_state_directory(tmp_path: Path) -> None:
     with service(tmp_path) as served:
-        done = serve_once(served.environment)
+        done = run_own(served.environment, "serve")
         assert done.returncode == 2
         assert "state directory" in done.stderr
-
-
-def serve_once(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sql_synthesizer", "serve"]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +153,7 @@ def serve_once(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
 )
 def test_a_wrong_configuration_is_tried_once(tmp_path: Path, wrong: dict[str, str]) -> None:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("SQL_SYNTHESIZER_", "REDIS_"))}
-    done = serve_once(Service(tmp_path / "state", clean | wrong).environment)
+    done = run_own(Service(tmp_path / "state", clean | wrong).environment, "serve")
     assert done.returncode == 2
     assert done.stderr.count("Error: ") == 2, "the worker's own message, and the supervisor's"
     assert "Traceback" not in done.stdout + done.stderr
@@ -201,8 +196,7 @@ def test_metrics_can_be_switched_off(tmp_path: Path) -> None:
     environment = {"PROMETHEUS_METRICS_ENABLED": "false"}
     made = Service(tmp_path / "state", dict(os.environ) | environment)
     with made.out.open("wb") as log:
-        command = [sys.executable, "-m", "sql_synthesizer", "serve"]
-        made.process = subprocess.Popen(command, cwd=ROOT, env=made.environment, stdout=log, stderr=log)
+        made.process = subprocess.Popen(SERVE, cwd=ROOT, env=made.environment, stdout=log, stderr=log)
     try:
         until(lambda: answers(made))
         assert fetch(made.url + "/metrics").status == 404

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import time
 import urllib.parse
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from sql_synthesizer.operate.child import own_command
 from sql_synthesizer.operate.watchers import ALERTMANAGER
 from tests.support import program
 from tests.support.monitoring import taken, told
@@ -23,7 +23,7 @@ from tests.support.serving import Service, fetch, until
 
 pytestmark = pytest.mark.server
 
-STACK = [sys.executable, "-m", "sql_synthesizer", "stack"]
+STACK = own_command("stack")
 QUESTION = "how many customers are there"
 SCRAPED = 'up{job="sql-synthesizer"} == 1'
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from sql_synthesizer.monitoring.slo import duration_seconds
+from sql_synthesizer.operate.child import wait_until
 from sql_synthesizer.operate.inbox import SILENCE_LIMIT, Inbox
-from sql_synthesizer.operate.programs import wait_until
 from sql_synthesizer.operate.watchers import Watcher, run_alertmanager, run_prometheus, write_targets
 from sql_synthesizer_proof.drill import scaling
 from sql_synthesizer_proof.drill.chain import Chain, extend_business_hours, make_workspace, run_chain

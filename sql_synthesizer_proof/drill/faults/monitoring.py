@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from sql_synthesizer.operate.programs import wait_until
+from sql_synthesizer.operate.child import wait_until
 from sql_synthesizer.operate.watchers import Watcher, run_prometheus
 from sql_synthesizer_proof.drill.beside import add_target, watch_targets
 from sql_synthesizer_proof.drill.chain import Chain
