@@ -50,7 +50,7 @@ def test_a_changed_record_is_reported(kept, capfd) -> None:
     path.write_bytes(path.read_bytes().replace(b"key-1", b"key-2", 1))
     run(make())
     out, err = capfd.readouterr()
-    assert "NOT sound" in err
+    assert "audit verify found the record NOT sound" in err
     told = [json.loads(line) for line in out.splitlines()]
     (event,) = [line for line in told if line["event"] == "audit_verification_failed"]
     assert event["level"] == "critical"
@@ -63,6 +63,16 @@ def test_what_retention_does_not_keep_is_removed_after_it_was_verified(kept) -> 
     run(make(audit_retention_days=1))
     told = [r["details"].get("action") for r in read_records(state / "audit") if r["event_type"] == "audit_access"]
     assert told == ["retire", "retired"]
+
+
+@pytest.mark.parametrize(("step", "status"), [(upkeep.VERIFY, 3), (upkeep.RETIRE, 1)])
+def test_a_step_that_fails_otherwise_is_told_by_its_name(kept, step, status, monkeypatch, capfd) -> None:
+    _, make = kept
+    monkeypatch.setattr(upkeep, "own_command", lambda *_: ["sh", "-c", f"exit {status}"])
+    kept = make()
+    kept._steps = [step, upkeep.RETIRE]
+    run(kept)
+    assert capfd.readouterr().err == "audit {0} ended with {1}: run sql-synthesizer audit {0}\n".format(step[1], status)
 
 
 def test_nothing_is_done_where_it_is_turned_off(kept) -> None:

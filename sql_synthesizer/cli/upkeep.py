@@ -40,7 +40,7 @@ class Upkeep:
                 if time.monotonic() > self._until:
                     self._running.kill()
                 return
-            self._finish_step(status)
+            self._finish_step(self._running.name, status)
         if self._left:
             self._start_step(self._left.pop(0))
         elif self._interval and time.monotonic() >= self._next:
@@ -58,9 +58,10 @@ class Upkeep:
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, self._running.pid, NICENESS)
 
-    def _finish_step(self, status: int) -> None:
+    def _finish_step(self, name: str, status: int) -> None:
         self._running = None
         if status:
             self._left = []
-            told = "found the record NOT sound" if status == NOT_SOUND else f"ended with {status}"
-            click.echo(f"the verification of the audit record {told}: run sql-synthesizer audit verify", err=True)
+            unsound = name == "audit verify" and status == NOT_SOUND
+            told = "found the record NOT sound" if unsound else f"ended with {status}"
+            click.echo(f"{name} {told}: run sql-synthesizer {name}", err=True)
