@@ -102,6 +102,7 @@ class Inbox:
             self._mail_loop.result()
         except BaseException:
             self._server.server_close()
+            self._mail_socket.close()
             raise
         self._server.__enter__()
         return self
