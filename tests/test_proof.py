@@ -284,6 +284,19 @@ def test_a_proxy_passes_on_until_it_is_closed(echo: int) -> None:
         assert said(proxy.port) == b"hello"
 
 
+def test_a_connection_that_is_just_being_made_is_cut_too(echo: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = socket.create_connection
+    with Proxy(echo) as proxy:
+
+        def connect_late(*arguments: object, **options: object) -> socket.socket:
+            proxy.close()
+            return connect(*arguments, **options)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(socket, "create_connection", connect_late)
+        with connect(("127.0.0.1", proxy.port), timeout=5) as connection:
+            assert connection.recv(1) == b""
+
+
 def test_a_missing_program_says_how_to_get_it() -> None:
     with pytest.raises(ConfigurationError) as caught:
         programs.find_program("prometheus-of-tomorrow", "none-such")

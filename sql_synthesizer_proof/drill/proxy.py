@@ -48,9 +48,9 @@ class Proxy:
         self._closed = False
 
     def _cut_connections(self) -> None:
-        for end in list(self._open):
+        for near in list(self._open):
             with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+                near.shutdown(socket.SHUT_RDWR)
 
     def _accept_connections(self) -> None:
         while not self._ended:
@@ -58,27 +58,22 @@ class Proxy:
                 near, _ = self._listener.accept()
             except OSError:
                 return
+            self._open.add(near)  # before the look, so that 'close' cuts what comes too late to be refused
             if self._closed:
+                self._open.discard(near)
                 near.close()
             else:
                 threading.Thread(target=self._serve_connection, args=(near,), name="proxied", daemon=True).start()
 
     def _serve_connection(self, near: socket.socket) -> None:
         time.sleep(self.delay)
-        try:
-            far = socket.create_connection(("127.0.0.1", self._target), timeout=5)
-        except OSError:
-            near.close()
-            return
-        far.settimeout(None)
-        self._open |= {near, far}
-        back = threading.Thread(target=self._pass_bytes, args=(far, near), name="proxied-back", daemon=True)
-        back.start()
-        self._pass_bytes(near, far)
-        back.join()
-        self._open -= {near, far}
-        near.close()
-        far.close()
+        with near, suppress(OSError), socket.create_connection(("127.0.0.1", self._target), timeout=5) as far:
+            far.settimeout(None)
+            back = threading.Thread(target=self._pass_bytes, args=(far, near), name="proxied-back", daemon=True)
+            back.start()
+            self._pass_bytes(near, far)
+            back.join()
+        self._open.discard(near)
 
     @staticmethod
     def _pass_bytes(source: socket.socket, sink: socket.socket) -> None:
