@@ -11,15 +11,16 @@ from dataclasses import dataclass, field
 from sql_synthesizer.operate.inbox import SILENCE_LIMIT, Notification
 from sql_synthesizer_proof.drill.chain import Chain
 from sql_synthesizer_proof.drill.diagnosis import diagnose_alert
+from sql_synthesizer_proof.drill.receivers import find_receiver, load_receivers
 from sql_synthesizer_proof.rules import Rule
 
 POLL = 0.25
 """Seconds between two looks at Prometheus: how exactly pending and firing are timed."""
-MAIL = {"security": "security@company.com", "on-call": "oncall@company.com", "tickets": "team@company.com"}
 SWITCH = "Watchdog"
 SWITCH_LIMIT = 600.0
 """Seconds within which the dead man's switch has to fall silent: Alertmanager holds an alert for some minutes."""
-CHANNEL = {"security": "#security", "on-call": "#alerts"}
+MESSAGES = {"mail": "a mail", "slack": "a Slack message"}
+"""Kinds of message that a person is told by; a timeline has a field of each."""
 
 MakeFault = Callable[[Chain], AbstractContextManager[object]]
 """Injects the fault on entering, removes it on leaving."""
@@ -92,14 +93,6 @@ class Timeline:
         return min(arrived) if arrived else None
 
 
-def find_receiver(rule: Rule) -> str:
-    """The receiver that the alert of a rule goes to."""
-    labels = rule["labels"]
-    if labels["team"] == "security":
-        return "security"
-    return "on-call" if labels["severity"] == "critical" else "tickets"
-
-
 class Impossible(Exception):
     """A fault that cannot be injected on this machine, with the reason."""
 
@@ -112,6 +105,7 @@ class Watch:
         self._scenario = scenario
         self._rule = rule
         self._timeline = timeline
+        self._addresses = load_receivers()[find_receiver({"alertname": rule["alert"], **rule["labels"]})]
         self._seen = max((message.number for message in chain.inbox.messages), default=0)
         self._start = time.time()
         self.given_up = False
@@ -124,26 +118,29 @@ class Watch:
     def follow(self, seconds: float) -> None:
         """Waits for all notifications, ``seconds`` at most; each one that is missing then is a problem."""
         line = self._timeline
-        receiver = find_receiver(self._rule)
         if not self._scenario.delivered:
             self._follow_switch(seconds + SWITCH_LIMIT)
             return
         while time.time() - self._start < seconds and not self.given_up:
             self._poll_prometheus()
-            line.mail = line.mail or self._arrival_time("mail", MAIL[receiver], "FIRING")
-            if receiver in CHANNEL:
-                line.slack = line.slack or self._arrival_time("slack", CHANNEL[receiver], "FIRING")
-            if line.firing and line.mail and (line.slack or receiver not in CHANNEL):
+            for kind in self._addresses:
+                setattr(line, kind, getattr(line, kind) or self._arrival_time(kind, "FIRING"))
+            if line.firing and all(getattr(line, kind) for kind in self._addresses):
                 if line.problems:
                     line.problems += self._diagnose_problems()
                 return
             time.sleep(POLL)
         if self.given_up:
             return
-        steps = {"pending or firing": line.pending or line.firing, "firing": line.firing, "a mail": line.mail}
-        if receiver in CHANNEL:
-            steps["a Slack message"] = line.slack
-        missing = [what for what, when in steps.items() if when is None]
+        missing = [
+            what
+            for what, when in (
+                ("pending or firing", line.pending or line.firing),
+                ("firing", line.firing),
+                *((MESSAGES[kind], getattr(line, kind)) for kind in self._addresses),
+            )
+            if when is None
+        ]
         line.problems.append(f"not within {seconds:g} s: {', '.join(missing)}")
         line.problems += self._diagnose_problems()
 
@@ -165,10 +162,8 @@ class Watch:
         return passed if silence > SILENCE_LIMIT else None
 
     def _diagnose_problems(self) -> list[str]:
-        receiver = find_receiver(self._rule)
-        addressees = {"mail": MAIL[receiver], **({"slack": CHANNEL[receiver]} if receiver in CHANNEL else {})}
         try:
-            return list(diagnose_alert(self._chain, self._rule, addressees))
+            return list(diagnose_alert(self._chain, self._rule, self._addresses))
         except OSError as error:
             return [f"Prometheus or Alertmanager does not answer: {type(error).__name__}"]
 
@@ -182,9 +177,7 @@ class Watch:
         if line.mail is None:
             return
         while line.resolved is None and time.time() < deadline:
-            line.resolved = (
-                self._arrival_time("mail", MAIL[find_receiver(self._rule)], "RESOLVED") or self._group_resolved_time()
-            )
+            line.resolved = self._arrival_time("mail", "RESOLVED") or self._group_resolved_time()
             time.sleep(POLL)
         if line.resolved is None:
             line.problems.append(f"no resolved notice within {seconds:g} s of the end of the fault")
@@ -217,9 +210,9 @@ class Watch:
         wanted = {"alertname": self._scenario.alert, **self._scenario.labels}
         return wanted.items() <= labels.items()
 
-    def _arrival_time(self, kind: str, to: str, status: str) -> float | None:
+    def _arrival_time(self, kind: str, status: str) -> float | None:
         for message in self._chain.inbox.messages:
-            if message.number > self._seen and message.kind == kind and to in message.to:
+            if message.number > self._seen and message.kind == kind and self._addresses[kind] in message.to:
                 named = re.search(rf"\b{self._scenario.alert}\b", message.subject)
                 ours = all(text in message.text for text in self._expected_labels(kind))
                 if named and ours and status in message.subject.upper():

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from sql_synthesizer.operate.inbox import Inbox, Notification
+from sql_synthesizer.operate.inbox import POSTED, Inbox, Notification
+from sql_synthesizer_proof.drill.receivers import find_receiver, load_receivers
 from tests.support.monitoring import (
     ALERTMANAGER,
     PROMETHEUS,
@@ -118,14 +119,6 @@ def test_business_hours_have_a_place() -> None:
 # Routes
 
 
-def expected(labels: dict[str, str]) -> str:
-    if labels["alertname"] == "Watchdog":
-        return "dead-mans-switch"
-    if labels.get("team") == "security":
-        return "security"
-    return {"critical": "on-call", "warning": "tickets"}.get(labels.get("severity", ""), "team")
-
-
 def shipped() -> list[dict[str, str]]:
     rules = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())
     found = [rule for group in rules["groups"] for rule in group["rules"] if "alert" in rule]
@@ -143,10 +136,10 @@ FOREIGN = [
 
 def test_every_alert_reaches_its_receiver() -> None:
     alerts = [*shipped(), *FOREIGN]
-    assert {expected(labels) for labels in alerts} == RECEIVERS.keys()
+    assert {find_receiver(labels) for labels in alerts} == RECEIVERS.keys() == load_receivers().keys()
     for labels in {tuple(sorted(labels.items())): labels for labels in alerts}.values():
         pairs = [f"{name}={value}" for name, value in labels.items()]
-        options = [f"--config.file={CONFIG_FILE}", f"--verify.receivers={expected(labels)}"]
+        options = [f"--config.file={CONFIG_FILE}", f"--verify.receivers={find_receiver(labels)}"]
         routed = run("amtool", "config", "routes", "test", *options, *pairs)
         assert routed.returncode == 0, f"{labels}: {routed.stdout}"
 
@@ -306,6 +299,14 @@ SENT = {
     "Unknown": (alert("Unknown", "page"), "team@company.com", None),
 }
 HURRY = 10
+
+
+def test_addresses_are_those_that_the_drills_expect() -> None:
+    found = load_receivers()
+    for labels, address, channel in SENT.values():
+        assert found[find_receiver(labels)] == {"mail": address} | ({"slack": channel} if channel else {})
+    assert found["dead-mans-switch"] == {"watchdog": "dead-mans-switch"}
+    assert {kind for addresses in found.values() for kind in addresses} - POSTED.keys() == {"mail"}
 
 
 @pytest.fixture(scope="module")

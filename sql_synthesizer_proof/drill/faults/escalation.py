@@ -21,7 +21,8 @@ from sql_synthesizer_proof.drill.faults.attacks import sql_injection
 from sql_synthesizer_proof.drill.faults.monitoring import prometheus_killed, second_prometheus
 from sql_synthesizer_proof.drill.faults.parts import application_frozen
 from sql_synthesizer_proof.drill.proxy import Proxy
-from sql_synthesizer_proof.drill.scenario import MAIL, SWITCH_LIMIT
+from sql_synthesizer_proof.drill.receivers import load_receivers
+from sql_synthesizer_proof.drill.scenario import SWITCH_LIMIT
 
 REPEAT_FACTOR = 240
 """Divisor of the interval at which notifications of an unresolved alert are repeated."""
@@ -86,10 +87,8 @@ def _run_chain_checks(home: Path, files: Path | None) -> list[EscalationCheck]:
 
 def _check_security_receiver(made: Chain) -> EscalationCheck:
     with sql_injection(made):
-        mail = _wait_for_mail(made, MAIL["security"], "SQLInjectionAttempts")
-    others = _mail_times(made, MAIL["on-call"], "SQLInjectionAttempts") + _mail_times(
-        made, MAIL["tickets"], "SQLInjectionAttempts"
-    )
+        mail = _wait_for_mail(made, "security", "SQLInjectionAttempts")
+    others = _mail_times(made, "on-call", "SQLInjectionAttempts") + _mail_times(made, "tickets", "SQLInjectionAttempts")
     return EscalationCheck(
         "a security alert goes to the security receiver",
         mail is not None and not others,
@@ -100,10 +99,10 @@ def _check_security_receiver(made: Chain) -> EscalationCheck:
 def _check_same_cause(made: Chain) -> EscalationCheck:
     name, warning = "SqlSynthesizerErrorBudgetBurn", {"severity": "warning", "long": "1d"}
     with budget.budget_burn(*budget.GREAT)(made):
-        critical = _wait_for_mail(made, MAIL["on-call"], name)
+        critical = _wait_for_mail(made, "on-call", name)
         muted = _wait_until_muted(made, name, warning)
         time.sleep(QUIET)
-        mails = _mail_times(made, MAIL["tickets"], name)
+        mails = _mail_times(made, "tickets", name)
     return EscalationCheck(
         "a critical alert mutes the warning of the same cause",
         critical is not None and muted and not mails,
@@ -117,15 +116,15 @@ def _check_service_down(made: Chain) -> list[EscalationCheck]:
     with ExitStack() as stack:
         stack.enter_context(second_prometheus(made))
         stack.enter_context(application_frozen(made))
-        first = _wait_for_mail(made, MAIL["on-call"], down)
+        first = _wait_for_mail(made, "on-call", down)
         stack.enter_context(load.wrong_target(made))
         stack.enter_context(prometheus_killed(made))
         muted = _wait_until_muted(made, follower, {})
-        unrelated = _wait_for_mail(made, MAIL["on-call"], other)
+        unrelated = _wait_for_mail(made, "on-call", other)
         free = unrelated is not None and not _alert_states(made, other, {}) & {"suppressed"}
-        again = _wait_until(lambda: len(_mail_times(made, MAIL["on-call"], down)) > 1)
-        times = _mail_times(made, MAIL["on-call"], down)
-        mails = _mail_times(made, MAIL["tickets"], follower)
+        again = _wait_until(lambda: len(_mail_times(made, "on-call", down)) > 1)
+        times = _mail_times(made, "on-call", down)
+        mails = _mail_times(made, "tickets", follower)
     gap = f"again {times[1] - times[0]:.0f} s after the first" if again else "once only"
     return [
         EscalationCheck(
@@ -140,8 +139,9 @@ def _check_service_down(made: Chain) -> list[EscalationCheck]:
     ]
 
 
-def _mail_times(made: Chain, to: str, alert: str) -> list[float]:
-    """When firing mails about the alert came to this address."""
+def _mail_times(made: Chain, receiver: str, alert: str) -> list[float]:
+    """When firing mails about the alert came to this receiver."""
+    to = load_receivers()[receiver]["mail"]
     return [
         message.received
         for message in made.inbox.messages
@@ -149,9 +149,9 @@ def _mail_times(made: Chain, to: str, alert: str) -> list[float]:
     ]
 
 
-def _wait_for_mail(made: Chain, to: str, alert: str) -> float | None:
-    _wait_until(lambda: bool(_mail_times(made, to, alert)))
-    return next(iter(_mail_times(made, to, alert)), None)
+def _wait_for_mail(made: Chain, receiver: str, alert: str) -> float | None:
+    _wait_until(lambda: bool(_mail_times(made, receiver, alert)))
+    return next(iter(_mail_times(made, receiver, alert)), None)
 
 
 def _wait_until_muted(made: Chain, alert: str, labels: Mapping[str, str]) -> bool:
