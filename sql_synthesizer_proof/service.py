@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import random
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from sql_synthesizer.operate.child import SERVE, Child
-from sql_synthesizer.operate.programs import free_port, is_answering
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+
+from sql_synthesizer.operate.child import SERVE, Child, module_command, wait_until
+from sql_synthesizer.operate.programs import direct, free_port, is_answering
 from sql_synthesizer.operate.traffic import Client
 from sql_synthesizer.settings import child_environment
+
+LIMIT = 120.0
+"""Seconds that a command or a scrape may take."""
+WORKER_LIMIT = 30.0
+"""Seconds within which there is a worker to kill, and within which it is gone."""
+
+
+def parse_samples(exposition: str, name: str) -> Iterator[tuple[dict[str, str], float]]:
+    """Labels and value of each sample of this name."""
+    for family in text_string_to_metric_families(exposition):
+        yield from ((sample.labels, sample.value) for sample in family.samples if sample.name == name)
 
 
 class ServiceProcess:
@@ -50,3 +67,46 @@ class ServiceProcess:
     def client(self, key: str | None = None) -> Client:
         """A caller with this key, by default the operator's."""
         return Client(self.url, self.key if key is None else key)
+
+    def run(
+        self,
+        *arguments: str,
+        module: str = "sql_synthesizer",
+        check: bool = True,
+        variables: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs a command line beside the service, with its settings and further ``variables``, to its end.
+
+        Raises CalledProcessError when it fails, unless ``check`` is False.
+        """
+        command, environment = module_command(module, *arguments), {**self.environment, **(variables or {})}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT, check=check)  # noqa: S603
+
+    def exposition(self) -> str:
+        """The metrics as Prometheus reads them. Raises OSError."""
+        with direct.open(f"http://{self.metrics_address}/metrics", timeout=LIMIT) as reply:
+            return str(reply.read().decode())
+
+    def web_processes(self) -> list[psutil.Process]:
+        """The processes of the web server: first the one above the workers, then those."""
+        return [process for process in self.child.processes() if _is_web(process)]
+
+    def kill_worker(self, fits: Callable[[psutil.Process], bool] = lambda _: True) -> None:
+        """Kills one of the workers that fit, as soon as there is one. Raises TimeoutError."""
+        wait_until(lambda: self._try_killing(fits), WORKER_LIMIT, "there is no worker to kill")
+
+    def _try_killing(self, fits: Callable[[psutil.Process], bool]) -> bool:
+        workers = [worker for worker in self.web_processes()[1:] if fits(worker)]
+        try:
+            victim = random.choice(workers)
+            victim.kill()
+            victim.wait(WORKER_LIMIT)
+        except (IndexError, psutil.NoSuchProcess):  # there is none, or it has just ended by itself
+            return False
+        return True
+
+
+def _is_web(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return "gunicorn" in " ".join(process.cmdline())
+    return False

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from random import Random
 
+import psutil
 import pytest
 
 from sql_synthesizer.errors import ConfigurationError
@@ -27,6 +28,7 @@ from sql_synthesizer_proof.drill.faults.escalation import EscalationCheck
 from sql_synthesizer_proof.drill.proxy import Proxy
 from sql_synthesizer_proof.drill.run import load_rules
 from sql_synthesizer_proof.drill.scenario import Timeline
+from sql_synthesizer_proof.service import ServiceProcess
 from sql_synthesizer_proof.silence import Silence
 
 ABOUT = {"date": "2026-01-01", "machine": "<b>"}
@@ -295,6 +297,18 @@ def test_a_connection_that_is_just_being_made_is_cut_too(echo: int, monkeypatch:
         monkeypatch.setattr(socket, "create_connection", connect_late)
         with connect(("127.0.0.1", proxy.port), timeout=5) as connection:
             assert connection.recv(1) == b""
+
+
+def test_a_worker_is_killed_though_another_has_just_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Child("A worker", ["sleep", "600"]) as other, Child("A worker", ["sleep", "600"]) as worker:
+        ended, living = psutil.Process(other.pid), psutil.Process(worker.pid)
+        other.kill()
+        found = iter([[], [ended], [ended, ended], [ended, living]])
+        service = ServiceProcess(tmp_path, {})
+        monkeypatch.setattr(service, "web_processes", lambda: next(found))
+        service.kill_worker(lambda process: process in (ended, living))
+        assert next(found, None) is None
+        assert not living.is_running()
 
 
 def test_a_missing_program_says_how_to_get_it() -> None:

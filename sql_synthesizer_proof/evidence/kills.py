@@ -92,25 +92,18 @@ def prove_kills(home: Path, count: int) -> tuple[list[Claim], ServiceProcess]:
             before = len(load.replies)
             wait_until(lambda before=before: len(load.replies) > before + CALLERS, 30, "the service answers")  # type: ignore[misc]
             time.sleep(choose.uniform(*KILL_EVERY))
-            writing = wait_until(lambda: _find_writing_workers(service), 30, "a worker writes")
-            victim = choose.choice(writing)
-            victim.kill()
-            victim.wait(10)
-        wait_until(lambda: len(_find_writing_workers(service)) == WORKERS, 30, "the workers are back")
+            service.kill_worker(lambda worker: _is_writing(service, worker))
+        wait_until(lambda: _count_writers(service) == WORKERS, 30, "the workers are back")
     return _build_claims(service, load, count), service
 
 
-def find_workers(service: ServiceProcess) -> list[psutil.Process]:
-    """The processes that answer requests."""
-    web = [process for process in service.child.processes() if _is_web(process)]
-    masters = {process.pid for process in web if any(_is_web(child) for child in _child_processes(process))}
-    return [process for process in web if process.pid not in masters]
+def _is_writing(service: ServiceProcess, worker: psutil.Process) -> bool:
+    """Whether it has something on record."""
+    return next((service.state / "audit").glob(f"*-{worker.pid}-*"), None) is not None
 
 
-def _find_writing_workers(service: ServiceProcess) -> list[psutil.Process]:
-    """The workers that have something on record."""
-    place = service.state / "audit"
-    return [worker for worker in find_workers(service) if next(place.glob(f"*-{worker.pid}-*"), None)]
+def _count_writers(service: ServiceProcess) -> int:
+    return sum(_is_writing(service, worker) for worker in service.web_processes()[1:])
 
 
 def _build_claims(service: ServiceProcess, load: Load, count: int) -> list[Claim]:
@@ -133,17 +126,3 @@ def _build_claims(service: ServiceProcess, load: Load, count: int) -> list[Claim
         Claim("no record is there twice", f"{len(double)} double, {repeated} repeated", not double and not repeated),
         Claim("the chain verifies", sound + first, report.sound),
     ]
-
-
-def _is_web(process: psutil.Process) -> bool:
-    try:
-        return "gunicorn" in " ".join(process.cmdline())
-    except psutil.Error:
-        return False
-
-
-def _child_processes(process: psutil.Process) -> list[psutil.Process]:
-    try:
-        return process.children()
-    except psutil.Error:
-        return []

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import re
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,17 +13,15 @@ from typing import Any, TypedDict, cast
 from urllib.parse import urlsplit
 
 from sql_synthesizer.audit import read_records
-from sql_synthesizer.operate.child import Child
-from sql_synthesizer.operate.programs import direct, free_port, is_answering
+from sql_synthesizer.operate.child import Child, module_command
+from sql_synthesizer.operate.programs import free_port, is_answering
 from sql_synthesizer.settings import environment_name
-from sql_synthesizer_proof.service import ServiceProcess
+from sql_synthesizer_proof.service import ServiceProcess, parse_samples
 
-EMBEDDING = (sys.executable, "-m", "sql_synthesizer_proof.evidence.embedding")
+EMBEDDING = module_command("sql_synthesizer_proof.evidence.embedding")
+EVENTS = "sql_synthesizer_security_events_total"
 LIMIT = 60.0
-"""Seconds that a request or command may take."""
-_SAMPLE = re.compile(
-    r'^sql_synthesizer_security_events_total\{event_type="(\w+)",severity="(\w+)"\} ([0-9.e+]+)', re.MULTILINE
-)
+"""Seconds that a request may take."""
 
 Pair = tuple[str, str]
 """Type and severity of an event."""
@@ -136,8 +131,8 @@ class World:
     def signals(self) -> SeenSignals:
         """Everything that is there now."""
         counted: Counter[tuple[str, str]] = Counter()
-        for name, severity, count in _SAMPLE.findall(self.exposition()):
-            counted[name, severity] += int(float(count))
+        for labels, count in parse_samples(self.exposition(), EVENTS):
+            counted[labels["event_type"], labels["severity"]] += int(count)
         lines = [json.loads(line) for line in self.output().splitlines() if line.startswith("{") and line.endswith("}")]
         return SeenSignals(self.records(), counted, lines)
 
@@ -152,20 +147,12 @@ class Served(World):
 
     def command(self, *arguments: str) -> tuple[int, str]:
         """Runs it as a process of its own."""
-        done = subprocess.run(  # noqa: S603 - our own module
-            [sys.executable, "-m", "sql_synthesizer", *arguments],
-            env=self._service.environment,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT,
-            check=False,
-        )
+        done = self._service.run(*arguments, check=False)
         return done.returncode, done.stdout
 
     def exposition(self) -> str:
         """The metrics of the exporter."""
-        with direct.open(f"http://{self._service.metrics_address}/metrics", timeout=LIMIT) as reply:
-            return str(reply.read().decode())
+        return self._service.exposition()
 
     def output(self) -> str:
         """The output of both processes."""

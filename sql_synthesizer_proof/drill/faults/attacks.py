@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,10 +59,9 @@ def changed_record(chain: Chain) -> Iterator[None]:
     at = segment.read_bytes().index(b'"count":1') + len(b'"count":')
     try:
         _write_bytes(segment, at, b"2")
-        command = [sys.executable, "-m", "sql_synthesizer", "audit", "verify"]
-        done = subprocess.run(command, env=chain.service.environment, check=False, capture_output=True)  # noqa: S603
+        done = chain.service.run("audit", "verify", check=False)
         if done.returncode != 1:
-            raise RuntimeError(f"the verification ended with {done.returncode}: {done.stderr.decode()[-500:]}")
+            raise RuntimeError(f"the verification ended with {done.returncode}: {done.stderr[-500:]}")
         yield
     finally:
         _write_bytes(segment, at, b"1")
