@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import threading
 import time
@@ -22,7 +23,7 @@ from sql_synthesizer.operate.traffic import Client, request_mix
 from sql_synthesizer.operate.watchers import Watcher
 from sql_synthesizer_proof import silence
 from sql_synthesizer_proof.drill import report
-from sql_synthesizer_proof.drill.chain import end_chains
+from sql_synthesizer_proof.drill.chain import end_chains, make_workspace
 from sql_synthesizer_proof.drill.faults import SCENARIOS
 from sql_synthesizer_proof.drill.faults.escalation import EscalationCheck
 from sql_synthesizer_proof.drill.proxy import Proxy
@@ -30,6 +31,7 @@ from sql_synthesizer_proof.drill.run import load_rules
 from sql_synthesizer_proof.drill.scenario import Timeline
 from sql_synthesizer_proof.service import ServiceProcess
 from sql_synthesizer_proof.silence import Silence
+from sql_synthesizer_proof.volume import fill_volume, mount_volume
 
 ABOUT = {"date": "2026-01-01", "machine": "<b>"}
 
@@ -297,6 +299,25 @@ def test_a_connection_that_is_just_being_made_is_cut_too(echo: int, monkeypatch:
         monkeypatch.setattr(socket, "create_connection", connect_late)
         with connect(("127.0.0.1", proxy.port), timeout=5) as connection:
             assert connection.recv(1) == b""
+
+
+def test_a_signal_leaves_no_volume_mounted() -> None:
+    with make_workspace("volumes-") as home, mount_volume(home / "deep" / "below", "1m") as made:
+        if not made:
+            pytest.skip("this account may not mount a volume")
+        with mount_volume(home / "deep" / "below" / "audit", "1m"):
+            end_chains()
+        assert not any(Path(part.mountpoint).is_relative_to(home) for part in psutil.disk_partitions(all=True))
+        assert not home.exists()
+
+
+def test_a_full_volume_is_emptied_again() -> None:
+    with make_workspace("volumes-") as home, mount_volume(home / "small", "1m") as made:
+        if not made:
+            pytest.skip("this account may not mount a volume")
+        with fill_volume(home / "small", 100_000):
+            assert 0 <= shutil.disk_usage(home / "small").free <= 100_000
+        assert list((home / "small").iterdir()) == []
 
 
 def test_a_worker_is_killed_though_another_has_just_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,6 +22,7 @@ from sql_synthesizer_proof import servers
 from sql_synthesizer_proof.drill.proxy import Proxy
 from sql_synthesizer_proof.fakes.model_endpoint import FakeOpenAI
 from sql_synthesizer_proof.service import ServiceProcess
+from sql_synthesizer_proof.volume import mount_volume, unmount_below
 
 SETTINGS: dict[str, object] = {
     "rate_limit": "",
@@ -134,8 +134,9 @@ def run_chain(
         load_demo(owner)
         cache, cache_url = servers.make_redis(home / "redis")
         stack.enter_context(cache)
-        volume = _mount_volume(home / "audit", stack)
-        parts = {"database_url": owner, "redis_url": cache_url, "audit_dir": home / "audit" / "record"}
+        audit = home / "audit"
+        volume = audit if stack.enter_context(mount_volume(audit, AUDIT_VOLUME)) else None
+        parts = {"database_url": owner, "redis_url": cache_url, "audit_dir": audit / "record"}
         asked = {"openai_base_url": model.base_url, "openai_api_key": "none"}
         service = ServiceProcess(home / "service", {**SETTINGS, **parts, **asked, **(settings or {})}, command=command)
         stack.enter_context(service)
@@ -201,8 +202,7 @@ def end_chains() -> None:
     for child in list(RUNNING):
         child.kill()
     for home in list(_places):
-        for volume in home.glob("*/audit"):
-            subprocess.run(["umount", "--lazy", str(volume)], capture_output=True, check=False)  # noqa: S603, S607
+        unmount_below(home)
         shutil.rmtree(home, ignore_errors=True)
 
 
@@ -215,15 +215,3 @@ def end_on_signal() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end_program)
-
-
-def _mount_volume(place: Path, stack: ExitStack) -> Path | None:
-    """A small file system of its own at ``place`` where root may mount one; elsewhere an ordinary directory."""
-    place.mkdir(parents=True)
-    if os.geteuid() != 0:
-        return None
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={AUDIT_VOLUME},mode=755", "tmpfs", str(place)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:  # noqa: S603
-        return None
-    stack.callback(subprocess.run, ["umount", "--lazy", str(place)], capture_output=True, check=False)
-    return place

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from sql_synthesizer.audit import read_records
 from sql_synthesizer.audit.keyring import Keyring
 from sql_synthesizer.audit.verify import verify_record
 from sql_synthesizer.operate.child import wait_until
-from sql_synthesizer.operate.programs import direct
 from sql_synthesizer_proof.evidence.claim import Claim
-from sql_synthesizer_proof.service import ServiceProcess
+from sql_synthesizer_proof.service import ServiceProcess, parse_samples
+from sql_synthesizer_proof.volume import fill_volume, mount_volume, unmount_below
 
 RESERVE = 4_000_000
 VOLUME = "24m"
@@ -29,50 +27,20 @@ REFUSED = "503 audit_unavailable"
 
 
 @contextmanager
-def mount_volume(place: Path) -> Iterator[bool]:
-    """A small file system of its own at ``place``; false where this account may not make one."""
-    place.mkdir(parents=True)
-    options = ["mount", "-t", "tmpfs", "-o", f"size={VOLUME},mode=700", "tmpfs", str(place)]
-    made = os.geteuid() == 0 and subprocess.run(options, capture_output=True, check=False).returncode == 0  # noqa: S603
-    try:
-        yield made
-    finally:
-        if made:
-            subprocess.run(["umount", "--lazy", str(place)], capture_output=True, check=False)  # noqa: S603, S607
-
-
-@contextmanager
-def fill_volume(place: Path, left: int) -> Iterator[None]:
-    """Somebody else takes all of the volume but ``left`` bytes."""
-    ballast = place / "ballast"
-    with suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while (free := shutil.disk_usage(place).free - left) > 0:
-            file.write(bytes(min(free, 1 << 20)))
-    try:
-        yield
-    finally:
-        ballast.unlink()
-
-
-@contextmanager
 def remount_read_only(place: Path) -> Iterator[None]:
     """The directory becomes read-only: what is open may still be written, nothing new can be."""
-    record = str(place / "audit")
-    _run_mount("--bind", record, record)
+    record = place / "audit"
     try:
-        _run_mount("-o", "remount,bind,ro", record)
+        for options in (["--bind", str(record)], ["-o", "remount,bind,ro"]):
+            subprocess.run(["mount", *options, str(record)], capture_output=True, check=True)  # noqa: S603, S607
         yield
     finally:
-        subprocess.run(["umount", "--lazy", record], capture_output=True, check=True)  # noqa: S603, S607
+        unmount_below(record)
 
 
-def _run_mount(*arguments: str) -> None:
-    subprocess.run(["mount", *arguments], capture_output=True, check=True)  # noqa: S603, S607
-
-
-FAULTS: dict[str, Callable[[Path], object]] = {
+FAULTS: dict[str, Callable[[Path], AbstractContextManager[None]]] = {
     "only the reserve is left": lambda place: fill_volume(place, RESERVE // 2),
-    "the disk is full": lambda place: fill_volume(place, 0),
+    "the disk is full": fill_volume,
     "the directory is read-only": remount_read_only,
 }
 
@@ -80,7 +48,7 @@ FAULTS: dict[str, Callable[[Path], object]] = {
 def prove_disk(home: Path) -> list[Claim]:
     """One claim for each fault, and one for the record afterwards."""
     place = home / "volume"
-    with mount_volume(place) as made:
+    with mount_volume(place, VOLUME) as made:
         if not made:
             return [Claim(f"{name}: nothing is answered unrecorded", "no right to mount", None) for name in FAULTS]
         settings: dict[str, object] = {
@@ -97,7 +65,7 @@ def prove_disk(home: Path) -> list[Claim]:
         return [*claims, _prove_record(place / "audit", home / "audit.key", answered)]
 
 
-def _prove_fault(name: str, service: ServiceProcess, fault: object, answered: list[str]) -> Claim:
+def _prove_fault(name: str, service: ServiceProcess, fault: AbstractContextManager[None], answered: list[str]) -> Claim:
     failures = _count_failures(service)
     with service.client() as client:
 
@@ -109,7 +77,7 @@ def _prove_fault(name: str, service: ServiceProcess, fault: object, answered: li
                 answered.append(client.trace)
             return answer
 
-        with fault:  # type: ignore[attr-defined]
+        with fault:
             time.sleep(1.5)
             during = Counter(ask_question() for _ in range(ASKED))
             wait_until(lambda: _count_failures(service) > failures, 15, "the failure is counted")
@@ -134,7 +102,5 @@ def _prove_record(place: Path, key: Path, answered: list[str]) -> Claim:
 
 
 def _count_failures(service: ServiceProcess) -> float:
-    name = "sql_synthesizer_audit_write_failures_total{"
-    with direct.open(f"http://{service.metrics_address}/metrics", timeout=10) as reply:
-        lines = reply.read().decode().splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+    failures = parse_samples(service.exposition(), "sql_synthesizer_audit_write_failures_total")
+    return sum(count for _, count in failures)
