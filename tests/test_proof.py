@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 import socket
@@ -26,12 +27,14 @@ from sql_synthesizer_proof.drill import report
 from sql_synthesizer_proof.drill.chain import end_chains, make_workspace
 from sql_synthesizer_proof.drill.faults import SCENARIOS
 from sql_synthesizer_proof.drill.faults.escalation import EscalationCheck
+from sql_synthesizer_proof.drill.faults.locks import run_in_background
 from sql_synthesizer_proof.drill.proxy import Proxy
 from sql_synthesizer_proof.drill.run import load_rules
-from sql_synthesizer_proof.drill.scenario import Timeline
+from sql_synthesizer_proof.drill.scenario import Timeline, lasting_fault
 from sql_synthesizer_proof.service import ServiceProcess
 from sql_synthesizer_proof.silence import Silence
 from sql_synthesizer_proof.volume import fill_volume, mount_volume
+from tests.house import PROOF, ROOT, sources, tree
 
 ABOUT = {"date": "2026-01-01", "machine": "<b>"}
 
@@ -299,6 +302,54 @@ def test_a_connection_that_is_just_being_made_is_cut_too(echo: int, monkeypatch:
         monkeypatch.setattr(socket, "create_connection", connect_late)
         with connect(("127.0.0.1", proxy.port), timeout=5) as connection:
             assert connection.recv(1) == b""
+
+
+class Broken(Exception):
+    pass
+
+
+@pytest.mark.parametrize("when", ["made", "there"])
+def test_a_fault_is_mended_however_it_ends(when: str) -> None:
+    done = []
+
+    def make() -> None:
+        done.append("made")
+        if when == "made":
+            raise Broken
+
+    with pytest.raises(Broken), lasting_fault(make, lambda: done.append("mended")):
+        raise Broken
+    assert done == ["made", "mended"]
+
+
+def test_nothing_is_mended_only_when_all_goes_well() -> None:
+    """After a 'yield' only a 'finally' is sure to be run."""
+    for path in (path for path in sources() if path.is_relative_to(ROOT / PROOF)):
+        for function in (node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef)):
+            if any(ast.unparse(decorator) == "contextmanager" for decorator in function.decorator_list):
+                assert not skipped_on_error(function.body), f"{path.name}: {function.name}"
+
+
+def skipped_on_error(block: list[ast.stmt]) -> bool:
+    """Whether something follows a 'yield' in this block, or in one below it."""
+    for number, statement in enumerate(block):
+        yields = any(isinstance(node, ast.Yield) for node in ast.walk(statement))
+        if yields and not all(isinstance(after, ast.Return) for after in block[number + 1 :]):
+            branches = isinstance(statement, ast.If) and isinstance(statement.body[-1], ast.Return)
+            if not branches:
+                return True
+        if any(skipped_on_error(inner) for inner in (getattr(statement, "body", []), getattr(statement, "orelse", []))):
+            return True
+    return False
+
+
+def test_a_step_that_breaks_in_the_background_is_told() -> None:
+    def step(stop: threading.Event) -> None:
+        assert stop.wait(10)
+        raise Broken
+
+    with pytest.raises(Broken), run_in_background(step):
+        pass
 
 
 def test_a_signal_leaves_no_volume_mounted() -> None:

@@ -25,10 +25,21 @@ def watch_targets(chain: Chain, job: str, addresses: Sequence[str]) -> None:
 
 
 @contextmanager
+def only_targets(chain: Chain, job: str, addresses: Sequence[str]) -> Iterator[None]:
+    """These targets of a job, and no others."""
+    before = chain.targets[job]
+    try:
+        watch_targets(chain, job, addresses)
+        yield
+    finally:
+        watch_targets(chain, job, before)
+
+
+@contextmanager
 def add_target(chain: Chain, job: str, address: str) -> Iterator[None]:
     """A further target of a job."""
-    watch_targets(chain, job, [*chain.targets[job], address])
     try:
+        watch_targets(chain, job, [*chain.targets[job], address])
         yield
     finally:
         watch_targets(chain, job, [known for known in chain.targets[job] if known != address])

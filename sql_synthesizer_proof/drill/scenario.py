@@ -26,6 +26,16 @@ MakeFault = Callable[[Chain], AbstractContextManager[object]]
 """Injects the fault on entering, removes it on leaving."""
 
 
+@contextmanager
+def lasting_fault(make: Callable[[], object], mend: Callable[[], object]) -> Iterator[None]:
+    """Makes a fault, and mends it however its time ends, also one that was only half made."""
+    try:
+        make()
+        yield
+    finally:
+        mend()
+
+
 def share_fault(make: MakeFault) -> MakeFault:
     """The fault for several scenarios of one wave: whichever comes first makes it, and mends it as the last."""
 
@@ -34,10 +44,8 @@ def share_fault(make: MakeFault) -> MakeFault:
         if make in chain.made:
             yield
             return
-        chain.made.add(make)
-        with make(chain):
+        with lasting_fault(lambda: chain.made.add(make), lambda: chain.made.remove(make)), make(chain):
             yield
-        chain.made.remove(make)
 
     return shared_fault
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from math import ceil
 
 from sql_synthesizer.operate.traffic import ASKED, RequestKind, Traffic
 from sql_synthesizer.settings import environment_name
-from sql_synthesizer_proof.drill.beside import extra_instance, watch_targets
+from sql_synthesizer_proof.drill.beside import extra_instance, only_targets
 from sql_synthesizer_proof.drill.chain import ANEW, Chain
 from sql_synthesizer_proof.drill.faults.locks import COUNT, lock_table, owner_connection
 from sql_synthesizer_proof.drill.faults.monitoring import no_alertmanager, rule_added
@@ -114,25 +112,18 @@ def expensive_reply(chain: Chain) -> Iterator[None]:
     yield
 
 
-@contextmanager
-def group_too_slow(chain: Chain) -> Iterator[None]:
+def group_too_slow(chain: Chain) -> AbstractContextManager[None]:
     """A rule takes longer than the interval at which it is to be evaluated."""
-    with rule_added(chain, "heavy", {"record": "drill:heavy", "expr": HEAVY}, interval=HEAVY_INTERVAL):
-        yield
+    return rule_added(chain, "heavy", {"record": "drill:heavy", "expr": HEAVY}, interval=HEAVY_INTERVAL)
 
 
 @contextmanager
 def cache_off(chain: Chain) -> Iterator[None]:
     """The only instance that is watched works without the cache that it was given, as a command once did not."""
     service = chain.others["uncached"]
-    environment = {**service.environment, environment_name("cache"): "memory"}
-    ask = [sys.executable, "-m", "sql_synthesizer", "ask", ASKED[0]]
-    subprocess.run(ask, env=environment, check=True, capture_output=True)  # noqa: S603
-    watchers_see = chain.targets["sql-synthesizer"]
-    with _repeated_traffic(service):
-        watch_targets(chain, "sql-synthesizer", [service.metrics_address])
+    service.run("ask", ASKED[0], variables={environment_name("cache"): "memory"})
+    with _repeated_traffic(service), only_targets(chain, "sql-synthesizer", [service.metrics_address]):
         yield
-        watch_targets(chain, "sql-synthesizer", watchers_see)
 
 
 def _repeated_traffic(service: ServiceProcess) -> Traffic:

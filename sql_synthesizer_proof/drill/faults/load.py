@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 import psutil
 import redis
@@ -16,7 +15,8 @@ from sql_synthesizer_proof.drill import ballast, foreign
 from sql_synthesizer_proof.drill.beside import add_target, extra_instance
 from sql_synthesizer_proof.drill.chain import Chain
 from sql_synthesizer_proof.drill.faults.locks import lock_table, query_table, run_in_background
-from sql_synthesizer_proof.drill.scenario import AlertScenario, Impossible, MakeFault, share_fault
+from sql_synthesizer_proof.drill.scenario import AlertScenario, Impossible, MakeFault, lasting_fault, share_fault
+from sql_synthesizer_proof.volume import fill_volume
 
 GIB = 1024**3
 HELD = 6 * GIB
@@ -43,15 +43,12 @@ SETTINGS: tuple[tuple[str, object], ...] = (
 """A pool that can be nearly used up for a long time, without statements or connections that time out."""
 
 
-@contextmanager
-def memory_held(chain: Chain) -> Iterator[None]:
+def memory_held(chain: Chain) -> AbstractContextManager[None]:
     """A process of the service holds memory."""
     if psutil.virtual_memory().available < HELD + GIB:
         raise Impossible(f"this machine has less than {(HELD + GIB) // GIB} GiB of memory free")
     file = chain.home / ballast.FILE
-    ballast.add_ballast(file, memory=HELD)
-    yield
-    file.unlink(missing_ok=True)
+    return lasting_fault(lambda: ballast.add_ballast(file, memory=HELD), lambda: file.unlink(missing_ok=True))
 
 
 @contextmanager
@@ -59,13 +56,14 @@ def cpu_burned(chain: Chain) -> Iterator[None]:
     """The service may use one CPU only, and some of its processes burn it."""
     if not hasattr(os, "sched_setaffinity"):
         raise Impossible("this system does not keep a process to one CPU")
-    allowed = os.sched_getaffinity(0)
-    _pin_processes(chain, {max(allowed)})
-    file = chain.home / ballast.FILE
-    ballast.add_ballast(file, burners=BURNERS)
-    yield
-    file.unlink(missing_ok=True)
-    _pin_processes(chain, allowed)
+    allowed, file = os.sched_getaffinity(0), chain.home / ballast.FILE
+    try:
+        _pin_processes(chain, {max(allowed)})
+        ballast.add_ballast(file, burners=BURNERS)
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+        _pin_processes(chain, allowed)
 
 
 def _pin_processes(chain: Chain, cpus: set[int]) -> None:
@@ -81,9 +79,7 @@ def workers_killed(chain: Chain) -> Iterator[None]:
 
     def kill_workers(stop: threading.Event) -> None:
         for _ in range(KILLS):
-            web = [p for p in chain.service.child.processes() if "gunicorn" in " ".join(p.cmdline())]
-            master = next(process for process in web if process.children())
-            master.children()[0].kill()
+            chain.service.kill_worker()
             if stop.wait(KILL_INTERVAL):
                 return
 
@@ -105,61 +101,49 @@ def statements_slow(chain: Chain) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def redis_full(chain: Chain) -> Iterator[None]:
+def redis_full(chain: Chain) -> AbstractContextManager[None]:
     """Redis has no memory left: it serves reads and refuses writes."""
-    with _connect_redis(chain) as admin:
-        admin.config_set("maxmemory", "1")
-        yield
-        admin.config_set("maxmemory", "0")
+    return _redis_limited(chain, "maxmemory")
 
 
-@contextmanager
-def redis_crowded(chain: Chain) -> Iterator[None]:
+def redis_crowded(chain: Chain) -> AbstractContextManager[None]:
     """Redis refuses new connections, while those of the service still work."""
-    with _connect_redis(chain) as admin:
-        before = admin.config_get("maxclients")["maxclients"]
-        admin.config_set("maxclients", "1")
-        yield
-        admin.config_set("maxclients", str(before))
+    return _redis_limited(chain, "maxclients")
 
 
 @contextmanager
-def _connect_redis(chain: Chain) -> Iterator[redis.Redis]:
+def _redis_limited(chain: Chain, limit: str) -> Iterator[None]:
     with redis.Redis.from_url(chain.service.environment["REDIS_URL"], single_connection_client=True) as admin:
-        yield admin
+        before = str(admin.config_get(limit)[limit])
+        with lasting_fault(lambda: admin.config_set(limit, "1"), lambda: admin.config_set(limit, before)):
+            yield
 
 
-@contextmanager
-def audit_volume_filling(chain: Chain) -> Iterator[None]:
+def audit_volume_filling(chain: Chain) -> AbstractContextManager[None]:
     """Something else takes most of the audit volume."""
     if chain.volume is None:
         raise Impossible("the audit volume cannot be filled: this account may not mount a file system of its own")
-    file = chain.volume / "neighbour"
-    with file.open("wb") as neighbour:
-        os.posix_fallocate(neighbour.fileno(), 0, AUDIT_BALLAST)
-    yield
-    file.unlink()
+    return fill_volume(chain.volume, shutil.disk_usage(chain.volume).free - AUDIT_BALLAST)
 
 
 @contextmanager
 def verification_missing(chain: Chain) -> Iterator[None]:
     """The last verification of the audit record is two days old, by the time of the file that it leaves."""
     state = chain.home / "audit" / "record.verified"
-    command = [sys.executable, "-m", "sql_synthesizer", "audit", "verify"]
-    subprocess.run(command, env=chain.service.environment, check=True, capture_output=True)  # noqa: S603
+    chain.service.run("audit", "verify")
     now = state.stat().st_mtime
-    os.utime(state, (now - 2 * 86_400, now - 2 * 86_400))
-    yield
-    subprocess.run(command, env=chain.service.environment, check=True, capture_output=True)  # noqa: S603
+    try:
+        os.utime(state, (now - 2 * 86_400, now - 2 * 86_400))
+        yield
+    finally:
+        chain.service.run("audit", "verify")
 
 
 @contextmanager
 def unknown_values(chain: Chain) -> Iterator[None]:
     """A program that joins the service's metrics reports unknown event types."""
-    command = [sys.executable, "-m", foreign.__name__]
-    environment = {**chain.service.environment, "PROMETHEUS_MULTIPROC_DIR": str(chain.service.state / "metrics")}
-    subprocess.run(command, env=environment, check=True, capture_output=True)  # noqa: S603
+    metrics = {"PROMETHEUS_MULTIPROC_DIR": str(chain.service.state / "metrics")}
+    chain.service.run(module=foreign.__name__, variables=metrics)
     yield
 
 
@@ -170,20 +154,20 @@ def wrong_target(chain: Chain) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def instance_killed(chain: Chain) -> Iterator[None]:
+def instance_killed(chain: Chain) -> AbstractContextManager[None]:
     """One of several instances is killed."""
-    chain.others["second"].child.kill()
-    yield
-    chain.others["second"].child.start()
+    second = chain.others["second"].child
+    return lasting_fault(second.kill, second.start)
 
 
 @contextmanager
 def scrapes_slow(chain: Chain) -> Iterator[None]:
     """The network to the service takes seconds for each connection."""
-    chain.scrape.delay = SCRAPE_DELAY
-    yield
-    chain.scrape.delay = 0.0
+    try:
+        chain.scrape.delay = SCRAPE_DELAY
+        yield
+    finally:
+        chain.scrape.delay = 0.0
 
 
 def _build_scenario(alert: str, fault: str, make: MakeFault, prepare: MakeFault | None = None) -> AlertScenario:
@@ -222,8 +206,6 @@ SCENARIOS = (
     ),
     _build_scenario("SqlSynthesizerMetricsAbsent", "another program answers at a target", WRONG_TARGET),
     _build_scenario("SqlSynthesizerSeriesExplosion", f"a target exports {SAMPLES} series", WRONG_TARGET),
-    _build_scenario(
-        "SqlSynthesizerLabelValuesRefused", "a program reports event types that nobody knows", unknown_values
-    ),
+    _build_scenario("SqlSynthesizerLabelValuesRefused", "a program reports unknown event types", unknown_values),
     _build_scenario("SqlSynthesizerRestarting", f"a worker is killed {KILLS} times in a row", workers_killed),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import psycopg
@@ -35,17 +36,19 @@ def owner_connection(chain: Chain) -> Iterator[psycopg.Connection]:
 
 @contextmanager
 def run_in_background(step: Callable[[threading.Event], None], count: int = 1) -> Iterator[None]:
-    """Runs ``step`` in ``count`` threads until the end, which the event that it is given announces."""
+    """Runs ``step`` in ``count`` threads until the end, which the event that it is given announces.
+
+    Raises what a step raised, so that a fault that broke off does not pass for one that lasted.
+    """
     stop = threading.Event()
-    threads = [threading.Thread(target=step, args=(stop,), daemon=True) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(PATIENCE)
+    with ThreadPoolExecutor(count) as pool:
+        steps = [pool.submit(step, stop) for _ in range(count)]
+        try:
+            yield
+        finally:
+            stop.set()
+            for begun in steps:
+                begun.result()
 
 
 @contextmanager

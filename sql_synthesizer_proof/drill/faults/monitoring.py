@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from pathlib import Path
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import yaml
 
 from sql_synthesizer.operate.child import wait_until
-from sql_synthesizer.operate.watchers import Watcher, run_prometheus
-from sql_synthesizer_proof.drill.beside import add_target, watch_targets
+from sql_synthesizer.operate.watchers import Change, Watcher, run_prometheus
+from sql_synthesizer_proof.drill.beside import add_target, only_targets
 from sql_synthesizer_proof.drill.chain import Chain
 from sql_synthesizer_proof.drill.faults.attacks import INJECTION
 from sql_synthesizer_proof.drill.faults.load import SETTINGS, redis_crowded
 from sql_synthesizer_proof.drill.faults.locks import run_in_background
-from sql_synthesizer_proof.drill.scenario import AlertScenario, MakeFault
+from sql_synthesizer_proof.drill.scenario import AlertScenario, MakeFault, lasting_fault
 
 NOBODY = "127.0.0.1:9"
 CUT = 150.0
@@ -33,21 +32,20 @@ FAILING = 'label_replace(label_replace(up, "instance", "one", "", ""), "job", "o
 @contextmanager
 def path_cut(chain: Chain) -> Iterator[None]:
     """Prometheus is cut from Alertmanager, and connected again in time for the alert to arrive."""
-    chain.delivery.close()
     later = threading.Timer(CUT, chain.delivery.open)
     later.daemon = True
-    later.start()
-    yield
-    later.cancel()
-    chain.delivery.open()
+    try:
+        chain.delivery.close()
+        later.start()
+        yield
+    finally:
+        later.cancel()
+        chain.delivery.open()
 
 
-@contextmanager
-def prometheus_killed(chain: Chain) -> Iterator[None]:
+def prometheus_killed(chain: Chain) -> AbstractContextManager[None]:
     """Another Prometheus, which ours watches too, is killed."""
-    chain.programs["prometheus"].kill()
-    yield
-    chain.programs["prometheus"].start()
+    return lasting_fault(chain.programs["prometheus"].kill, chain.programs["prometheus"].start)
 
 
 @contextmanager
@@ -61,11 +59,24 @@ def second_prometheus(chain: Chain) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def rules_failing(chain: Chain) -> Iterator[None]:
+def config_changed(watcher: Watcher, change: Change) -> AbstractContextManager[None]:
+    """A watcher reads a configuration that was changed, and the one before afterwards."""
+    before = watcher.config.read_text(encoding="utf-8")
+
+    def change_config() -> None:
+        watcher.edit(change)
+        watcher.reload()
+
+    def restore_config() -> None:
+        watcher.config.write_text(before, encoding="utf-8")
+        watcher.reload()
+
+    return lasting_fault(change_config, restore_config)
+
+
+def rules_failing(chain: Chain) -> AbstractContextManager[None]:
     """A rule whose evaluation fails is added."""
-    with rule_added(chain, "failing", {"record": "drill:failing", "expr": FAILING}):
-        yield
+    return rule_added(chain, "failing", {"record": "drill:failing", "expr": FAILING})
 
 
 @contextmanager
@@ -73,13 +84,10 @@ def rule_added(chain: Chain, name: str, rule: dict[str, str], **group: str) -> I
     """A group with one more rule, in a file of its own, is loaded; ``group`` may give its interval."""
     file = chain.prometheus.config.with_name(f"{name}.yml")
     file.write_text(yaml.safe_dump({"groups": [{"name": name, **group, "rules": [rule]}]}), encoding="utf-8")
-    chain.prometheus.edit(lambda config: config["rule_files"].append(file.name))
-    chain.prometheus.reload()
-    wait_until(lambda: name in _loaded_groups(chain), LOADED, f"the rules of {file.name} are not loaded")
-    wait_until(lambda: _has_alertmanager(chain), LOADED, "Prometheus does not find Alertmanager again")
-    yield
-    chain.prometheus.edit(lambda config: config["rule_files"].remove(file.name))
-    chain.prometheus.reload()
+    with config_changed(chain.prometheus, lambda config: config["rule_files"].append(file.name)):
+        wait_until(lambda: name in _loaded_groups(chain), LOADED, f"the rules of {file.name} are not loaded")
+        wait_until(lambda: _has_alertmanager(chain), LOADED, "Prometheus does not find Alertmanager again")
+        yield
 
 
 def _loaded_groups(chain: Chain) -> set[str]:
@@ -107,14 +115,12 @@ def slack_refuses(chain: Chain) -> Iterator[None]:
                 client.send("POST", "/api/query", {"question": INJECTION})
                 stop.wait(ATTACK_INTERVAL)
 
-    before = chain.alertmanager.config.read_text(encoding="utf-8")
-    chain.alertmanager.edit(redirect_slack)
-    chain.alertmanager.reload()
-    wait_until(lambda: str(secret) in _running_config(chain), LOADED, "Alertmanager does not read its configuration")
-    with run_in_background(send_attacks):
-        yield
-    chain.alertmanager.config.write_text(before, encoding="utf-8")
-    chain.alertmanager.reload()
+    with config_changed(chain.alertmanager, redirect_slack):
+        wait_until(
+            lambda: str(secret) in _running_config(chain), LOADED, "Alertmanager does not read its configuration"
+        )
+        with run_in_background(send_attacks):
+            yield
 
 
 def _running_config(chain: Chain) -> str:
@@ -123,27 +129,12 @@ def _running_config(chain: Chain) -> str:
 
 def broken_config(watcher: Callable[[Chain], Watcher]) -> MakeFault:
     """The configuration of a watcher gets a section that does not exist, and is read again."""
-
-    @contextmanager
-    def make_fault(chain: Chain) -> Iterator[None]:
-        config: Path = watcher(chain).config
-        before = config.read_text(encoding="utf-8")
-        config.write_text(before + "\nno_such_section: 1\n", encoding="utf-8")
-        watcher(chain).reload()
-        yield
-        config.write_text(before, encoding="utf-8")
-        watcher(chain).reload()
-
-    return make_fault
+    return lambda chain: config_changed(watcher(chain), lambda config: config.update(no_such_section=1))
 
 
-@contextmanager
-def no_alertmanager(chain: Chain) -> Iterator[None]:
-    """The targets of Prometheus name no Alertmanager."""
-    known = chain.targets["alertmanager"]
-    watch_targets(chain, "alertmanager", [])
-    yield
-    watch_targets(chain, "alertmanager", known)
+def no_alertmanager(chain: Chain) -> AbstractContextManager[None]:
+    """Prometheus is told of no Alertmanager."""
+    return only_targets(chain, "alertmanager", [])
 
 
 def _build_scenario(alert: str, fault: str, make: MakeFault) -> AlertScenario:

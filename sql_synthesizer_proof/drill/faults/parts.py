@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+
+import psutil
 
 from sql_synthesizer.operate.traffic import ASKED, RequestKind, Traffic
 from sql_synthesizer_proof.drill.chain import Chain
 from sql_synthesizer_proof.drill.faults.locks import COUNT, owner_connection, run_in_background
-from sql_synthesizer_proof.drill.scenario import AlertScenario
+from sql_synthesizer_proof.drill.scenario import AlertScenario, lasting_fault
+from sql_synthesizer_proof.volume import fill_volume
 
 HOLDERS = 8
 """Callers that wait for the locked table: more than there are connections."""
@@ -19,28 +21,19 @@ FLOOD = 150.0
 SMALL = (("workers", 2), ("telemetry_capacity", 100))
 
 
-@contextmanager
-def database_killed(chain: Chain) -> Iterator[None]:
+def database_killed(chain: Chain) -> AbstractContextManager[None]:
     """The database's processes are killed."""
-    chain.database.kill()
-    yield
-    chain.database.start()
+    return lasting_fault(chain.database.kill, chain.database.start)
 
 
-@contextmanager
-def cache_killed(chain: Chain) -> Iterator[None]:
+def cache_killed(chain: Chain) -> AbstractContextManager[None]:
     """Redis is killed."""
-    chain.cache.kill()
-    yield
-    chain.cache.start()
+    return lasting_fault(chain.cache.kill, chain.cache.start)
 
 
-@contextmanager
-def model_failing(chain: Chain) -> Iterator[None]:
+def model_failing(chain: Chain) -> AbstractContextManager[None]:
     """The model endpoint answers 500."""
-    chain.model.fail(500, times=100_000)
-    yield
-    chain.model.recover()
+    return lasting_fault(lambda: chain.model.fail(500, times=100_000), chain.model.recover)
 
 
 @contextmanager
@@ -56,25 +49,14 @@ def connections_held(chain: Chain) -> Iterator[None]:
         connection.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
         with run_in_background(send_statements, HOLDERS):
             yield
-        connection.rollback()
 
 
-@contextmanager
-def audit_unwritable(chain: Chain) -> Iterator[None]:
+def audit_unwritable(chain: Chain) -> AbstractContextManager[None]:
     """The audit volume is full; where it has no volume of its own, its directory may not be written."""
-    place = chain.home / "audit"
-    if chain.volume is None:
-        record = place / "record"
-        record.chmod(0o500)
-        yield
-        record.chmod(0o700)
-        return
-    ballast = place / "ballast"
-    with suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(shutil.disk_usage(place).free or 1))
-    yield
-    ballast.unlink()
+    if chain.volume is not None:
+        return fill_volume(chain.volume)
+    record = chain.home / "audit" / "record"
+    return lasting_fault(lambda: record.chmod(0o500), lambda: record.chmod(0o700))
 
 
 @contextmanager
@@ -86,43 +68,35 @@ def facts_flooding(chain: Chain) -> Iterator[None]:
 
 
 @contextmanager
-def worker_frozen(chain: Chain) -> Iterator[None]:
+def _processes_frozen(processes: Sequence[psutil.Process]) -> Iterator[None]:
+    try:
+        for process in processes:
+            process.suspend()
+        yield
+    finally:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+
+
+def worker_frozen(chain: Chain) -> AbstractContextManager[None]:
     """One of two workers is stopped, and gunicorn's own process, which would replace it."""
-    web = [process for process in chain.service.child.processes() if "gunicorn" in " ".join(process.cmdline())]
-    master = next(process for process in web if process.children())
-    stopped = [master, master.children()[0]]
-    for process in stopped:
-        process.suspend()
-    yield
-    for process in stopped:
-        process.resume()
+    return _processes_frozen(chain.service.web_processes()[:2])
 
 
-@contextmanager
-def service_killed(chain: Chain) -> Iterator[None]:
-    """All processes of the service are killed."""
-    chain.service.child.kill()
-    yield
-    chain.service.child.start()
-
-
-@contextmanager
-def application_frozen(chain: Chain) -> Iterator[None]:
+def application_frozen(chain: Chain) -> AbstractContextManager[None]:
     """The web server is stopped, not ended, while the exporter lives."""
-    web = [p for p in chain.service.child.processes() if "gunicorn" in " ".join(p.cmdline())]
-    for process in web:
-        process.suspend()
-    yield
-    for process in web:
-        process.resume()
+    return _processes_frozen(chain.service.web_processes())
 
 
-@contextmanager
-def port_closed(chain: Chain) -> Iterator[None]:
+def service_killed(chain: Chain) -> AbstractContextManager[None]:
+    """All processes of the service are killed."""
+    return lasting_fault(chain.service.child.kill, chain.service.child.start)
+
+
+def port_closed(chain: Chain) -> AbstractContextManager[None]:
     """The network between Prometheus and the service is cut."""
-    chain.scrape.close()
-    yield
-    chain.scrape.open()
+    return lasting_fault(chain.scrape.close, chain.scrape.open)
 
 
 SCENARIOS = (
