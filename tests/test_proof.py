@@ -270,7 +270,7 @@ def test_an_answer_of_a_watcher_that_breaks_off_is_an_error_of_the_network(tmp_p
 
         thread = threading.Thread(target=serve)
         thread.start()
-        child = programs.Child("A watcher", ["none"], lambda: False, tmp_path / "log")
+        child = Child("A watcher", ["none"])
         watcher = Watcher(child, f"http://127.0.0.1:{server.getsockname()[1]}", tmp_path / "config")
         with pytest.raises(OSError, match="no whole answer"):
             watcher.get("/api/v1/alerts")
