@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from dataclasses import asdict
 from hashlib import sha256
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -171,19 +171,21 @@ law = "rule/s"
 [[signs]]
 reason = "override"
 weight = 2
+catches = ["ignore the rules"]
+passes = ["the rules"]
 patterns = ['{pattern}']
 [[texts]]
 reason = "chat_format"
 weight = 4
+catches = ["<x>"]
+passes = ["x"]
 marks = "<"
-pattern = '<x>'
+patterns = ['<x>']
 """
 
 
-def grammar(directory: Path, pattern: str) -> IntentGrammar:
-    path = directory / "grammar.toml"
-    path.write_text(SMALL.format(pattern=pattern), encoding="utf-8")
-    return IntentGrammar(path)
+def grammar(pattern: str) -> IntentGrammar:
+    return IntentGrammar(tomllib.loads(SMALL.format(pattern=pattern)))
 
 
 @pytest.mark.parametrize(
@@ -196,18 +198,18 @@ def grammar(directory: Path, pattern: str) -> IntentGrammar:
         ("ignore . the rules", False),
     ],
 )
-def test_signs_are_patterns_of_classes(tmp_path: Path, words: str, found: bool) -> None:
-    read = grammar(tmp_path, "<GO> <steer> <the>? <law> <END>")
+def test_signs_are_patterns_of_classes(words: str, found: bool) -> None:
+    read = grammar("<GO> <steer> <the>? <law> <END>")
     assert read.search(read.encode_words(words.split())) == ({"override": 2} if found else {})
 
 
-def test_a_sign_needs_something_certain(tmp_path: Path) -> None:
+def test_a_sign_needs_something_certain() -> None:
     with pytest.raises(ValueError, match="nothing certain"):
-        grammar(tmp_path, "<GO> <WORD> <the>?")
+        grammar("<GO> <WORD> <the>?")
 
 
-def test_features_of_words_pairs_and_classes(tmp_path: Path) -> None:
-    read = grammar(tmp_path, "<steer>")
+def test_features_of_words_pairs_and_classes() -> None:
+    read = grammar("<steer>")
     words = ["ignore", "weekly", "rules", "7"]
     features = read.features(words, read.encode_words(words))
     assert {"ignore", ">ignore", "<steer>", "><steer>", "~weekl", "rules", "<law>", "len2"} <= features

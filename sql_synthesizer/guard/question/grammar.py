@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import tomllib
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
+
+from sql_synthesizer.guard.question.shapes import Shape
 
 _PUNCTUATION = '.,:"'
 _UNKNOWN, _NUMBER, _FIRST, _ORDER = 0xE000, 0xE001, 0xE002, 0x800
@@ -30,7 +30,7 @@ _LEET = str.maketrans("013457@$", "oieastas")
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """What speaks for a reason.
+    """A pattern of a row of the file.
 
     ``weight``: 1 (a hint) to 4 (unmistakable); 0 withdraws the reason. ``marks``: characters of which one must occur.
     """
@@ -42,16 +42,16 @@ class Sign:
 
 
 class IntentGrammar:
-    """Reads texts by the word classes and signs of a file.
+    """Reads texts by the word classes and signs of a file's contents.
 
     Each set of classes that a word may have is one letter; the letter of a word that stands where an order begins is
     shifted, so that a pattern asks for such a place at no cost. Raises ValueError or KeyError when the file is wrong.
     """
 
-    def __init__(self, path: Path) -> None:
-        source = tomllib.loads(path.read_text(encoding="utf-8"))
+    def __init__(self, source: Mapping[str, Any]) -> None:
         for row in source["signs"]:
             row["patterns"] = [_SPACE.sub("", pattern) for pattern in row["patterns"]]
+        self.rows = tuple(map(_build_row, (*source["signs"], *source["texts"])))
         classes = _word_classes(source)
         sets = sorted({frozenset(names) for names in classes.values()}, key=sorted)
         letters = {names: chr(_FIRST + number) for number, names in enumerate(sets)}
@@ -61,7 +61,7 @@ class IntentGrammar:
         self._seen = _letter_features(letters)
         self._leads = self._members["lead"] | set(".,:")
         common = set(source["common"].split())
-        self.texts = tuple(_build_sign(row, row["pattern"]) for row in source["texts"])
+        self.texts = tuple(_build_sign(row, "|".join(row["patterns"])) for row in source["texts"])
         signs = [
             (_build_sign(row, self._expand_macros(p)), self._index_letters(p, common))
             for row in source["signs"]
@@ -75,7 +75,6 @@ class IntentGrammar:
                 index[chr(ord(letter) + _ORDER)].append(number)
         self._signs = tuple(sign for sign, _ in signs)
         self._index = dict(index)
-        self.reasons = frozenset(sign.reason for sign in (*self._signs, *self.texts))
 
     def encode_words(self, words: Iterable[str]) -> str:
         """One letter for each token."""
@@ -213,7 +212,7 @@ def _with_shifted(letters: set[str]) -> str:
     )
 
 
-def _word_classes(source: dict[str, Any]) -> dict[str, set[str]]:
+def _word_classes(source: Mapping[str, Any]) -> dict[str, set[str]]:
     """The classes of each word; a word that a pattern names is a class of its own."""
     classes: dict[str, set[str]] = defaultdict(set)
     for name, words in source["words"].items():
@@ -226,7 +225,11 @@ def _word_classes(source: dict[str, Any]) -> dict[str, set[str]]:
     return classes
 
 
-def _build_sign(row: dict[str, Any], pattern: str) -> Sign:
+def _build_row(row: Mapping[str, Any]) -> Shape:
+    return Shape(row["reason"], row["weight"], "|".join(row["patterns"]), tuple(row["catches"]), tuple(row["passes"]))
+
+
+def _build_sign(row: Mapping[str, Any], pattern: str) -> Sign:
     return Sign(row["reason"], row["weight"], re.compile(pattern), frozenset(row.get("marks", "")))
 
 

@@ -7,6 +7,7 @@ line: a sign costs little, and holds for every synonym and language that the cla
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
@@ -16,25 +17,25 @@ from sql_synthesizer.guard.question.grammar import IntentGrammar
 from sql_synthesizer.guard.question.linear import Linear
 from sql_synthesizer.guard.question.verdict import Grade, QuestionVerdict
 
-_TOKEN = re.compile(r"\w+(?:['\u2019-]\w+)*|[.!?;:,\"\u201c\u201d\u2014|\[\]]|(?<=\s)--?(?=\s)")
-_SQL = re.compile(
+_TOKEN = re.compile(r"\w+(?:['\u2019-]\w+)*|[.!?;:,\"\u201c\u201d\u2014|\[\]]|(?<=\s)--?(?=\s)")  # words and marks
+_SQL = re.compile(  # the beginning of a statement, read as one word
     r"\b(?:(?:drop|truncate|alter|create)\s+(?:table|database|schema|user|view|index|function|trigger)\b|delete\s+from\b"
     r"|insert\s+into\b|update\s+\w+\s+set\b|grant\s+\w+(?:\s+\w+)?\s+on\b|union\s+(?:all\s+)?select\b"
     r"|select\s+(?=\w+\s*\(|@@|\*|[\w.]+\s*,|[\w.]+\s+from\s+[\w.]+\s*(?:$|;|where\b|limit\b|--))|delete\s+where\b"
     r"|merge\s+into\b|exec(?:ute)?\s+(?:xp_|sp_|immediate\b))"
 )
-_SPACED = re.compile(r"(?:\b[^\W_][ .\-*|]{1,3}){7,}[^\W_]\b")
-_NAMED = re.compile(
+_SPACED = re.compile(r"(?:\b[^\W_][ .\-*|]{1,3}){7,}[^\W_]\b")  # i g n o r e
+_NAMED = re.compile(  # a noun or verb of naming, and what is quoted behind it
     r"\b(?:title|name|call|tag|label|subject|phrase|word|text|note|comment|contain|mention|read|wrote|type|talk|book|song|film"
     r"|movie|album|course|product|brand|track|persona|message|line|review|hashtag|error)(?:d|ed|s|ing|led)?"
     r"(?: (?:is|are|has|with|say|says|said|like|of|the|words?|that|start|starts|whose))*\s?[:=]?\s?"
     r"(?:\"[^\"]{1,200}\"|\u201c[^\u201d]{1,200}\u201d)"
 )
 _GAP = re.compile(r"[\W_]+")
-_STEMS = re.compile(
+_STEMS = re.compile(  # what is worth spelling out
     r"ignor|instruct|disregard|prompt|droptable|delete|truncat|reveal|password|bypass|override|jailbreak|forget|pretend"
 )
-_TURNED = frozenset(
+_TURNED = frozenset(  # the same words backwards
     "erongi dragersid tegrof snoitcurtsni noitcurtsni tpmorp laever elbat eteled etacnurt drowssap selur".split()
 )
 
@@ -43,29 +44,32 @@ _TURNED = frozenset(
 def load_intent_model() -> tuple[IntentGrammar, Linear]:
     """The grammar and the model, read once: a quarter of a second that only whoever judges has to spend."""
     here = Path(__file__)
-    return IntentGrammar(here.with_name("intent.toml")), Linear(here.with_name("intent.json"))
+    grammar = tomllib.loads(here.with_name("intent.toml").read_text(encoding="utf-8"))
+    return IntentGrammar(grammar), Linear(here.with_name("intent.json"))
 
 
 def verdict_reasons() -> tuple[str, ...]:
     """Every reason that a verdict may have, sorted."""
-    return tuple(sorted({*load_intent_model()[0].reasons, "likeness", "spelled_out", "turned_round"}))
+    rows = load_intent_model()[0].rows
+    return tuple(sorted({*(row.reason for row in rows), "likeness", "spelled_out", "turned_round"}))
 
 
-def judge_intent(form: str) -> QuestionVerdict | None:
+def judge_intent(form: str, grammar: IntentGrammar | None = None) -> QuestionVerdict | None:
     """The verdict on a normalised lower-case text; None when it shows no sign of an attack on the model.
 
-    The linear model has heard the signs and decides; the heavier they are, the less it must be convinced. An attack
-    takes a sign of weight 4, or two that weigh 5. Suspicion does not rest on a quoted name alone.
+    The linear model decides with the signs of ``grammar`` (the shipped one by default) among its features; the heavier
+    they are, the less it must be convinced. An attack takes a sign of weight 4, or two that weigh 5.
+    Suspicion does not rest on a quoted name alone.
     """
-    verdict = _judge_form(form)
+    verdict = _judge_form(form, grammar)
     if verdict and verdict.grade == "suspicious" and (unquoted := _NAMED.sub(" something ", form)) != form:
-        return _judge_form(unquoted)
+        return _judge_form(unquoted, grammar)
     return verdict
 
 
-def _judge_form(form: str) -> QuestionVerdict | None:
+def _judge_form(form: str, grammar: IntentGrammar | None) -> QuestionVerdict | None:
     model = load_intent_model()[1]
-    found, parts = signs_and_features(form)
+    found, parts = signs_and_features(form, grammar)
     score = max(map(model.score, parts))
     if not model.refuses(score, sum(found.values())):
         return None
@@ -77,10 +81,10 @@ def _judge_form(form: str) -> QuestionVerdict | None:
     return QuestionVerdict("intent", "prompt_injection", grade, reason)
 
 
-def signs_and_features(form: str) -> tuple[dict[str, int], list[set[str]]]:
+def signs_and_features(form: str, grammar: IntentGrammar | None = None) -> tuple[dict[str, int], list[set[str]]]:
     """Reason and weight of the signs in a text, and what the linear model sees of the whole and of each sentence."""
     words = _TOKEN.findall(_SQL.sub("sqlstatement ", form))
-    grammar = load_intent_model()[0]
+    grammar = grammar or load_intent_model()[0]
     line = grammar.encode_words(words)
     found = _find_signs(grammar, form, words, line)
     return found, list(_part_features(grammar, words, line, found))

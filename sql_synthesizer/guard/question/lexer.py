@@ -26,24 +26,26 @@ from __future__ import annotations
 
 import re
 
-from sql_synthesizer.guard.question.words import CALLS, CATALOGUES, DANGEROUS, KINDS, SPACED, TELLING
+from sql_synthesizer.guard.question.words import CALLS, CATALOGUES, DANGEROUS, KINDS, TELLING
 
 MAX_TOKENS = 2_000
 """Tokens of a text that are read."""
 
+# words that begin with a letter and end as prose does, or a single sign, name or number
 QUOTATION = re.compile(
     r"""(?:(?:^|(?<=[\s(:=,]))(?:'(?=[^\W_])[^'"`]{1,200}(?<=[\w.!?%);])'"""
     r"""|"(?=[^\W_])(?:[^'"`]|(?<=\w)'(?=\w)|(?<=\s)'\w{1,20}'(?=["\s.,?])){1,200}(?<=[\w.!?%);'])")"""
     r"""|(?<=\s)(?P<sign>['"])(?:[$#&@.%]?[\w.>*&+%-]{1,30}|[\d*/, -]{2,40})(?P=sign))(?=$|[\s,.;:?!)=|<>+])"""
 )
 """Words in quotation marks, as opposed to a quote that opens or ends a string of the statement around the text."""
-_APOSTROPHE = re.compile(
-    rf"{QUOTATION.pattern}|(?<=[^\W\d])'(?=[^\W\d]|[\s,.?!:]|$)|(?<![^\s(])'(?=\d\ds?\b)",
-)
+# what is quoted, or an apostrophe inside or behind a word (O'Brien, teachers') or before a decade ('80s)
+_APOSTROPHE = re.compile(rf"{QUOTATION.pattern}|(?<=[^\W\d])'(?=[^\W\d]|[\s,.?!:]|$)|(?<![^\s(])'(?=\d\ds?\b)")
+# words that servers read right behind a number
 _GLUED = (
     r"union|intersect\b|except\b|minus\b|asc\b|desc\b|group\s+by\b|into\b|is\b|like\b|and\b|or\b|xor\b"
     r"|select|from\b|having|order\b|limit|where"
 )
+# a named group for each kind of token
 _TOKEN = re.compile(
     rf"""
     (?P<space>\s+|/\*[^*]*(?:\*(?!/)[^*]*)*\*/)
@@ -119,7 +121,7 @@ def _classify_word(name: str, text: str, end: int, before: str) -> tuple[str, in
     call = _CALL.match(text, end) if kind is None or name in CALLS else None
     if call:
         known = "F" if DANGEROUS.match(name) else CALLS.get(name.rpartition(".")[2])
-        near = name in SPACED or "_" in name or before in _BEFORE_CALL or not before
+        near = "_" in name or before in _BEFORE_CALL or not before
         if not call[1] or (known and near) or before in {"&", "=", "~"}:
             if call[2]:
                 return known if known and known in "ZF" else "1" if known else "w", call.end()

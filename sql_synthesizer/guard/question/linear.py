@@ -7,7 +7,7 @@ import math
 from collections.abc import Collection
 from pathlib import Path
 
-_CALM = 8  # keeps a text of one or two telling words from being judged by them alone
+_CALM = 8  # so that a text is not judged by one or two of its words alone
 
 
 class Linear:

@@ -19,48 +19,44 @@ MAX_CHARS = 20_000
 MAX_VALUES = 8
 """Parameters of a URL, form or JSON object that are read each on its own."""
 
+# soft hyphens, blanks without width, marks of direction, variation selectors
 _INVISIBLE = re.compile(r"[\u00ad\u034f\u061c\u115f\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
 _LINE = re.compile(r"\r\n?|[\u2028\u2029\x85]")
-_BLANK = re.compile(r"[^\S\n]+|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd]+")
+_BLANK = re.compile(r"[^\S\n]+|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd]+")  # blanks of all kinds, control characters
 _SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"\w+")
+# escapes of URLs, HTML and programs
 _ENCODED = re.compile(
-    r"%(?:u[0-9a-f]{4}|[0-9a-f]{2})|&#?\w{2,8};|&#x?[0-9a-f]+|\\(?:u[0-9a-f]{4}|x[0-9a-f]{2}|[01][0-7]{2})",
-    re.IGNORECASE,
+    r"(?i)%(?:u[0-9a-f]{4}|[0-9a-f]{2})|&#?\w{2,8};|&#x?[0-9a-f]+|\\(?:u[0-9a-f]{4}|x[0-9a-f]{2}|[01][0-7]{2})"
 )
-_CODE_POINT = re.compile(r"(?:%u|\\u)([0-9a-f]{4})|\\x([0-9a-f]{2})|\\([01][0-7]{2})", re.IGNORECASE)
-_OVERLONG = re.compile(r"%(?:c0|e0%80)%([ab][0-9a-f])", re.IGNORECASE)
-_HEX = re.compile(r"(?:0x|x')?((?:[0-9a-f]{2}[\s:]?){6,})'?", re.IGNORECASE)
+_CODE_POINT = re.compile(r"(?i)(?:%u|\\u)([0-9a-f]{4})|\\x([0-9a-f]{2})|\\([01][0-7]{2})")  # %u0027, \x27, \047
+_OVERLONG = re.compile(r"(?i)%(?:c0|e0%80)%([ab][0-9a-f])")
+_HEX = re.compile(r"(?i)(?:0x|x')?((?:[0-9a-f]{2}[\s:]?){6,})'?")  # a text in hex, with blanks or colons between
 _BASE64 = re.compile(r"[\w+/-]{8,}={0,2}", re.ASCII)
-_PERCENTED = re.compile(r"(?:%[a-z]){4}", re.IGNORECASE)
+_PERCENTED = re.compile(r"(?i)(?:%[a-z]){4}")
 _DOUBLED = re.compile(r"''(?=\w)")
-_MIME = re.compile(r"=\?[\w-]{1,20}\?([bq])\?([^?\s]*)\?=", re.IGNORECASE)
-_QUOTED_PRINTABLE = re.compile(r"=([0-9a-f]{2})", re.IGNORECASE)
+_MIME = re.compile(r"(?i)=\?[\w-]{1,20}\?([bq])\?([^?\s]*)\?=")  # =?utf-8?q?...?=
+_QUOTED_PRINTABLE = re.compile(r"(?i)=([0-9a-f]{2})")
 _UTF7 = re.compile(r"\+A[A-Za-z0-9/]{2,200}-")
-_PLUS = re.compile(r"\b(?:union|select|order|group|by|and|or|all|from|where|having)\+", re.IGNORECASE)
+_PLUS = re.compile(r"(?i)\b(?:union|select|order|group|by|and|or|all|from|where|having)\+")  # + for a blank of SQL
 _ESCAPED_QUOTE = re.compile(r"\\+(?=['\"])")
+# a word in hex, or in base64 with a capital and a digit
 _PACKED = re.compile(
     r"\b0x((?:[0-9a-f]{2}){4,})\b|\bunhex\s*\(\s*['\"]?((?:[0-9a-f]{2}){4,})"
     r"|\b(?=\w{0,40}\d)(?=\w{0,40}[A-Z])([A-Za-z0-9+/]{16,}={0,2})(?![\w=])"
 )
+_PROTOCOL = re.compile(r"(?i)\s+HTTP/\d(?:\.\d)?\s*$")
+# the names of parameters of a URL, a form or a JSON object, and their values
 _QUERY = re.compile(r"[?&][\w.\[\]%-]{1,40}=|^\s*[A-Za-z_][\w.\[\]-]{0,40}=(?!=)|[{,]\s*\"[\w.-]{1,40}\"\s*:\s*\"")
-_PROTOCOL = re.compile(r"\s+HTTP/\d(?:\.\d)?\s*$", re.IGNORECASE)
 _VALUE = re.compile(
     r"(?:^\s*|[?&]\s*)[\w.\[\]%-]{1,40}=([^&]+)|[{,]\s*\"[\w.-]{1,40}\"\s*:\s*\"((?:[^\"\\]|\\.){1,2000})"
 )
-_EXECUTED = re.compile(r"/\*m?!\d{0,6}", re.IGNORECASE)
-_COMMENT = re.compile(r"/\*[^*]*(?:\*(?!/)[^*]*)*(?:\*/|$)")
+_EXECUTED = re.compile(r"(?i)/\*m?!\d{0,6}")
+_COMMENT = re.compile(r"/\*[^*]*(?:\*(?!/)[^*]*)*(?:\*/|$)")  # closed or not
 _GLUED = re.compile(r"(?<=\w)/\*[^*]{0,100}\*/(?=\w)")
 _LINE_COMMENT = re.compile(r"(?:--|#)[^\n]*\n")
-_PUNCTUATION = str.maketrans(
-    {
-        **dict.fromkeys("‘’‚‛′´ʹʻʼʽˈ՚׳", "'"),
-        **dict.fromkeys("“”„‟″ʺ״", '"'),
-        **dict.fromkeys("‐‑‒–—―−", "-"),
-        **dict.fromkeys("∕⁄", "/"),
-        **dict.fromkeys("∗⁎", "*"),
-    }
-)
+_MARKS = {"'": "‘’‚‛′´ʹʻʼʽˈ՚׳", '"': "“”„‟″ʺ״", "-": "‐‑‒–—―−", "/": "∕⁄", "*": "∗⁎"}
+_PUNCTUATION = str.maketrans({sign: plain for plain, signs in _MARKS.items() for sign in signs})
 _CAPITALS = str.maketrans("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧАВЕКМНОРСТУХІЈЅ", "ABEZHIKMNOPTYXABEKMHOPCTYXIJS")
 _LETTERS = str.maketrans("аеорсухіјѕԁһмтквοαειυνρτκıſƒɡ", "aeopcyxijsdhmtkboaeiuvptkisfg")
 
@@ -72,12 +68,12 @@ def text_readings(text: str) -> tuple[str, ...]:
     """
     plain = _normalize_text(text)
     found = [plain]
-    case_kept = text
+    cased = text
     for _ in range(ROUNDS):
-        decoded = _decode_layer(case_kept)
-        if decoded == case_kept:
+        decoded = _decode_layer(cased)
+        if decoded == cased:
             break
-        case_kept = decoded
+        cased = decoded
         found.append(_normalize_text(decoded))
     for reading in {found[0]: None, found[-1]: None}:
         if "/*" in reading:

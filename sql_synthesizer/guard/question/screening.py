@@ -18,11 +18,13 @@ from sql_synthesizer.guard.question.verdict import QuestionVerdict
 from sql_synthesizer.model import Caller
 from sql_synthesizer.telemetry import Telemetry, vocabulary
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")  # no text has these
 _EVENTS = {"sql_injection": "sql_injection_attempt"}
 _ATTEMPT = "prompt_injection_attempt"
 _STATEMENT_MESSAGE = "This is SQL or a database's command, not a question."
 _STATEMENT_HINT = "Say in plain words what you want to know; who may run SQL can do so on the SQL page."
+ReadingJudge = Callable[[str], QuestionVerdict | None]
+"""What judges one reading of a text."""
 _TYPED = frozenset({"statement", "select"})
 """Reasons that say that a text is SQL, and nothing worse of it."""
 _READ_ONLY_HINT = "Data can be read here, not changed. Ask what you want to know."
@@ -63,9 +65,9 @@ class QuestionGuard:
 
 
 class Screening:
-    """The guard at work: each layer that speaks is counted, and so are the suspicions of each caller.
+    """The guard at work: the verdict of each layer is counted, and so are the suspicions of each caller.
 
-    ``repeated`` is told a caller's identity at each suspicion, and says when they amount to an attack; a statement
+    ``repeated`` takes a caller's identity at each suspicion and returns whether they amount to an attack; a statement
     typed as a question is none. The text goes to the audit record with the refusal.
     """
 
@@ -91,16 +93,18 @@ class Screening:
         raise error
 
 
-def judge_text(text: str) -> tuple[QuestionVerdict, ...]:
-    """What the layers say about a text, at most one verdict each, the gravest first; empty when none speaks."""
+def judge_text(
+    text: str, judge_sql: ReadingJudge = fragment.judge_fragment, judge_words: ReadingJudge = intent.judge_intent
+) -> tuple[QuestionVerdict, ...]:
+    """What the layers say about a text, at most one verdict each, the gravest first; empty when none finds a sign."""
     found: dict[str, QuestionVerdict] = {}
     lines: dict[str, None] = {}
     for number, reading in enumerate(text_readings(text)):
-        verdict = fragment.judge_fragment(reading)
+        verdict = judge_sql(reading)
         _add_verdict(found, replace(verdict, layer="decoding") if verdict and number else verdict)
         lines[as_single_line(reading)] = None
     for reading in lines:
-        _add_verdict(found, intent.judge_intent(reading))
+        _add_verdict(found, judge_words(reading))
     return tuple(sorted(found.values(), key=lambda verdict: verdict.grade != "attack"))
 
 
@@ -117,7 +121,7 @@ def _is_plain_sql(verdicts: tuple[QuestionVerdict, ...]) -> bool:
 
 
 def build_refusal(verdicts: tuple[QuestionVerdict, ...]) -> QuestionRefused:
-    """The error that tells a caller; its event is an attempt only when a verdict is an ``attack``."""
+    """The error for the caller; its event is an attempt only when a verdict is an ``attack``."""
     gravest = verdicts[0]
     attack = gravest.grade == "attack"
     hints = {**dict.fromkeys(_TYPED, _STATEMENT_HINT), "destructive": _READ_ONLY_HINT}

@@ -1,4 +1,4 @@
-"""What a layer of the question guard says about a text."""
+"""What a layer of the question guard finds in a text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Grade = Literal["suspicious", "attack"]
 
 @dataclass(frozen=True, slots=True)
 class QuestionVerdict:
-    """``layer`` is who says it, ``reason`` a stable word for why; both come from closed lists."""
+    """``layer`` is where a sign was found, ``reason`` a stable word for which; both come from closed lists."""
 
     layer: str
     kind: TextKind
