@@ -9,7 +9,17 @@ from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer_proof.mixin import docs, rules
 from sql_synthesizer_proof.mixin.alert import Links
 from sql_synthesizer_proof.mixin.alerts import ALERTS
-from sql_synthesizer_proof.mixin.checks import alerts, dialects, errors, events, metrics, pages, routes, settings
+from sql_synthesizer_proof.mixin.checks import (
+    alerts,
+    dialects,
+    errors,
+    events,
+    metrics,
+    pages,
+    routes,
+    settings,
+    shapes,
+)
 from sql_synthesizer_proof.mixin.checks import dashboards as panels
 from sql_synthesizer_proof.mixin.checks import rules as checks
 from sql_synthesizer_proof.mixin.dashboards import DASHBOARDS
@@ -88,3 +98,4 @@ def check_files(root: Path) -> Iterator[str]:
     documents = [root / "README.md", *sorted((root / "docs").glob("*.md")), *sorted(runbooks.glob("*.md"))]
     yield from pages.name_faults(documents, recorded)
     yield from pages.alert_name_faults(sorted(runbooks.glob("*.md")), ALERTS)
+    yield from shapes.shape_faults(root / "docs/detection.md")

@@ -169,6 +169,14 @@ SEEDED: dict[str, tuple[Seed, str]] = {
         shaped("Memory", lambda p: p["datasource"].update(uid="prometheus")),
         "the data source must be the variable",
     ),
+    "a reason that the document does not list": (
+        replaced("docs/detection.md", "| `tautology` |", "| `tautologies` |"),
+        "shape tautology: detection.md does not list the reason",
+    ),
+    "a reason that no shape gives": (
+        replaced("docs/detection.md", "| `cast` |", "| `cast` | x |\n| `casts` |"),
+        "detection.md: no shape has the reason casts",
+    ),
     "a wrapped dashboard": (
         lambda root: (root / OVERVIEW).write_text(
             json.dumps({"dashboard": json.loads((root / OVERVIEW).read_text(encoding="utf-8"))}), encoding="utf-8"
@@ -178,6 +186,14 @@ SEEDED: dict[str, tuple[Seed, str]] = {
 }
 
 IN_CODE: dict[str, tuple[Seed, str]] = {
+    "a shape that says not what it lets pass": (
+        replaced("sql_synthesizer/guard/question/shapes.py", '("null_byte", 1, ("up 5 %00",))', '("null_byte", 1, ())'),
+        "shape null_byte (?<!\\s)%00: it has no text that it passes",
+    ),
+    "a sign that says not what it catches": (
+        replaced("sql_synthesizer/guard/question/intent.toml", 'catches = ["be free"]', "catches = []"),
+        "it has no text that it catches",
+    ),
     "a metric renamed in the code": (
         replaced("sql_synthesizer/monitoring/catalog.py", '"app_up"', '"application_up"'),
         "there is no metric sql_synthesizer_app_up",
