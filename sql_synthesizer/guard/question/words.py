@@ -67,7 +67,7 @@ CATALOGUES = re.compile(
     # tables of a schema that holds nothing else, but no module of Python
     r"(?:mysql|sys|performance_schema|syscat|sysibm(?:adm)?)\."
     r"(?!(?:com|org|path|argv|exit|modules|std\w+)\b)(?:\w+\.)?(?:\w*\$)?\w"
-    # ClickHouse
+    # the schema `system`
     r"|system\.(?:tables|columns|users|databases|processes|query_log|settings|functions|parts|clusters|grants|roles"
     r"|one|numbers)$"
     r"|(?:\w+\.)*(?:pragma_\w|(?:sys\.)?(?:g?v|x)\$\w|information_schema\b)"
