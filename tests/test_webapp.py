@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
+import warnings
 from typing import Any
 
 import pytest
@@ -346,3 +348,17 @@ def test_draining_turns_readiness(app: App) -> None:
     app.rooms.settings.drain_file.touch()
     assert app.get("/health/ready").status_code == 503
     assert app.get("/health/live").status_code == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_file_that_is_not_sent_is_closed(app: App, method: str) -> None:
+    path = "/static/css/page.css"
+    with app.get(path) as sent:
+        tag = sent.headers["ETag"]
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        reply = app.client.open(path, method=method, headers={"If-None-Match": tag}, environ_overrides=LOCAL)
+        assert (reply.status_code, reply.data) == (304, b"")
+        del reply
+        gc.collect()
+    assert [str(warning.message) for warning in told] == []

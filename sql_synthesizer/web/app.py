@@ -205,6 +205,8 @@ def _release_response(response: Response) -> Response:
     response.headers["X-Trace-Id"] = operation.trace.trace_id
     if request.endpoint != "static":
         response.headers["Cache-Control"] = "no-store"
+    elif response.status_code == 304 or request.method == "HEAD":
+        response.close()  # the server closes only what it sends
     return response
 
 
