@@ -25,6 +25,8 @@ CALLERS = 8
 SETTINGS: dict[str, object] = {"workers": WORKERS, "rate_limit": "", "cache": "off", "audit_segment_bytes": 200_000}
 NEW_CONNECTION = 0.1
 """Share of requests after which a caller reconnects, so that a new worker gets callers too."""
+FEW = 5
+"""Records that an edit of a segment needs at least."""
 KILL_EVERY = (0.1, 0.5)
 """Seconds between a worker's first answers and its end."""
 COUNTED = "SELECT count(*) FROM orders WHERE id > {}"
@@ -87,23 +89,28 @@ def prove_kills(home: Path, count: int) -> tuple[list[Claim], ServiceProcess]:
     """The claims, and the ended service, whose record further edits can be tried on."""
     service = ServiceProcess(home, SETTINGS)
     load, choose = Load(service), random.Random(1)
-    with service, load.running():
-        for _ in range(count):
-            before = len(load.replies)
-            wait_until(lambda before=before: len(load.replies) > before + CALLERS, 30, "the service answers")  # type: ignore[misc]
-            time.sleep(choose.uniform(*KILL_EVERY))
-            service.kill_worker(lambda worker: _is_writing(service, worker))
-        wait_until(lambda: _count_writers(service) == WORKERS, 30, "the workers are back")
+    with service:
+        with load.running():
+            for _ in range(count):
+                before = len(load.replies)
+                wait_until(lambda before=before: len(load.replies) > before + CALLERS, 30, "the service answers")  # type: ignore[misc]
+                time.sleep(choose.uniform(*KILL_EVERY))
+                service.kill_worker(lambda worker: _count_records(service, worker) > 0)
+        wait_until(lambda: _are_ready_to_edit(service), 30, "the workers are back")
     return _build_claims(service, load, count), service
 
 
-def _is_writing(service: ServiceProcess, worker: psutil.Process) -> bool:
-    """Whether it has something on record."""
-    return next((service.state / "audit").glob(f"*-{worker.pid}-*"), None) is not None
+def _count_records(service: ServiceProcess, worker: psutil.Process) -> int:
+    """The records in the worker's last segment."""
+    last = max((service.state / "audit").glob(f"*-{worker.pid}-*"), default=None)
+    return last.read_bytes().count(b"\n") if last else 0
 
 
-def _count_writers(service: ServiceProcess) -> int:
-    return sum(_is_writing(service, worker) for worker in service.web_processes()[1:])
+def _are_ready_to_edit(service: ServiceProcess) -> bool:
+    """Whether each worker has enough on record; one more request brings them nearer to it."""
+    with service.client() as client:
+        client.send("GET", "/api/schema")
+    return sum(_count_records(service, worker) >= FEW for worker in service.web_processes()[1:]) == WORKERS
 
 
 def _build_claims(service: ServiceProcess, load: Load, count: int) -> list[Claim]:
