@@ -39,7 +39,9 @@ from sql_synthesizer.store import Store
 from sql_synthesizer.telemetry import Event, Telemetry, vocabulary
 from sql_synthesizer.telemetry.testing import MemoryRecorder
 from sql_synthesizer.telemetry.vocabulary import OperationType
-from tests.support.caches import Server, free_port
+from tests.support.caches import Server
+from tests.support.ports import free_port
+from tests.support.serving import HANG, until
 
 LOCAL = Credentials(address="127.0.0.1", host="127.0.0.1:5000")
 REMOTE = Credentials(address="192.0.2.7", host="sql.example.org")
@@ -231,7 +233,7 @@ def test_keys_end(access: Access, store: Store) -> None:
     key = access.keys.create_key("for a day", Role.VIEWER, days=1)
     kept = store.get_key(id_of(key))
     assert kept is not None
-    assert kept.expires_at == pytest.approx(time.time() + 86_400, abs=60)
+    assert kept.expires_at == pytest.approx(time.time() + 86_400, abs=HANG)
     access.authenticate(with_key(key))
     with access.keys._lock:
         access.keys._cached[id_of(key)] = replace(kept, expires_at=time.time() - 1)
@@ -274,7 +276,7 @@ def test_a_key_is_rotated(access: Access, store: Store) -> None:
         access.authenticate(with_key(old))
     one, two = store.list_keys()
     assert one.label == two.label
-    assert two.expires_at == pytest.approx(time.time() + 30 * 86_400, abs=60)
+    assert two.expires_at == pytest.approx(time.time() + 30 * 86_400, abs=HANG)
     for key_id in (id_of(old), "nobody"):
         with pytest.raises(NotFound):
             access.keys.rotate_key(key_id)
@@ -356,7 +358,7 @@ def test_a_session_lasts_as_long_as_it_is_set_to(make: Callable[..., Access]) ->
     access = make(auth="required", session_hours=2)
     credentials = sign_in(access, access.keys.create_key("laptop", Role.VIEWER))
     assert credentials.session is not None
-    assert credentials.session.until == pytest.approx(time.time() + 7200, abs=60)
+    assert credentials.session.until == pytest.approx(time.time() + 7200, abs=HANG)
     over = replace(credentials, session=credentials.session._replace(until=time.time() - 1))
     assert cause(access, over) == "session expired"
 
@@ -537,7 +539,7 @@ def test_a_limit_is_changed_on_record(access: Access, store: Store, recorder: Me
     assert {(c["label"], c["expires_at"]) for c in changes} == {("laptop", "never")}
     access.keys.create_key("guest", Role.VIEWER, days=1)
     ends = datetime.fromisoformat(events_named(recorder, "credential_change")[-1].details["expires_at"])
-    assert ends.timestamp() == pytest.approx(time.time() + 86_400, abs=60)
+    assert ends.timestamp() == pytest.approx(time.time() + 86_400, abs=HANG)
     assert [c.get("before") for c in changes] == [None, "2/minute", "9/minute", "none"]
 
 
@@ -570,13 +572,10 @@ def test_limits_that_no_key_gets(access: Access, store: Store, limit: str) -> No
 
 
 def test_a_window_ends(make: Callable[..., Access], limits: dict[str, Any]) -> None:
-    access, caller = make(rate_limit="2/second", **limits), Caller("k1")
-    refusals = [refused(lambda: access.limit(caller)) for _ in range(20)]
-    assert RateLimited in refusals
-    limit = time.monotonic() + 10
-    while refused(lambda: access.limit(caller)):
-        assert time.monotonic() < limit
-        time.sleep(0.05)
+    access, caller = make(rate_limit="2/hour", **limits), Caller("k1")
+    assert [refused(lambda: access.limit(caller)) for _ in range(3)] == [None, None, RateLimited]
+    later(access, 3600)
+    assert [refused(lambda: access.limit(caller)) for _ in range(3)] == [None, None, RateLimited]
 
 
 def test_threads_are_counted_exactly(make: Callable[..., Access], limits: dict[str, Any]) -> None:
@@ -665,13 +664,14 @@ def test_each_lock_is_twice_as_long_until_it_is_forgotten(
     access, seen = make(**LOCKING, **limits), []
     credentials = with_key(wrong(access.keys.create_key("laptop", Role.VIEWER)))
     for _ in range(5):
+        started = time.monotonic()
         lock = guess_until_locked(access, credentials, 3)
         seen.append((lock.details["locks"], lock.retry_after))
         assert lock.retry_after == lock.details["locked_seconds"]
         later(access, lock.details["locked_seconds"] - 30)
         with pytest.raises(RateLimited) as again:
             access.authenticate(credentials)
-        assert again.value.retry_after == pytest.approx(30, abs=2)
+        assert 29 - (time.monotonic() - started) <= again.value.retry_after <= 30
         assert again.value.details["locks"] == lock.details["locks"]
         later(access, 32)
     assert seen == [(1, 60), (2, 120), (3, 240), (4, 400), (5, 400)]
@@ -816,7 +816,7 @@ def test_processes_share_limits_through_redis(make: Callable[..., Access], own_r
 def test_limits_go_on_in_memory_without_redis(
     make: Callable[..., Access], own_redis: Server, caplog: pytest.LogCaptureFixture, fault: str
 ) -> None:
-    access = make(rate_limit="3/hour", rate_limit_storage="redis", redis_url=own_redis.url, cache_timeout=0.2)
+    access = make(rate_limit="3/hour", rate_limit_storage="redis", redis_url=own_redis.url, cache_timeout=1)
     caller = Caller("k1")
     access.limit(caller)
     getattr(own_redis, fault)()
@@ -828,10 +828,7 @@ def test_limits_go_on_in_memory_without_redis(
         own_redis.start()
     else:
         own_redis.thaw()
-    limit = time.monotonic() + 10
-    while refused(lambda: access.limit(caller)):
-        assert time.monotonic() < limit
-        time.sleep(0.1)
+    until(lambda: refused(lambda: access.limit(caller)) is None)
 
 
 @pytest.mark.parametrize("settings", [{}, {"redis_url": "http://user:hunter2@host"}])

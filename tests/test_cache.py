@@ -18,12 +18,15 @@ from hypothesis import strategies as st
 from pymemcache.client.base import Client as MemcachedClient
 
 from sql_synthesizer.cache import AnswerCache
-from sql_synthesizer.cache.entries import CachedAnswer
+from sql_synthesizer.cache.entries import CachedAnswer, to_rows
 from sql_synthesizer.errors import CacheUnavailable, ConfigurationError
+from sql_synthesizer.model import Rows, Statement
 from sql_synthesizer.settings import Settings, load
 from sql_synthesizer.telemetry import Operation, Reading, Telemetry, vocabulary
 from sql_synthesizer.telemetry.testing import MemoryObserver
-from tests.support.caches import Server, free_port
+from tests.support.caches import Server
+from tests.support.ports import free_port
+from tests.support.serving import HANG, until
 
 SECRET = b"s" * 32
 
@@ -67,10 +70,10 @@ BACKENDS = [
 @pytest.fixture(params=BACKENDS)
 def settings(request: pytest.FixtureRequest) -> Settings:
     if request.param == "redis":
-        return Settings(cache="redis", redis_url=request.getfixturevalue("redis_url"), cache_timeout=2)
+        return Settings(cache="redis", redis_url=request.getfixturevalue("redis_url"), cache_timeout=10)
     if request.param == "memcached":
         address = request.getfixturevalue("memcached_address")
-        return Settings(cache="memcached", memcached_servers=address, cache_timeout=2)
+        return Settings(cache="memcached", memcached_servers=address, cache_timeout=10)
     return Settings(cache="memory")
 
 
@@ -131,27 +134,23 @@ def test_the_value_handed_out_is_a_copy(cache: AnswerCache) -> None:
 
 
 def test_values_end(cache: AnswerCache) -> None:
-    key = cache.key("q")
-    cache.set(key, ANSWER, ttl=1)
-    assert cache.get(key, CachedAnswer) == ANSWER
-    limit = time.monotonic() + 5
-    while cache.get(key, CachedAnswer) is not None:
-        assert time.monotonic() < limit
-        time.sleep(0.05)
+    brief, long = cache.key("brief"), cache.key("long")
+    assert cache.set(long, ANSWER, ttl=600)
+    assert cache.set(brief, ANSWER, ttl=1)
+    until(lambda: cache.get(brief, CachedAnswer) is None)
+    assert cache.get(long, CachedAnswer) == ANSWER
 
 
 def test_twenty_threads_create_once(cache: AnswerCache) -> None:
     key = cache.key("expensive")
     created: list[int] = []
-    barrier = threading.Barrier(20)
 
     def ask() -> tuple[Any, bool]:
-        barrier.wait()
-        with cache.lock(key, 20) as waited:
+        with cache.lock(key, HANG) as waited:
             found = cache.get(key, CachedAnswer)
             if found is None:
                 created.append(1)
-                time.sleep(0.1)
+                until(lambda: cache._locks._locks[key][1] == 20)  # all the others are here
                 cache.set(key, ANSWER)
             return found or ANSWER, waited
 
@@ -163,24 +162,48 @@ def test_twenty_threads_create_once(cache: AnswerCache) -> None:
     assert not cache._locks._locks
 
 
+def test_threads_get_their_own_answers(cache: AnswerCache) -> None:
+    def work(number: int) -> list[CachedAnswer | None]:
+        key, found = cache.key(str(number)), []
+        for round in range(20):
+            assert cache.set(key, answer([[number, round]]))
+            found.append(cache.get(key, CachedAnswer))
+        return found
+
+    with ThreadPoolExecutor(8) as pool:
+        for number, found in enumerate(pool.map(work, range(8))):
+            assert found == [answer([[number, round]]) for round in range(20)]
+
+
 @pytest.mark.parametrize("settings", BACKENDS[1:], indirect=True)
 def test_two_processes_create_once(settings: Settings, telemetry: Telemetry, make: Make) -> None:
-    one, other = make(settings), make(settings)
+    one, other, third = (make(settings) for _ in range(3))
     key = one.key("shared")
     one.delete(key)
     waits: list[bool] = []
+    refused = threading.Event()
+    try_lock = raw(other).try_lock
+
+    def trying(key: str, lease: int) -> Any:
+        unlock = try_lock(key, lease)
+        if unlock is None:
+            refused.set()
+        return unlock
 
     def second() -> None:
-        with other.lock(key, 20) as waited:
+        with other.lock(key, HANG) as waited:
             waits.append(waited)
 
-    with one.lock(key, 20) as waited:
+    raw(other).try_lock = trying
+    with one.lock(key, HANG) as waited:
         assert not waited
         thread = threading.Thread(target=second)
         thread.start()
-        with other.lock(key, 0.01) as waited_in_vain:
+        assert refused.wait(HANG)
+        with third.lock(key, 1.0) as waited_in_vain:
             assert waited_in_vain
-    thread.join(20)
+        assert waits == []
+    thread.join(HANG)
     assert waits == [True]
 
 
@@ -191,8 +214,8 @@ def test_a_lock_is_not_waited_for_past_its_time(cache: AnswerCache) -> None:
             with cache.lock("key", timeout) as waited:
                 return waited
 
-        assert pool.submit(impatient, 0.05).result(timeout=5)
-        assert pool.submit(impatient, -1).result(timeout=5)
+        assert pool.submit(impatient, 0.05).result(timeout=HANG)
+        assert pool.submit(impatient, -1).result(timeout=HANG)
 
 
 def test_an_error_under_the_lock_passes_and_frees_it(cache: AnswerCache) -> None:
@@ -299,6 +322,18 @@ def test_keys_tell_nothing_and_do_not_collide(cache: AnswerCache) -> None:
     assert cache.key("\ud800") == cache.key("\ud800")
 
 
+def test_an_answer_is_kept_with_its_statement_and_rows(cache: AnswerCache) -> None:
+    statement = Statement("SELECT a, b FROM t LIMIT 9", "llm", "Lists t.", "select", ("t",), ("t.b",))
+    rows = Rows(("a", "b"), ((1, None), (2, "x")), truncated=True)
+    key = cache.key("q")
+    assert cache.set(key, CachedAnswer.of(statement, "SELECT * FROM t", rows))
+    found = cache.get(key, CachedAnswer)
+    assert found is not None
+    assert found.to_statement() == Statement(statement.sql, "llm", "Lists t.", "select")
+    assert (found.statement, found.sensitive) == ("SELECT * FROM t", ["t.b"])
+    assert to_rows(found) == rows
+
+
 def test_clear_forgets_everything(cache: AnswerCache) -> None:
     keys = [cache.key(str(n)) for n in range(10)]
     for key in keys:
@@ -363,9 +398,11 @@ def test_a_dead_backend_is_left_alone_and_comes_back(
     kind: str,
     fault: str,
     make: Make,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("sql_synthesizer.cache.BACK_OFF", 2 * HANG)
     server: Server = request.getfixturevalue(f"own_{kind}")
-    settings = Settings(cache=kind, redis_url=server.url, memcached_servers=server.address, cache_timeout=0.2)  # type: ignore[arg-type]
+    settings = Settings(cache=kind, redis_url=server.url, memcached_servers=server.address, cache_timeout=1)  # type: ignore[arg-type]
     cache = make(settings)
     key = cache.key("q")
     assert cache.set(key, ANSWER)
@@ -395,16 +432,20 @@ def test_a_dead_backend_is_left_alone_and_comes_back(
         server.start()
     else:
         server.thaw()
-    limit = time.monotonic() + 10
-    while not cache.set(key, ANSWER):
-        assert time.monotonic() < limit
-        time.sleep(0.1)
+    assert not cache.set(key, ANSWER), "it is left alone for longer"
+
+    def used_again() -> bool:
+        cache._down_until = time.monotonic()
+        return cache.set(key, ANSWER)
+
+    until(used_again)
     assert cache.get(key, CachedAnswer) == ANSWER
     cache.close()
 
 
 @pytest.mark.server
-def test_one_caller_tries_a_dead_backend_again(own_redis: Server, make: Make) -> None:
+def test_one_caller_tries_a_dead_backend_again(own_redis: Server, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sql_synthesizer.cache.BACK_OFF", HANG)
     cache = make(Settings(cache="redis", redis_url=own_redis.url, cache_timeout=0.5))
     tried: list[int] = []
     own_redis.freeze()

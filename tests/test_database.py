@@ -21,7 +21,7 @@ from sql_synthesizer.settings import DatabaseSettings, Settings
 from sql_synthesizer.telemetry import Reading, Telemetry, vocabulary
 from sql_synthesizer.telemetry.testing import MemoryObserver
 from tests.support.databases import PASSWORD, Server
-from tests.support.serving import until
+from tests.support.serving import HANG, until
 
 SERVERS = [
     pytest.param("postgres", marks=pytest.mark.server),
@@ -39,9 +39,9 @@ class Bench:
         self.telemetry = Telemetry()
         self.telemetry.observers.append(self.observer)
         database = DatabaseSettings(name="main", url=url)
-        self.manager = DatabaseManager([database], Settings(**settings), self.telemetry)
+        self.manager = DatabaseManager([database], Settings(**{"connect_timeout": 60, **settings}), self.telemetry)
 
-    def run(self, sql: str, *, rows: int = 100, seconds: float = 20.0) -> Any:
+    def run(self, sql: str, *, rows: int = 100, seconds: float = HANG) -> Any:
         return self.manager.execute("main", sql, max_rows=rows, deadline=time.monotonic() + seconds)
 
     def in_use(self) -> float:
@@ -175,7 +175,7 @@ def test_levels_of_the_pool_are_reported(url: str, bench: Callable[..., Bench]) 
 
 @pytest.mark.parametrize("url", KINDS, indirect=True)
 def test_ping_answers(url: str, bench: Callable[..., Bench]) -> None:
-    bench(url).manager.ping("main", 5)
+    bench(url).manager.ping("main", HANG)
 
 
 # --- reading only -----------------------------------------------------------------------------
@@ -259,8 +259,9 @@ SLOW = {
 @pytest.mark.parametrize("url", KINDS, indirect=True)
 def test_the_deadline_cancels_the_statement(url: str, bench: Callable[..., Bench]) -> None:
     one = bench(url, pool_size=1)
+    assert one.run("SELECT 1").rows == ((1,),), "it is connected"
     with pytest.raises(errors.StatementTimeout):
-        one.run(SLOW[one.manager.dialect("main")], seconds=0.3)
+        one.run(SLOW[one.manager.dialect("main")], seconds=1)
     assert one.in_use() == 0
     assert one.run("SELECT 1").rows == ((1,),)
 
@@ -268,8 +269,9 @@ def test_the_deadline_cancels_the_statement(url: str, bench: Callable[..., Bench
 @pytest.mark.parametrize("url", KINDS, indirect=True)
 def test_a_slow_stream_of_rows_is_cut_by_the_deadline(url: str, bench: Callable[..., Bench]) -> None:
     one = bench(url, pool_size=1, byte_cap=10**9)
+    assert one.run("SELECT 1").rows == ((1,),), "it is connected"
     with pytest.raises(errors.StatementTimeout):
-        one.run("SELECT a.id, b.id FROM item a, item b, item c", rows=10**9, seconds=0.5)
+        one.run("SELECT a.id, b.id FROM item a, item b, item c", rows=10**9, seconds=1)
     assert one.run("SELECT 1").rows == ((1,),)
 
 
@@ -281,10 +283,10 @@ def test_no_statement_is_left_in_the_server(
     server: Server = request.getfixturevalue(f"{kind}_server")
     one = bench(server.url)
     with statements(server) as running:
-        slow = SLOW[one.manager.dialect("main")]
+        assert one.run("SELECT 1").rows == ((1,),), "it is connected"
         with pytest.raises(errors.StatementTimeout):
-            one.run(slow, seconds=0.3)
-        until(lambda: running(RUNNING[kind]) == 0, 5)  # the server tells the client first, then its list
+            one.run(SLOW[one.manager.dialect("main")], seconds=1)
+        until(lambda: running(RUNNING[kind]) == 0)  # the server tells the client first, then its list
 
 
 @pytest.mark.server
@@ -300,7 +302,7 @@ def test_a_server_that_hangs_does_not_hold_the_caller(
     def ask() -> None:
         begun.set()
         try:
-            one.run(SLOW[one.manager.dialect("main")], seconds=1.5)
+            one.run(SLOW[one.manager.dialect("main")], seconds=4)
         except errors.SqlSynthesizerError as error:
             failures.append(error)
 
@@ -308,9 +310,9 @@ def test_a_server_that_hangs_does_not_hold_the_caller(
     asking = threading.Thread(target=ask)
     with statements(server) as running:
         asking.start()
-        wait_for(lambda: running(RUNNING[kind]) == 1)
+        until(lambda: running(RUNNING[kind]) == 1)
     server.freeze()
-    asking.join(timeout=30)
+    asking.join(HANG)
     assert [type(failure) for failure in failures] == [errors.StatementTimeout]
     assert one.in_use() == 0
     with pytest.raises(errors.DatabaseUnavailable):
@@ -318,7 +320,7 @@ def test_a_server_that_hangs_does_not_hold_the_caller(
     with pytest.raises(errors.DatabaseUnavailable):
         one.manager.ping("main", 0.5)
     server.thaw()
-    wait_for(lambda: answers(one))
+    until(lambda: answers(one))
     assert one.in_use() == 0
 
 
@@ -332,7 +334,7 @@ def test_idle_connections_to_a_hung_server_time_out(
     one.run("SELECT 1")
     server.freeze()
     with pytest.raises(errors.StatementTimeout):
-        one.run("SELECT 1", seconds=0.5)
+        one.run("SELECT 1", seconds=1)
     assert one.in_use() == 0
 
 
@@ -353,7 +355,7 @@ def test_a_restarted_server_is_used_again(
     server.start()
     with one.manager.connect("main"), one.manager.connect("main"):
         assert one.run("SELECT 1").rows == ((1,),)
-    one.manager.ping("main", 2)
+    one.manager.ping("main", HANG)
     assert one.in_use() == 0
 
 
@@ -397,13 +399,6 @@ def answers(one: Bench) -> bool:
     return True
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.02)
-
-
 # --- the pool ---------------------------------------------------------------------------------
 
 
@@ -432,7 +427,7 @@ def test_many_threads_share_a_small_pool(url: str, bench: Callable[..., Bench]) 
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(HANG)
     assert results == [2000] * 60
     assert one.in_use() == 0
 

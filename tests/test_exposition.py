@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 
 import pytest
@@ -27,9 +26,10 @@ from sql_synthesizer.monitoring.http_server import HttpHandler, HttpServer
 from sql_synthesizer.monitoring.metrics import METRICS_REGISTRY
 from sql_synthesizer.monitoring.multiprocess import SharedCollector, mark_dead
 from sql_synthesizer.monitoring.shared import lock_directory, prepare_directory
-from sql_synthesizer.operate.programs import free_port
 from sql_synthesizer.settings import Settings
 from tests.support import program
+from tests.support.ports import free_port
+from tests.support.serving import HANG, until
 
 PREFIX = "sql_synthesizer_"
 
@@ -332,7 +332,7 @@ class Running:
         self.pid = int(self.parent.stdout.readline())
 
     def get(self, path, method="GET", **headers):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=HANG)
         try:
             connection.request(method, path, headers=headers)
             response = connection.getresponse()
@@ -340,16 +340,11 @@ class Running:
         finally:
             connection.close()
 
-    def until(self, condition):
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            try:
-                if condition(self.get("/metrics")[2].decode()):
-                    return
-            except OSError:
-                pass
-            time.sleep(0.05)
-        raise AssertionError("the exporter did not get there")
+    def says(self, text):
+        try:
+            return text in self.get("/metrics")[2].decode()
+        except OSError:
+            return False
 
 
 def gone(pid):
@@ -363,7 +358,7 @@ def gone(pid):
 def exporter(directory):
     with application() as app_port:
         running = Running(directory, free_port(), app_port)
-        running.until(lambda text: PREFIX + "app_up 1.0" in text)
+        until(lambda: running.says(PREFIX + "app_up 1.0"))
         yield running
         running.parent.kill()
         running.parent.communicate()
@@ -404,22 +399,19 @@ def test_addresses_and_methods(exporter):
 
 def test_a_hung_application_is_down(exporter):
     App.hang.set()
-    exporter.until(lambda text: PREFIX + "app_up 0.0" in text)
+    until(lambda: exporter.says(PREFIX + "app_up 0.0"))
 
 
 def test_the_exporter_ends_with_its_parent(exporter):
     exporter.parent.kill()
     exporter.parent.wait()
-    deadline = time.monotonic() + 10
-    while not gone(exporter.pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: gone(exporter.pid))
 
 
 def test_idle_connections_do_not_keep_scrapes_out(exporter):
     idle = [socket.create_connection(("127.0.0.1", exporter.port)) for _ in range(30)]
     try:
-        exporter.until(lambda text: "app_up" in text)
+        until(lambda: exporter.says("app_up"))
     finally:
         for connection in idle:
             connection.close()

@@ -14,7 +14,7 @@ from sql_synthesizer.cli import group
 from sql_synthesizer.errors import InvalidRequest, NotFound
 from sql_synthesizer.model import Role
 from sql_synthesizer.settings import Settings, environment_name
-from tests.support.serving import ROOT, service
+from tests.support.serving import HANG, ROOT, service
 
 PAGE = (ROOT / "docs/access.md").read_text(encoding="utf-8")
 DEFAULTS = {environment_name(name): info.get_default() for name, info in Settings.model_fields.items()}
@@ -74,7 +74,7 @@ def test_the_commands_run(tmp_path: Path) -> None:
             env=served.environment,
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=HANG,
             check=False,
         )
     assert done.returncode == 0, done.stderr

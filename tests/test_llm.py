@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 
@@ -25,8 +26,11 @@ from sql_synthesizer.telemetry.testing import MemoryObserver
 from sql_synthesizer.telemetry.traceparent import parse_traceparent
 from sql_synthesizer_proof.fakes.model_endpoint import FakeOpenAI
 from tests.support.llm import context
+from tests.support.serving import HANG, until
 
 KEY = "sk-do-not-log-7f3a"
+REST = 3600.0
+"""Seconds that the breaker stays open; tests put them into the past."""
 
 
 def settings(fake: FakeOpenAI | None = None, **more) -> Settings:
@@ -191,7 +195,16 @@ def test_no_retry(build, fake, telemetry, status):
 
 @pytest.mark.parametrize(
     ("retry_after", "seconds", "tries"),
-    [(1, 0.9, 1), (0, 5, 2), (2, 9, 1), (60, 5, 1), ("date", 5, 1), ("nonsense", 5, 2), (-3, 5, 2), ("9" * 400, 5, 1)],
+    [
+        (1, 0.9, 1),
+        (0, 60, 2),
+        (2, 60, 1),
+        (60, 600, 1),
+        ("date", 600, 1),
+        ("nonsense", 60, 2),
+        (-3, 60, 2),
+        ("9" * 400, 60, 1),
+    ],
 )
 def test_retry_after_is_respected_when_it_is_short(build, fake, retry_after, seconds, tries):
     value = email.utils.formatdate(time.time() + 60, usegmt=True) if retry_after == "date" else retry_after
@@ -301,7 +314,7 @@ def test_a_date_to_retry_after_is_read_as_utc(zone):
 
 @pytest.mark.parametrize("status", [500, 429, 401, 404])
 def test_breaker_opens_and_recovers(build, fake, status):
-    synthesizer = build(breaker_failures=2, breaker_reset=0.2, model_retries=0)
+    synthesizer = build(breaker_failures=2, breaker_reset=REST, model_retries=0)
     fake.fail(status, times=2)
     for _ in range(3):
         with pytest.raises(ModelUnavailable):
@@ -309,17 +322,19 @@ def test_breaker_opens_and_recovers(build, fake, status):
     assert len(fake.chats) == 2
     with pytest.raises(ModelUnavailable):
         synthesizer.ping(1.0)
-    await_ping(synthesizer)
+    end_rest(synthesizer)
+    synthesizer.ping(HANG)
     assert synthesizer.synthesize(context()).sql
     assert synthesizer.synthesize(context()).sql
 
 
 def test_breaker_stays_open_after_a_failed_trial(build, fake):
-    synthesizer = build(breaker_failures=1, breaker_reset=0.2, model_retries=0)
+    synthesizer = build(breaker_failures=1, breaker_reset=REST, model_retries=0)
     fake.fail(500, times=2)
     with pytest.raises(ModelUnavailable):
         synthesizer.synthesize(context())
-    await_ping(synthesizer)
+    end_rest(synthesizer)
+    synthesizer.ping(HANG)
     for _ in range(2):
         with pytest.raises(ModelUnavailable):
             synthesizer.synthesize(context())
@@ -327,19 +342,19 @@ def test_breaker_stays_open_after_a_failed_trial(build, fake):
 
 
 def test_one_trial_at_a_time(build, fake):
-    synthesizer = build(breaker_failures=1, breaker_reset=0.1, model_retries=0)
+    synthesizer = build(breaker_failures=1, breaker_reset=REST, model_retries=0)
     fake.fail(500)
     with pytest.raises(ModelUnavailable):
         synthesizer.synthesize(context())
-    await_ping(synthesizer)
+    end_rest(synthesizer)
+    synthesizer.ping(HANG)
     fake.hang()
     trial = threading.Thread(target=fails, args=(synthesizer, context(seconds=1)))
     trial.start()
-    while len(fake.chats) < 2:
-        time.sleep(0.01)
+    until(lambda: len(fake.chats) == 2)
     with pytest.raises(ModelUnavailable):
         synthesizer.synthesize(context())
-    trial.join()
+    trial.join(HANG)
     assert len(fake.chats) == 2
 
 
@@ -354,7 +369,7 @@ def test_breaker_ignores_answers(build, fake, answer):
 
 
 def test_breaker_does_not_serialize(telemetry):
-    gate = threading.Barrier(3, timeout=10)
+    gate = threading.Barrier(3, timeout=HANG)
     with FakeOpenAI(lambda _: gate.wait() is not None and "SELECT 1") as fake:
         synthesizer = LLMSynthesizer(settings(fake), telemetry)
         threads = [threading.Thread(target=synthesizer.synthesize, args=(context(),)) for _ in range(2)]
@@ -377,15 +392,9 @@ def fails(synthesizer: LLMSynthesizer, asked: Context) -> None:
         synthesizer.synthesize(asked)
 
 
-def await_ping(synthesizer: LLMSynthesizer) -> None:
-    """Returns when the breaker's rest is over."""
-    until = time.monotonic() + 5
-    while time.monotonic() < until:
-        try:
-            return synthesizer.ping(1.0)
-        except ModelUnavailable:
-            time.sleep(0.01)
-    pytest.fail("the breaker never let go")
+def end_rest(synthesizer: LLMSynthesizer) -> None:
+    """Makes the breaker's rest lie in the past."""
+    synthesizer._circuit.opened_at -= timedelta(seconds=REST)
 
 
 # --- telemetry ------------------------------------------------------------------------------
@@ -481,7 +490,7 @@ def test_endpoint_without_key(fake, telemetry, monkeypatch):
 
 def test_openai_is_imported_only_when_needed():
     code = "import sys, sql_synthesizer.synthesizer.llm; sys.exit('openai' in sys.modules or 'httpx2' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=HANG)
 
 
 def test_repair(build, fake):

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from datetime import date
+from types import SimpleNamespace
 
 import pytest
 
 from sql_synthesizer.errors import StatementInvalid
 from sql_synthesizer.model import Column, ColumnKind, ForeignKey, Schema, Statement, Table, ValueMatch
-from sql_synthesizer.synthesizer import Context
+from sql_synthesizer.synthesizer import Context, prompt
 from sql_synthesizer.synthesizer.exposure import visible_schema
 from sql_synthesizer.synthesizer.prompt import PROMPT_VERSION, question_messages, render_schema, repair_messages
 from tests.support.llm import SCHEMA, context
+from tests.support.serving import HANG
 
 EXPECTED = """\
 <schema>
@@ -179,19 +180,21 @@ def test_prompt_is_bounded(max_bytes):
     assert "more tables are not shown" in text
 
 
-def test_slow_lookup_is_cut_short():
+def test_slow_lookup_is_cut_short(monkeypatch):
     class Slow:
+        now = 0.0
         asked = 0
 
         def find(self, _):
             self.asked += 1
-            time.sleep(0.3)
+            self.now += prompt.LOOKUP_SECONDS * 1.1
             return []
 
     slow = Slow()
+    monkeypatch.setattr(prompt, "time", SimpleNamespace(monotonic=lambda: slow.now))
     question_messages(Context("a " * 500, SCHEMA, slow, date(2026, 1, 1), 1, 0.0), 10_000)
     question_messages(Context("big red dogs", SCHEMA, slow, date(2026, 1, 1), 1, 0.0), 10_000)
-    assert slow.asked <= 2
+    assert slow.asked == 2
 
 
 @pytest.mark.parametrize(
@@ -210,5 +213,5 @@ def test_repair_names_nothing_new(details, sql):
 
 def test_prompt_version_is_stable():
     code = "from sql_synthesizer.synthesizer.prompt import PROMPT_VERSION as v; print(v)"
-    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=HANG)
     assert run.stdout.strip() == PROMPT_VERSION

@@ -35,6 +35,7 @@ from sql_synthesizer_proof.service import ServiceProcess
 from sql_synthesizer_proof.silence import Silence
 from sql_synthesizer_proof.volume import fill_volume, mount_volume
 from tests.house import PROOF, ROOT, sources, tree
+from tests.support.serving import HANG
 
 ABOUT = {"date": "2026-01-01", "machine": "<b>"}
 
@@ -251,7 +252,7 @@ def echo():
 
 
 def said(port: int) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=HANG) as connection:
         connection.sendall(b"hello")
         return connection.recv(100)
 
@@ -280,7 +281,7 @@ def test_an_answer_of_a_watcher_that_breaks_off_is_an_error_of_the_network(tmp_p
 def test_a_proxy_passes_on_until_it_is_closed(echo: int) -> None:
     with Proxy(echo) as proxy:
         assert said(proxy.port) == b"hello"
-        with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", proxy.port), timeout=HANG) as connection:
             connection.sendall(b"x")
             assert connection.recv(1) == b"x"
             proxy.close()

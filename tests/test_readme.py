@@ -16,7 +16,7 @@ from sql_synthesizer.demo import load_demo
 from sql_synthesizer.operate.watchers import ALERTMANAGER
 from tests.support import program
 from tests.support.monitoring import taken, told
-from tests.support.serving import ROOT, Service, fetch, service, until
+from tests.support.serving import HANG, ROOT, Service, fetch, service, until
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -35,7 +35,7 @@ OTHERS = [c for c in commands() if c not in (*SERVING, *TESTING)]
 
 def shell(command: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["sh", "-ec", command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+        ["sh", "-ec", command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=HANG, check=False
     )
 
 
@@ -86,9 +86,9 @@ def test_serving(tmp_path: Path, command: str, request: pytest.FixtureRequest) -
 def is_watched(served: Service) -> None:
     """Whether Prometheus has scraped the service and the dead man's switch is heard; both come within a minute."""
     query = told(served.out, "Prometheus") + "/api/v1/query?query=up%7Bjob%3D%22sql-synthesizer%22%7D%3D%3D1"
-    until(lambda: fetch(query).json()["data"]["result"], 60)
+    until(lambda: fetch(query).json()["data"]["result"])
     messages = told(served.out, "Inbox") + "/api/messages"
-    until(lambda: fetch(messages).json()["watchdog_seconds"] is not None, 60)
+    until(lambda: fetch(messages).json()["watchdog_seconds"] is not None)
 
 
 @pytest.mark.parametrize("command", TESTING)
@@ -99,8 +99,8 @@ def test_testing(command: str) -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#]+)", README):
-        until(lambda target=target: (ROOT / target).exists(), 0.1)
+    targets = re.findall(r"\]\(([^)#]+)", README)
+    assert [target for target in targets if not (ROOT / target).exists()] == []
 
 
 @pytest.mark.parametrize("verb", ["help", "nonsense"])

@@ -22,6 +22,7 @@ from sql_synthesizer.schema import cache as schema_cache
 from sql_synthesizer.schema.reflection import MAX_COLUMNS, MAX_TABLES, kind_of
 from sql_synthesizer.settings import DatabaseSettings, Settings
 from sql_synthesizer.telemetry import Telemetry
+from tests.support.serving import HANG
 
 KINDS = [
     "sqlite",
@@ -201,7 +202,7 @@ class Door:
     @contextmanager
     def __call__(self, name: str, timeout: float, /) -> Iterator[sqlalchemy.Connection]:
         self.calls += 1
-        self.open.wait(10)
+        self.open.wait(HANG)
         if self.failing is not None:
             raise self.failing
         with self.engine.connect() as connection:
@@ -291,7 +292,7 @@ def test_a_refresh_ends_a_failure(door: Door) -> None:
 
 
 def ready(values: Any) -> Any:
-    assert values._ready.wait(30)
+    assert values._ready.wait(HANG)
     return values
 
 

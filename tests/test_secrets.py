@@ -30,7 +30,7 @@ from sql_synthesizer_proof.fakes.model_endpoint import FakeOpenAI
 from tests.support.caches import redis_server
 from tests.support.databases import Server
 from tests.support.otlp import Collector
-from tests.support.serving import Service, service, until
+from tests.support.serving import HANG, Service, service, until
 
 NAMES = ("database", "wrong", "model", "redis", "cache", "collector", "typed", "query", "cookie")
 """What the secrets are for; the last three are a wrong key, one in a URL and one in a cookie."""
@@ -101,7 +101,7 @@ class Caller:
         form = isinstance(body, str)
         kind = "application/x-www-form-urlencoded" if form else "application/json"
         given = {"Content-Type": kind, "Authorization": f"Bearer {self.key}", **headers}
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=HANG)
         connection.request(method, path, body if form or body is None else json.dumps(body), given)
         reply = connection.getresponse()
         text = reply.read()
@@ -273,7 +273,7 @@ def _databases(home: Path, place: str, seeds: dict[str, str]) -> Path:
 
 
 def _exported(served: Service) -> bytes:
-    connection = http.client.HTTPConnection("127.0.0.1", served.metrics_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", served.metrics_port, timeout=HANG)
     connection.request("GET", "/metrics")
     text = connection.getresponse().read()
     connection.close()

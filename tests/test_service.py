@@ -7,15 +7,18 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from werkzeug.test import TestResponse
 
 from sql_synthesizer.demo import load_demo
 from sql_synthesizer.settings import Settings, load
 from sql_synthesizer_proof.fakes.model_endpoint import FakeOpenAI
 from tests.support.app import App, running
+from tests.support.serving import HANG, until
 
 QUESTION = "how many customers are there"
 COUNT = "SELECT count(*) AS n FROM customers"
@@ -28,11 +31,20 @@ def model() -> Iterator[FakeOpenAI]:
 
 
 @pytest.fixture
-def with_model(app_settings: dict[str, Any], model: FakeOpenAI) -> Iterator[App]:
-    settings = load(
-        **app_settings, openai_base_url=model.base_url, openai_api_key="sk-test", model_timeout=1.0, model_retries=0
-    )
-    with running(settings) as app:
+def model_settings(app_settings: dict[str, Any], model: FakeOpenAI) -> dict[str, Any]:
+    return {
+        **app_settings,
+        "openai_base_url": model.base_url,
+        "openai_api_key": "sk-test",
+        "model_retries": 0,
+        "model_timeout": HANG,
+        "deadline": 2 * HANG,
+    }
+
+
+@pytest.fixture
+def with_model(model_settings: dict[str, Any]) -> Iterator[App]:
+    with running(load(**model_settings)) as app:
         yield app
 
 
@@ -56,7 +68,7 @@ def test_a_dead_model_falls_back_to_the_rules(with_model: App, model: FakeOpenAI
 
 MODEL_FAULTS = [
     ("dead", lambda m: m.fail(500, times=5), 503, "model_unavailable", None),
-    ("hanging", lambda m: m.hang(5), 503, "model_unavailable", None),
+    ("hanging", lambda m: m.hang(), 503, "model_unavailable", None),
     ("prose", lambda m: m.reply(text="I would rather talk about the weather."), 502, "model_invalid", None),
     ("a write", lambda m: m.reply(sql="DELETE FROM orders"), 422, "statement_refused", "statement_rejected"),
     ("two", lambda m: m.reply(sql="SELECT 1; DROP TABLE orders"), 422, "statement_refused", "statement_rejected"),
@@ -67,18 +79,19 @@ MODEL_FAULTS = [
     ("fault", "status", "reason", "event"), [r[1:] for r in MODEL_FAULTS], ids=[r[0] for r in MODEL_FAULTS]
 )
 def test_model_faults(
-    with_model: App, model: FakeOpenAI, fault: Any, status: int, reason: str, event: str | None
+    model_settings: dict[str, Any], model: FakeOpenAI, fault: Any, status: int, reason: str, event: str | None
 ) -> None:
     fault(model)
-    reply = with_model.ask("which customers feel lonely at night")
-    assert (reply.status_code, reply.get_json()["reason"]) == (status, reason)
-    success = "error" if status >= 500 else "success"
-    assert with_model.counted("queries_total", success=success) == 1
-    assert with_model.counted("queries_total") == 1
-    (record,) = with_model.records("query_execution")
-    assert record["details"]["reason"] == reason
-    if event:
-        assert with_model.records(event)
+    with running(load(**model_settings | {"model_timeout": 1.0})) as app:
+        reply = app.ask("which customers feel lonely at night")
+        assert (reply.status_code, reply.get_json()["reason"]) == (status, reason)
+        success = "error" if status >= 500 else "success"
+        assert app.counted("queries_total", success=success) == 1
+        assert app.counted("queries_total") == 1
+        (record,) = app.records("query_execution")
+        assert record["details"]["reason"] == reason
+        if event:
+            assert app.records(event)
 
 
 @pytest.mark.parametrize(
@@ -116,21 +129,48 @@ def test_a_database_may_forbid_models(app_settings: dict[str, Any], model: FakeO
         assert not model.chats
 
 
-def test_equal_questions_at_once_are_worked_on_once(with_model: App, model: FakeOpenAI) -> None:
-    model.hang(0.3)
-    model.reply(sql=COUNT)
-    barrier = threading.Barrier(5)
+@dataclass
+class SlowModel:
+    """Answers once it is told to; ``asked`` is set when a question has come."""
 
-    def ask(_: int) -> str:
-        barrier.wait()
-        client = with_model.flask.test_client()
-        reply = client.post("/api/query", json={"question": QUESTION}, environ_overrides={"HTTP_HOST": "127.0.0.1"})
-        return str(reply.get_json()["source"])
+    asked: threading.Event = field(default_factory=threading.Event)
+    answer: threading.Event = field(default_factory=threading.Event)
 
+    def __call__(self, _question: str) -> str:
+        self.asked.set()
+        assert self.answer.wait(HANG)
+        return COUNT
+
+
+@pytest.fixture
+def slow() -> SlowModel:
+    return SlowModel()
+
+
+@pytest.fixture
+def with_slow_model(model_settings: dict[str, Any], slow: SlowModel) -> Iterator[App]:
+    with (
+        FakeOpenAI(slow) as model,
+        running(load(**model_settings | {"openai_base_url": model.base_url, "threads": 7})) as app,
+    ):
+        yield app
+        slow.answer.set()
+
+
+def post(app: App) -> TestResponse:
+    client = app.flask.test_client()
+    return client.post("/api/query", json={"question": QUESTION}, environ_overrides={"HTTP_HOST": "127.0.0.1"})
+
+
+def test_equal_questions_at_once_are_worked_on_once(with_slow_model: App, slow: SlowModel) -> None:
+    locks = with_slow_model.rooms.cache._locks._locks
     with ThreadPoolExecutor(5) as pool:
-        sources = sorted(pool.map(ask, range(5)))
-    assert sources.count("cache") == 4
-    assert with_model.counted("coalesced_questions_total") == 4
+        replies = [pool.submit(post, with_slow_model) for _ in range(5)]
+        until(lambda: [users for _, users in locks.values()] == [5])
+        slow.answer.set()
+        sources = [reply.result().get_json()["source"] for reply in replies]
+    assert sorted(sources) == ["cache"] * 4 + ["llm"]
+    assert with_slow_model.counted("coalesced_questions_total") == 4
 
 
 def settings_of(tmp_path: Path, url: str, **more: Any) -> Any:
@@ -154,7 +194,7 @@ def test_unreachable_database(tmp_path: Path) -> None:
 @pytest.mark.server
 def test_hanging_database(tmp_path: Path, own_postgres: Any) -> None:
     load_demo(own_postgres.url)
-    with running(settings_of(tmp_path, own_postgres.url, statement_timeout=1.0, deadline=3.0)) as app:
+    with running(settings_of(tmp_path, own_postgres.url)) as app:
         assert app.ask(QUESTION).status_code == 200
         own_postgres.freeze()
         try:
@@ -172,28 +212,28 @@ def test_full_pool(app_settings: dict[str, Any]) -> None:
     with running(load(**app_settings, pool_size=1, pool_wait=0.1)) as app:
         app.get("/api/schema")
         app.rooms.schemas.values("shop").find("x")
-        with app.rooms.databases.connect("shop", 1.0):
+        (pool,) = app.rooms.databases._pools.values()
+        until(lambda: pool.slots._value == 1)  # the index of values is built
+        with app.rooms.databases.connect("shop", HANG):
             reply = app.ask(QUESTION)
         assert (reply.status_code, reply.get_json()["reason"]) == (503, "pool_timeout")
         assert app.counted("connection_timeouts_total", database_type="sqlite") >= 1
         assert app.ask(QUESTION).status_code == 200
 
 
-def test_overload_is_refused_at_once(app_settings: dict[str, Any], model: FakeOpenAI) -> None:
-    settings = load(**app_settings, threads=3, openai_base_url=model.base_url, model_timeout=5.0)
-    with running(settings) as app:
-        model.hang(1.0)
-        model.reply(sql=COUNT)
-        with ThreadPoolExecutor(1) as pool:
-            client = app.flask.test_client()
-            overrides = {"HTTP_HOST": "127.0.0.1"}
-            slow = pool.submit(client.post, "/api/query", json={"question": QUESTION}, environ_overrides=overrides)
-            while not model.chats:
-                pass
-            reply = app.ask("how many orders are there")
-            assert (reply.status_code, reply.get_json()["reason"]) == (503, "overloaded")
-            assert reply.headers["Retry-After"] == "1"
-            assert slow.result().status_code == 200
+def test_overload_is_refused_at_once(model_settings: dict[str, Any], slow: SlowModel) -> None:
+    with (
+        FakeOpenAI(slow) as model,
+        running(load(**model_settings | {"openai_base_url": model.base_url, "threads": 3})) as app,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        first = pool.submit(post, app)
+        assert slow.asked.wait(HANG)
+        reply = app.ask("how many orders are there")
+        slow.answer.set()
+        assert (reply.status_code, reply.get_json()["reason"]) == (503, "overloaded")
+        assert reply.headers["Retry-After"] == "1"
+        assert first.result().status_code == 200
 
 
 @pytest.mark.server

@@ -12,6 +12,7 @@ import pytest
 
 from sql_synthesizer import __version__
 from sql_synthesizer.cli import PROOF_PACKAGE, PROOF_VERBS, VERBS
+from tests.support.serving import HANG
 
 ROOT = Path(__file__).parent.parent
 PROJECTS = {"service": ROOT, "proof": ROOT / "sql_synthesizer_proof"}
@@ -23,7 +24,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, project in PROJECTS.items():
         place = tmp_path_factory.mktemp(name)
         command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(place)]
-        done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=HANG, check=False)
         assert done.returncode == 0, done.stderr
         (made[name],) = place.glob("*.whl")
     return made
@@ -58,7 +59,7 @@ def verb(*arguments: str, place: Path, without: str = "-") -> subprocess.Complet
     links.mkdir()
     libraries(links, without)
     command = [sys.executable, "-S", "-c", program, str(place), str(links), *arguments]
-    return subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=HANG, check=False)
 
 
 @pytest.mark.parametrize("folder", ["monitoring", "runbooks"])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 from werkzeug.serving import make_server
 
 from sql_synthesizer.demo import create_demo, demo_settings
@@ -20,7 +20,9 @@ from sql_synthesizer.telemetry import Telemetry
 from sql_synthesizer.webapp import create_app
 from sql_synthesizer.wiring import Rooms, build_rooms
 from tests.support import program
+from tests.support.serving import HANG
 
+expect.set_options(timeout=HANG * 1000)
 MARKUP = '<img src="x" onerror="window.struck=1">'
 CHROMIUM_FLAGS = [
     "--no-sandbox",
@@ -159,7 +161,7 @@ def open_page(chromium: Browser) -> Iterator[OpenPage]:
 
     def visit(app: LiveApp, path: str = "/", width: int = 1280, **options: object) -> Page:
         context = chromium.new_context(viewport={"width": width, "height": 800}, **options)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(HANG * 1000)
         contexts.append((context, Watch(context, app.address)))
         page = context.new_page()
         page.goto(app.address + path)

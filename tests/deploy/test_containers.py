@@ -19,7 +19,8 @@ from sqlalchemy import make_url
 
 from tests.deploy.support import ROOT, SERVICES, make_secrets, mounts, subpath
 from tests.support import program
-from tests.support.databases import PASSWORD, Server, free_port
+from tests.support.databases import PASSWORD, Server
+from tests.support.ports import free_port
 from tests.support.serving import run_own, until
 
 pytestmark = pytest.mark.server

@@ -16,7 +16,8 @@ import pytest
 from sql_synthesizer.monitoring import http_server
 from sql_synthesizer.operate import inbox as module
 from sql_synthesizer.operate.inbox import Inbox, render_page
-from tests.support.serving import ROOT, fetch, free_port, until
+from tests.support.ports import free_port
+from tests.support.serving import HANG, ROOT, fetch, until
 
 ATTACK = '<script>alert("x")</script>'
 
@@ -39,12 +40,12 @@ def send(
     mail.set_content(text)
     if html:
         mail.add_alternative(html, subtype="html")
-    with smtplib.SMTP("127.0.0.1", inbox.smtp_port, timeout=10) as client:
+    with smtplib.SMTP("127.0.0.1", inbox.smtp_port, timeout=HANG) as client:
         client.send_message(mail)
 
 
 def raw(inbox: Inbox, request: bytes) -> bytes:
-    with closing(socket.create_connection(("127.0.0.1", inbox.http_port), timeout=20)) as connection:
+    with closing(socket.create_connection(("127.0.0.1", inbox.http_port), timeout=HANG)) as connection:
         connection.sendall(request)
         return b"".join(iter(lambda: connection.recv(65536), b""))
 
@@ -55,7 +56,7 @@ def webhook(name: str = "Watchdog") -> dict[str, object]:
 
 def test_mail(inbox: Inbox) -> None:
     send(inbox, "Störung: größer als 5 %", "Überlauf", "<p>Überlauf</p>")
-    mail = inbox.wait_for(lambda message: message.kind == "mail")
+    mail = inbox.wait_for(lambda message: message.kind == "mail", HANG)
     assert (mail.to, mail.subject) == (("oncall@company.com",), "Störung: größer als 5 %")
     assert (mail.text.strip(), mail.html.strip(), mail.content) == ("Überlauf", "<p>Überlauf</p>", None)
 
@@ -234,7 +235,7 @@ def test_the_verb() -> None:
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         until(lambda: process.poll() is not None or live(http))
         process.send_signal(signal.SIGTERM)
-        _, told = process.communicate(timeout=30)
+        _, told = process.communicate(timeout=HANG)
     assert process.returncode == 0, told
     assert f"http://127.0.0.1:{http}/slack" in told
     assert f"127.0.0.1:{smtp}" in told

@@ -49,6 +49,7 @@ def test_metrics_of_the_monitoring_exist(live: Live, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def families(live: Live) -> dict[str, object]:
+    until(lambda: live.served.counted("audit_checkpoint_fingerprint"))  # from the first checkpoint on, after 30 s
     text = fetch(live.served.metrics_url, Accept=OPENMETRICS).body.decode()
     return {family.name: family for family in text_string_to_metric_families(text)}
 
@@ -91,4 +92,4 @@ def test_the_attacks_reached_the_security_officer(live: Live) -> None:
     def told() -> bool:
         return any("SQLInjectionAttempts" in message.subject for message in live.inbox.messages)
 
-    until(told, 60)
+    until(told)

@@ -11,7 +11,7 @@ import yaml
 
 from sql_synthesizer.operate.inbox import Inbox
 from tests.support.monitoring import PROMETHEUS, alertmanager, prometheus, run
-from tests.support.serving import ROOT, service, until
+from tests.support.serving import HANG, ROOT, service, until
 
 CONFIG = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
 JOBS = {job["job_name"]: job for job in CONFIG["scrape_configs"]}
@@ -94,9 +94,8 @@ def test_the_real_server_scrapes_evaluates_and_tells(tmp_path: Path) -> None:
                 ]
             )
             assert 100 < float(samples["value"][1]) < 4000
-            assert (
-                inbox.wait_for(lambda message: message.kind == "watchdog", 60).content["receiver"] == "dead-mans-switch"
-            )
+            heard = inbox.wait_for(lambda message: message.kind == "watchdog", HANG)
+            assert heard.content["receiver"] == "dead-mans-switch"
 
 
 def all_up(targets: list[Any]) -> list[Any]:

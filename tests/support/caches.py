@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from sql_synthesizer.operate.programs import free_port
-from tests.support import program
-
-_START_LIMIT = 10.0
+from tests.support import processes, program
+from tests.support.ports import free_port
+from tests.support.serving import HANG, until
 
 
 class Server:
@@ -33,35 +31,34 @@ class Server:
     def start(self) -> None:
         """Starts the server, or starts it again, and returns when it accepts connections."""
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        limit = time.monotonic() + _START_LIMIT
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=0.2).close()
-            except OSError:
-                if self._process.poll() is not None or time.monotonic() > limit:
-                    pytest.fail(f"{self._command[0]} did not start on port {self.port}")
-                time.sleep(0.02)
-            else:
-                return
+        until(self._accepts)
+
+    def _accepts(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"{self._command[0]} did not start on port {self.port}"
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), HANG):
+            return True
+        return False
 
     def freeze(self) -> None:
         """Stops it from answering; connections are still accepted by the kernel."""
-        self._signal(signal.SIGSTOP)
+        processes.freeze(self._pid)
 
     def thaw(self) -> None:
         """Lets a frozen server go on."""
-        self._signal(signal.SIGCONT)
+        processes.thaw(self._pid)
 
     def stop(self) -> None:
         """Kills the server; does nothing when it is dead."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-        if self._process is not None:
-            self._process.wait(timeout=10)
-
-    def _signal(self, number: int) -> None:
         assert self._process is not None
-        os.kill(self._process.pid, number)
+        if self._process.poll() is None:
+            processes.kill(self._process.pid)
+            self._process.wait()
+
+    @property
+    def _pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
 
 def redis_server(directory: str | Path) -> Server:

@@ -5,24 +5,22 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
 import psycopg
 import pymysql
 import pytest
 
-from sql_synthesizer.operate.programs import free_port
-from tests.support import program
+from tests.support import processes, program
+from tests.support.ports import free_port
+from tests.support.serving import until
 
 PASSWORD = "s3cret-Of-Tests"
-START_SECONDS = 60.0
 
 
 class Server:
@@ -71,39 +69,34 @@ class Server:
                 start_new_session=True,
                 **self.as_user,
             )
-        limit = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                self.connect().close()
-            except (psycopg.Error, pymysql.Error):
-                assert self.process.poll() is None, (self.home / "log").read_text()
-                assert time.monotonic() < limit, "the server did not start: " + (self.home / "log").read_text()
-                time.sleep(0.05)
-            else:
-                return
+        until(self._answers)
 
-    def _signal(self, number: signal.Signals) -> None:
-        if self.process is None or self.process.poll() is not None:
-            return
-        root = psutil.Process(self.process.pid)
-        for process in [root, *root.children(recursive=True)]:
-            try:
-                process.send_signal(number)
-            except psutil.NoSuchProcess:
-                continue
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.home / "log").read_text()
+        with suppress(psycopg.Error, pymysql.Error):
+            self.connect().close()
+            return True
+        return False
 
     def freeze(self) -> None:
         """Stops every process of the server from running, without ending it."""
-        self._signal(signal.SIGSTOP)
+        processes.freeze(self._pid)
 
     def thaw(self) -> None:
-        self._signal(signal.SIGCONT)
+        processes.thaw(self._pid)
 
     def kill(self) -> None:
         """Ends the server as a power cut would; ``start`` brings it back on the same port."""
-        self._signal(signal.SIGKILL)
-        if self.process is not None:
-            self.process.wait(timeout=30)
+        assert self.process is not None
+        if self.process.poll() is None:
+            processes.kill(self.process.pid)
+            self.process.wait()
+
+    @property
+    def _pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
 
     stop = kill
 

@@ -39,6 +39,6 @@ class Values:
 
 
 def context(
-    question: str = "how many customers are there?", *, schema: Schema = SCHEMA, seconds=5.0, values=()
+    question: str = "how many customers are there?", *, schema: Schema = SCHEMA, seconds=60.0, values=()
 ) -> Context:
     return Context(question, schema, Values(*values), date(2026, 3, 5), 100, time.monotonic() + seconds)

@@ -18,7 +18,8 @@ from sql_synthesizer.operate import watchers
 from sql_synthesizer.operate.inbox import Inbox
 from sql_synthesizer.operate.watchers import Change, Watcher
 from tests.support import program
-from tests.support.serving import ROOT, fetch, until
+from tests.support.ports import free_port
+from tests.support.serving import HANG, ROOT, fetch, until
 
 PROMETHEUS = ROOT / "monitoring" / "prometheus"
 ALERTMANAGER = ROOT / "monitoring" / "alertmanager"
@@ -27,7 +28,7 @@ ALERTMANAGER = ROOT / "monitoring" / "alertmanager"
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     """A checking program, with its two outputs in one."""
     line = [program(str(command[0])), *map(str, command[1:])]
-    return subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+    return subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=HANG, check=False)
 
 
 class Server(Watcher):
@@ -52,15 +53,19 @@ def prometheus(
     """
     program("prometheus")
     addresses = {job: [address] for job, address in targets.items()}
-    with watchers.run_prometheus(directory / "prometheus", addresses, *flags, rules=rules, change=change) as made:
+    home = directory / "prometheus"
+    with watchers.run_prometheus(home, addresses, *flags, port=free_port(), rules=rules, change=change) as made:
         yield Server(made.child, made.url, made.config)
 
 
 @contextmanager
-def alertmanager(directory: Path, inbox: Inbox, change: Change = watchers.leave_unchanged) -> Iterator[Server]:
+def alertmanager(
+    directory: Path, inbox: Inbox, change: Change = watchers.leave_unchanged, *flags: str
+) -> Iterator[Server]:
     """Alertmanager with the shipped files, telling ``inbox``; ``change`` edits the configuration."""
     program(*watchers.ALERTMANAGER)
-    with watchers.run_alertmanager(directory / "alertmanager", inbox, change=change) as made:
+    home = directory / "alertmanager"
+    with watchers.run_alertmanager(home, inbox, *flags, port=free_port(), change=change) as made:
         yield Server(made.child, made.url, made.config)
 
 

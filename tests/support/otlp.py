@@ -10,6 +10,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from sql_synthesizer.monitoring.http_server import HttpHandler, HttpServer
+from tests.support.serving import HANG
 
 
 class Collector:
@@ -39,10 +40,10 @@ class Collector:
                     self.spans.extend(scope.spans)
             self._arrived.notify_all()
 
-    def wait(self, count: int, limit: float = 10) -> list[Span]:
+    def wait(self, count: int) -> list[Span]:
         """The spans once at least ``count`` have arrived."""
         with self._arrived:
-            assert self._arrived.wait_for(lambda: len(self.spans) >= count, limit), f"only {len(self.spans)} spans"
+            assert self._arrived.wait_for(lambda: len(self.spans) >= count, HANG), f"only {len(self.spans)} spans"
             return list(self.spans)
 
 

@@ -6,10 +6,12 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,19 +20,36 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from sql_synthesizer.operate.child import own_command
-from sql_synthesizer.operate.programs import free_port
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 
 
-def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """What the condition gives as soon as it is true; fails the test after ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"not true within {seconds:g} s: {condition}")
+HANG = 300.0
+"""Seconds after which something that a test waits for is taken to never come; far more than a busy machine needs."""
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    """What the condition gives as soon as it is true; fails the test when it never is."""
+    deadline = time.monotonic() + HANG
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not true within {HANG:g} s: {condition}"
+        time.sleep(0.02)
+    return found
+
+
+def ends(step: Callable[[], Any]) -> Any:
+    """What a step gives that might never end; the test fails then."""
+    done: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(step())
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            done.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return done.result(HANG)
 
 
 @dataclass
@@ -47,7 +66,7 @@ def fetch(url: str, body: Any = None, **headers: str) -> Reply:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers})
     try:
-        with urllib.request.urlopen(request, timeout=20) as reply:
+        with urllib.request.urlopen(request, timeout=HANG) as reply:
             return Reply(reply.status, dict(reply.headers), reply.read())
     except urllib.error.HTTPError as error:
         return Reply(error.code, dict(error.headers), error.read())
@@ -55,7 +74,7 @@ def fetch(url: str, body: Any = None, **headers: str) -> Reply:
 
 def run_own(environment: dict[str, str] | None, *arguments: str, **kwargs: Any) -> subprocess.CompletedProcess[str]:
     """The product's command line as a process of its own, to its end."""
-    wanted = {"cwd": ROOT, "env": environment, "timeout": 120, **kwargs}
+    wanted = {"cwd": ROOT, "env": environment, "timeout": HANG, **kwargs}
     return subprocess.run(own_command(*arguments), capture_output=True, text=True, check=False, **wanted)
 
 
@@ -81,10 +100,11 @@ class Service:
         command = command or own_command("serve", *self.arguments)
         with self.out.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
-        until(lambda: self.process.poll() is not None or self._answers(), 60)
+        until(lambda: self.process.poll() is not None or self.ready())
         assert self.process.poll() is None, self.out.read_text()
 
-    def _answers(self) -> bool:
+    def ready(self) -> bool:
+        """Whether the service wants requests, and its exporter answers."""
         try:
             exporter = fetch(self.metrics_url).status == 200
             return exporter and fetch(self.url + "/health/ready").status == 200
@@ -93,7 +113,7 @@ class Service:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
+        return self.process.wait(HANG)
 
     def ask(self, question: str, **headers: str) -> Reply:
         return fetch(self.url + "/api/query", {"question": question}, **headers)

@@ -13,7 +13,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from sql_synthesizer.audit import read_records
-from tests.support.serving import Service, fetch, service, until
+from tests.support.serving import HANG, Service, fetch, service, until
 
 CLIENTS, REQUESTS = 32, 2_000
 KEY = {"Authorization": "Bearer {key}"}
@@ -48,7 +48,7 @@ class Clients:
 
     def run(self, number: int) -> tuple[Counter[tuple[str, str]], int]:
         chosen = random.Random(number)
-        connection = http.client.HTTPConnection("127.0.0.1", self.served.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.served.port, timeout=HANG)
         replies: Counter[tuple[str, str]] = Counter()
         questions = 0
         for _ in range(REQUESTS // CLIENTS + (number < REQUESTS % CLIENTS)):

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -13,8 +14,11 @@ import pytest
 
 from sql_synthesizer.audit import read_records
 from sql_synthesizer.operate.child import SERVE
-from tests.support.serving import ROOT, Service, fetch, run_own, service, until
+from sql_synthesizer_proof.fakes.model_endpoint import FakeOpenAI
+from tests.support.ports import free_port
+from tests.support.serving import HANG, ROOT, Service, fetch, run_own, service, until
 
+PATIENT = {"SQL_SYNTHESIZER_DEADLINE": "600", "SQL_SYNTHESIZER_MODEL_TIMEOUT": "300"}
 QUESTION = "how many customers are there"
 JOIN = "top 5 customers by number of orders"
 
@@ -54,7 +58,7 @@ def test_a_killed_worker_is_replaced_and_its_counts_stay(tmp_path: Path) -> None
         until(lambda: served.counted("queries_total") == 10)
         worker = gunicorn_worker(served)
         worker.kill()
-        worker.wait(10)
+        worker.wait(HANG)
         until(lambda: answers(served))
         until(lambda: served.counted("queries_total") == 11)
         assert served.counted("questions_limit") == 6, "the dead worker's levels are gone"
@@ -103,18 +107,25 @@ def test_a_hung_application_is_seen(tmp_path: Path) -> None:
 
 
 def test_work_in_flight_ends_before_a_stop(tmp_path: Path) -> None:
-    with service(tmp_path) as served:
-        slow = (
-            "SELECT count(*) FROM order_items a, order_items b WHERE a.quantity + b.quantity > 3 AND a.order_id < 3000"
-        )
-        replies: list[int] = []
-        body = {"sql": slow}
-        thread = threading.Thread(target=lambda: replies.append(fetch(served.url + "/api/sql", body).status))
-        thread.start()
-        until(lambda: served.counted("questions_running") == 1)
-        assert served.stop() == 0
-        thread.join()
-        assert replies == [200]
+    asked, stopping = threading.Event(), threading.Event()
+
+    def answer(_question: str) -> str:
+        asked.set()
+        assert stopping.wait(HANG)
+        return "SELECT count(*) FROM customers"
+
+    with (
+        FakeOpenAI(answer) as model,
+        service(tmp_path, OPENAI_BASE_URL=model.base_url, OPENAI_API_KEY="none", **PATIENT) as served,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        reply = pool.submit(served.ask, QUESTION)
+        assert asked.wait(HANG)
+        served.process.send_signal(signal.SIGTERM)
+        until(lambda: not served.ready())
+        stopping.set()
+        assert reply.result().json()["source"] == "llm"
+        assert served.process.wait(HANG) == 0
 
 
 @pytest.mark.parametrize("which", ["port", "metrics_port"])
@@ -122,14 +133,8 @@ def test_a_taken_port_is_a_clear_error(tmp_path: Path, which: str) -> None:
     with service(tmp_path) as served:
         taken = getattr(served, which)
         names = {"port": "SQL_SYNTHESIZER_PORT", "metrics_port": "METRICS_PORT"}
-        environment = served.environment | {
-            "SQL_SYNTHESIZER_STATE_DIR": str(tmp_path / "other"),
-            "SQL_SYNTHESIZER_PORT": "0",
-            "METRICS_PORT": "0",
-        }
-        environment |= {name: str(getattr(served, other) + 1) for other, name in names.items()} | {
-            names[which]: str(taken)
-        }
+        environment = served.environment | {"SQL_SYNTHESIZER_STATE_DIR": str(tmp_path / "other")}
+        environment |= {name: str(free_port()) for name in names.values()} | {names[which]: str(taken)}
         done = run_own(environment, "serve")
         assert done.returncode == 2
         assert str(taken) in done.stderr
@@ -204,4 +209,4 @@ def test_metrics_can_be_switched_off(tmp_path: Path) -> None:
             fetch(made.metrics_url)
     finally:
         made.process.send_signal(signal.SIGTERM)
-        made.process.wait(60)
+        made.process.wait(HANG)
