@@ -252,6 +252,19 @@ def test_a_forged_value_is_no_answer(
     assert cache.get(key, CachedAnswer) == ANSWER
 
 
+def test_values_that_are_not_used_are_told_of_from_time_to_time(
+    cache: AnswerCache, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = cache.key("q")
+    raw(cache).set(key, b"forged", 60)
+    with caplog.at_level(logging.WARNING):
+        assert [cache.get(key, CachedAnswer) for _ in range(5)] == [None] * 5
+        assert len(caplog.records) == 1
+        cache._warn_after = 0.0
+        cache.get(key, CachedAnswer)
+    assert len(caplog.records) == 2
+
+
 def test_any_changed_byte_is_noticed(make: Make) -> None:
     cache = make(Settings(cache="memory"))
     key = cache.key("q")
