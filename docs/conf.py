@@ -21,7 +21,10 @@ PARTS = {
     "Use": ["docs/deployment", "docs/settings", "docs/access", "docs/errors"],
     "Watch": ["docs/alerts", "runbooks/README", "docs/metrics", "docs/events", "docs/drill"],
     "Trust": ["docs/audit", "docs/statements", "docs/detection", "SECURITY"],
-    "Change": ["CONTRIBUTING", "docs/architecture", "docs/decisions/README", "benchmarks/README", "CHANGELOG"],
+    "Change": [
+        *("CONTRIBUTING", "docs/architecture", "docs/mutation"),
+        *("docs/decisions/README", "benchmarks/README", "CHANGELOG"),
+    ],
 }
 """Heading of the navigation -> pages below it."""
 NAMED = {name for names in PARTS.values() for name in names}

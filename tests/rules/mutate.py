@@ -13,11 +13,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
-import yaml
 
 from tests.rules.mutants import Mutant, mutants
 from tests.rules.promtool import shipped, try_rule
 from tests.rules.scenarios import cases_of
+from tests.support.mutation import Score, read_reasons
 
 EQUIVALENT = Path(__file__).parent / "equivalent.yml"
 LEAST = 0.95
@@ -29,29 +29,6 @@ def survives(name: str, mutant: Mutant) -> bool:
         content, said = try_rule(Path(directory), mutant.rule, cases_of(name))
     assert "could not parse" not in said, said
     return content
-
-
-def equivalent() -> dict[str, dict[str, str]]:
-    """Reasons by alert and change."""
-    return yaml.safe_load(EQUIVALENT.read_text(encoding="utf-8")) or {}
-
-
-def report(made: list[tuple[str, Mutant]], alive: list[bool]) -> bool:
-    """Prints the score and what is wrong; whether nothing is."""
-    listed = {(name, change) for name, reasons in equivalent().items() for change in reasons}
-    outcome = {(name, mutant.change): lives for (name, mutant), lives in zip(made, alive, strict=True)}
-    names = {name for name, _ in made}
-    survivors = [found for found, lives in outcome.items() if lives and found not in listed]
-    wrong = sorted(found for found in listed if found[0] in names and not outcome.get(found, False))
-    same = len(listed & outcome.keys())
-    counted = len(outcome) - same
-    killed = counted - len(survivors)
-    click.echo(f"{len(outcome)} mutants, {same} equivalent, {killed} of {counted} killed ({killed / counted:.1%})")
-    for name, change in survivors:
-        click.echo(f"  alerts.yml: {name}: {change}: survives")
-    for name, change in wrong:
-        click.echo(f"  {EQUIVALENT.name}: {name}: {change}: is listed, but is killed or not made")
-    return killed / counted >= LEAST and not wrong
 
 
 @click.command(help=__doc__)
@@ -66,7 +43,11 @@ def main(alert: str | None) -> None:
         if failed := [name for name, passes in zip(rules, sound, strict=True) if not passes]:
             raise click.ClickException(f"their cases fail as they are: {', '.join(failed)}")
         alive = list(pool.map(lambda pair: survives(*pair), made))
-    sys.exit(not report(made, alive))
+    reasons = {change: reason for change, reason in read_reasons(EQUIVALENT).items() if change[0] in rules}
+    outcome = {(name, mutant.change): lives for (name, mutant), lives in zip(made, alive, strict=True)}
+    score = Score(outcome, reasons, outcome)
+    score.show(EQUIVALENT)
+    sys.exit(score.share < LEAST or bool(score.wrong))
 
 
 if __name__ == "__main__":
