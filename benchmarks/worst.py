@@ -14,7 +14,8 @@ from contextlib import suppress
 from sql_synthesizer.errors import StatementRefused
 from sql_synthesizer.guard.question import judge_text
 from sql_synthesizer.guard.statement import StatementGuard
-from sql_synthesizer.model import SQLGLOT_DIALECT, Column, ColumnKind, Schema, Statement, Table
+from sql_synthesizer.model import Column, ColumnKind, Schema, Statement, Table
+from sql_synthesizer.model.dialects import DIALECTS
 
 NESTED = (
     "SELECT " + "(" * 3000 + "1" + ")" * 3000,
@@ -52,7 +53,7 @@ def judge_statement(dialect: str, sql: str) -> None:
 
 def arms() -> Iterator[tuple[str, Callable[[str], object], list[str]]]:
     """What judges, and the texts."""
-    for dialect in SQLGLOT_DIALECT:
+    for dialect in DIALECTS:
         yield f"statements, {dialect}", lambda sql, dialect=dialect: judge_statement(dialect, sql), list(NESTED)  # type: ignore[misc]
     plain = "how many orders are there in each city " * (QUESTION_CHARS // 40)
     yield "questions", judge_text, [text for piece in REPEATED for text in repeated(piece)]
