@@ -43,7 +43,7 @@ def _passes(text: str, schema: Schema) -> bool:
 
 def parsed(case: Case) -> object:
     """sqlglot's tree alone."""
-    return sqlglot.parse_one(case[0], dialect=DIALECTS[case[1].sqlglot.dialect])
+    return sqlglot.parse_one(case[0], dialect=DIALECTS[case[1].dialect].sqlglot)
 
 
 def judged(guard: StatementGuard) -> Callable[[Case], object]:
