@@ -41,11 +41,9 @@ class KeyStore(Protocol):
 
     def rotate(self, key_id: str, replacement: ApiKey) -> bool:
         """Revokes a key and adds its replacement, both or neither."""
-        ...
 
     def end_sessions(self, key_id: str) -> None:
         """Raises the key's ``session_version``."""
-        ...
 
 
 class Keys:

@@ -27,7 +27,6 @@ class Backend(Protocol):
 
     def is_refusal(self, error: Exception) -> bool:
         """Whether the backend works and only did not do this one thing, such as keep an item over its size."""
-        ...
 
 
 class MemoryBackend:

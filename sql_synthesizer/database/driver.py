@@ -36,30 +36,24 @@ class Driver(Protocol):
 
     def connect(self, timeout: float) -> Any:
         """Opens a connection whose session is read-only."""
-        ...
 
     def begin(self, raw: Any, seconds: float, max_rows: int | None) -> None:
         """Starts a read-only transaction whose statements the server cancels after ``seconds``."""
-        ...
 
     def run(self, raw: Any, sql: str, deadline: float) -> tuple[Sequence[str], Batches]:
         """Runs one query; the column names and the rows in batches."""
-        ...
 
     def end(self, raw: Any) -> bool:
         """Ends the transaction; False when the connection cannot be used again."""
-        ...
 
     def stopper(self, raw: Any) -> Callable[[], None]:
         """What makes a call that hangs in ``raw`` return; callable from another thread, never blocking.
 
         Raises one of ``errors`` when the connection is lost.
         """
-        ...
 
     def classify_error(self, error: Exception) -> DriverFault:
         """What an exception of the driver means."""
-        ...
 
 
 def url_arguments(url: URL) -> dict[str, Any]:

@@ -160,7 +160,6 @@ class ValueLookup(Protocol):
 
     def find(self, text: str) -> Sequence[ValueMatch]:
         """The places where ``text`` is a whole cell value, compared without case; at most 20."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

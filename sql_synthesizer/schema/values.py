@@ -32,7 +32,6 @@ class Connect(Protocol):
 
     def __call__(self, name: str, timeout: float, /) -> AbstractContextManager[Connection]:
         """A read-only connection to the database of this name, for at most ``timeout`` seconds."""
-        ...
 
 
 class _NoValues:

@@ -29,7 +29,6 @@ class Synthesizer(Protocol):
 
     def synthesize(self, context: Context) -> Statement:
         """SQL that answers the question, not yet guarded. Raises Declined, ModelUnavailable, ModelInvalid."""
-        ...
 
 
 @runtime_checkable
@@ -38,4 +37,3 @@ class Repairer(Protocol):
 
     def repair(self, context: Context, statement: Statement, error: StatementInvalid) -> Statement:
         """A new statement for the same question. Raises Declined, ModelUnavailable, ModelInvalid."""
-        ...

@@ -81,19 +81,15 @@ class ChatEndpoint(Protocol):
 
     def complete(self, messages: list[dict[str, str]], *, timeout: float, traceparent: str) -> ModelReply:
         """One chat completion, one HTTP request. Raises EndpointError."""
-        ...
 
     def drop_parameter(self, parameter: str) -> None:
         """Leaves out an optional parameter from now on."""
-        ...
 
     def ping(self, timeout: float) -> None:
         """Asks for something that costs nothing. Raises EndpointError."""
-        ...
 
     def close(self) -> None:
         """Lets go of the connections."""
-        ...
 
 
 class ModelAnswer(BaseModel):

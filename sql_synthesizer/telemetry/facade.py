@@ -42,11 +42,9 @@ class Observer(Protocol):
 
     def fold(self, facts: Sequence[Fact]) -> None:
         """Takes in a batch, oldest first; called by one thread at a time."""
-        ...
 
     def close(self) -> None:
         """Writes out what is held; called once, after the last fold."""
-        ...
 
 
 class Recorder(Protocol):
@@ -54,15 +52,12 @@ class Recorder(Protocol):
 
     def append(self, event: Event) -> int:
         """Takes the record in and returns its ticket. Raises AuditUnavailable when it cannot hold more."""
-        ...
 
     def settle(self, ticket: int) -> None:
         """Returns when every record up to ``ticket`` is durable; raises AuditUnavailable otherwise."""
-        ...
 
     def close(self) -> None:
         """Makes everything durable and lets go of the files."""
-        ...
 
 
 class Telemetry:

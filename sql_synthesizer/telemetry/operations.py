@@ -26,19 +26,15 @@ class Facade(Protocol):
 
     def submit_operation(self, operation: Operation) -> None:
         """Takes in an operation that ended."""
-        ...
 
     def report(self, operation: Operation) -> None:
         """Emits the event that stands for the operation's type."""
-        ...
 
     def report_error(self, error: BaseException) -> None:
         """Emits the security event that an error stands for."""
-        ...
 
     def settle(self) -> None:
         """Waits until the records of this request are durable. Raises AuditUnavailable."""
-        ...
 
 
 def new_trace(sample_ratio: float) -> Trace:
