@@ -9,13 +9,17 @@ from typing import Any
 import yaml
 
 from sql_synthesizer.operate.watchers import shipped_path
+from sql_synthesizer_proof.rules import find_route
 
 
 @cache
+def _load_config() -> Any:
+    return yaml.safe_load(shipped_path("monitoring/alertmanager/config.yml").read_text(encoding="utf-8"))
+
+
 def load_receivers() -> dict[str, dict[str, str]]:
     """Receiver -> kind of message, as the inbox names it -> its address."""
-    document = yaml.safe_load(shipped_path("monitoring/alertmanager/config.yml").read_text(encoding="utf-8"))
-    return {receiver["name"]: dict(_read_addresses(receiver)) for receiver in document["receivers"]}
+    return {receiver["name"]: dict(_read_addresses(receiver)) for receiver in _load_config()["receivers"]}
 
 
 def _read_addresses(receiver: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -26,8 +30,4 @@ def _read_addresses(receiver: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def find_receiver(labels: Mapping[str, str]) -> str:
     """The receiver that an alert with these labels goes to."""
-    if labels["alertname"] == "Watchdog":
-        return "dead-mans-switch"
-    if labels.get("team") == "security":
-        return "security"
-    return {"critical": "on-call", "warning": "tickets"}.get(labels.get("severity", ""), "team")
+    return find_route(_load_config()["route"], labels)["receiver"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypedDict
 
 import yaml
 from promql_parser import parse_duration
@@ -13,21 +12,11 @@ from promql_parser import parse_duration
 from sql_synthesizer.monitoring import slo
 from sql_synthesizer_proof.mixin.alert import Alert
 from sql_synthesizer_proof.mixin.lint import Lint
-from sql_synthesizer_proof.rules import Rule, read_groups
+from sql_synthesizer_proof.rules import Rule, find_route, read_groups
 
 SEVERITIES = ("critical", "warning", "none")
 TEAMS = ("operations", "security")
 ANNOTATIONS = ("summary", "description", "runbook_url", "dashboard_url")
-
-
-class Route(TypedDict, total=False):
-    """What is looked at of a route of Alertmanager."""
-
-    matchers: list[str]
-    group_wait: str
-    routes: list[Route]
-
-
 RECORD = re.compile(r"[a-z]+:sql_synthesizer_[a-z_]+:[a-z]+_?(rate)?\d+[mhd]")
 
 
@@ -92,7 +81,7 @@ def alertmanager_faults(config_file: Path, rules: list[Rule]) -> Iterator[str]:
     for rule in rules:
         labels = rule.get("labels", {})
         if labels.get("detection") == "fast":
-            route = _find_route(config["route"], {**labels, "alertname": rule["alert"]})
+            route = find_route(config["route"], {**labels, "alertname": rule["alert"]})
             wait = _duration_seconds(route.get("group_wait", "30s"))
             if wait > slo.GROUP_WAIT:
                 yield f"alertmanager: {rule['alert']} waits {wait:g} s for others, {slo.GROUP_WAIT} are allowed"
@@ -100,21 +89,3 @@ def alertmanager_faults(config_file: Path, rules: list[Rule]) -> Iterator[str]:
 
 def _duration_seconds(duration: str) -> float:
     return parse_duration(duration).total_seconds()
-
-
-def _find_route(route: Route, labels: dict[str, str]) -> Route:
-    """The route that an alert takes, with what it inherits: the first that matches, as deep as one does."""
-    for child in route.get("routes", ()):
-        if all(_is_satisfied(matcher, labels) for matcher in child.get("matchers", ())):
-            return _find_route({**route, "routes": [], **child}, labels)
-    return route
-
-
-def _is_satisfied(matcher: str, labels: dict[str, str]) -> bool:
-    found = re.fullmatch(r'\s*(\w+)\s*(=~|!~|!=|=)\s*"?(.*?)"?\s*', matcher)
-    if found is None:
-        return False
-    name, operator, value = found.groups()
-    given = labels.get(name, "")
-    equal = bool(re.fullmatch(value, given)) if "~" in operator else given == value
-    return equal != operator.startswith("!")
