@@ -6,6 +6,7 @@ server knows, and writing a tree gives back the statement that was read, not a t
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, ClassVar
 
 from sqlglot import exp
@@ -19,7 +20,7 @@ from sqlglot.parser import Parser
 from sqlglot.tokenizer_core import Token
 
 from sql_synthesizer.errors import StatementRefused
-from sql_synthesizer.model.dialects import DialectRow
+from sql_synthesizer.model.dialects import DIALECTS, DialectRow
 
 _PLAIN_CALLS = {"CEIL", "FLOOR", "INITCAP"}
 """Functions that sqlglot reads by a syntax of their own, which none of our dialects has."""
@@ -105,3 +106,9 @@ class DialectGrammar:
         return self._generator(
             dialect=self._dialect, comments=False, normalize_functions=False, unsupported_level=ErrorLevel.IMMEDIATE
         ).generate(tree)
+
+
+@cache
+def load_grammar(name: str) -> DialectGrammar:
+    """The grammar of a row of ``DIALECTS``, built once: sqlglot works through a parser class as it is made."""
+    return DialectGrammar(DIALECTS[name])

@@ -8,11 +8,10 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from sql_synthesizer.errors import StatementRefused
-from sql_synthesizer.guard.statement.grammar import DialectGrammar
+from sql_synthesizer.guard.statement.grammar import load_grammar
 from sql_synthesizer.guard.statement.names import TableIndex
 from sql_synthesizer.guard.statement.reading import parse_query
 from sql_synthesizer.model import Column, ColumnKind, Schema, Table
-from sql_synthesizer.model.dialects import DIALECTS
 
 _CATALOGUES = re.compile(
     r"(all|user|dba)_(tables|tab_columns|tab_cols|users|objects|views|source|constraints|cons_columns|indexes|triggers"
@@ -29,7 +28,7 @@ def imagined_schema(sql: str, dialect: str) -> Schema:
     ``dialect`` is one of ``dialects.DIALECTS``. Of what cannot be read nothing exists. Never raises.
     """
     empty = Schema("imagined", dialect, ())
-    grammar = DialectGrammar(DIALECTS[dialect])
+    grammar = load_grammar(dialect)
     try:
         tree = parse_query(sql, grammar)
     except (StatementRefused, SqlglotError, RecursionError):

@@ -15,14 +15,13 @@ from sqlglot.errors import SqlglotError
 from sql_synthesizer.errors import StatementRefused
 from sql_synthesizer.guard.statement import functions, nodes, reading
 from sql_synthesizer.guard.statement.columns import Columns
-from sql_synthesizer.guard.statement.grammar import DialectGrammar
+from sql_synthesizer.guard.statement.grammar import load_grammar
 from sql_synthesizer.guard.statement.masking import expand_stars, mask_columns
 from sql_synthesizer.guard.statement.names import StatementNames, TableIndex
 from sql_synthesizer.guard.statement.nodes import check_nodes, refuse_statement
 from sql_synthesizer.guard.statement.policy import Policy
 from sql_synthesizer.guard.statement.reading import parse_query
 from sql_synthesizer.model import Schema, Statement
-from sql_synthesizer.model.dialects import DIALECTS
 
 CACHED_VERDICTS = 1_024
 CACHED_CHARS = 4_000
@@ -50,7 +49,6 @@ class StatementGuard:
 
     def __init__(self) -> None:
         self.policy_version = _policy_version()
-        self._grammars = {row.sqlglot: DialectGrammar(row) for row in DIALECTS.values()}
         self._verdicts: LRUCache[tuple[str, str, str, int, Policy], _StatementVerdict] = LRUCache(CACHED_VERDICTS)
         self._indexes: LRUCache[tuple[str, str], TableIndex] = LRUCache(64)
         self._lock = Lock()
@@ -91,7 +89,7 @@ class StatementGuard:
 
     def _check_statement(self, sql: str, schema: Schema, max_rows: int, policy: Policy) -> _StatementVerdict:
         index = self._load_table_index(schema)
-        grammar = self._grammars[index.dialect.sqlglot]
+        grammar = load_grammar(schema.dialect)
         tree = parse_query(sql, grammar)
         masked = _exclude_marked_columns(tree, index, policy)
         tree, limit = _limit_rows(tree, max_rows + 1)
