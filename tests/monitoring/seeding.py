@@ -6,13 +6,13 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sql_synthesizer_proof.mixin.build import ROOT
+from tests.support.serving import run_own
 
 Seed = Callable[[Path], None]
 """Makes one fault in a copy."""
@@ -99,6 +99,4 @@ def hidden(file: Path, title: str, old: str, new: str) -> None:
 
 
 def mixin(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sql_synthesizer", "mixin", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return run_own({**os.environ, "PYTHONPATH": str(root)}, "mixin", *arguments, cwd=root)

@@ -12,53 +12,33 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import processes, program
+from tests.support import program
 from tests.support.ports import free_port
+from tests.support.processes import ServerProcess
 from tests.support.serving import HANG, until
 
 
-class Server:
-    """A server process of the test's own; ``stop`` and ``freeze`` make the faults that tests look at."""
+class Server(ServerProcess):
+    """A cache's server, which listens on ``port`` once it is started."""
 
     def __init__(self, command: list[str], port: int) -> None:
         self.port = port
         self.address = f"127.0.0.1:{port}"
         self.url = f"redis://{self.address}/0"
         self._command = command
-        self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
     def start(self) -> None:
         """Starts the server, or starts it again, and returns when it accepts connections."""
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until(self._accepts)
 
     def _accepts(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, f"{self._command[0]} did not start on port {self.port}"
+        assert self.process is not None
+        assert self.process.poll() is None, f"{self._command[0]} did not start on port {self.port}"
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), HANG):
             return True
         return False
-
-    def freeze(self) -> None:
-        """Stops it from answering; connections are still accepted by the kernel."""
-        processes.freeze(self._pid)
-
-    def thaw(self) -> None:
-        """Lets a frozen server go on."""
-        processes.thaw(self._pid)
-
-    def stop(self) -> None:
-        """Kills the server; does nothing when it is dead."""
-        assert self._process is not None
-        if self._process.poll() is None:
-            processes.kill(self._process.pid)
-            self._process.wait()
-
-    @property
-    def _pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
 
 
 def redis_server(directory: str | Path) -> Server:

@@ -16,14 +16,15 @@ import psycopg
 import pymysql
 import pytest
 
-from tests.support import processes, program
+from tests.support import program
 from tests.support.ports import free_port
+from tests.support.processes import ServerProcess
 from tests.support.serving import until
 
 PASSWORD = "s3cret-Of-Tests"
 
 
-class Server:
+class Server(ServerProcess):
     """A database server of its own; ``url`` names an owner who may do everything in it."""
 
     account: str
@@ -36,7 +37,6 @@ class Server:
             entry = pwd.getpwnam(self.account)
             os.chown(self.home, entry.pw_uid, entry.pw_gid)
             self.as_user = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-        self.process: subprocess.Popen[bytes] | None = None
         self.create()
         self.start()
 
@@ -78,27 +78,6 @@ class Server:
             self.connect().close()
             return True
         return False
-
-    def freeze(self) -> None:
-        """Stops every process of the server from running, without ending it."""
-        processes.freeze(self._pid)
-
-    def thaw(self) -> None:
-        processes.thaw(self._pid)
-
-    def kill(self) -> None:
-        """Ends the server as a power cut would; ``start`` brings it back on the same port."""
-        assert self.process is not None
-        if self.process.poll() is None:
-            processes.kill(self.process.pid)
-            self.process.wait()
-
-    @property
-    def _pid(self) -> int:
-        assert self.process is not None
-        return self.process.pid
-
-    stop = kill
 
     def remove(self) -> None:
         self.kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -58,3 +59,31 @@ def states(pid: int) -> set[str]:
         with suppress(OSError):
             found.add(stat.read_text().rpartition(")")[2].split()[0])
     return found
+
+
+class ServerProcess:
+    """A server of the test's own; ``freeze``, ``stop`` and ``kill`` make the faults that tests look at."""
+
+    process: subprocess.Popen[bytes] | None = None
+
+    def freeze(self) -> None:
+        """Stops every process of the server from running, without ending it; the kernel still takes connections."""
+        freeze(self._pid)
+
+    def thaw(self) -> None:
+        """Lets a frozen server go on."""
+        thaw(self._pid)
+
+    def kill(self) -> None:
+        """Ends the server as a power cut would; ``start`` brings it back on the same port."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            kill(self.process.pid)
+            self.process.wait()
+
+    stop = kill
+
+    @property
+    def _pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
