@@ -130,4 +130,4 @@ class HttpHandler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Scrapes and looks at a page are no news."""
+        """Scrapes and views of a page are not logged."""

@@ -78,6 +78,7 @@ def _merge_ended(file: Path, ended: Path) -> None:
     totals: dict[str, float] = defaultdict(float)
     for source in (ended, file) if ended.exists() else (file,):
         try:
+            # The whole file is read before any of it is added: one that is damaged further on counts nothing.
             for key, value, _, _ in [*MmapedDict.read_all_values_from_file(source)]:  # type: ignore[no-untyped-call]
                 totals[key] += value
         except _DAMAGED as error:
