@@ -76,8 +76,6 @@ def _plan_runs(alerts: tuple[str, ...], runs: int, *, fast: bool | None) -> list
     quick = {name for name, found in known.items() if any("detection" in rule["labels"] for rule in found)}
     asked = {None: set(known), True: quick, False: known.keys() - quick}[fast]
     wanted = [s for s in SCENARIOS if s.alert in asked and s.alert in (alerts or known)]
-    waves = {scenario.wave for scenario in wanted if scenario.make is None}
-    wanted = [s for s in SCENARIOS if s in wanted or (s.wave in waves and s.make is not None)]
     every = [scenario for scenario in wanted if scenario.alert in quick]
     once: dict[tuple[object, ...], list[AlertScenario]] = {}
     for scenario in wanted:

@@ -135,8 +135,7 @@ class Drill:
                 )
                 watches.append((watch, scenario, rule))
                 try:
-                    if scenario.make is not None:
-                        faults.enter_context(scenario.make(made))
+                    faults.enter_context(scenario.make(made))
                 except (Impossible, TimeoutError) as error:
                     line.problems.append(str(error))
                     watch.give_up()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import wraps
 
 from sql_synthesizer.operate.inbox import SILENCE_LIMIT, Notification
 from sql_synthesizer_proof.drill.chain import Chain
@@ -39,6 +40,7 @@ def lasting_fault(make: Callable[[], object], mend: Callable[[], object]) -> Ite
 def share_fault(make: MakeFault) -> MakeFault:
     """The fault for several scenarios of one wave: whichever comes first makes it, and mends it as the last."""
 
+    @wraps(make)
     @contextmanager
     def shared_fault(chain: Chain) -> Iterator[None]:
         if make in chain.made:
@@ -52,16 +54,15 @@ def share_fault(make: MakeFault) -> MakeFault:
 
 @dataclass(frozen=True)
 class AlertScenario:
-    """``labels`` distinguish alerts of one name. Scenarios of one ``wave`` run at the same time on one chain.
+    """An alert, and the fault that fires it. Scenarios of one ``wave`` run at the same time on one chain.
 
-    ``fault`` is a description; a scenario without ``make`` watches another alert of the fault that its wave makes.
-    ``delivered`` is False where no notification arrives; ``instead`` describes how the dead man's switch shows it.
+    ``labels`` distinguish alerts of one name. ``delivered`` is False where no notification arrives; ``instead``
+    describes how the dead man's switch shows it.
     """
 
     alert: str
-    fault: str
+    make: MakeFault
     wave: str
-    make: MakeFault | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     settings: tuple[tuple[str, object], ...] = ()
     """Of the service, by name, where it needs others than the chain's; such scenarios get a chain of their own."""
@@ -73,6 +74,11 @@ class AlertScenario:
     """Whether the service has to be one that takes ballast."""
     delivered: bool = True
     instead: str = ""
+
+    @property
+    def fault(self) -> str:
+        """What is broken, in words."""
+        return (self.make.__doc__ or "").strip(" .")
 
 
 @dataclass

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,20 @@ from sql_synthesizer_proof.evidence.claim import Claim
 
 FORGER = derive_key(bytes(range(32)))
 """A key that somebody made up."""
+
+
+@contextmanager
+def change_byte(path: Path) -> Iterator[None]:
+    """One byte of the first record of a segment, in its severity, is another one."""
+    marker = b'"severity":"'
+    with path.open("r+b", buffering=0) as file:
+        at = file.read().index(marker) + len(marker)
+        kept = os.pread(file.fileno(), 1, at)
+        try:
+            os.pwrite(file.fileno(), b"x", at)
+            yield
+        finally:
+            os.pwrite(file.fileno(), kept, at)
 
 
 @dataclass(frozen=True, slots=True)

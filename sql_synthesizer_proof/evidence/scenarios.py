@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import getpass
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlencode
 
 from sql_synthesizer.settings import Settings
+from sql_synthesizer_proof.evidence.edits import change_byte
 from sql_synthesizer_proof.evidence.embedding import BROKEN, SPILLED
 from sql_synthesizer_proof.evidence.world import World, WorldReply
 
@@ -231,26 +230,9 @@ def _record_opened(world: World) -> Caused:
 @_causes_event("audit_verification_failed")
 def _record_changed(world: World) -> Caused:
     """A byte of the record was changed when it is verified."""
-    path = min(world.audit.glob("*.jsonl"))
-    at = path.read_bytes().index(b'"severity":"') + len(b'"severity":"')
-    with _change_byte(path, at):
+    with change_byte(min(world.audit.glob("*.jsonl"))):
         reply = world.cli("audit", "verify")
     return _caused_by_command(reply, 1)
-
-
-@contextmanager
-def _change_byte(path: Path, at: int) -> Iterator[None]:
-    """The byte at this place is another one."""
-    with path.open("r+b", buffering=0) as file:
-        file.seek(at)
-        before = file.read(1)
-        file.seek(at)
-        file.write(b"x")
-        try:
-            yield
-        finally:
-            file.seek(at)
-            file.write(before)
 
 
 @_causes_event("answer_withheld")

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from math import ceil
 
 from sql_synthesizer.operate.traffic import ASKED, RequestKind, Traffic
@@ -38,7 +39,7 @@ HEAVY = 'count(last_over_time({__name__=~".+"}[10m]))'
 HEAVY_INTERVAL = "5ms"
 
 
-def budget_burn(failed: float, slow: float) -> MakeFault:
+def burn_budget(failed: float, slow: float) -> MakeFault:
     """A share of all statements fails, as one table is locked for good, and one is slow, as another is for seconds."""
 
     @contextmanager
@@ -53,6 +54,7 @@ def budget_burn(failed: float, slow: float) -> MakeFault:
             stack.enter_context(_repeat_step(batch / slow_rate, lambda: _send_slow_batch(chain, batch)))
             yield
 
+    make_fault.__doc__ = f"{failed:.1%} of the statements fail, and {slow:.0%} are slow."
     return make_fault
 
 
@@ -107,7 +109,7 @@ def only_new_questions(chain: Chain) -> Iterator[None]:
 
 @contextmanager
 def expensive_reply(chain: Chain) -> Iterator[None]:
-    """The model uses a great many tokens."""
+    """A reply of the model costs 24 US dollars."""
     chain.model.reply("SELECT count(*) FROM customers", usage=DEAR)
     yield
 
@@ -119,7 +121,7 @@ def group_too_slow(chain: Chain) -> AbstractContextManager[None]:
 
 @contextmanager
 def cache_off(chain: Chain) -> Iterator[None]:
-    """The only instance that is watched works without the cache that it was given, as a command once did not."""
+    """The only instance that is watched runs with its cache switched off, which a command beside it uses."""
     service = chain.others["uncached"]
     service.run("ask", ASKED[0], variables={environment_name("cache"): "memory"})
     with _repeated_traffic(service), only_targets(chain, "sql-synthesizer", [service.metrics_address]):
@@ -131,52 +133,28 @@ def _repeated_traffic(service: ServiceProcess) -> Traffic:
     return Traffic(service.url, service.key, 2.0, (kind,))
 
 
-def _build_burn_scenarios(long: str, short: str, shares: tuple[float, float], make: MakeFault) -> list[AlertScenario]:
-    wave = f"budget at {shares[1]:.0%}"
-    labels = {"long": long, "short": short}
-    failed, slow = f"{shares[0]:.1%} of the statements fail", f"{shares[1]:.0%} of the statements are slow"
-    return [
-        AlertScenario("SqlSynthesizerErrorBudgetBurn", failed, wave, make, labels, SETTINGS, scaled=True),
-        AlertScenario("SqlSynthesizerLatencyBudgetBurn", slow, wave, make, labels, SETTINGS, scaled=True),
-    ]
+GENTLY, GREATLY = share_fault(burn_budget(*GENTLE)), share_fault(burn_budget(*GREAT))
+WINDOWS = (("1d", "2h", GENTLY), ("3d", "6h", GENTLY), ("1h", "5m", GREATLY), ("6h", "30m", GREATLY))
+"""Long and short window of each burn-rate alert, and the fault that fires it."""
 
-
-def _build_scaled_scenario(
-    alert: str, fault: str, wave: str, make: MakeFault, prepare: MakeFault | None = None
-) -> AlertScenario:
-    return AlertScenario(alert, fault, wave, make, settings=SETTINGS, scaled=True, prepare=prepare)
-
-
-GENTLY, GREATLY = share_fault(budget_burn(*GENTLE)), share_fault(budget_burn(*GREAT))
+scaled_scenario = partial(AlertScenario, settings=SETTINGS, scaled=True)
 
 SCENARIOS = (
-    *_build_burn_scenarios("1d", "2h", GENTLE, GENTLY),
-    *_build_burn_scenarios("3d", "6h", GENTLE, GENTLY),
-    *_build_burn_scenarios("1h", "5m", GREAT, GREATLY),
-    *_build_burn_scenarios("6h", "30m", GREAT, GREATLY),
-    _build_scaled_scenario(
-        "PrometheusMissedRuleEvaluations", "a rule is slower than its interval", "misses", group_too_slow
+    *(
+        scaled_scenario(
+            f"SqlSynthesizer{budget}BudgetBurn", make, make.__doc__ or "", labels={"long": long, "short": short}
+        )
+        for long, short, make in WINDOWS
+        for budget in ("Error", "Latency")
     ),
-    _build_scaled_scenario(
-        "SqlSynthesizerCacheHitRatioLow", "only new questions are asked", "misses", only_new_questions
-    ),
-    _build_scaled_scenario(
-        "SqlSynthesizerLLMSpend", "a reply of the model costs 24 US dollars", "misses", expensive_reply
-    ),
-    _build_scaled_scenario(
-        "SqlSynthesizerCacheUnused",
-        "an instance runs with its cache switched off",
-        "unused",
-        cache_off,
-        prepare=extra_instance("uncached", cache="off"),
-    ),
-    AlertScenario(
+    scaled_scenario("PrometheusMissedRuleEvaluations", group_too_slow, "misses"),
+    scaled_scenario("SqlSynthesizerCacheHitRatioLow", only_new_questions, "misses"),
+    scaled_scenario("SqlSynthesizerLLMSpend", expensive_reply, "misses"),
+    scaled_scenario("SqlSynthesizerCacheUnused", cache_off, "unused", prepare=extra_instance("uncached", cache="off")),
+    scaled_scenario(
         "PrometheusNotConnectedToAlertmanagers",
-        "Prometheus is told of no Alertmanager",
-        "unconnected",
         no_alertmanager,
-        settings=SETTINGS,
-        scaled=True,
+        "unconnected",
         delivered=False,
         instead="the dead man's switch is no longer heard",
     ),

@@ -98,7 +98,7 @@ def _check_security_receiver(made: Chain) -> EscalationCheck:
 
 def _check_same_cause(made: Chain) -> EscalationCheck:
     name, warning = "SqlSynthesizerErrorBudgetBurn", {"severity": "warning", "long": "1d"}
-    with budget.budget_burn(*budget.GREAT)(made):
+    with budget.burn_budget(*budget.GREAT)(made):
         critical = _wait_for_mail(made, "on-call", name)
         muted = _wait_until_muted(made, name, warning)
         time.sleep(QUIET)

@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 
 import psutil
 import redis
@@ -15,7 +16,7 @@ from sql_synthesizer_proof.drill import ballast, foreign
 from sql_synthesizer_proof.drill.beside import add_target, extra_instance
 from sql_synthesizer_proof.drill.chain import Chain
 from sql_synthesizer_proof.drill.faults.locks import lock_table, query_table, run_in_background
-from sql_synthesizer_proof.drill.scenario import AlertScenario, Impossible, MakeFault, lasting_fault, share_fault
+from sql_synthesizer_proof.drill.scenario import AlertScenario, Impossible, lasting_fault, share_fault
 from sql_synthesizer_proof.volume import fill_volume
 
 GIB = 1024**3
@@ -73,8 +74,7 @@ def _pin_processes(chain: Chain, cpus: set[int]) -> None:
                 os.sched_setaffinity(thread.id, cpus)
 
 
-@contextmanager
-def workers_killed(chain: Chain) -> Iterator[None]:
+def workers_killed(chain: Chain) -> AbstractContextManager[None]:
     """A worker is killed, and so is the one that takes its place, and so on."""
 
     def kill_workers(stop: threading.Event) -> None:
@@ -83,8 +83,7 @@ def workers_killed(chain: Chain) -> Iterator[None]:
             if stop.wait(KILL_INTERVAL):
                 return
 
-    with run_in_background(kill_workers):
-        yield
+    return run_in_background(kill_workers)
 
 
 @contextmanager
@@ -126,17 +125,12 @@ def audit_volume_filling(chain: Chain) -> AbstractContextManager[None]:
     return fill_volume(chain.volume, shutil.disk_usage(chain.volume).free - AUDIT_BALLAST)
 
 
-@contextmanager
-def verification_missing(chain: Chain) -> Iterator[None]:
+def verification_missing(chain: Chain) -> AbstractContextManager[None]:
     """The last verification of the audit record is two days old, by the time of the file that it leaves."""
-    state = chain.home / "audit" / "record.verified"
-    chain.service.run("audit", "verify")
-    now = state.stat().st_mtime
-    try:
-        os.utime(state, (now - 2 * 86_400, now - 2 * 86_400))
-        yield
-    finally:
-        chain.service.run("audit", "verify")
+    state, verify = chain.home / "audit" / "record.verified", partial(chain.service.run, "audit", "verify")
+    verify()
+    old = state.stat().st_mtime - 2 * 86_400
+    return lasting_fault(lambda: os.utime(state, (old, old)), verify)
 
 
 @contextmanager
@@ -170,42 +164,25 @@ def scrapes_slow(chain: Chain) -> Iterator[None]:
         chain.scrape.delay = 0.0
 
 
-def _build_scenario(alert: str, fault: str, make: MakeFault, prepare: MakeFault | None = None) -> AlertScenario:
-    return AlertScenario(alert, fault, "load", make, settings=SETTINGS, ballast=True, prepare=prepare)
-
-
 BUSY = share_fault(extra_instance("busy", pool_size=8, value_index=False))
 SLOW_STATEMENTS = share_fault(statements_slow)
 WRONG_TARGET = share_fault(wrong_target)
 
+load_scenario = partial(AlertScenario, wave="load", settings=SETTINGS, ballast=True)
+
 SCENARIOS = (
-    _build_scenario(
-        "SqlSynthesizerInstanceDown",
-        "one of several instances is killed",
-        instance_killed,
-        prepare=extra_instance("second"),
-    ),
-    _build_scenario("HighQueryLatency", f"a table is locked for {SLOW:g} seconds at a time", SLOW_STATEMENTS, BUSY),
-    _build_scenario(
-        "SqlSynthesizerOverloaded", "more callers want a locked table than may run at once", SLOW_STATEMENTS, BUSY
-    ),
-    _build_scenario("HighMemoryUsage", f"a process of the service holds {HELD // GIB} GiB", memory_held),
-    _build_scenario(
-        "HighCPUUsage", f"{BURNERS} processes of the service never rest, on the one CPU that it may use", cpu_burned
-    ),
-    _build_scenario(
-        "SqlSynthesizerConnectionPoolSaturated", "a locked table keeps all connections but one", pool_nearly_used
-    ),
-    _build_scenario("SqlSynthesizerCacheErrors", "Redis has no memory left and takes nothing new", redis_full),
-    _build_scenario(
-        "SqlSynthesizerAuditVolumeFilling", "a neighbour takes most of the audit volume", audit_volume_filling
-    ),
-    _build_scenario("SqlSynthesizerAuditNotVerified", "no verification for two days", verification_missing),
-    _build_scenario(
-        "SqlSynthesizerScrapeSlow", f"a connection for a scrape takes {SCRAPE_DELAY:g} seconds", scrapes_slow
-    ),
-    _build_scenario("SqlSynthesizerMetricsAbsent", "another program answers at a target", WRONG_TARGET),
-    _build_scenario("SqlSynthesizerSeriesExplosion", f"a target exports {SAMPLES} series", WRONG_TARGET),
-    _build_scenario("SqlSynthesizerLabelValuesRefused", "a program reports unknown event types", unknown_values),
-    _build_scenario("SqlSynthesizerRestarting", f"a worker is killed {KILLS} times in a row", workers_killed),
+    load_scenario("SqlSynthesizerInstanceDown", instance_killed, prepare=extra_instance("second")),
+    load_scenario("HighQueryLatency", SLOW_STATEMENTS, prepare=BUSY),
+    load_scenario("SqlSynthesizerOverloaded", SLOW_STATEMENTS, prepare=BUSY),
+    load_scenario("HighMemoryUsage", memory_held),
+    load_scenario("HighCPUUsage", cpu_burned),
+    load_scenario("SqlSynthesizerConnectionPoolSaturated", pool_nearly_used),
+    load_scenario("SqlSynthesizerCacheErrors", redis_full),
+    load_scenario("SqlSynthesizerAuditVolumeFilling", audit_volume_filling),
+    load_scenario("SqlSynthesizerAuditNotVerified", verification_missing),
+    load_scenario("SqlSynthesizerScrapeSlow", scrapes_slow),
+    load_scenario("SqlSynthesizerMetricsAbsent", WRONG_TARGET),
+    load_scenario("SqlSynthesizerSeriesExplosion", WRONG_TARGET),
+    load_scenario("SqlSynthesizerLabelValuesRefused", unknown_values),
+    load_scenario("SqlSynthesizerRestarting", workers_killed),
 )

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import psycopg
 from sqlalchemy.engine import make_url
@@ -24,14 +24,10 @@ PATIENCE = 320.0
 """Seconds that such a caller waits for an answer."""
 
 
-@contextmanager
-def owner_connection(chain: Chain) -> Iterator[psycopg.Connection]:
+def owner_connection(chain: Chain) -> psycopg.Connection:
     """A connection of the database's owner."""
     url = make_url(chain.owner)
-    with psycopg.connect(
-        host=url.host, port=url.port, user=url.username, password=url.password, dbname=url.database
-    ) as connection:
-        yield connection
+    return psycopg.connect(host=url.host, port=url.port, user=url.username, password=url.password, dbname=url.database)
 
 
 @contextmanager
@@ -51,8 +47,7 @@ def run_in_background(step: Callable[[threading.Event], None], count: int = 1) -
                 begun.result()
 
 
-@contextmanager
-def lock_table(chain: Chain, table: str, hold: float) -> Iterator[None]:
+def lock_table(chain: Chain, table: str, hold: float) -> AbstractContextManager[None]:
     """A table is locked again and again, ``hold`` seconds at a time."""
 
     def hold_lock(stop: threading.Event) -> None:
@@ -63,12 +58,10 @@ def lock_table(chain: Chain, table: str, hold: float) -> Iterator[None]:
                 connection.rollback()
                 time.sleep(BREATH)
 
-    with run_in_background(hold_lock):
-        yield
+    return run_in_background(hold_lock)
 
 
-@contextmanager
-def query_table(service: ServiceProcess, table: str, callers: int) -> Iterator[None]:
+def query_table(service: ServiceProcess, table: str, callers: int) -> AbstractContextManager[None]:
     """So many callers count the table's rows again and again."""
 
     def send_statements(stop: threading.Event) -> None:
@@ -77,5 +70,4 @@ def query_table(service: ServiceProcess, table: str, callers: int) -> Iterator[N
                 client.send("POST", "/api/sql", {"sql": COUNT + table})
                 stop.wait(PAUSE)
 
-    with run_in_background(send_statements, callers):
-        yield
+    return run_in_background(send_statements, callers)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import yaml
@@ -14,9 +15,9 @@ from sql_synthesizer.operate.watchers import Change, Watcher, run_prometheus
 from sql_synthesizer_proof.drill.beside import add_target, only_targets
 from sql_synthesizer_proof.drill.chain import Chain
 from sql_synthesizer_proof.drill.faults.attacks import INJECTION
-from sql_synthesizer_proof.drill.faults.load import SETTINGS, redis_crowded
+from sql_synthesizer_proof.drill.faults.load import SETTINGS, load_scenario, redis_crowded
 from sql_synthesizer_proof.drill.faults.locks import run_in_background
-from sql_synthesizer_proof.drill.scenario import AlertScenario, MakeFault, lasting_fault
+from sql_synthesizer_proof.drill.scenario import AlertScenario, lasting_fault
 
 NOBODY = "127.0.0.1:9"
 CUT = 150.0
@@ -127,55 +128,35 @@ def _running_config(chain: Chain) -> str:
     return str(chain.alertmanager.get("/api/v2/status")["config"]["original"])
 
 
-def broken_config(watcher: Callable[[Chain], Watcher]) -> MakeFault:
-    """The configuration of a watcher gets a section that does not exist, and is read again."""
-    return lambda chain: config_changed(watcher(chain), lambda config: config.update(no_such_section=1))
+def prometheus_misconfigured(chain: Chain) -> AbstractContextManager[None]:
+    """Prometheus is to read a configuration with a section that does not exist."""
+    return config_changed(chain.prometheus, lambda config: config.update(no_such_section=1))
+
+
+def alertmanager_misconfigured(chain: Chain) -> AbstractContextManager[None]:
+    """Alertmanager is to read a configuration with a section that does not exist."""
+    return config_changed(chain.alertmanager, lambda config: config.update(no_such_section=1))
 
 
 def no_alertmanager(chain: Chain) -> AbstractContextManager[None]:
-    """Prometheus is told of no Alertmanager."""
+    """Prometheus is given no Alertmanager."""
     return only_targets(chain, "alertmanager", [])
 
 
-def _build_scenario(alert: str, fault: str, make: MakeFault) -> AlertScenario:
-    return AlertScenario(alert, fault, "monitoring", make, settings=SETTINGS, ballast=True)
+def no_fault(_: Chain) -> AbstractContextManager[None]:
+    """None: the alert always fires."""
+    return nullcontext()
 
+
+monitoring_scenario = partial(AlertScenario, wave="monitoring", settings=SETTINGS, ballast=True)
 
 SCENARIOS = (
-    AlertScenario(
-        "MonitoringTargetDown",
-        "one of two Prometheus is killed",
-        "load",
-        prometheus_killed,
-        labels={"job": "prometheus"},
-        settings=SETTINGS,
-        ballast=True,
-        prepare=second_prometheus,
-    ),
-    _build_scenario("SqlSynthesizerDependencyDegraded", "Redis takes no further connections", redis_crowded),
-    _build_scenario("PrometheusRuleFailures", "a rule that fails is added", rules_failing),
-    _build_scenario(
-        "AlertmanagerNotificationsFailing", "Slack does not know the security channel any more", slack_refuses
-    ),
-    _build_scenario(
-        "PrometheusConfigReloadFailed",
-        "Prometheus is to read a broken configuration",
-        broken_config(lambda chain: chain.prometheus),
-    ),
-    _build_scenario(
-        "AlertmanagerConfigReloadFailed",
-        "Alertmanager is to read a broken configuration",
-        broken_config(lambda chain: chain.alertmanager),
-    ),
-    AlertScenario(
-        "Watchdog",
-        "none: it always fires",
-        "load",
-        lambda _: nullcontext(),
-        settings=SETTINGS,
-        ballast=True,
-        delivered=False,
-        instead="the dead man's switch hears it",
-    ),
-    _build_scenario("PrometheusNotificationsDropped", f"Prometheus is cut from Alertmanager for {CUT:g} s", path_cut),
+    load_scenario("MonitoringTargetDown", prometheus_killed, labels={"job": "prometheus"}, prepare=second_prometheus),
+    monitoring_scenario("SqlSynthesizerDependencyDegraded", redis_crowded),
+    monitoring_scenario("PrometheusRuleFailures", rules_failing),
+    monitoring_scenario("AlertmanagerNotificationsFailing", slack_refuses),
+    monitoring_scenario("PrometheusConfigReloadFailed", prometheus_misconfigured),
+    monitoring_scenario("AlertmanagerConfigReloadFailed", alertmanager_misconfigured),
+    load_scenario("Watchdog", no_fault, delivered=False, instead="the dead man's switch hears it"),
+    monitoring_scenario("PrometheusNotificationsDropped", path_cut),
 )

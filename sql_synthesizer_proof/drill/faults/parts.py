@@ -11,7 +11,7 @@ import psutil
 from sql_synthesizer.operate.traffic import ASKED, RequestKind, Traffic
 from sql_synthesizer_proof.drill.chain import Chain
 from sql_synthesizer_proof.drill.faults.locks import COUNT, owner_connection, run_in_background
-from sql_synthesizer_proof.drill.scenario import AlertScenario, lasting_fault
+from sql_synthesizer_proof.drill.scenario import AlertScenario, lasting_fault, share_fault
 from sql_synthesizer_proof.volume import fill_volume
 
 HOLDERS = 8
@@ -38,7 +38,7 @@ def model_failing(chain: Chain) -> AbstractContextManager[None]:
 
 @contextmanager
 def connections_held(chain: Chain) -> Iterator[None]:
-    """Another client locks a table, so that every statement on it waits and holds its connection."""
+    """A table is locked in the database, so that every statement on it waits and holds its connection."""
 
     def send_statements(stop: threading.Event) -> None:
         with chain.service.client() as client:
@@ -52,10 +52,10 @@ def connections_held(chain: Chain) -> Iterator[None]:
 
 
 def audit_unwritable(chain: Chain) -> AbstractContextManager[None]:
-    """The audit volume is full; where it has no volume of its own, its directory may not be written."""
+    """The audit volume is full."""
     if chain.volume is not None:
         return fill_volume(chain.volume)
-    record = chain.home / "audit" / "record"
+    record = chain.home / "audit" / "record"  # on no volume of its own, so that it can only be made unwritable
     return lasting_fault(lambda: record.chmod(0o500), lambda: record.chmod(0o700))
 
 
@@ -99,32 +99,18 @@ def port_closed(chain: Chain) -> AbstractContextManager[None]:
     return lasting_fault(chain.scrape.close, chain.scrape.open)
 
 
+DATABASE_KILLED = share_fault(database_killed)
+
 SCENARIOS = (
-    AlertScenario("SqlSynthesizerDependencyDown", "the database's processes are killed", "database", database_killed),
-    AlertScenario("HighErrorRate", "the database's processes are killed", "database"),
-    AlertScenario("SqlSynthesizerCacheDown", "Redis is killed", "attacks", cache_killed),
-    AlertScenario("SqlSynthesizerLLMFailures", "the model endpoint answers 500", "attacks", model_failing),
-    AlertScenario(
-        "SqlSynthesizerConnectionPoolExhausted", "a table is locked in the database", "pool", connections_held
-    ),
-    AlertScenario("SqlSynthesizerAuditWriteFailures", "the audit volume is full", "audit", audit_unwritable),
-    AlertScenario(
-        "SqlSynthesizerTelemetryDropping",
-        "more happens than the telemetry's queue holds",
-        "flood",
-        facts_flooding,
-        settings=SMALL,
-    ),
-    AlertScenario(
-        "SqlSynthesizerTelemetryStalled",
-        "one of two workers is stopped",
-        "worker",
-        worker_frozen,
-        settings=SMALL,
-    ),
-    AlertScenario("SqlSynthesizerDown", "all processes of the service are killed", "killed", service_killed),
-    AlertScenario(
-        "SqlSynthesizerDown", "the web server is stopped while the exporter lives", "frozen", application_frozen
-    ),
-    AlertScenario("SqlSynthesizerDown", "the network to the service is cut", "cut", port_closed),
+    AlertScenario("SqlSynthesizerDependencyDown", DATABASE_KILLED, "database"),
+    AlertScenario("HighErrorRate", DATABASE_KILLED, "database"),
+    AlertScenario("SqlSynthesizerCacheDown", cache_killed, "attacks"),
+    AlertScenario("SqlSynthesizerLLMFailures", model_failing, "attacks"),
+    AlertScenario("SqlSynthesizerConnectionPoolExhausted", connections_held, "pool"),
+    AlertScenario("SqlSynthesizerAuditWriteFailures", audit_unwritable, "audit"),
+    AlertScenario("SqlSynthesizerTelemetryDropping", facts_flooding, "flood", settings=SMALL),
+    AlertScenario("SqlSynthesizerTelemetryStalled", worker_frozen, "worker", settings=SMALL),
+    AlertScenario("SqlSynthesizerDown", service_killed, "killed"),
+    AlertScenario("SqlSynthesizerDown", application_frozen, "frozen"),
+    AlertScenario("SqlSynthesizerDown", port_closed, "cut"),
 )
