@@ -36,14 +36,20 @@ def own_command(*arguments: str) -> list[str]:
 SERVE = own_command("serve")
 
 
-def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    """What ``condition`` gives as soon as it is true. Raises TimeoutError that names ``what`` after ``seconds``."""
+def becomes_true(condition: Callable[[], object], seconds: float, poll: float = 0.1) -> bool:
+    """Whether ``condition``, checked every ``poll`` seconds, becomes true within ``seconds``; as soon as it does."""
     deadline = time.monotonic() + seconds
-    while not (found := condition()):
+    while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not within {seconds:g} s")
-        time.sleep(0.1)
-    return found
+            return False
+        time.sleep(poll)
+    return True
+
+
+def wait_until(condition: Callable[[], object], seconds: float, what: str) -> None:
+    """Returns as soon as ``condition`` is true. Raises TimeoutError that names ``what`` after ``seconds``."""
+    if not becomes_true(condition, seconds):
+        raise TimeoutError(f"{what}: not within {seconds:g} s")
 
 
 def ignore_signals(numbers: Iterable[signal.Signals]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from sql_synthesizer.errors import ConfigurationError
-from sql_synthesizer.operate.child import SERVE, Child, ignore_signals, module_command
+from sql_synthesizer.operate.child import SERVE, Child, becomes_true, ignore_signals, module_command
 from sql_synthesizer.operate.inbox import Inbox
 from sql_synthesizer.operate.programs import find_program, free_port, is_answering
 from sql_synthesizer.operate.watchers import ALERTMANAGER, run_alertmanager, run_prometheus, shipped_path
@@ -76,10 +76,8 @@ def run_stack(settings: Settings, environment: Mapping[str, str], say: Say) -> i
 
 
 def _await_ready(app: App, settings: Settings) -> None:
-    begun = time.monotonic()
     url = f"http://{format_address(reachable_host(settings.host), settings.port)}/health/ready"
-    while app.exit_status is None and not is_answering(url) and time.monotonic() - begun < READY_WITHIN:
-        time.sleep(POLL)
+    becomes_true(lambda: app.exit_status is not None or is_answering(url), READY_WITHIN)
 
 
 def _start_watchers(stack: ExitStack, settings: Settings, say: Say) -> list[Child]:

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from sql_synthesizer.monitoring.slo import duration_seconds
-from sql_synthesizer.operate.child import SERVE
+from sql_synthesizer.operate.child import SERVE, becomes_true
 from sql_synthesizer.operate.watchers import leave_unchanged, shipped_path
 from sql_synthesizer_proof.drill import ballast, scaling
 from sql_synthesizer_proof.drill.chain import ORDINARY, Chain, make_workspace, run_chain
@@ -110,54 +110,43 @@ class Drill:
 
     def _wait_for_quiet(self, made: Chain, names: set[str]) -> None:
         """Waits until none of these alerts is active any more."""
-        deadline = time.monotonic() + QUIET_LIMIT
-        while time.monotonic() < deadline and self.resolve:
-            if not names & {alert["labels"]["alertname"] for alert in made.alerts()}:
-                return
-            time.sleep(1)
+        if self.resolve:
+            becomes_true(lambda: names.isdisjoint(a["labels"]["alertname"] for a in made.alerts()), QUIET_LIMIT, 1.0)
 
     def _run_wave(self, made: Chain, wave: Sequence[AlertScenario], number: int) -> list[Timeline]:
-        known = load_rules()
-        lines: list[Timeline] = []
-        watches: list[tuple[Watch, AlertScenario, Rule]] = []
+        watches: list[Watch] = []
         following: list[Future[None]] = []
         with ExitStack() as faults, ThreadPoolExecutor(len(wave)) as followers:
             for scenario in wave:
                 if scenario.prepare is not None:
                     faults.enter_context(scenario.prepare(made))
             for scenario in wave:
-                rule = _find_rule(known[scenario.alert], scenario)
-                line = Timeline(scenario.alert, scenario.fault, number, scenario.scaled, instead=scenario.instead)
-                lines.append(line)
-                watch = Watch(made, scenario, rule, line)
-                following.append(
-                    followers.submit(watch.follow, self.limit or notification_limit(rule, scaled=scenario.scaled))
-                )
-                watches.append((watch, scenario, rule))
+                watch = Watch(made, scenario, _find_rule(scenario), number)
+                watches.append(watch)
+                limit = self.limit or notification_limit(watch.rule, scaled=scenario.scaled)
+                following.append(followers.submit(watch.follow, limit))
                 try:
                     faults.enter_context(scenario.make(made))
                 except (Impossible, TimeoutError) as error:
-                    line.problems.append(str(error))
-                    watch.give_up()
+                    watch.give_up(str(error))
             for followed in following:
                 followed.result()  # what broke a follower must not pass for an alert that arrived
-        for watch, _, _ in watches:
+        for watch in watches:
             watch.mark_mended()
         if self.resolve:
-            awaited = {
-                watch: resolution_limit(rule, scaled=scenario.scaled)
-                for watch, scenario, rule in watches
-                if scenario.delivered and not watch.given_up
-            }
+            awaited = [watch for watch in watches if watch.scenario.delivered and not watch.given_up]
+            limits = [resolution_limit(watch.rule, scaled=watch.scenario.scaled) for watch in awaited]
             with ThreadPoolExecutor(len(wave)) as followers:
-                list(followers.map(Watch.follow_resolved, awaited, awaited.values()))
+                list(followers.map(Watch.follow_resolved, awaited, limits))
+        lines = [watch.timeline for watch in watches]
         for line in lines:
             self.say(_format_timeline(line))
         return lines
 
 
-def _find_rule(found: Sequence[Rule], scenario: AlertScenario) -> Rule:
-    return next(rule for rule in found if scenario.labels.items() <= {**scenario.labels, **rule["labels"]}.items())
+def _find_rule(scenario: AlertScenario) -> Rule:
+    rules, labels = load_rules()[scenario.alert], scenario.labels
+    return next(rule for rule in rules if labels.items() <= {**labels, **rule["labels"]}.items())
 
 
 def _format_timeline(line: Timeline) -> str:

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
 
+from sql_synthesizer.operate.child import becomes_true
 from sql_synthesizer.operate.inbox import SILENCE_LIMIT, Notification
 from sql_synthesizer_proof.drill.chain import Chain
 from sql_synthesizer_proof.drill.diagnosis import diagnose_alert
@@ -114,100 +115,83 @@ class Impossible(Exception):
 class Watch:
     """Follows one alert through Prometheus and the inbox from the moment of the fault."""
 
-    def __init__(self, chain: Chain, scenario: AlertScenario, rule: Rule, timeline: Timeline) -> None:
+    def __init__(self, chain: Chain, scenario: AlertScenario, rule: Rule, run: int) -> None:
         self._chain = chain
-        self._scenario = scenario
-        self._rule = rule
-        self._timeline = timeline
+        self.scenario = scenario
+        self.rule = rule
+        self.timeline = Timeline(scenario.alert, scenario.fault, run, scenario.scaled, instead=scenario.instead)
         self._addresses = load_receivers()[find_receiver({"alertname": rule["alert"], **rule["labels"]})]
         self._seen = max((message.number for message in chain.inbox.messages), default=0)
         self._start = time.time()
         self.given_up = False
         """Whether the fault could not be made, so that there is nothing to see."""
 
-    def give_up(self) -> None:
-        """Ends ``follow``."""
+    def give_up(self, problem: str) -> None:
+        """Ends ``follow``, as the fault could not be made."""
+        self.timeline.problems.append(problem)
         self.given_up = True
 
     def follow(self, seconds: float) -> None:
         """Waits for all notifications, ``seconds`` at most; each one that is missing then is a problem."""
-        line = self._timeline
-        if not self._scenario.delivered:
-            self._follow_switch(seconds + SWITCH_LIMIT)
-            return
-        while time.time() - self._start < seconds and not self.given_up:
-            self._poll_prometheus()
-            for kind in self._addresses:
-                setattr(line, kind, getattr(line, kind) or self._arrival_time(kind, "FIRING"))
-            if line.firing and all(getattr(line, kind) for kind in self._addresses):
-                if line.problems:
-                    line.problems += self._diagnose_problems()
-                return
-            time.sleep(POLL)
-        if self.given_up:
-            return
-        missing = [
-            what
-            for what, when in (
-                ("pending or firing", line.pending or line.firing),
-                ("firing", line.firing),
-                *((MESSAGES[kind], getattr(line, kind)) for kind in self._addresses),
-            )
-            if when is None
-        ]
-        line.problems.append(f"not within {seconds:g} s: {', '.join(missing)}")
-        line.problems += self._diagnose_problems()
+        problems, delivered = self.timeline.problems, self.scenario.delivered
+        limit = seconds if delivered else seconds + SWITCH_LIMIT
+        becomes_true(lambda: self.given_up or all(self._poll_steps().values()), limit, POLL)
+        missing = [step for step, when in self._poll_steps().items() if when is None]
+        if missing and not self.given_up:
+            problems.append(f"not within {limit:g} s: {', '.join(missing)}")
+        if problems and delivered and not self.given_up:
+            problems += self._diagnose_problems()
 
-    def _follow_switch(self, seconds: float) -> None:
-        line = self._timeline
-        while time.time() - self._start < seconds and not self.given_up and not (line.firing and line.switch):
-            self._poll_prometheus()
+    def _poll_steps(self) -> dict[str, float | None]:
+        """Looks at Prometheus and the inbox; each step that is expected -> when it was seen."""
+        line = self.timeline
+        self._poll_prometheus()
+        steps = {"pending or firing": line.pending or line.firing, "firing": line.firing}
+        if not self.scenario.delivered:
             line.switch = line.switch or self._switch_time()
-            time.sleep(POLL)
-        if not self.given_up and (line.firing is None or line.switch is None):
-            what = "not firing" if line.firing is None else "the dead man's switch does not show it"
-            line.problems.append(f"{what} within {seconds:g} s")
+            return {**steps, "a sign of the dead man's switch": line.switch}
+        for kind in self._addresses:
+            setattr(line, kind, getattr(line, kind) or self._arrival_time(kind, "FIRING"))
+        return steps | {MESSAGES[kind]: getattr(line, kind) for kind in self._addresses}
 
     def _switch_time(self) -> float | None:
         """When the switch's own alert was received; for other alerts, when it counts as silent."""
         passed, silence = time.time() - self._start, self._chain.inbox.silence
-        if self._scenario.alert == SWITCH:
+        if self.scenario.alert == SWITCH:
             return passed - silence if silence < passed else None
         return passed if silence > SILENCE_LIMIT else None
 
     def _diagnose_problems(self) -> list[str]:
         try:
-            return list(diagnose_alert(self._chain, self._rule, self._addresses))
+            return list(diagnose_alert(self._chain, self.rule, self._addresses))
         except OSError as error:
             return [f"Prometheus or Alertmanager does not answer: {type(error).__name__}"]
 
     def mark_mended(self) -> None:
         """Records when the fault was removed."""
-        self._timeline.mended = time.time() - self._start
+        self.timeline.mended = time.time() - self._start
 
     def follow_resolved(self, seconds: float) -> None:
         """Waits for the resolved notice, ``seconds`` at most; there is none of what was not notified."""
-        line, deadline = self._timeline, time.time() + seconds
-        if line.mail is None:
-            return
-        while line.resolved is None and time.time() < deadline:
-            line.resolved = self._arrival_time("mail", "RESOLVED") or self._group_resolved_time()
-            time.sleep(POLL)
-        if line.resolved is None:
-            line.problems.append(f"no resolved notice within {seconds:g} s of the end of the fault")
+        if self.timeline.mail is not None and not becomes_true(self._poll_resolved, seconds, POLL):
+            self.timeline.problems.append(f"no resolved notice within {seconds:g} s of the end of the fault")
+
+    def _poll_resolved(self) -> float | None:
+        self.timeline.resolved = self._arrival_time("mail", "RESOLVED") or self._group_resolved_time()
+        return self.timeline.resolved
 
     def _group_resolved_time(self) -> float | None:
         """When a mail named this alert as resolved while others of its group were firing."""
-        labels = [f"{name}={value}" for name, value in self._scenario.labels.items()]
+        labels = [f"{name}={value}" for name, value in self.scenario.labels.items()]
         for message in self._chain.inbox.messages:
             if labels and message.number > self._seen and message.kind == "mail":
-                ended = re.split(rf"(?m)^RESOLVED {self._scenario.alert}:", message.text)[1:]
+                ended = re.split(rf"(?m)^RESOLVED {self.scenario.alert}:", message.text)[1:]
                 if any(all(label in text for label in labels) for text in ended):
                     return message.received - self._start
         return None
 
     def _poll_prometheus(self) -> None:
-        line = self._timeline
+        line = self.timeline
         if line.firing is not None:
             return
         try:
@@ -221,13 +205,13 @@ class Watch:
             line.firing = now
 
     def _is_ours(self, labels: Mapping[str, str]) -> bool:
-        wanted = {"alertname": self._scenario.alert, **self._scenario.labels}
+        wanted = {"alertname": self.scenario.alert, **self.scenario.labels}
         return wanted.items() <= labels.items()
 
     def _arrival_time(self, kind: str, status: str) -> float | None:
         for message in self._chain.inbox.messages:
             if message.number > self._seen and message.kind == kind and self._addresses[kind] in message.to:
-                named = re.search(rf"\b{self._scenario.alert}\b", message.subject)
+                named = re.search(rf"\b{self.scenario.alert}\b", message.subject)
                 ours = all(text in message.text for text in self._expected_labels(kind))
                 if named and ours and status in message.subject.upper():
                     self._check_message(message)
@@ -236,14 +220,14 @@ class Watch:
 
     def _expected_labels(self, kind: str) -> Iterable[str]:
         """The labels that distinguish alerts of one name, as a message writes them; only a mail has their names."""
-        labels = self._scenario.labels
+        labels = self.scenario.labels
         return (f"{name}={value}" for name, value in labels.items()) if kind == "mail" else labels.values()
 
     def _check_message(self, message: Notification) -> None:
         """Reports what is missing from it."""
-        texts = self._rule["annotations"]
+        texts = self.rule["annotations"]
         for what, wanted in (("the runbook", texts["runbook_url"]), ("the dashboard", texts["dashboard_url"])):
             if wanted not in message.text:
-                self._timeline.problems.append(f"{message.kind} does not link {what}")
+                self.timeline.problems.append(f"{message.kind} does not link {what}")
         if "{{" in message.text or "<no value>" in message.text:
-            self._timeline.problems.append(f"{message.kind} has a template that was not filled in")
+            self.timeline.problems.append(f"{message.kind} has a template that was not filled in")

@@ -7,19 +7,17 @@ is a red row, so that a new type needs one.
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from sql_synthesizer.operate.child import becomes_true
 from sql_synthesizer.telemetry.vocabulary import SECURITY_EVENTS
 from sql_synthesizer_proof.evidence.scenarios import SCENARIOS, Caused, EventScenario
 from sql_synthesizer_proof.evidence.world import Pair, SeenRecord, SeenSignals, World
 
 LEVELS = {"info": "info", "low": "info", "medium": "warning", "high": "error", "critical": "critical"}
 """Severity -> level of the log line."""
-POLL = 0.1
-"""Seconds between two looks for signals that are not there yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +38,13 @@ def run_scenarios(world: World, scenarios: Sequence[EventScenario] = SCENARIOS) 
     """Runs the scenarios one after the other; a row for each, and one for each type that has none."""
     before = world.signals()
     made = [(scenario, _run_scenario(scenario, world)) for scenario in scenarios]
-    deadline = time.monotonic() + world.patience
-    while True:
+
+    def build_rows() -> list[EventResult]:
         after = world.signals()
-        rows = [_build_row(scenario, caused, before, after) for scenario, caused in made]
-        if not any(row.missing for row in rows) or time.monotonic() >= deadline:
-            break
-        time.sleep(POLL)
+        return [_build_row(scenario, caused, before, after) for scenario, caused in made]
+
+    becomes_true(lambda: not any(row.missing for row in build_rows()), world.patience)
+    rows = build_rows()
     types = {scenario.type for scenario in scenarios}
     rows += [EventResult(name, "", missing=("no scenario",)) for name in SECURITY_EVENTS if name not in types]
     return sorted(rows, key=lambda row: [*SECURITY_EVENTS].index(row.type))

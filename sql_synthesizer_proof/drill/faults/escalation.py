@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sql_synthesizer.monitoring.slo import duration_seconds
-from sql_synthesizer.operate.child import wait_until
+from sql_synthesizer.operate.child import becomes_true
 from sql_synthesizer.operate.inbox import SILENCE_LIMIT, Inbox
 from sql_synthesizer.operate.watchers import Watcher, run_alertmanager, run_prometheus, write_targets
 from sql_synthesizer_proof.drill import scaling
@@ -122,7 +122,7 @@ def _check_service_down(made: Chain) -> list[EscalationCheck]:
         muted = _wait_until_muted(made, follower, {})
         unrelated = _wait_for_mail(made, "on-call", other)
         free = unrelated is not None and not _alert_states(made, other, {}) & {"suppressed"}
-        again = _wait_until(lambda: len(_mail_times(made, "on-call", down)) > 1)
+        again = becomes_true(lambda: len(_mail_times(made, "on-call", down)) > 1, LIMIT)
         times = _mail_times(made, "on-call", down)
         mails = _mail_times(made, "tickets", follower)
     gap = f"again {times[1] - times[0]:.0f} s after the first" if again else "once only"
@@ -150,27 +150,19 @@ def _mail_times(made: Chain, receiver: str, alert: str) -> list[float]:
 
 
 def _wait_for_mail(made: Chain, receiver: str, alert: str) -> float | None:
-    _wait_until(lambda: bool(_mail_times(made, receiver, alert)))
+    becomes_true(lambda: _mail_times(made, receiver, alert), LIMIT)
     return next(iter(_mail_times(made, receiver, alert)), None)
 
 
 def _wait_until_muted(made: Chain, alert: str, labels: Mapping[str, str]) -> bool:
     """Whether Alertmanager has the alert and holds it back, as soon as it does."""
-    return _wait_until(lambda: _alert_states(made, alert, labels) == {"suppressed"})
+    return becomes_true(lambda: _alert_states(made, alert, labels) == {"suppressed"}, LIMIT)
 
 
 def _alert_states(made: Chain, alert: str, labels: Mapping[str, str]) -> set[str]:
     wanted = {"alertname": alert, **labels}
     found = made.alertmanager.get("/api/v2/alerts")
     return {one["status"]["state"] for one in found if wanted.items() <= one["labels"].items()}
-
-
-def _wait_until(condition: Callable[[], bool], seconds: float = LIMIT) -> bool:
-    try:
-        wait_until(condition, seconds, "a step of the escalation")
-    except TimeoutError:
-        return False
-    return True
 
 
 # --- the dead man's switch ----------------------------------------------------------------------
@@ -215,14 +207,14 @@ def _check_watchdog(
     home: Path, files: Path | None, what: str, break_it: Callable[[Tower], None] | None
 ) -> EscalationCheck:
     with run_monitoring(home, files) as made:
-        heard = _wait_until(lambda: made.inbox.watchdog is not None)
+        heard = becomes_true(lambda: made.inbox.watchdog is not None, LIMIT)
         started = time.time()
         if break_it is None:
-            silent = _wait_until(lambda: made.inbox.silence > SILENCE_LIMIT, SWITCH_LIMIT)
+            silent = becomes_true(lambda: made.inbox.silence > SILENCE_LIMIT, SWITCH_LIMIT)
             name, kept = "the dead man's switch is heard while nothing is broken", heard and not silent
             return EscalationCheck(name, kept, f"{'silent' if silent else 'never silent'} within {SWITCH_LIMIT:g} s")
         break_it(made)
-        silent = _wait_until(lambda: made.inbox.silence > SILENCE_LIMIT, SWITCH_LIMIT)
+        silent = becomes_true(lambda: made.inbox.silence > SILENCE_LIMIT, SWITCH_LIMIT)
     after = time.time() - started
     seen = f"told as dead {after:.0f} s after" if silent else f"not silent within {SWITCH_LIMIT:g} s"
     return EscalationCheck(f"the dead man's switch stops when {what}", heard and silent, seen)
