@@ -34,9 +34,9 @@ def is_listening(port: int) -> bool:
     return False
 
 
-def make_postgres(home: Path, port: int | None = None) -> tuple[Child, str]:
+def make_postgres(home: Path) -> tuple[Child, str]:
     """A PostgreSQL server, not started, and the URL of its owner. Raises ConfigurationError."""
-    port = port or free_port()
+    port = free_port()
     password = secrets.token_urlsafe(12)
     home.mkdir(mode=0o755, parents=True)
     options = account_options("postgres")
@@ -79,9 +79,9 @@ def _run_initdb(home: Path, secret: Path, options: dict[str, int]) -> None:
         )
 
 
-def make_redis(home: Path, port: int | None = None) -> tuple[Child, str]:
+def make_redis(home: Path) -> tuple[Child, str]:
     """A Redis server without persistence, not started, and its URL."""
-    port = port or free_port()
+    port = free_port()
     home.mkdir(mode=0o755, parents=True)
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(home)]
     server = Child("Redis", [find_program("redis-server"), *options], lambda: is_listening(port), home / "log")

@@ -230,7 +230,7 @@ def test_timeout(build, fake, telemetry, fault):
 
 
 def test_deadline_wins_over_timeout(build, fake, telemetry):
-    fake.hang()  # for an hour
+    fake.hang()
     with pytest.raises(ModelUnavailable):
         build(model_timeout=300, model_retries=5).synthesize(context(seconds=0.4))
     assert outcomes(telemetry) == ["timeout"]
@@ -259,7 +259,7 @@ def test_nobody_listens(telemetry):
 
 
 def test_response_format_is_given_up_once(build, fake, telemetry):
-    fake.reject_response_format()
+    fake.reject("response_format", "'response_format' is not supported by this endpoint")
     fake.reply(text='```json\n{"sql": "SELECT 1"}\n```')
     synthesizer = build()
     assert synthesizer.synthesize(context()).sql == "SELECT 1"

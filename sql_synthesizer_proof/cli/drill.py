@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import click
 
 from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer_proof.cli import print_progress
 from sql_synthesizer_proof.drill import report
 from sql_synthesizer_proof.drill.chain import end_on_signal
 from sql_synthesizer_proof.drill.faults import SCENARIOS, escalation
@@ -52,9 +52,9 @@ def command(
     about = report.describe_machine()
     before = [report.read_report(file) for file in add]
     with ThreadPoolExecutor(chains) as pool:
-        checking = None if alerts or fast else pool.submit(escalation.run_checks, _print_progress, options["files"])
+        checking = None if alerts or fast else pool.submit(escalation.run_checks, print_progress, options["files"])
         drills = [
-            pool.submit(Drill(s, _print_progress, **options).run, n) for n, s in _plan_runs(alerts, runs, fast=fast)
+            pool.submit(Drill(s, print_progress, **options).run, n) for n, s in _plan_runs(alerts, runs, fast=fast)
         ]
         lines = [line for drill in drills for line in drill.result()]
         seen = report.Seen((*lines,), (*checking.result(),) if checking else ()).merge_earlier(before)
@@ -82,7 +82,3 @@ def _plan_runs(alerts: tuple[str, ...], runs: int, *, fast: bool | None) -> list
         if scenario.alert not in quick:
             once.setdefault((scenario.settings, scenario.scaled), []).append(scenario)
     return [*((number, every) for number in range(1, runs + 1) if every), *((1, group) for group in once.values())]
-
-
-def _print_progress(text: str) -> None:
-    click.echo(f"{time.strftime('%H:%M:%S')} {text}", err=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from pathlib import Path
 
 import click
 
 from sql_synthesizer_proof import silence
+from sql_synthesizer_proof.cli import print_progress
 from sql_synthesizer_proof.drill import report
 from sql_synthesizer_proof.drill.chain import end_on_signal
 
@@ -29,7 +29,7 @@ def command(minutes: float, rate: float, attacks: float, questions: Path | None,
     """
     end_on_signal()
     about = report.describe_machine()
-    seen = silence.measure_silence(minutes * 60, rate, attacks, silence.load_questions(questions), _print_progress)
+    seen = silence.measure_silence(minutes * 60, rate, attacks, silence.load_questions(questions), print_progress)
     for (kind, answer), count in seen.sent.most_common():
         click.echo(f"{count:8}  {kind}: {answer}")
     click.echo(f"{seen.requests} requests, {seen.failed} failed by the service")
@@ -42,7 +42,3 @@ def command(minutes: float, rate: float, attacks: float, questions: Path | None,
     if json_file:
         json_file.write_text(json.dumps({"about": about, **seen.as_dict()}, indent=2) + "\n", encoding="utf-8")
     sys.exit(0 if seen.kept else 1)
-
-
-def _print_progress(text: str) -> None:
-    click.echo(f"{time.strftime('%H:%M:%S')} {text}", err=True)

@@ -140,12 +140,18 @@ def run_chain(
         asked = {"openai_base_url": model.base_url, "openai_api_key": "none"}
         service = ServiceProcess(home / "service", {**SETTINGS, **parts, **asked, **(settings or {})}, command=command)
         stack.enter_context(service)
-        change, source = _combine_changes(extend_business_hours, change_alertmanager), files and files / "alertmanager"
+
+        def change(config: dict[str, Any]) -> None:
+            extend_business_hours(config)
+            change_alertmanager(config)
+
+        source = files and files / "alertmanager"
         manager = stack.enter_context(run_alertmanager(home / "alertmanager", inbox, source=source, change=change))
         scrape = stack.enter_context(Proxy(service.metrics_port))
         delivery = stack.enter_context(Proxy(int(manager.address.rpartition(":")[2])))
         port = free_port()
-        targets = _build_targets(scrape, delivery, port)
+        own = f"127.0.0.1:{port}"
+        targets = {"sql-synthesizer": [scrape.address], "prometheus": [own], "alertmanager": [delivery.address]}
         watcher = stack.enter_context(
             run_prometheus(
                 home / "prometheus",
@@ -159,22 +165,6 @@ def run_chain(
         traffic = stack.enter_context(Traffic(service.url, service.key, rate, request_mix()))
         running = (home, inbox, database, cache, model, service, scrape, delivery, watcher, manager)
         yield Chain(*running, traffic, owner, volume, targets)
-
-
-def _combine_changes(first: Change, second: Change) -> Change:
-    def apply_changes(config: dict[str, Any]) -> None:
-        first(config)
-        second(config)
-
-    return apply_changes
-
-
-def _build_targets(scrape: Proxy, delivery: Proxy, port: int) -> dict[str, list[str]]:
-    return {
-        "sql-synthesizer": [scrape.address],
-        "prometheus": [f"127.0.0.1:{port}"],
-        "alertmanager": [delivery.address],
-    }
 
 
 def answer_question(question: str) -> str | None:

@@ -6,8 +6,6 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -17,6 +15,7 @@ from sql_synthesizer.audit.anchor import read_anchors
 from sql_synthesizer.audit.keyring import Keyring
 from sql_synthesizer.audit.verify import verify_record
 from sql_synthesizer.operate.child import wait_until
+from sql_synthesizer_proof.drill.faults.locks import run_in_background
 from sql_synthesizer_proof.evidence.claim import Claim
 from sql_synthesizer_proof.service import ServiceProcess
 
@@ -40,31 +39,16 @@ class Load:
 
     def __init__(self, service: ServiceProcess) -> None:
         self._service = service
-        self._stop = threading.Event()
         self._lock = threading.Lock()
         self.replies: dict[str, str] = {}
         """Trace id -> event type that has to be on record."""
         self.answers: Counter[str] = Counter()
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Keeps the callers asking while the block runs."""
-        callers = [
-            threading.Thread(target=self._send_requests, args=(number,), daemon=True) for number in range(CALLERS)
-        ]
-        for caller in callers:
-            caller.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            for caller in callers:
-                caller.join(60)
-
-    def _send_requests(self, number: int) -> None:
-        choose = random.Random(number)
+    def send_requests(self, stop: threading.Event) -> None:
+        """One caller, until ``stop``."""
+        choose = random.Random()
         with self._service.client() as client:
-            while not self._stop.is_set():
+            while not stop.is_set():
                 path, body = choose.choice(
                     (
                         ("/api/query", {"question": f"how many products have price over {choose.random():.6f}"}),
@@ -90,7 +74,7 @@ def prove_kills(home: Path, count: int) -> tuple[list[Claim], ServiceProcess]:
     service = ServiceProcess(home, SETTINGS)
     load, choose = Load(service), random.Random(1)
     with service:
-        with load.running():
+        with run_in_background(load.send_requests, CALLERS):
             for _ in range(count):
                 before = len(load.replies)
                 wait_until(lambda before=before: len(load.replies) > before + CALLERS, 30, "the service answers")  # type: ignore[misc]

@@ -149,11 +149,11 @@ class FakeOpenAI:
         """One reply with exactly this body."""
         self._steps.append(lambda handler, _: handler.answer(status, body, headers))
 
-    def hang(self, seconds: float = 3600) -> None:
-        """One request is left without a reply, and its connection closed after this time."""
+    def hang(self) -> None:
+        """One request is left without a reply."""
 
         def hang_request(handler: _Handler, _: Received) -> None:
-            self._closing.wait(seconds)
+            self._closing.wait()
             handler.close_connection = True
 
         self._steps.append(hang_request)
@@ -168,21 +168,16 @@ class FakeOpenAI:
 
         self._steps.append(drop_connection)
 
-    def trickle(self, seconds: float = 3600) -> None:
-        """One reply comes a byte at a time for this long and never ends."""
+    def trickle(self) -> None:
+        """One reply comes a byte at a time and never ends."""
 
         def trickle_bytes(handler: _Handler, _: Received) -> None:
             handler.send_head(200, 1_000_000, {})
-            until = time.monotonic() + seconds
-            while time.monotonic() < until and not self._closing.wait(0.02):
+            while not self._closing.wait(0.02):
                 handler.wfile.write(b" ")
             handler.close_connection = True
 
         self._steps.append(trickle_bytes)
-
-    def reject_response_format(self) -> None:
-        """Refuses ``response_format`` from now on, as endpoints without structured output do."""
-        self.reject("response_format", "'response_format' is not supported by this endpoint")
 
     def reject(self, parameter: str, message: str) -> None:
         """Refuses requests with this parameter from now on, with HTTP status 400."""

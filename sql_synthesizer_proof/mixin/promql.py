@@ -51,13 +51,13 @@ class Expr:
         """Where it is exactly ``value``."""
         return self._apply_operator("==", value, COMPARISON)
 
-    def and_matching(self, other: Expr, *, on: Sequence[str] | None = None) -> Expr:
-        """Where ``other`` has a series with the same labels, or the same of ``on``."""
-        return self._apply_operator(f"and{_on_clause(on)}", other, AND)
+    def and_matching(self, other: Expr) -> Expr:
+        """Where ``other`` has a series with the same labels."""
+        return self._apply_operator("and", other, AND)
 
-    def unless(self, other: Expr, *, on: Sequence[str] | None = None) -> Expr:
-        """Where ``other`` has no such series."""
-        return self._apply_operator(f"unless{_on_clause(on)}", other, AND)
+    def unless(self, other: Expr, *, on: Sequence[str] = ()) -> Expr:
+        """Where ``other`` has no series with the same labels, or the same of ``on``."""
+        return self._apply_operator("unless" + f" on ({', '.join(on)})" * bool(on), other, AND)
 
     def or_else(self, other: Expr) -> Expr:
         """Its series, and those of ``other`` that it has not."""
@@ -86,10 +86,6 @@ def format_number(value: float) -> str:
     if value >= GIBIBYTE and value % GIBIBYTE == 0:
         return f"{int(value // GIBIBYTE)} * 1024 ^ 3"
     return str(int(value)) if float(value).is_integer() else repr(float(value))
-
-
-def _on_clause(labels: Sequence[str] | None) -> str:
-    return "" if labels is None else f" on ({', '.join(labels)})"
 
 
 def ratio_of(part: Expr, whole: Expr) -> Expr:

@@ -52,19 +52,19 @@ def cache_lookups(m: Scope) -> MetricSeries:
     return m("cache_operations_total").where(operation="get")
 
 
-def cache_error_ratio(m: Scope, window: str) -> Expr:
-    """Cache operations that raised an error, 0 to 1, by cache."""
-    operations = m("cache_operations_total")
+def _error_ratio(operations: MetricSeries, window: str) -> Expr:
     keep = ("cache_type",)
     return ratio_of(operations.where(hit_miss="error").rate(window, keep=keep), operations.rate(window, keep=keep))
 
 
+def cache_error_ratio(m: Scope, window: str) -> Expr:
+    """Cache operations that raised an error, 0 to 1, by cache."""
+    return _error_ratio(m("cache_operations_total"), window)
+
+
 def lookup_error_ratio(m: Scope, window: str) -> Expr:
     """Look-ups that raised an error, 0 to 1, by cache."""
-    keep = ("cache_type",)
-    return ratio_of(
-        cache_lookups(m).where(hit_miss="error").rate(window, keep=keep), cache_lookups(m).rate(window, keep=keep)
-    )
+    return _error_ratio(cache_lookups(m), window)
 
 
 def hit_ratio(m: Scope, window: str) -> Expr:
@@ -116,11 +116,6 @@ def audit_unverified(m: Scope) -> Expr:
 def audit_free(m: Scope) -> Expr:
     """Free bytes of the audit volume."""
     return m("audit_free_bytes").selector()
-
-
-def dependency_health(m: Scope) -> MetricSeries:
-    """Health of each dependency, 1 or 0."""
-    return m("dependency_up")
 
 
 def fold_age(m: Scope) -> Expr:

@@ -14,7 +14,7 @@ from sql_synthesizer.operate.traffic import ASKED, RequestKind, Traffic
 from sql_synthesizer.settings import environment_name
 from sql_synthesizer_proof.drill.beside import extra_instance, only_targets
 from sql_synthesizer_proof.drill.chain import ANEW, Chain
-from sql_synthesizer_proof.drill.faults.locks import COUNT, lock_table, owner_connection
+from sql_synthesizer_proof.drill.faults.locks import COUNT, lock_table, owner_connection, run_in_background
 from sql_synthesizer_proof.drill.faults.monitoring import no_alertmanager, rule_added
 from sql_synthesizer_proof.drill.scenario import AlertScenario, MakeFault, share_fault
 from sql_synthesizer_proof.service import ServiceProcess
@@ -76,24 +76,16 @@ def _send_slow_batch(chain: Chain, batch: int) -> None:
         connection.rollback()
 
 
-@contextmanager
-def _repeat_step(seconds: float, step: Callable[[], None]) -> Iterator[None]:
+def _repeat_step(seconds: float, step: Callable[[], None]) -> AbstractContextManager[None]:
     """Starts ``step`` in a thread every ``seconds``, however long one takes."""
-    stop = threading.Event()
 
-    def run_steps() -> None:
+    def run_steps(stop: threading.Event) -> None:
         due = time.monotonic()
         while not stop.wait(max(0.0, due - time.monotonic())):
             threading.Thread(target=step, daemon=True).start()
             due += seconds
 
-    thread = threading.Thread(target=run_steps, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    return run_in_background(run_steps)
 
 
 @contextmanager

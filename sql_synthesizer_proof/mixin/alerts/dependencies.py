@@ -9,7 +9,7 @@ from sql_synthesizer_proof.mixin.alerts.service import NEEDED
 from sql_synthesizer_proof.mixin.signals import M
 
 PANELS = "dependencies"
-OPTIONAL = signals.dependency_health(M).where(dependency=signals.OPTIONAL)
+OPTIONAL = M("dependency_up").where(dependency=signals.OPTIONAL)
 
 ALERTS = (
     Alert(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from sql_synthesizer.monitoring import slo
 from sql_synthesizer_proof.mixin import signals
 from sql_synthesizer_proof.mixin.alert import Alert
@@ -11,19 +13,20 @@ PANELS = "security-monitoring"
 FREE = signals.audit_free(M)
 TREND = M("audit_free_bytes").over("deriv", "1h") * 43_200
 
+security_alert = partial(Alert, team="security")
+
 ALERTS = (
-    Alert(
+    security_alert(
         "SQLInjectionAttempts",
         "critical",
         signals.security_events(M, slo.USUAL, "sql_injection_attempt").above(0),
         "SQL injection attempts",
         "Within 5 minutes {{ $labels.job }} refused SQL injection attempts: about {{ $value | humanize }}.",
         (PANELS, "Injections within 5 minutes"),
-        team="security",
         fill=0,
         fault="one question that carries an SQL injection",
     ),
-    Alert(
+    security_alert(
         "SecurityEventSpike",
         "critical",
         signals.grave_events(M, slo.FAST).above(slo.SECURITY_EVENTS_PER_SECOND),
@@ -31,29 +34,26 @@ ALERTS = (
         "{{ $value | humanize }} security events of high or critical severity per second on {{ $labels.job }}.",
         (PANELS, "Grave events per second"),
         hold="30s",
-        team="security",
         fill=49,
         fault="25 events of high severity a second",
     ),
-    Alert(
+    security_alert(
         "SqlSynthesizerPromptInjectionAttempts",
         "warning",
         signals.security_events(M, slo.USUAL, "prompt_injection_attempt").above(0),
         "Attempts to steer the model",
         "Within 5 minutes {{ $labels.job }} refused prompt injection attempts: about {{ $value | humanize }}.",
         (PANELS, "Injections within 5 minutes"),
-        team="security",
     ),
-    Alert(
+    security_alert(
         "SqlSynthesizerAuthFailureBurst",
         "warning",
         signals.security_events(M, "10m", "authentication_failure").above(slo.AUTHENTICATION_FAILURES),
         "Authentication fails in a burst",
         "{{ $value | humanize }} failed authentications on {{ $labels.job }} within 10 minutes.",
         (PANELS, "Failed authentications within 10 minutes"),
-        team="security",
     ),
-    Alert(
+    security_alert(
         "SqlSynthesizerAuditWriteFailures",
         "critical",
         signals.audit_failures(M, slo.USUAL).above(0),
@@ -61,22 +61,20 @@ ALERTS = (
         "About {{ $value | humanize }} writes of the audit record of {{ $labels.job }} failed within 5 minutes. "
         "Answers are withheld until it can be written again.",
         (PANELS, "Audit write failures"),
-        team="security",
         fill=5,
         fault="the audit directory cannot be written; the next request or the health check every 5 s notices",
     ),
-    Alert(
+    security_alert(
         "SqlSynthesizerAuditVerificationFailed",
         "critical",
         signals.security_events(M, slo.USUAL, "audit_verification_failed").above(0),
         "The audit record does not verify",
         "A verification of the audit record of {{ $labels.job }} found records that were changed, removed or forged.",
         (PANELS, "Audit verification failures"),
-        team="security",
         fill=0,
         fault="a verification finds a bad record",
     ),
-    Alert(
+    security_alert(
         "SqlSynthesizerAuditNotVerified",
         "warning",
         signals.audit_unverified(M).above(slo.AUDIT_UNVERIFIED_SECONDS),
@@ -85,9 +83,8 @@ ALERTS = (
         "since then would be unseen.",
         (PANELS, "Since the last verification"),
         hold="5m",
-        team="security",
     ),
-    Alert(
+    security_alert(
         "SqlSynthesizerAuditVolumeFilling",
         "warning",
         FREE.below(slo.AUDIT_LEAST_BYTES).or_else(
@@ -98,6 +95,5 @@ ALERTS = (
         "not for long. When it is full, no answer leaves the service.",
         (PANELS, "Free space of the audit volume"),
         hold="5m",
-        team="security",
     ),
 )

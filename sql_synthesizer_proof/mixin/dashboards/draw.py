@@ -26,6 +26,7 @@ from sql_synthesizer.monitoring import catalog
 from sql_synthesizer_proof.mixin.alert import SERVICE, Links
 from sql_synthesizer_proof.mixin.alerts import ALERTS
 from sql_synthesizer_proof.mixin.dashboards.panel import FIRING, Dashboard, P, Panel, PanelKind, PanelQuery
+from sql_synthesizer_proof.mixin.promql import Expr
 
 SOURCE = shapes.DataSourceRef(type_val="prometheus", uid="${datasource}")
 HEIGHTS = {"stat": 6}
@@ -229,32 +230,19 @@ def _build_query_variable(name: str, query: str) -> dashboard.QueryVariable:
 
 def _alert_annotation() -> dashboard.AnnotationQuery:
     """When an alert fired."""
-    return (
-        dashboard.AnnotationQuery()
-        .name("Alerts")
-        .datasource(SOURCE)
-        .enable(True)
-        .hide(False)
-        .icon_color(RED)
-        .expr(str(FIRING.where(severity=("critical", "warning")).selector()))
-        .title_format("{{alertname}}")
-        .tag_keys("severity,team")
-    )
+    firing = FIRING.where(severity=("critical", "warning")).selector()
+    return _build_annotation("Alerts", RED, firing, "{{alertname}}").tag_keys("severity,team")
 
 
 def _deployment_annotation() -> dashboard.AnnotationQuery:
     """When a version first appeared."""
     now, before = (P("build_info").grouped("max", "job", "version", offset=offset) for offset in ("", "5m"))
-    return (
-        dashboard.AnnotationQuery()
-        .name("Deployments")
-        .datasource(SOURCE)
-        .enable(True)
-        .hide(False)
-        .icon_color(BLUE)
-        .expr(str(now.unless(before)))
-        .title_format("{{version}} deployed")
-    )
+    return _build_annotation("Deployments", BLUE, now.unless(before), "{{version}} deployed")
+
+
+def _build_annotation(name: str, colour: str, expr: Expr, title: str) -> dashboard.AnnotationQuery:
+    query = dashboard.AnnotationQuery().name(name).datasource(SOURCE).enable(True).hide(False)
+    return query.icon_color(colour).expr(str(expr)).title_format(title)
 
 
 def _dashboards_link() -> dashboard.DashboardLink:
