@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from cachetools import TTLCache
-from limits import RateLimitItem, parse
+from limits import parse
 
 from sql_synthesizer.access._keys import KEY_TTL, UNLIMITED, Keys, KeyStore, hash_secret
 from sql_synthesizer.access._limits import Counter
@@ -89,7 +89,10 @@ class Access:
         if item is None or caller.rate_limit == UNLIMITED:
             return
         if not self._counter.hit(item, "requests", caller.identity):
-            raise self._rate_limit_error(item, caller)
+            raise RateLimited(
+                retry_after=self._counter.seconds_left(item, "requests", caller.identity),
+                details={"limit": "requests", "caller": caller.identity, "address": caller.address},
+            )
 
     def ensure_first_key(self, path: Path) -> bool:
         """``Keys.create_first_key`` where keys are required."""
@@ -185,12 +188,6 @@ class Access:
             return error
         self._telemetry.report_error(error)
         return _lockout_error(lock, credentials)
-
-    def _rate_limit_error(self, item: RateLimitItem, caller: Caller) -> RateLimited:
-        return RateLimited(
-            retry_after=self._counter.seconds_left(item, "requests", caller.identity),
-            details={"limit": "requests", "caller": caller.identity, "address": caller.address},
-        )
 
 
 def _lockout_error(lock: Lock, credentials: Credentials) -> RateLimited:

@@ -18,15 +18,14 @@ COLUMNS = tuple(
 """The columns of the table; ``details`` are JSON."""
 
 
-def _jsonl_lines(records: Iterable[Record]) -> Iterator[bytes]:
+def _json_lines(records: Iterable[object]) -> Iterator[bytes]:
     return (orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in records)
 
 
-def _ocsf_lines(records: Iterable[Record]) -> Iterator[bytes]:
-    return (orjson.dumps(ocsf_event(record), option=orjson.OPT_APPEND_NEWLINE) for record in records)
-
-
-FORMATS: Mapping[str, Callable[[Iterable[Record]], Iterator[bytes]]] = {"jsonl": _jsonl_lines, "ocsf": _ocsf_lines}
+FORMATS: Mapping[str, Callable[[Iterable[Record]], Iterator[bytes]]] = {
+    "jsonl": _json_lines,
+    "ocsf": lambda records: _json_lines(map(ocsf_event, records)),
+}
 """Format -> what makes its lines, one record at a time."""
 
 

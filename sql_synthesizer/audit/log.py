@@ -131,7 +131,8 @@ class AuditLog:
 
         Also raises it, though the record is durable, when only the reserve of the volume is left.
         """
-        if ticket > self._durable and not (self._batched and self._may_lag()):
+        may_lag = self._batched and not self._failing and len(self._pending) < PENDING_RECORDS // 2
+        if ticket > self._durable and not may_lag:
             self._commit_ticket(ticket)
         self._check_volume()
 
@@ -196,9 +197,6 @@ class AuditLog:
             self._pending.append(record)
             self._pending_bytes += _record_size(record)
             return sequence
-
-    def _may_lag(self) -> bool:
-        return not self._failing and len(self._pending) < PENDING_RECORDS // 2
 
     def _start_thread(self) -> None:
         with self._mutex:

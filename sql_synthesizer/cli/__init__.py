@@ -43,44 +43,29 @@ def load_verb(name: str) -> click.Command | None:
     Imports stand here because each verb loads what it needs alone: ``keys`` takes a third of the time of ``serve``.
     """
     # ruff: noqa: PLC0415
+    command: click.Command
     match name:
         case "serve":
-            from sql_synthesizer.cli import serve
-
-            return serve.command
+            from sql_synthesizer.cli.serve import command
         case "stack":
-            from sql_synthesizer.cli import stack
-
-            return stack.command
+            from sql_synthesizer.cli.stack import command
         case "ask":
-            from sql_synthesizer.cli import ask
-
-            return ask.command
+            from sql_synthesizer.cli.ask import command
         case "keys":
-            from sql_synthesizer.cli import keys
-
-            return keys.command
+            from sql_synthesizer.cli.keys import command
         case "audit":
-            from sql_synthesizer.cli import audit
-
-            return audit.command
+            from sql_synthesizer.cli.audit import command
         case "store":
-            from sql_synthesizer.cli import store
-
-            return store.command
+            from sql_synthesizer.cli.store import command
         case "inbox":
-            from sql_synthesizer.cli import inbox
-
-            return inbox.command
+            from sql_synthesizer.cli.inbox import command
         case "traffic":
-            from sql_synthesizer.cli import traffic
-
-            return traffic.command
+            from sql_synthesizer.cli.traffic import command
         case "demo":
-            from sql_synthesizer.cli import demo
-
-            return demo.command
-    return None
+            from sql_synthesizer.cli.demo import command
+        case _:
+            return None
+    return command
 
 
 def joined_verbs() -> dict[str, EntryPoint]:

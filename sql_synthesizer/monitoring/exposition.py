@@ -153,12 +153,13 @@ def is_app_alive(host: str, port: int, limit: float = PROBE_LIMIT) -> bool:
         connection.close()
 
 
-def main(config: Settings, parent_pid: int) -> int:
-    """Runs the exporter; the exit code is 2 when it cannot start."""
-    if not config.metrics_enabled:
-        return 0
+def main() -> int:
+    """``python -m …exposition [PARENT_PID]``, the process that started it unless given; 2 when it cannot start."""
     try:
-        exporter = Exporter(config, parent_pid)
+        config = settings.load()
+        if not config.metrics_enabled:
+            return 0
+        exporter = Exporter(config, int(sys.argv[1]) if len(sys.argv) > 1 else os.getppid())
     except ConfigurationError as error:
         sys.stderr.write(f"{error.message} {error.hint}\n")
         return 2
@@ -168,15 +169,5 @@ def main(config: Settings, parent_pid: int) -> int:
     return 0
 
 
-def _start_exporter() -> int:
-    """``python -m …exposition [PARENT_PID]``; the parent is the process that started it unless given."""
-    try:
-        config = settings.load()
-    except ConfigurationError as error:
-        sys.stderr.write(f"{error.message}\n")
-        return 2
-    return main(config, int(sys.argv[1]) if len(sys.argv) > 1 else os.getppid())
-
-
 if __name__ == "__main__":
-    sys.exit(_start_exporter())
+    sys.exit(main())

@@ -15,14 +15,8 @@ from typing import Any
 from sql_synthesizer.errors import ConfigurationError
 
 PLACES = ("/usr/sbin", "/usr/local/bin", *(f"/usr/lib/postgresql/{version}/bin" for version in range(18, 12, -1)))
-PACKAGES = {
-    "prometheus": "prometheus",
-    "prometheus-alertmanager": "prometheus-alertmanager",
-    "redis-server": "redis-server",
-    "initdb": "postgresql",
-    "postgres": "postgresql",
-}
-"""Debian's package of a program; other systems call it much the same."""
+PACKAGES = {"initdb": "postgresql", "postgres": "postgresql"}
+"""Debian's package of a program where it is called otherwise; other systems call it much the same."""
 direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Opens addresses of this machine, whatever proxy the environment names."""
 

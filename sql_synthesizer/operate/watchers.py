@@ -87,7 +87,7 @@ def run_prometheus(
     """
     port = port or free_port()
     program = find_program("prometheus")
-    copy_files(source or shipped_path("monitoring/prometheus"), home)
+    shutil.copytree(source or shipped_path("monitoring/prometheus"), home, dirs_exist_ok=True)
     for job in JOBS:
         found = targets.get(job, [f"127.0.0.1:{port}"] if job == "prometheus" else [])
         write_targets(home, job, found)
@@ -130,7 +130,7 @@ def run_alertmanager(
     """
     port = port or free_port()
     program = find_program(*ALERTMANAGER)
-    copy_files(source or shipped_path("monitoring/alertmanager"), home)
+    shutil.copytree(source or shipped_path("monitoring/alertmanager"), home, dirs_exist_ok=True)
     config = home / "config.yml"
     text = config.read_text(encoding="utf-8")
     for name, value in (("slack_api_url", f"http://127.0.0.1:{inbox.http_port}/slack"), ("smtp_password", "none")):
@@ -157,11 +157,6 @@ def _secret_file(name: str, value: str, home: Path, given: Path | None) -> Path:
     own.parent.mkdir(mode=0o700, exist_ok=True)
     own.write_text(value, encoding="utf-8")
     return own.resolve()
-
-
-def copy_files(source: Path, home: Path) -> None:
-    """Copies the shipped files over those of a run before; data beside them stays."""
-    shutil.copytree(source, home, dirs_exist_ok=True)
 
 
 @contextmanager

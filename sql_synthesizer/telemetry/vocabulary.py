@@ -83,17 +83,7 @@ SOURCE = Vocabulary("source", ("llm", "rules", "cache", "analyst", "none"))
 CACHE_TYPE = Vocabulary("cache_type", ("memory", "redis", "memcached"))
 CACHE_OPERATION = Vocabulary("operation", ("get", "set", "delete"))
 HIT_MISS = Vocabulary("hit_miss", ("hit", "miss", "ok", "error"))
-STAGE = Vocabulary(
-    "stage",
-    (
-        "guard_question",
-        "cache",
-        "schema",
-        "synthesize",
-        "guard_statement",
-        "execute",
-    ),
-)
+STAGE = Vocabulary("stage", ("guard_question", "cache", "schema", "synthesize", "guard_statement", "execute"))
 METHOD = Vocabulary("method", ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 ROUTE = Vocabulary("route", declared=True)
 STATUS = Vocabulary("status", ("2xx", "3xx", "4xx", "5xx"))

@@ -10,20 +10,16 @@ from sql_synthesizer.model import Scalar
 
 def csv_lines(rows: Iterable[Sequence[Scalar]]) -> Iterator[str]:
     """The lines of a CSV file (RFC 4180); a cell that would run as a formula is preceded by an apostrophe."""
-    line = _LineBuffer()
-    writer = csv.writer(line)
+    writer = csv.writer(_Echo())
     for row in rows:
-        writer.writerow([_escape_formula(cell) for cell in row])
-        yield line.text
+        yield writer.writerow([_escape_formula(cell) for cell in row])
 
 
-class _LineBuffer:
-    """Holds the line that a writer wrote last."""
+class _Echo:
+    """Gives back the line that a writer writes."""
 
-    text = ""
-
-    def write(self, text: str) -> None:
-        self.text = text
+    def write(self, text: str) -> str:
+        return text
 
 
 def _escape_formula(cell: Scalar) -> Scalar:
