@@ -28,10 +28,6 @@ class _Target(TypedDict, total=False):
     datasource: dict[str, str]
 
 
-class _Options(TypedDict, total=False):
-    reduceOptions: dict[str, list[str]]
-
-
 class DrawnPanel(TypedDict, total=False):
     """What is looked at of a panel as Grafana reads it; a row has ``panels``."""
 
@@ -43,7 +39,7 @@ class DrawnPanel(TypedDict, total=False):
     datasource: dict[str, str]
     targets: list[_Target]
     fieldConfig: dict[str, dict[str, object]]
-    options: _Options
+    options: dict[str, dict[str, list[str]]]
     panels: list[DrawnPanel]
 
 

@@ -14,15 +14,12 @@ DATABASE = ("database_type",)
 HEALTH = PanelRow(
     "Health",
     (
-        Panel(
+        Panel.show_states(
             "Dependency health",
             "Whether the last health check of each dependency succeeded, on the instance that fares best. Without "
             "cache or model the service goes on.",
             one_query(P("dependency_up").grouped("max", *signals.JOB_DEPENDENCY), "{{dependency}}"),
-            "none",
-            "state-timeline",
             width=24,
-            words=("down", "up"),
         ),
     ),
 )
@@ -37,14 +34,12 @@ POOL = PanelRow(
                 PanelQuery(P("active_connections").selector(), "{{database_type}} {{instance}}"),
                 PanelQuery(P("connection_pool_limit").selector(), "limit {{database_type}} {{instance}}"),
             ),
-            "short",
         ),
-        Panel(
+        Panel.show_ratio(
             "Pool use",
             "Share of the connections in use, averaged.",
             one_query(signals.pool_use(P, slo.USUAL), "{{database_type}} {{instance}}"),
-            "percentunit",
-            bounds=(slo.POOL_SATURATION,),
+            slo.POOL_SATURATION,
             most=1,
         ),
         Panel(
@@ -61,7 +56,6 @@ POOL = PanelRow(
             "No connection in time",
             "Times within an hour that no connection came free in time.",
             one_query(P("connection_timeouts_total").increase(HOUR, keep=DATABASE), "{{database_type}}"),
-            "short",
             width=4,
         ),
     ),
@@ -78,12 +72,11 @@ LOOKUPS = PanelRow(
             ),
             "ops",
         ),
-        Panel(
+        Panel.show_ratio(
             "Hit ratio",
             "Share of the look-ups that found an answer, over half an hour.",
             one_query(signals.hit_ratio(P, "30m"), "{{cache_type}}"),
-            "percentunit",
-            bounds=(slo.CACHE_HIT_RATIO,),
+            slo.CACHE_HIT_RATIO,
             low=True,
             most=1,
             empty="No look-ups",
@@ -97,27 +90,24 @@ LOOKUPS = PanelRow(
             ),
             "ops",
         ),
-        Panel(
+        Panel.show_ratio(
             "Cache error ratio",
             "Share of all operations that failed.",
             one_query(signals.cache_error_ratio(P, slo.USUAL), "{{cache_type}}"),
-            "percentunit",
-            bounds=(slo.CACHE_ERROR_RATIO,),
+            slo.CACHE_ERROR_RATIO,
             empty="No operations",
         ),
-        Panel(
+        Panel.show_ratio(
             "Look-up error ratio",
             "Share of the look-ups that failed; above one half the cache counts as down.",
             one_query(signals.lookup_error_ratio(P, W), "{{cache_type}}"),
-            "percentunit",
-            bounds=(slo.CACHE_DOWN_RATIO,),
+            slo.CACHE_DOWN_RATIO,
             empty="No look-ups",
         ),
         Panel(
             "Answers in the memory cache",
             "Entries that the cache of each instance holds; there is none with Redis or Memcached.",
             one_query(P("cache_entries").selector(), "{{instance}}"),
-            "short",
             empty="No memory cache",
         ),
     ),
@@ -134,13 +124,12 @@ MODELS = PanelRow(
             stacked=True,
             empty=NO_MODEL,
         ),
-        Panel(
+        Panel.show_ratio(
             "Model failure ratio",
             "Share of the questions that the model was to answer and gave no usable reply to; also while its circuit "
             "breaker is open and it is not called.",
             one_query(signals.llm_failure_ratio(P, W), "{{job}}"),
-            "percentunit",
-            bounds=(slo.LLM_FAILURE_RATIO,),
+            slo.LLM_FAILURE_RATIO,
             empty=NO_MODEL,
         ),
         Panel(
@@ -173,7 +162,6 @@ MODELS = PanelRow(
             "Calls without a price",
             "Calls within an hour whose cost is unknown, because no price is configured.",
             one_query(P("llm_unpriced_requests_total").increase(HOUR, keep=MODEL), "{{provider}} {{model}}"),
-            "short",
             width=4,
             empty=NO_MODEL,
         ),

@@ -32,23 +32,19 @@ ALERTS = PanelRow(
             width=12,
             empty="Not even Watchdog fires: rules are not evaluated",
         ),
-        Panel(
+        Panel.show_states(
             "Targets up",
             "Whether each target was scraped.",
             (
                 PanelQuery(OWN.foreign("up").selector(), "{{job}} {{instance}}"),
                 PanelQuery(WATCHERS.foreign("up").selector(), "{{job}} {{instance}}"),
             ),
-            "none",
-            "state-timeline",
             width=12,
-            words=("down", "up"),
         ),
         Panel(
             "Query metrics exported",
             "Series of sql_synthesizer_queries_total that each instance exports; without them no alert can fire.",
             one_query(P("queries_total").grouped("count", "instance"), "{{instance}}"),
-            "short",
             width=24,
             empty="None: the metrics are not there",
         ),
@@ -69,13 +65,11 @@ TELEMETRY = PanelRow(
             "Facts waiting",
             "Facts that wait to be folded. At the limit they are dropped.",
             one_query(P("telemetry_queue_length").selector(), "{{instance}}"),
-            "short",
         ),
         Panel(
             "Dropped facts",
             "Facts dropped within five minutes, by signal.",
             one_query(signals.dropped_facts(P, slo.USUAL), "{{signal}}"),
-            "short",
             width=4,
             bounds=(0.0,),
         ),
@@ -83,21 +77,18 @@ TELEMETRY = PanelRow(
             "Observer errors",
             "Exceptions raised by observers within five minutes, by signal.",
             one_query(P("telemetry_errors_total").increase(slo.USUAL, keep=("signal",)), "{{signal}}"),
-            "short",
             width=4,
         ),
         Panel(
             "Refused label values",
             "Label values outside their vocabulary within ten minutes; they are counted as 'other'.",
             one_query(signals.refused_labels(P, "10m"), "{{job}}"),
-            "short",
             bounds=(slo.REFUSED_LABELS,),
         ),
         Panel(
             "Samples per scrape",
             "Samples that an instance exports. Beyond the scrape limit all of them are lost.",
             one_query(OWN.foreign("scrape_samples_post_metric_relabeling").selector(), "{{instance}}"),
-            "short",
             bounds=(catalog.SERIES_BUDGET,),
         ),
         Panel(
@@ -120,7 +111,6 @@ WATCHING = PanelRow(
                 PROMETHEUS.foreign("prometheus_rule_evaluation_failures_total").increase(slo.USUAL, keep=GROUP),
                 "{{rule_group}}",
             ),
-            "short",
             bounds=(0.0,),
         ),
         Panel(
@@ -130,7 +120,6 @@ WATCHING = PanelRow(
                 PROMETHEUS.foreign("prometheus_rule_group_iterations_missed_total").increase(slo.USUAL, keep=GROUP),
                 "{{rule_group}}",
             ),
-            "short",
             bounds=(0.0,),
         ),
         Panel(
@@ -148,7 +137,6 @@ WATCHING = PanelRow(
             one_query(
                 PROMETHEUS.foreign("prometheus_notifications_alertmanagers_discovered").selector(), "{{instance}}"
             ),
-            "short",
             width=4,
             bounds=(1.0,),
             low=True,
@@ -157,7 +145,6 @@ WATCHING = PanelRow(
             "Dropped notifications",
             "Alerts within five minutes that Prometheus gave up on.",
             one_query(PROMETHEUS.foreign("prometheus_notifications_dropped_total").increase(slo.USUAL), "{{job}}"),
-            "short",
             width=4,
             bounds=(0.0,),
         ),
@@ -165,14 +152,12 @@ WATCHING = PanelRow(
             "Waiting notifications",
             "Alerts that wait to be sent to Alertmanager.",
             one_query(PROMETHEUS.foreign("prometheus_notifications_queue_length").selector(), "{{instance}}"),
-            "short",
             width=4,
         ),
         Panel(
             "Series in Prometheus",
             "Series that Prometheus holds in memory.",
             one_query(PROMETHEUS.foreign("prometheus_tsdb_head_series").selector(), "{{instance}}"),
-            "short",
             width=4,
         ),
         Panel(
@@ -182,7 +167,7 @@ WATCHING = PanelRow(
             "cps",
             width=4,
         ),
-        Panel(
+        Panel.show_ratio(
             "Notification failure ratio",
             "Share of the notifications that could not be delivered, by way of delivery.",
             one_query(
@@ -192,20 +177,17 @@ WATCHING = PanelRow(
                 ),
                 "{{integration}}",
             ),
-            "percentunit",
+            slo.NOTIFICATION_FAILURE_RATIO,
             width=4,
-            bounds=(slo.NOTIFICATION_FAILURE_RATIO,),
             empty="No notifications",
         ),
-        Panel(
+        Panel.show_states(
             "Configuration reloads",
             "Whether the last reload of the configuration succeeded.",
             (
                 PanelQuery(PROMETHEUS.foreign("prometheus_config_last_reload_successful").selector(), "{{job}}"),
                 PanelQuery(ALERTMANAGER.foreign("alertmanager_config_last_reload_successful").selector(), "{{job}}"),
             ),
-            "none",
-            "state-timeline",
             width=24,
             words=("failed", "loaded"),
         ),

@@ -18,14 +18,13 @@ def _objective_panels(objective: Objective, good: str) -> tuple[Panel, ...]:
     spent = _recorded_ratio(objective, period) / objective.budget
     burns = tuple(PanelQuery(_recorded_ratio(objective, w) / objective.budget, w) for w in recording.WINDOWS)
     return (
-        Panel(
+        Panel.show_ratio(
             f"{name}: {period}",
             f"Share of {good} over {period}. The objective is {objective.target:.1%}.",
             one_query(Expr("1") - _recorded_ratio(objective, period), "{{job}}"),
-            "percentunit",
-            "stat",
+            objective.target,
+            kind="stat",
             width=4,
-            bounds=(objective.target,),
             low=True,
             most=1,
             decimals=3,
@@ -49,7 +48,6 @@ def _objective_panels(objective: Objective, good: str) -> tuple[Panel, ...]:
             + ", ".join(f"{b.factor:g} over {b.long} and {b.short}" for b in slo.BURNS)
             + ".",
             burns,
-            "short",
             width=16,
             bounds=tuple(burn.factor for burn in slo.BURNS),
             per=objective.budget,
@@ -75,12 +73,11 @@ QUESTIONS = PanelRow(
             "reqps",
             stacked=True,
         ),
-        Panel(
+        Panel.show_ratio(
             "Error ratio",
             "Share of the questions that failed because of the service. An alert fires above the line.",
             one_query(signals.error_ratio(P, W), "{{job}}"),
-            "percentunit",
-            bounds=(slo.ERROR_RATIO,),
+            slo.ERROR_RATIO,
             empty="No questions",
         ),
         Panel(
@@ -123,16 +120,13 @@ QUESTIONS = PanelRow(
 SERVICE = PanelRow(
     "Service",
     (
-        Panel(
+        Panel.show_states(
             "Application up",
             "Whether each instance answered its last liveness check, asked by its metrics exporter every 5 s.",
             (
                 PanelQuery(P("app_up").selector(), "{{instance}}"),
                 PanelQuery(OWN.foreign("up").selector(), "scrape {{instance}}"),
             ),
-            "none",
-            "state-timeline",
-            words=("down", "up"),
         ),
         Panel(
             "Saturation",
@@ -141,23 +135,20 @@ SERVICE = PanelRow(
                 PanelQuery(P("questions_running").selector(), "running {{instance}}"),
                 PanelQuery(P("questions_limit").selector(), "limit {{instance}}"),
             ),
-            "short",
             width=4,
         ),
-        Panel(
+        Panel.show_ratio(
             "Refused for overload",
             "Share of the questions that were refused because as many as may run at once were running.",
             one_query(signals.overload_ratio(P, W), "{{job}}"),
-            "percentunit",
+            slo.OVERLOAD_RATIO,
             width=4,
-            bounds=(slo.OVERLOAD_RATIO,),
             empty="No questions",
         ),
         Panel(
             "Worker starts",
             "Times that a worker started within 15 minutes.",
             one_query(P("worker_start_time_seconds").over("changes", "15m"), "{{instance}}"),
-            "short",
             width=4,
             bounds=(slo.RESTARTS,),
         ),
@@ -185,13 +176,10 @@ SERVICE = PanelRow(
             bounds=(slo.CPU_PERCENT,),
             most=100,
         ),
-        Panel(
+        Panel.show_states(
             "Dependencies",
             "Whether the last health check of each dependency succeeded on all instances.",
             one_query(P("dependency_up").grouped("min", "dependency"), "{{dependency}}"),
-            "none",
-            "state-timeline",
-            words=("down", "up"),
         ),
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from sql_synthesizer.monitoring import catalog
 from sql_synthesizer_proof.mixin.alert import SERVICE, dashboard_uid
@@ -41,7 +41,7 @@ class Panel:
     title: str
     description: str
     targets: tuple[PanelQuery, ...]
-    unit: str
+    unit: str = "short"
     kind: PanelKind = "timeseries"
     width: int = 8
     bounds: tuple[float, ...] = ()
@@ -54,6 +54,16 @@ class Panel:
     names: bool = False
     per: float = 1.0
     empty: str = "No data"
+
+    @classmethod
+    def show_ratio(cls, title: str, description: str, query: tuple[PanelQuery, ...], bound: float, **how: Any) -> Panel:
+        """A share, 0 to 1, with the threshold of its alert."""
+        return cls(title, description, query, "percentunit", bounds=(bound,), **how)
+
+    @classmethod
+    def show_states(cls, title: str, description: str, queries: tuple[PanelQuery, ...], **how: Any) -> Panel:
+        """Whether something is up, over time."""
+        return cls(title, description, queries, "none", "state-timeline", **{"words": ("down", "up"), **how})
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,37 +38,34 @@ QUERIES = PanelRow(
             "reqps",
             stacked=True,
         ),
-        Panel(
+        Panel.show_ratio(
             "Error Rate",
             "Share of the queries that failed because of the service.",
             one_query(signals.error_ratio(P, W), "Error Rate"),
-            "percentunit",
-            "stat",
+            slo.ERROR_RATIO,
+            kind="stat",
             width=4,
-            bounds=(slo.ERROR_RATIO,),
             decimals=2,
             empty="No queries",
         ),
-        Panel(
+        Panel.show_ratio(
             "Cache Hit Rate",
             "Share of the look-ups that found an answer.",
             one_query(signals.hit_ratio(P, W), "{{cache_type}}"),
-            "percentunit",
-            "stat",
+            slo.CACHE_HIT_RATIO,
+            kind="stat",
             width=4,
-            bounds=(slo.CACHE_HIT_RATIO,),
             low=True,
             most=1,
             decimals=1,
             empty="No look-ups",
         ),
-        Panel(
+        Panel.show_ratio(
             "Slow queries",
             f"Share of the successful queries that took longer than {slo.LATENCY_BOUND:g} s; the latency objective "
             f"allows {slo.LATENCY.budget:.0%}.",
             one_query(signals.slow_ratio(P, W), "{{job}}"),
-            "percentunit",
-            bounds=(slo.LATENCY.budget,),
+            slo.LATENCY.budget,
             empty="No queries",
         ),
         Panel(
@@ -136,7 +133,6 @@ STAGES = PanelRow(
             "Ratings",
             "Ratings that analysts gave within an hour.",
             one_query(P("feedback_total").increase("1h", keep=("rating",)), "{{rating}}"),
-            "short",
         ),
     ),
 )

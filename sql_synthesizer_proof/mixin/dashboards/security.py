@@ -15,8 +15,7 @@ def _hourly_panel(title: str, event_type: str, description: str, legend: str) ->
         title,
         f"{description} Counted over one hour.",
         one_query(signals.security_events(P, HOUR, event_type), legend),
-        "short",
-        "stat",
+        kind="stat",
         width=4,
         decimals=0,
     )
@@ -25,7 +24,7 @@ def _hourly_panel(title: str, event_type: str, description: str, legend: str) ->
 def _window_panel(title: str, window: str, bound: float, *types: str) -> Panel:
     """What the alerts look at, with their line."""
     attempts = tuple(PanelQuery(signals.security_events(P, window, event_type), event_type) for event_type in types)
-    return Panel(title, f"{title}; an alert fires above the line.", attempts, "short", width=12, bounds=(bound,))
+    return Panel(title, f"{title}; an alert fires above the line.", attempts, width=12, bounds=(bound,))
 
 
 def _rate_panel(title: str, description: str, *types: str) -> Panel:
@@ -163,7 +162,6 @@ RECORD = PanelRow(
             "Audit write failures",
             "Failed writes within five minutes. While writes fail, answers are withheld.",
             one_query(signals.audit_failures(P, slo.USUAL), "{{job}}"),
-            "short",
             width=4,
             bounds=(0.0,),
         ),
@@ -171,8 +169,7 @@ RECORD = PanelRow(
             "Audit verification failures",
             "Verifications within an hour that found records changed, removed or forged.",
             one_query(signals.security_events(P, HOUR, "audit_verification_failed"), "{{job}}"),
-            "short",
-            "stat",
+            kind="stat",
             width=4,
             bounds=(0.0,),
             decimals=0,
@@ -199,7 +196,6 @@ RECORD = PanelRow(
             "Records not durable yet",
             "What a crash would lose in batched mode. In strict mode nobody was answered yet.",
             one_query(P("audit_pending_records").selector(), "{{instance}}"),
-            "short",
             width=6,
         ),
     ),
