@@ -503,29 +503,3 @@ def test_repair(build, fake):
     assert json.loads(messages[2]["content"]) == {"sql": "SELECT nme FROM customers"}
     assert "undefined_column" in messages[3]["content"]
     assert '"nme"' in messages[3]["content"]
-
-
-# --- the stand-in ---------------------------------------------------------------------------
-
-
-def test_fake_from_a_script(tmp_path, telemetry):
-    script = tmp_path / "script.json"
-    script.write_text(json.dumps({"How many?": "SELECT 7"}), encoding="utf-8")
-    command = [
-        sys.executable,
-        "-u",
-        "-m",
-        "sql_synthesizer_proof.fakes.model_endpoint",
-        "--port",
-        "0",
-        "--script",
-        str(script),
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        url = process.stdout.readline().split()[0].partition("=")[2]
-        synthesizer = LLMSynthesizer(settings(openai_base_url=url), telemetry)
-        assert synthesizer.synthesize(context("how many? ")).sql == "SELECT 7"
-        with pytest.raises(Declined):
-            synthesizer.synthesize(context("unknown"))
-        synthesizer.close()
-        process.terminate()

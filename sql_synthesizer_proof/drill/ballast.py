@@ -37,34 +37,25 @@ def add_ballast(file: Path, *, memory: int = 0, burners: int = 0) -> None:
     write_file(file, [json.dumps(wanted).encode()], durable=False)
 
 
-class _Weights:
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._laid = ""
-        self._processes: list[Child] = []
-
-    def follow(self) -> None:
-        while True:
-            wanted = self._file.read_text(encoding="ascii") if self._file.exists() else ""
-            if wanted != self._laid:
-                self._restart_processes(wanted)
-            time.sleep(POLL)
-
-    def _restart_processes(self, wanted: str) -> None:
-        for process in self._processes:
-            process.kill()
-        weights = json.loads(wanted or '{"memory": 0, "burners": 0}')
-        commands = [["-c", BURN]] * weights["burners"]
-        if weights["memory"]:
-            commands.append(["-c", HOLD, str(weights["memory"])])
-        self._processes = [
-            Child("a weight", [sys.executable, *command]).start()  # in a session of its own, for its share of CPU
-            for command in commands
-        ]
-        self._laid = wanted
+def follow_load(file: Path) -> None:
+    """Runs the processes that ``file`` asks for, and others when it changes; never returns."""
+    laid, processes = "", list[Child]()
+    while True:
+        wanted = file.read_text(encoding="ascii") if file.exists() else ""
+        if wanted != laid:
+            for process in processes:
+                process.kill()
+            weights = json.loads(wanted or '{"memory": 0, "burners": 0}')
+            commands = [["-c", BURN]] * weights["burners"]
+            if weights["memory"]:
+                commands.append(["-c", HOLD, str(weights["memory"])])
+            # each in a session of its own, for its share of CPU
+            processes = [Child("a weight", [sys.executable, *command]).start() for command in commands]
+            laid = wanted
+        time.sleep(POLL)
 
 
 if __name__ == "__main__":
-    threading.Thread(target=_Weights(Path(sys.argv[1])).follow, name="ballast", daemon=True).start()
+    threading.Thread(target=follow_load, args=(Path(sys.argv[1]),), name="ballast", daemon=True).start()
     sys.argv = [sys.argv[0], "serve"]
     main()

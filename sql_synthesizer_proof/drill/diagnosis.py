@@ -18,18 +18,13 @@ def diagnose_alert(chain: Chain, rule: Rule, addressees: Mapping[str, str]) -> I
     ``addressees`` gives each kind of message the address that it should have gone to. Raises OSError.
     """
     name = rule["alert"]
-    problems = list(_rule_problems(chain, name, rule["expr"]))
-    if not problems and _alert_state(chain, name) == "firing":
-        problems = list(_delivery_problems(chain, name, addressees))
+    problems = list(_rule_problems(chain, name))
     yield from problems
+    if not problems and (name, "firing") in {(a["labels"]["alertname"], a["state"]) for a in chain.alerts()}:
+        yield from _delivery_problems(chain, name, addressees)
 
 
-def _alert_state(chain: Chain, name: str) -> str:
-    states = {alert["state"] for alert in chain.alerts() if alert["labels"]["alertname"] == name}
-    return "firing" if "firing" in states else next(iter(states), "inactive")
-
-
-def _rule_problems(chain: Chain, name: str, expr: str) -> Iterator[str]:
+def _rule_problems(chain: Chain, name: str) -> Iterator[str]:
     """Why the rule does not fire."""
     groups = chain.prometheus.get("/api/v1/rules", type="alert")["data"]["groups"]
     loaded = [rule for group in groups for rule in group["rules"] if rule["name"] == name]
@@ -40,8 +35,6 @@ def _rule_problems(chain: Chain, name: str, expr: str) -> Iterator[str]:
             yield f"rules: {name} cannot be evaluated: {rule.get('lastError', '')}"
         elif rule["state"] == "inactive":
             yield from _expression_problems(chain, name, rule["query"])
-    if loaded and not any(rule["query"] for rule in loaded):
-        yield f"rules: {name} has no expression; it should be {expr}"
 
 
 def _expression_problems(chain: Chain, name: str, query: str) -> Iterator[str]:

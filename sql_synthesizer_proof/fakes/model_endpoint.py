@@ -1,7 +1,6 @@
 """A stand-in for a model endpoint: a real HTTP server of chat completions whose replies are scripted.
 
-For tests of this product and of code that embeds it; ``python -m sql_synthesizer_proof.fakes.model_endpoint`` runs it
-by hand.
+For tests of this product and of code that embeds it.
 """
 
 from __future__ import annotations
@@ -14,10 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Self
-
-import click
 
 from sql_synthesizer.monitoring.http_server import JSON, HttpHandler, HttpServer
 
@@ -87,13 +83,13 @@ class FakeOpenAI:
     ``answer`` returns SQL, or None for a question that cannot be answered. Use it as a context manager.
     """
 
-    def __init__(self, answer: Callable[[str], str | None] = lambda _: None, *, port: int = 0) -> None:
+    def __init__(self, answer: Callable[[str], str | None] = lambda _: None) -> None:
         self.requests: list[Received] = []
         self._answer = answer
         self._steps: deque[_Step] = deque()
         self._refused: dict[str, str] = {}
         self._closing = threading.Event()
-        self._server = HttpServer(_Handler, self, port=port, limit=math.inf)
+        self._server = HttpServer(_Handler, self, limit=math.inf)
 
     def __enter__(self) -> Self:
         self._server.__enter__()
@@ -229,26 +225,3 @@ def _completion_body(
             "usage": {"prompt_tokens": sent, "completion_tokens": got, "total_tokens": sent + got},
         }
     ).encode()
-
-
-@click.command()
-@click.option("--port", default=8099, show_default=True, help="Port on 127.0.0.1; 0 for a free one.")
-@click.option(
-    "--script",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="JSON object that maps a question to its SQL, or to null.",
-)
-def main(port: int, script: Path | None) -> None:
-    """Serve scripted answers as an OpenAI-compatible endpoint until interrupted."""
-    loaded = json.loads(script.read_text(encoding="utf-8")) if script else {}
-    answers = {question.strip().casefold(): sql for question, sql in loaded.items()}
-    with FakeOpenAI(lambda question: answers.get(question.strip().casefold()), port=port) as fake:
-        click.echo(f"OPENAI_BASE_URL={fake.base_url}  ({len(answers)} scripted answers; Ctrl-C ends)")
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            click.echo(f"{len(fake.requests)} requests answered")
-
-
-if __name__ == "__main__":
-    main()

@@ -17,7 +17,6 @@ from sql_synthesizer_proof.drill.chain import ANEW, Chain
 from sql_synthesizer_proof.drill.faults.locks import COUNT, lock_table, owner_connection, run_in_background
 from sql_synthesizer_proof.drill.faults.monitoring import no_alertmanager, rule_added
 from sql_synthesizer_proof.drill.scenario import AlertScenario, MakeFault, share_fault
-from sql_synthesizer_proof.service import ServiceProcess
 
 SETTINGS: tuple[tuple[str, object], ...] = (
     ("pool_size", 40),
@@ -116,13 +115,12 @@ def cache_off(chain: Chain) -> Iterator[None]:
     """The only instance that is watched runs with its cache switched off, which a command beside it uses."""
     service = chain.others["uncached"]
     service.run("ask", ASKED[0], variables={environment_name("cache"): "memory"})
-    with _repeated_traffic(service), only_targets(chain, "sql-synthesizer", [service.metrics_address]):
-        yield
-
-
-def _repeated_traffic(service: ServiceProcess) -> Traffic:
     kind = RequestKind("asked before", 1, lambda chance: ("POST", "/api/query", {"question": chance.choice(ASKED[:2])}))
-    return Traffic(service.url, service.key, 2.0, (kind,))
+    with (
+        Traffic(service.url, service.key, 2.0, (kind,)),
+        only_targets(chain, "sql-synthesizer", [service.metrics_address]),
+    ):
+        yield
 
 
 GENTLY, GREATLY = share_fault(burn_budget(*GENTLE)), share_fault(burn_budget(*GREAT))

@@ -209,12 +209,11 @@ def _check_watchdog(
     with run_monitoring(home, files) as made:
         heard = becomes_true(lambda: made.inbox.watchdog is not None, LIMIT)
         started = time.time()
-        if break_it is None:
-            silent = becomes_true(lambda: made.inbox.silence > SILENCE_LIMIT, SWITCH_LIMIT)
-            name, kept = "the dead man's switch is heard while nothing is broken", heard and not silent
-            return EscalationCheck(name, kept, f"{'silent' if silent else 'never silent'} within {SWITCH_LIMIT:g} s")
-        break_it(made)
+        if break_it is not None:
+            break_it(made)
         silent = becomes_true(lambda: made.inbox.silence > SILENCE_LIMIT, SWITCH_LIMIT)
     after = time.time() - started
-    seen = f"told as dead {after:.0f} s after" if silent else f"not silent within {SWITCH_LIMIT:g} s"
+    seen = f"silent after {after:.0f} s" if silent else f"not silent within {SWITCH_LIMIT:g} s"
+    if break_it is None:
+        return EscalationCheck("the dead man's switch is heard while nothing is broken", heard and not silent, seen)
     return EscalationCheck(f"the dead man's switch stops when {what}", heard and silent, seen)
