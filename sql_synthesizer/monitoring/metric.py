@@ -74,8 +74,3 @@ class Metric:
         for chosen in product(*choices):
             if self.allowed is None or self.allowed(dict(zip(self.label_names, chosen, strict=True)), declared):
                 yield chosen
-
-    def series_count(self, declared: Declared, known: Mapping[str, Sequence[str]] | None = None) -> int:
-        """How many series the known label sets make."""
-        lines = len(self.buckets) + 3 if self.kind == "histogram" else 1
-        return lines * sum(1 for _ in self.combinations(declared, known))

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -132,25 +132,25 @@ def _label_attributes(operation: Operation) -> dict[str, AttributeValue]:
     return {OWN + name: value for name, value in operation.labels.items()}
 
 
+def _known_attributes(attributes: Mapping[str, AttributeValue | None]) -> dict[str, AttributeValue]:
+    return {name: value for name, value in attributes.items() if value is not None}
+
+
 def _internal_shape(operation: Operation) -> SpanShape:
     return operation.type.name, SpanKind.INTERNAL, _label_attributes(operation)
 
 
 def _http_shape(operation: Operation) -> SpanShape:
     method, route = operation.labels.get("method", ""), operation.labels.get("route", "")
-    attributes: dict[str, AttributeValue] = {"http.request.method": method, "http.route": route}
-    if operation.details.status is not None:
-        attributes["http.response.status_code"] = operation.details.status
+    status = {"http.response.status_code": operation.details.status}
+    attributes = _known_attributes({"http.request.method": method, "http.route": route, **status})
     return f"{method} {route}".strip() or "HTTP", SpanKind.SERVER, attributes
 
 
 def _question_shape(operation: Operation) -> SpanShape:
-    attributes = _label_attributes(operation)
-    if operation.details.database is not None:
-        attributes[OWN + "database"] = operation.details.database
-    if operation.details.row_count is not None:
-        attributes[OWN + "row_count"] = operation.details.row_count
-    return "question", SpanKind.INTERNAL, attributes
+    details = operation.details
+    known = _known_attributes({OWN + "database": details.database, OWN + "row_count": details.row_count})
+    return "question", SpanKind.INTERNAL, _label_attributes(operation) | known
 
 
 def _stage_shape(operation: Operation) -> SpanShape:
@@ -173,14 +173,12 @@ def _cache_shape(operation: Operation) -> SpanShape:
 
 def _model_shape(operation: Operation) -> SpanShape:
     labels, details = operation.labels, operation.details
-    attributes: dict[str, AttributeValue] = {
+    attributes: dict[str, AttributeValue | None] = {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": labels.get("provider", ""),
         "gen_ai.request.model": labels.get("model", ""),
         "gen_ai.request.temperature": 0,
         OWN + "llm_outcome": labels.get("outcome", ""),
-    }
-    reported: dict[str, AttributeValue | None] = {
         "gen_ai.request.max_tokens": details.max_tokens,
         "gen_ai.response.model": details.reply_model,
         "gen_ai.response.id": details.reply_id,
@@ -190,8 +188,7 @@ def _model_shape(operation: Operation) -> SpanShape:
         "http.response.status_code": details.status,
         OWN + "llm_failure": details.failure,
     }
-    attributes |= {key: value for key, value in reported.items() if value is not None}
-    return f"chat {labels.get('model', '')}", SpanKind.CLIENT, attributes
+    return f"chat {labels.get('model', '')}", SpanKind.CLIENT, _known_attributes(attributes)
 
 
 _SHAPES: dict[str, Callable[[Operation], SpanShape]] = {

@@ -232,7 +232,7 @@ class Telemetry:
         with self._fold_lock:
             waiting = len(self._queue)
             for _ in range(0, waiting, CHUNK):
-                self._deliver_batch(self._take_batch())
+                self._deliver_batch([self._queue.popleft() for _ in range(min(CHUNK, len(self._queue)))])
                 time.sleep(0)
             now = time.monotonic()
             if readings or now - self._read_at >= READING_INTERVAL:
@@ -267,9 +267,6 @@ class Telemetry:
     def _run_folding(self) -> None:
         while not self._stop.wait(FOLD_INTERVAL):
             self.fold()
-
-    def _take_batch(self) -> list[Fact]:
-        return [self._queue.popleft() for _ in range(min(CHUNK, len(self._queue)))]
 
     def _deliver_batch(self, batch: list[Fact]) -> None:
         for observer in self.observers:

@@ -82,16 +82,9 @@ class Filters(BaseModel):
     def search_criteria(self) -> RecordFilter:
         """What to look for in the record."""
         ends = [moment for moment in (self.until, self.before) if moment is not None]
-        return RecordFilter(
-            event_type=self.event_type,
-            severity=self.severity,
-            actor=self.actor,
-            trace_id=self.trace_id,
-            question_id=self.question_id,
-            hashes=[f"#{self.value.removeprefix('#')}"] if self.value else [],
-            since=self.since,
-            until=min(ends, default=None),
-        )
+        hashes = [f"#{self.value.removeprefix('#')}"] if self.value else []
+        same = self.model_dump(exclude={"value", "until", "before", "limit"})
+        return RecordFilter(**same, hashes=hashes, until=min(ends, default=None))
 
 
 @dataclass(slots=True)
