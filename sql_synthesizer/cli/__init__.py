@@ -120,7 +120,7 @@ def format_error(error: SqlSynthesizerError) -> str:
 
 
 def main(**kwargs: Any) -> None:
-    """Runs the command line; a known error is told and ends with status 2."""
+    """Runs the command line; a known error is printed and ends with status 2."""
     # Nearly all that a command makes is code it has loaded, which stays: garbage is looked for rarely.
     gc.set_threshold(100_000)
     try:

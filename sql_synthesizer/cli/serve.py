@@ -10,7 +10,6 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any, TextIO
 
 import click
@@ -82,8 +81,9 @@ def command(**overrides: Any) -> None:
     for name, closest in unknown_variables().items():
         click.echo(f"Warning: {name} is not a setting" + (f"; did you mean {closest}?" if closest else "."), err=True)
     lock = _lock_state_dir(settings)
-    for port, host, name in _listening_ports(settings):
-        _check_port(host, port, name)
+    _check_port(settings.host, settings.port, "SQL_SYNTHESIZER_PORT or --port")
+    if settings.metrics_enabled:
+        _check_port(settings.metrics_host, settings.metrics_port, "METRICS_PORT or --metrics-port")
     if not settings.databases() and not settings.demo_path.exists():
         from sql_synthesizer.demo import create_demo  # noqa: PLC0415
 
@@ -95,20 +95,10 @@ def command(**overrides: Any) -> None:
     lock.close()
 
 
-class _StopSignals:
-    """Notes that SIGTERM or SIGINT came; however many more come, the stop goes on."""
-
-    def __init__(self) -> None:
-        self.came = False
-        for number in STOPPING:
-            signal.signal(number, self._note_signal)
-
-    def _note_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self.came = True
-
-
 def _supervise_children(settings: Settings, environment: dict[str, str]) -> None:
-    signals = _StopSignals()
+    came: list[int] = []
+    for number in STOPPING:  # they are only noted: however many more come, the stop goes on
+        signal.signal(number, lambda number, _frame: came.append(number))
     parts = {"the web server": module_command("gunicorn", "-c", f"python:{SERVER}", f"{SERVER}:application()")}
     if settings.metrics_enabled:
         parts["the exporter"] = module_command("sql_synthesizer.monitoring.exposition")
@@ -116,7 +106,7 @@ def _supervise_children(settings: Settings, environment: dict[str, str]) -> None
     upkeep = Upkeep(settings, environment)
 
     def keep_running() -> bool:
-        return not signals.came and all(child.ensure_running() for child in children)
+        return not came and all(child.ensure_running() for child in children)
 
     try:
         for name, command in parts.items():
@@ -126,7 +116,7 @@ def _supervise_children(settings: Settings, environment: dict[str, str]) -> None
         while keep_running():
             upkeep.poll_steps()
             time.sleep(POLL)
-        if signals.came:
+        if came:
             settings.drain_file.touch()
             time.sleep(settings.drain_seconds)
     finally:
@@ -135,19 +125,19 @@ def _supervise_children(settings: Settings, environment: dict[str, str]) -> None
             child.stop(settings.deadline + 10)
         settings.drain_file.unlink(missing_ok=True)
         ignore_signals(STOPPING)
-    if not signals.came:
+    if not came:
         raise ConfigurationError("A process of the service cannot run.", hint="Its last lines above say why.")
 
 
 def _await_ready(settings: Settings, alive: Callable[[], bool]) -> bool:
     """Whether the service became ready; returns at once when a process cannot be kept running."""
-    begun, told = time.monotonic(), False
+    begun, reported = time.monotonic(), False
     while (waited := time.monotonic() - begun) < READY_WITHIN and alive():
         if (missing := _unready_reason(settings)) is None:
             return True
-        if waited > TELL_AFTER and not told:
+        if waited > TELL_AFTER and not reported:
             click.echo(f"Not ready yet: {missing}", err=True)
-            told = True
+            reported = True
         time.sleep(0.05)
     return False
 
@@ -182,13 +172,6 @@ def _print_addresses(settings: Settings) -> None:
         """-d '{"question": "how many customers are there"}'\n""",
         err=True,
     )
-
-
-def _listening_ports(settings: Settings) -> list[tuple[int, str, str]]:
-    ports = [(settings.port, settings.host, "SQL_SYNTHESIZER_PORT or --port")]
-    if settings.metrics_enabled:
-        ports.append((settings.metrics_port, settings.metrics_host, "METRICS_PORT or --metrics-port"))
-    return ports
 
 
 def _check_port(host: str, port: int, setting: str) -> None:

@@ -39,7 +39,9 @@ def command(
     as_json: bool,
 ) -> None:
     """Send what people ask on an ordinary day, and print what was answered."""
-    url = url or _configured_url()
+    if url is None:
+        settings = load()
+        url = f"http://{format_address(settings.host, settings.port)}"
     key = key_file.read_text(encoding="utf-8").strip() if key_file else key or ""
     _check_service(url, key)
     further = [line.strip() for line in questions.read_text(encoding="utf-8").splitlines()] if questions else []
@@ -55,11 +57,6 @@ def command(
     for kind, answer, count in [("kind", "answer", "count"), *rows]:
         click.echo(f"{kind:<16}{answer:<28}{count:>5}")
     click.echo(f"({traffic.sent.total()} requests)")
-
-
-def _configured_url() -> str:
-    settings = load()
-    return f"http://{format_address(settings.host, settings.port)}"
 
 
 def _check_service(url: str, key: str) -> None:

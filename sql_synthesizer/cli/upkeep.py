@@ -34,7 +34,7 @@ class Upkeep:
         self._running: Child | None = None
 
     def poll_steps(self) -> None:
-        """Starts what is due, and tells how it ended; never waits."""
+        """Starts what is due, and reports how it ended; never waits."""
         if self._running is not None:
             if (status := self._running.exit_status) is None:
                 if time.monotonic() > self._until:
@@ -63,5 +63,5 @@ class Upkeep:
         if status:
             self._left = []
             unsound = name == "audit verify" and status == NOT_SOUND
-            told = "found the record NOT sound" if unsound else f"ended with {status}"
-            click.echo(f"{name} {told}: run sql-synthesizer {name}", err=True)
+            result = "found the record NOT sound" if unsound else f"ended with {status}"
+            click.echo(f"{name} {result}: run sql-synthesizer {name}", err=True)

@@ -1,6 +1,6 @@
 """A local inbox for trying alerts out: it takes mail, Slack messages and webhooks, and shows them on one page.
 
-For a machine without a mail relay or a Slack workspace, and for tests of what people are told. It keeps the
+For a machine without a mail relay or a Slack workspace, and for tests of notifications. It keeps the
 newest messages in memory only and asks nobody who they are: keep it on the loopback or a private network.
 """
 
@@ -150,7 +150,7 @@ class Inbox:
     def _run_mail(self) -> None:
         try:
             asyncio.run(self._serve_mail())
-        except Exception as error:  # noqa: BLE001 - whoever waits for the start is told
+        except Exception as error:  # noqa: BLE001 - whoever waits for the start gets it
             self._mail_loop.set_exception(error)
 
     async def _serve_mail(self) -> None:
@@ -222,9 +222,9 @@ def render_page(messages: Iterable[Notification], silence: float, *, heard: bool
 
 def _render_switch(silence: float, heard: bool) -> str:
     state = "silent" if silence > SILENCE_LIMIT else "well" if heard else "waiting"
-    told = f"heard {silence:.0f} s ago" if heard else f"not heard yet, for {silence:.0f} s"
-    advice = " Alerting is broken: nobody would be told." if state == "silent" else ""
-    return f'<p class="{state}">Dead man\'s switch: {told}.{advice}</p>'
+    last = f"heard {silence:.0f} s ago" if heard else f"not heard yet, for {silence:.0f} s"
+    advice = " Alerting is broken: nobody would be notified." if state == "silent" else ""
+    return f'<p class="{state}">Dead man\'s switch: {last}.{advice}</p>'
 
 
 def _render_article(message: Notification) -> str:

@@ -25,8 +25,9 @@ PROMETHEUS_PORT, ALERTMANAGER_PORT, INBOX_PORT = 9090, 9093, 8025
 RUNBOOKS_PORT = 8000
 """Where the links in alerts lead, so it does not move."""
 RETENTION = ("--storage.tsdb.retention.time=35d", "--storage.tsdb.retention.size=2GB")
+EXTERNAL_URL = "--web.external-url=http://localhost:{}"
 RESEND = "--rules.alert.resend-delay=15s"
-"""What fires before Prometheus has found Alertmanager is told at the next evaluation, not a minute later."""
+"""What fires before Prometheus has found Alertmanager is sent at the next evaluation, not a minute later."""
 
 Say = Callable[[str], None]
 
@@ -49,7 +50,7 @@ class App(Child):
         self.send(signal.SIGTERM)
 
     def end(self) -> int:
-        """Asks it to end when it has not; returns its exit status as a shell tells it."""
+        """Asks it to end when it has not; returns its exit status as a shell reports it."""
         status = self.stop(None)
         ignore_signals(ENDING)
         return status if status >= 0 else 128 - status
@@ -59,7 +60,8 @@ def run_stack(settings: Settings, environment: Mapping[str, str], say: Say) -> i
     """Runs the service, and once it is ready its watchers; returns the service's exit status when that ends."""
     app = App(environment)
     try:
-        _await_ready(app, settings)
+        url = f"http://{format_address(reachable_host(settings.host), settings.port)}/health/ready"
+        becomes_true(lambda: app.exit_status is not None or is_answering(url), READY_WITHIN)
         with ExitStack() as stack:
             watchers: list[Child] = []
             if app.exit_status is None:
@@ -75,11 +77,6 @@ def run_stack(settings: Settings, environment: Mapping[str, str], say: Say) -> i
     return status
 
 
-def _await_ready(app: App, settings: Settings) -> None:
-    url = f"http://{format_address(reachable_host(settings.host), settings.port)}/health/ready"
-    becomes_true(lambda: app.exit_status is not None or is_answering(url), READY_WITHIN)
-
-
 def _start_watchers(stack: ExitStack, settings: Settings, say: Say) -> list[Child]:
     """Starts everything that watches, and tells where it is. Raises ConfigurationError, TimeoutError, OSError."""
     if not settings.metrics_enabled:
@@ -91,7 +88,7 @@ def _start_watchers(stack: ExitStack, settings: Settings, say: Say) -> list[Chil
     inbox = stack.enter_context(Inbox(http_port=free_port(INBOX_PORT)))
     port = free_port(ALERTMANAGER_PORT)
     manager = stack.enter_context(
-        run_alertmanager(home / "alertmanager", inbox, _external_url_flag(port), port=port, secrets=secrets)
+        run_alertmanager(home / "alertmanager", inbox, EXTERNAL_URL.format(port), port=port, secrets=secrets)
     )
     port = free_port(PROMETHEUS_PORT)
     targets = {
@@ -99,7 +96,7 @@ def _start_watchers(stack: ExitStack, settings: Settings, say: Say) -> list[Chil
         "alertmanager": [manager.address],
     }
     watcher = stack.enter_context(
-        run_prometheus(home / "prometheus", targets, *RETENTION, RESEND, _external_url_flag(port), port=port)
+        run_prometheus(home / "prometheus", targets, *RETENTION, RESEND, EXTERNAL_URL.format(port), port=port)
     )
     pages = _serve_runbooks(stack, home, say)
     places = [
@@ -126,10 +123,6 @@ def _find_programs() -> None:
         )
 
 
-def _external_url_flag(port: int) -> str:
-    return f"--web.external-url=http://localhost:{port}"
-
-
 def _serve_runbooks(stack: ExitStack, home: Path, say: Say) -> list[Child]:
     """The server of the runbooks; none, with a word, where something else has its port."""
     url = f"http://127.0.0.1:{RUNBOOKS_PORT}/"
@@ -146,7 +139,7 @@ def _serve_runbooks(stack: ExitStack, home: Path, say: Say) -> list[Child]:
 
 
 def _await_end(app: App, watchers: list[Child], say: Say) -> None:
-    """Waits for the end of the service, and says once of each watcher that it has ended."""
+    """Waits for the end of the service, and reports once of each watcher that it has ended."""
     while app.exit_status is None:
         for child in [child for child in watchers if child.exit_status is not None]:
             say(f"{child.name} ended with {child.exit_status}; the service goes on without it. See {child.log}")

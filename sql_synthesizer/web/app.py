@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from flask import Flask, Request, Response, current_app, g, request, session
+from flask import Flask, Request, Response, current_app, g, render_template, request, session
 from flask.json.provider import JSONProvider
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_openapi3 import Info, OpenAPI
@@ -249,7 +249,7 @@ def _handle_error(error: Exception) -> Response:
             known = unavailable
             _mark_failed(operation, known)
     if pages.wants_page(known):
-        return pages.error_page(known)
+        return Response(render_template("error.html", error=known), status=known.status)
     return _error_response(known)
 
 

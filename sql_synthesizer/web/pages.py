@@ -23,11 +23,6 @@ def wants_page(error: SqlSynthesizerError) -> bool:
     )
 
 
-def error_page(error: SqlSynthesizerError) -> Response:
-    """The error as a page."""
-    return Response(render_template("error.html", error=error), status=error.status)
-
-
 def page_context() -> dict[str, object]:
     """What every template is rendered with."""
     caller = g.get("caller")

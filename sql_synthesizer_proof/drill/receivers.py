@@ -1,4 +1,4 @@
-"""Who is told: the receivers of the shipped Alertmanager file, and where each kind of message to them goes."""
+"""Who is notified: the receivers of the shipped Alertmanager file, and where each kind of message to them goes."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ SWITCH = "Watchdog"
 SWITCH_LIMIT = 600.0
 """Seconds within which the dead man's switch has to fall silent: Alertmanager holds an alert for some minutes."""
 MESSAGES = {"mail": "a mail", "slack": "a Slack message"}
-"""Kinds of message that a person is told by; a timeline has a field of each."""
+"""Kinds of message that notify a person; a timeline has a field of each."""
 
 MakeFault = Callable[[Chain], AbstractContextManager[object]]
 """Injects the fault on entering, removes it on leaving."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A claim, what was seen (``told``), and whether it holds; None when it cannot be measured on this machine."""
+    """A claim, what was ``seen``, and whether it holds; None when it cannot be measured on this machine."""
 
     name: str
-    told: str
+    seen: str
     kept: bool | None
 
     def __str__(self) -> str:
-        return f"{ {True: 'holds', False: 'BROKEN', None: 'not shown'}[self.kept]:9}  {self.name}: {self.told}"
+        return f"{ {True: 'holds', False: 'BROKEN', None: 'not shown'}[self.kept]:9}  {self.name}: {self.seen}"

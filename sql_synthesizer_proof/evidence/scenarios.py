@@ -94,20 +94,15 @@ def _key_made(world: World) -> Caused:
 @_causes_event("credential_change")
 def _signed_out(world: World) -> Caused:
     """A person signs in on the page, and out again."""
-    cookie, token = _fetch_login_form(world)
-    filled = urlencode({"csrf_token": token, "api_key": world.key})
-    reply = world.http("POST", "/login", filled, key="", headers={"Cookie": cookie})
+    form = world.http("GET", "/login", key="")
+    filled = urlencode({"csrf_token": _csrf_token(form), "api_key": world.key})
+    reply = world.http("POST", "/login", filled, key="", headers={"Cookie": _reply_cookie(form)})
     cookie = _reply_cookie(reply)
     page = world.http("GET", "/login", key="", headers={"Cookie": cookie})
     signed_out = urlencode({"csrf_token": _csrf_token(page)})
     cookie = _reply_cookie(page) or cookie
     reply = world.http("POST", "/logout", signed_out, key="", headers={"Cookie": cookie})
     return Caused(reply, 302, _key_id(world.key))
-
-
-def _fetch_login_form(world: World) -> tuple[str, str]:
-    page = world.http("GET", "/login", key="")
-    return _reply_cookie(page), _csrf_token(page)
 
 
 def _reply_cookie(reply: WorldReply) -> str:

@@ -96,7 +96,8 @@ class FakeOpenAI:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._closing.set()
+        self._server.__exit__()
 
     @property
     def base_url(self) -> str:
@@ -107,11 +108,6 @@ class FakeOpenAI:
     def chats(self) -> list[Received]:
         """The requests for a completion, in the order they arrived."""
         return [received for received in self.requests if received.method == "POST"]
-
-    def close(self) -> None:
-        """Ends what hangs, stops serving and waits for the threads."""
-        self._closing.set()
-        self._server.__exit__()
 
     # --- the script -------------------------------------------------------------------------
 

@@ -10,17 +10,17 @@ from sql_synthesizer_proof.mixin.promql import Expr
 from sql_synthesizer_proof.rules import Rule
 
 SERVICE = catalog.JOB
-RUNBOOKS = "http://localhost:8000/{name}.md"
-DASHBOARDS = "http://localhost:3000/d/{uid}"
-"""The pages that an alert links: those of the compose deployment, unless ``mixin build`` is given others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Where runbooks and dashboards are: patterns with ``{name}`` of the alert and ``{uid}`` of the dashboard."""
+    """Where runbooks and dashboards are: patterns with ``{name}`` of the alert and ``{uid}`` of the dashboard.
 
-    runbooks: str = RUNBOOKS
-    dashboards: str = DASHBOARDS
+    By default those of the compose deployment.
+    """
+
+    runbooks: str = "http://localhost:8000/{name}.md"
+    dashboards: str = "http://localhost:3000/d/{uid}"
 
 
 @dataclass(frozen=True, slots=True)

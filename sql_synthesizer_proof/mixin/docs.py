@@ -88,16 +88,11 @@ def _events_page() -> str:
     )
 
 
-def _default_text(name: str) -> str:
-    default = Settings.model_fields[name].default
-    return "none" if default in (None, "") else f"`{default}`"
-
-
 def _settings_page() -> str:
     rows = [
         (
             f"`{environment_name(name)}`",
-            _default_text(name),
+            "none" if field.default in (None, "") else f"`{field.default}`",
             (field.json_schema_extra or {}).get("unit", "") if isinstance(field.json_schema_extra, dict) else "",
             field.description,
         )

@@ -6,7 +6,7 @@ Hand-written expressions are linted like composed ones.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
@@ -32,7 +32,7 @@ from promql_parser import (
 
 from sql_synthesizer.monitoring import catalog, slo
 from sql_synthesizer.monitoring.metric import Metric
-from sql_synthesizer_proof.mixin.promql import FOREIGN
+from sql_synthesizer_proof.mixin.promql import FOREIGN, label_vocabularies
 from sql_synthesizer_proof.rules import Rule
 
 SETS = ("and", "or", "unless")
@@ -50,16 +50,13 @@ class _Known:
     """What may stand in a selector: kind of samples, label -> the values it may have (None: any)."""
 
     kind: str
-    labels: Mapping[str, frozenset[str] | None]
+    labels: Mapping[str, Sequence[str] | None]
 
 
 def _known_series(metric: Metric, suffix: str) -> _Known:
-    labels: dict[str, frozenset[str] | None] = {
-        label.name: None if label.vocabulary.declared else frozenset({*label.vocabulary.values, "other"})
-        for label in metric.labels
-    }
+    labels = label_vocabularies(metric)
     if suffix == "_bucket":
-        labels["le"] = frozenset({*(str(float(bound)) for bound in metric.buckets), "+Inf"})
+        labels["le"] = [*(str(float(bound)) for bound in metric.buckets), "+Inf"]
     return _Known("gauge" if metric.kind == "gauge" else "counter", labels)
 
 

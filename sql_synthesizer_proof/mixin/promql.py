@@ -232,7 +232,7 @@ class Scope:
         if metric is None:
             raise ValueError(f"there is no metric {catalog.PREFIX}{name}")
         return MetricSeries(
-            catalog.PREFIX + name, metric.kind, self._matchers, _label_vocabularies(metric), metric.buckets
+            catalog.PREFIX + name, metric.kind, self._matchers, label_vocabularies(metric), metric.buckets
         )
 
     def foreign(self, name: str, *matchers: str) -> MetricSeries:
@@ -243,7 +243,8 @@ class Scope:
         return MetricSeries(name, kind, matchers or self._matchers, dict.fromkeys(labels))
 
 
-def _label_vocabularies(metric: Metric) -> dict[str, Sequence[str] | None]:
+def label_vocabularies(metric: Metric) -> dict[str, Sequence[str] | None]:
+    """Label -> the values it may have; None means any."""
     return {
         label.name: None if label.vocabulary.declared else (*label.vocabulary.values, "other")
         for label in metric.labels

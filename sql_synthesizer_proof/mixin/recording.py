@@ -35,17 +35,13 @@ RATIOS = {slo.AVAILABILITY: signals.error_ratio, slo.LATENCY: signals.slow_ratio
 
 def bad_ratio(objective: Objective, window: str) -> Expr:
     """The recorded share of bad events over ``window``."""
-    return Expr(f"job:{_ratio_name(objective)}:ratio_rate{window}")
+    bad, whole, *_ = PARTS[objective]
+    return Expr(f"job:{bad}_per_{whole.removeprefix('sql_synthesizer_')}:ratio_rate{window}")
 
 
 def bad_count(objective: Objective, window: str) -> Expr:
     """How many bad events there were within ``window``, from their recorded rate."""
     return Expr(f"job:{PARTS[objective][0]}:rate{STEP}[{window}]").call("sum_over_time") * INTERVAL
-
-
-def _ratio_name(objective: Objective) -> str:
-    bad, whole, *_ = PARTS[objective]
-    return f"{bad}_per_{whole.removeprefix('sql_synthesizer_')}"
 
 
 def rule_groups() -> list[RuleGroup]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,7 +135,7 @@ def _check_service_down(made: Chain) -> list[EscalationCheck]:
         EscalationCheck(
             "an unrelated alert is not muted", free, f"{other}: {'mailed' if free else 'not mailed or muted'}"
         ),
-        EscalationCheck("a critical alert that is not resolved is told again", again, f"{down}: mailed {gap}"),
+        EscalationCheck("a critical alert that is not resolved is notified again", again, f"{down}: mailed {gap}"),
     ]
 
 
@@ -168,19 +168,22 @@ def _alert_states(made: Chain, alert: str, labels: Mapping[str, str]) -> set[str
 # --- the dead man's switch ----------------------------------------------------------------------
 
 
-@dataclass
-class Tower:
-    """The monitoring without the service."""
+Break = Callable[[Watcher, Watcher, Proxy], None]
+"""Breaks a part of the monitoring: Prometheus, Alertmanager, or the connection between them."""
 
-    inbox: Inbox
-    prometheus: Watcher
-    alertmanager: Watcher
-    delivery: Proxy
+BREAKS: dict[str, Break | None] = {
+    "Prometheus is killed": lambda prometheus, _manager, _delivery: prometheus.child.kill(),
+    "Alertmanager is killed": lambda _prometheus, manager, _delivery: manager.child.kill(),
+    "Prometheus is cut from Alertmanager": lambda _prometheus, _manager, delivery: delivery.close(),
+    "Prometheus knows no Alertmanager": lambda prometheus, *_: write_targets(
+        prometheus.config.parent, "alertmanager", []
+    ),
+    "nothing is broken": None,
+}
 
 
-@contextmanager
-def run_monitoring(home: Path, files: Path | None = None) -> Iterator[Tower]:
-    """Prometheus and Alertmanager as shipped, and an inbox."""
+def _check_watchdog(home: Path, files: Path | None, what: str, break_it: Break | None) -> EscalationCheck:
+    """Of Prometheus and Alertmanager as shipped, and an inbox."""
     with (
         Inbox() as inbox,
         run_alertmanager(
@@ -191,27 +194,11 @@ def run_monitoring(home: Path, files: Path | None = None) -> Iterator[Tower]:
             home / "prometheus", {"alertmanager": [delivery.address]}, source=files and files / "prometheus"
         ) as watcher,
     ):
-        yield Tower(inbox, watcher, manager, delivery)
-
-
-BREAKS: dict[str, Callable[[Tower], None] | None] = {
-    "Prometheus is killed": lambda made: made.prometheus.child.kill(),
-    "Alertmanager is killed": lambda made: made.alertmanager.child.kill(),
-    "Prometheus is cut from Alertmanager": lambda made: made.delivery.close(),
-    "Prometheus knows no Alertmanager": lambda made: write_targets(made.prometheus.config.parent, "alertmanager", []),
-    "nothing is broken": None,
-}
-
-
-def _check_watchdog(
-    home: Path, files: Path | None, what: str, break_it: Callable[[Tower], None] | None
-) -> EscalationCheck:
-    with run_monitoring(home, files) as made:
-        heard = becomes_true(lambda: made.inbox.watchdog is not None, LIMIT)
+        heard = becomes_true(lambda: inbox.watchdog is not None, LIMIT)
         started = time.time()
         if break_it is not None:
-            break_it(made)
-        silent = becomes_true(lambda: made.inbox.silence > SILENCE_LIMIT, SWITCH_LIMIT)
+            break_it(watcher, manager, delivery)
+        silent = becomes_true(lambda: inbox.silence > SILENCE_LIMIT, SWITCH_LIMIT)
     after = time.time() - started
     seen = f"silent after {after:.0f} s" if silent else f"not silent within {SWITCH_LIMIT:g} s"
     if break_it is None:
