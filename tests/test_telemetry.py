@@ -6,7 +6,6 @@ import asyncio
 import os
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -155,27 +154,6 @@ def test_nothing_is_lost_between_threads_and_close(telemetry: Telemetry) -> None
         thread.join()
     telemetry.close()
     assert len(observer(telemetry).operations(STAGE)) == 2000
-
-
-def test_carry_hands_the_operation_to_threads_and_generators(telemetry: Telemetry) -> None:
-    def child() -> str:
-        with telemetry.operation(STAGE, stage="execute") as operation:
-            return operation.parent_id
-
-    def children() -> list[str]:
-        return [child()]
-
-    def stream():  # type: ignore[no-untyped-def]
-        yield child()
-        yield child()
-
-    with telemetry.operation(vocabulary.HTTP_REQUEST) as above, ThreadPoolExecutor(2) as pool:
-        carried = telemetry.bind_operation(child)
-        assert list(pool.map(lambda _: carried(), range(4))) == [above.span_id] * 4
-        generator = telemetry.bind_operation(stream)
-        assert pool.submit(lambda: list(generator())).result() == [above.span_id] * 2
-        assert pool.submit(telemetry.bind_operation(children)).result() == [above.span_id]
-        assert pool.submit(child).result() == ""
 
 
 def test_carry_survives_asyncio(telemetry: Telemetry) -> None:

@@ -8,22 +8,18 @@ counted, never raised. The recorder may not: ``settle`` raises when a record is 
 
 from __future__ import annotations
 
-import inspect
 import os
 import threading
 import time
 import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import wraps
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from sql_synthesizer.errors import ConfigurationError, SqlSynthesizerError
 from sql_synthesizer.telemetry import vocabulary
 from sql_synthesizer.telemetry.operations import Event, Fact, Operation, Reading, Trace, current, new_trace
 from sql_synthesizer.telemetry.vocabulary import Declared, EventType, OperationType, ReadingType
-
-R = TypeVar("R")
 
 FOLD_INTERVAL = 0.2
 """Seconds between folds: what a kill may lose of the metrics."""
@@ -190,33 +186,6 @@ class Telemetry:
         """The innermost open operation of this thread or task; None when it is another facade's."""
         above = current.get()
         return above if above is not None and above.facade is self else None
-
-    @staticmethod
-    def bind_operation(function: Callable[..., R]) -> Callable[..., R]:
-        """``function``, to be called in another thread or task under the operation that is current now.
-
-        If it returns a generator, its steps run under that operation too.
-        """
-        above = current.get()
-
-        def run_bound(step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-            token = current.set(above)
-            try:
-                return step(*args, **kwargs)
-            finally:
-                current.reset(token)
-
-        def bound_steps(generator: Iterator[Any]) -> Iterator[Any]:
-            sentinel = object()
-            while (item := run_bound(next, generator, sentinel)) is not sentinel:
-                yield item
-
-        @wraps(function)
-        def bound_function(*args: Any, **kwargs: Any) -> Any:
-            result = run_bound(function, *args, **kwargs)
-            return bound_steps(result) if inspect.isgenerator(result) else result
-
-        return bound_function
 
     # --- folding ----------------------------------------------------------------------------
 
