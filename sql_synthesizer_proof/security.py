@@ -128,7 +128,7 @@ class Judge:
         self._statements = StatementGuard()
         self._max_sql_chars = settings.max_sql_chars
 
-    def question(self, text: str) -> Judged:
+    def judge_question(self, text: str) -> Judged:
         """What becomes of a typed question."""
         try:
             verdicts = question.judge_text(self._questions.clean(text))
@@ -139,7 +139,7 @@ class Judge:
             return Judged()
         return Judged(verdicts[0].grade, verdicts[0].reason, tuple(verdict.layer for verdict in verdicts))
 
-    def sql(self, text: str, dialect: str | None = None) -> Judged:
+    def judge_statement(self, text: str, dialect: str | None = None) -> Judged:
         """What becomes of a statement; without a dialect it is taken for one of ``ANY_DIALECT``.
 
         Raises KeyError when the dialect is unknown.
@@ -164,10 +164,12 @@ class Judge:
             return error.reason
         return ""
 
-    def line(self, line: Line) -> Judged:
+    def judge_line(self, line: Line) -> Judged:
         """The judgement of one line of the form above."""
         text = line["text"]
-        return self.question(text) if line["kind"] == "question" else self.sql(text, line.get("dialect"))
+        return (
+            self.judge_question(text) if line["kind"] == "question" else self.judge_statement(text, line.get("dialect"))
+        )
 
 
 def parse_line(text: str, *needed: str) -> Line:
@@ -213,7 +215,7 @@ def evaluate_lines(judge: Judge, lines: Iterable[Line], by: str) -> Evaluation:
     spent: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
     for line in lines:
         started = time.process_time()
-        judged = judge.line(line)
+        judged = judge.judge_line(line)
         key = line["kind"], line["label"]
         spent[key].append((time.process_time() - started) * 1000)
         name = str(line.get(by, "?"))
@@ -234,7 +236,7 @@ def answer_lines(judge: Judge, lines: Iterable[str], out: TextIO) -> None:
     for text in lines:
         try:
             line = parse_line(text, "id", "text", "kind")
-            judged = judge.line(line)
+            judged = judge.judge_line(line)
             answer = {"id": line["id"], "flagged": judged.flagged, "grade": judged.grade, "reason": judged.reason}
         except InvalidRequest as error:
             answer = {"id": error.details["id"], "error": error.message}

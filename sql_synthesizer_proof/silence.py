@@ -148,14 +148,14 @@ def measure_silence(
 
 
 def _count_flagged(made: Chain) -> float:
-    return made.value(f'sum(sql_synthesizer_security_events_total{{event_type=~"{GRADE}"}})') or 0.0
+    return made.query_value(f'sum(sql_synthesizer_security_events_total{{event_type=~"{GRADE}"}})') or 0.0
 
 
 def _watch_alerts(made: Chain, seen: Silence, began: float, end: float, say: Callable[[str], None]) -> None:
     """Looks until ``end``, and once more then."""
     while True:
         now = time.monotonic()
-        for alert in made.alerts():
+        for alert in made.active_alerts():
             name = alert["labels"]["alertname"]
             if name != "Watchdog" and alert["state"] == "firing" and name not in seen.fired:
                 seen.fired[name] = round(now - began, 1)

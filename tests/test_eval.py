@@ -51,7 +51,7 @@ def corpus(tmp_path: Path) -> Path:
     ],
 )
 def test_questions(judge: Judge, text: str, grade: str, reason: str) -> None:
-    judged = judge.question(text)
+    judged = judge.judge_question(text)
     assert (judged.grade, judged.reason) == (grade, reason)
 
 
@@ -69,7 +69,7 @@ def test_questions(judge: Judge, text: str, grade: str, reason: str) -> None:
     ],
 )
 def test_statements(judge: Judge, text: str, dialect: str | None, grade: str) -> None:
-    assert judge.sql(text, dialect).grade == grade
+    assert judge.judge_statement(text, dialect).grade == grade
 
 
 def test_figures(judge: Judge, corpus: Path) -> None:

@@ -90,7 +90,7 @@ class Arriving:
         self.inbox = self
         self.kept = [notification(1)]
 
-    def alerts(self) -> list[object]:
+    def active_alerts(self) -> list[object]:
         return []
 
     @property

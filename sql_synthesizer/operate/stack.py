@@ -49,7 +49,7 @@ class App(Child):
         self._asked = True
         self.send(signal.SIGTERM)
 
-    def end(self) -> int:
+    def end_service(self) -> int:
         """Asks it to end when it has not; returns its exit status as a shell reports it."""
         status = self.stop(None)
         ignore_signals(ENDING)
@@ -73,7 +73,7 @@ def run_stack(settings: Settings, environment: Mapping[str, str], say: Say) -> i
                     say(f"Nothing watches the service: {error}" + f"\n{hint}" * bool(hint))
             _await_end(app, watchers, say)
     finally:
-        status = app.end()
+        status = app.end_service()
     return status
 
 

@@ -20,7 +20,7 @@ def watch_targets(chain: Chain, job: str, addresses: Sequence[str]) -> None:
     write_targets(chain.prometheus.config.parent, job, addresses)
     last = addresses[-1] if addresses else ""
     wait_until(
-        lambda: not last or chain.value(f'up{{instance="{last}"}}') is not None, NOTICED, f"{last} is not scraped"
+        lambda: not last or chain.query_value(f'up{{instance="{last}"}}') is not None, NOTICED, f"{last} is not scraped"
     )
 
 

@@ -91,12 +91,12 @@ class Chain:
     made: set[object] = field(default_factory=set)
     """Active faults that several scenarios share."""
 
-    def alerts(self) -> list[ActiveAlert]:
+    def active_alerts(self) -> list[ActiveAlert]:
         """The active alerts, pending or firing."""
         found: list[ActiveAlert] = self.prometheus.get("/api/v1/alerts")["data"]["alerts"]
         return found
 
-    def value(self, expr: str) -> float | None:
+    def query_value(self, expr: str) -> float | None:
         """The first value of an instant query, if there is one."""
         found = self.prometheus.get("/api/v1/query", query=expr)["data"]["result"]
         return float(found[0]["value"][1]) if found else None

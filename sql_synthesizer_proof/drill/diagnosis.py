@@ -20,7 +20,7 @@ def diagnose_alert(chain: Chain, rule: Rule, addressees: Mapping[str, str]) -> I
     name = rule["alert"]
     problems = list(_rule_problems(chain, name))
     yield from problems
-    if not problems and (name, "firing") in {(a["labels"]["alertname"], a["state"]) for a in chain.alerts()}:
+    if not problems and (name, "firing") in {(a["labels"]["alertname"], a["state"]) for a in chain.active_alerts()}:
         yield from _delivery_problems(chain, name, addressees)
 
 
@@ -38,7 +38,7 @@ def _rule_problems(chain: Chain, name: str) -> Iterator[str]:
 
 
 def _expression_problems(chain: Chain, name: str, query: str) -> Iterator[str]:
-    empty = [s for s in dict.fromkeys(SELECTOR.findall(query)) if chain.value(f"count({s})") is None]
+    empty = [s for s in dict.fromkeys(SELECTOR.findall(query)) if chain.query_value(f"count({s})") is None]
     if empty:
         yield from (f"rules: {name} selects {selector}, which no series matches" for selector in empty)
     else:

@@ -110,8 +110,12 @@ class Drill:
 
     def _wait_for_quiet(self, made: Chain, names: set[str]) -> None:
         """Waits until none of these alerts is active any more."""
+
+        def is_quiet() -> bool:
+            return names.isdisjoint(alert["labels"]["alertname"] for alert in made.active_alerts())
+
         if self.resolve:
-            becomes_true(lambda: names.isdisjoint(a["labels"]["alertname"] for a in made.alerts()), QUIET_LIMIT, 1.0)
+            becomes_true(is_quiet, QUIET_LIMIT, 1.0)
 
     def _run_wave(self, made: Chain, wave: Sequence[AlertScenario], number: int) -> list[Timeline]:
         watches: list[Watch] = []
@@ -124,7 +128,7 @@ class Drill:
                 watch = Watch(made, scenario, _find_rule(scenario), number)
                 watches.append(watch)
                 limit = self.limit or notification_limit(watch.rule, scaled=scenario.scaled)
-                following.append(followers.submit(watch.follow, limit))
+                following.append(followers.submit(watch.follow_alert, limit))
                 try:
                     faults.enter_context(scenario.make(made))
                 except (Impossible, TimeoutError) as error:

@@ -127,11 +127,11 @@ class Watch:
         """Whether the fault could not be made, so that there is nothing to see."""
 
     def give_up(self, problem: str) -> None:
-        """Ends ``follow``, as the fault could not be made."""
+        """Ends ``follow_alert``, as the fault could not be made."""
         self.timeline.problems.append(problem)
         self.given_up = True
 
-    def follow(self, seconds: float) -> None:
+    def follow_alert(self, seconds: float) -> None:
         """Waits for all notifications, ``seconds`` at most; each one that is missing then is a problem."""
         problems, delivered = self.timeline.problems, self.scenario.delivered
         limit = seconds if delivered else seconds + SWITCH_LIMIT
@@ -195,7 +195,7 @@ class Watch:
         if line.firing is not None:
             return
         try:
-            states = {alert["state"] for alert in self._chain.alerts() if self._is_ours(alert["labels"])}
+            states = {alert["state"] for alert in self._chain.active_alerts() if self._is_ours(alert["labels"])}
         except OSError:
             return
         now = time.time() - self._start

@@ -61,7 +61,7 @@ def _key_id(key: str) -> str:
 
 
 def _post_request(world: World, path: str, body: dict[str, str], status: int) -> Caused:
-    return Caused(world.http("POST", path, body), status, _key_id(world.key))
+    return Caused(world.send_request("POST", path, body), status, _key_id(world.key))
 
 
 def _caused_by_command(reply: WorldReply, status: int = 0) -> Caused:
@@ -75,33 +75,33 @@ def _caused_by_command(reply: WorldReply, status: int = 0) -> Caused:
 @_causes_event("authentication_failure")
 def _wrong_key(world: World) -> Caused:
     """A question with a wrong API key."""
-    return Caused(world.http("POST", "/api/query", QUESTION, key=NOBODY), 401)
+    return Caused(world.send_request("POST", "/api/query", QUESTION, key=NOBODY), 401)
 
 
 @_causes_event("authentication_success")
 def _first_use(world: World) -> Caused:
     """The first request with a new key."""
     key = world.make_key("viewer")
-    return Caused(world.http("GET", "/api/me", key=key), 200, _key_id(key))
+    return Caused(world.send_request("GET", "/api/me", key=key), 200, _key_id(key))
 
 
 @_causes_event("credential_change")
 def _key_made(world: World) -> Caused:
     """An operator makes a key on the command line."""
-    return _caused_by_command(world.cli("keys", "create", "evidence"))
+    return _caused_by_command(world.run_command("keys", "create", "evidence"))
 
 
 @_causes_event("credential_change")
 def _signed_out(world: World) -> Caused:
     """A person signs in on the page, and out again."""
-    form = world.http("GET", "/login", key="")
+    form = world.send_request("GET", "/login", key="")
     filled = urlencode({"csrf_token": _csrf_token(form), "api_key": world.key})
-    reply = world.http("POST", "/login", filled, key="", headers={"Cookie": _reply_cookie(form)})
+    reply = world.send_request("POST", "/login", filled, key="", headers={"Cookie": _reply_cookie(form)})
     cookie = _reply_cookie(reply)
-    page = world.http("GET", "/login", key="", headers={"Cookie": cookie})
+    page = world.send_request("GET", "/login", key="", headers={"Cookie": cookie})
     signed_out = urlencode({"csrf_token": _csrf_token(page)})
     cookie = _reply_cookie(page) or cookie
-    reply = world.http("POST", "/logout", signed_out, key="", headers={"Cookie": cookie})
+    reply = world.send_request("POST", "/logout", signed_out, key="", headers={"Cookie": cookie})
     return Caused(reply, 302, _key_id(world.key))
 
 
@@ -121,21 +121,21 @@ def _csrf_token(page: WorldReply) -> str:
 def _own_sql(world: World) -> Caused:
     """A viewer sends a statement of its own."""
     key = world.make_key("viewer")
-    return Caused(world.http("POST", "/api/sql", {"sql": "SELECT 1"}, key=key), 403, _key_id(key))
+    return Caused(world.send_request("POST", "/api/sql", {"sql": "SELECT 1"}, key=key), 403, _key_id(key))
 
 
 @_causes_event("csrf_failure")
 def _foreign_form(world: World) -> Caused:
     """A sign-in form without its token."""
-    return Caused(world.http("POST", "/login", urlencode({"api_key": world.key}), key=""), 403)
+    return Caused(world.send_request("POST", "/login", urlencode({"api_key": world.key}), key=""), 403)
 
 
 @_causes_event("rate_limit_exceeded")
 def _too_many_requests(world: World) -> Caused:
     """A second request with a key that is good for one a day."""
     key = world.make_key("viewer", "1/day")
-    world.http("GET", "/api/me", key=key)
-    return Caused(world.http("GET", "/api/me", key=key), 429, _key_id(key))
+    world.send_request("GET", "/api/me", key=key)
+    return Caused(world.send_request("GET", "/api/me", key=key), 429, _key_id(key))
 
 
 # --- what does it send -----------------------------------------------------------------------
@@ -191,7 +191,7 @@ def _answered_question(world: World) -> Caused:
 @_causes_event("schema_access")
 def _schema_read(world: World) -> Caused:
     """The schema is read."""
-    return Caused(world.http("GET", "/api/schema"), 200, _key_id(world.key))
+    return Caused(world.send_request("GET", "/api/schema"), 200, _key_id(world.key))
 
 
 @_causes_event("sensitive_data_access")
@@ -203,8 +203,8 @@ def _sensitive_read(world: World) -> Caused:
 @_causes_event("result_export")
 def _exported_answer(world: World) -> Caused:
     """An answer is exported as a file."""
-    answer = world.http("POST", "/api/query", QUESTION).json()
-    return Caused(world.http("GET", f"/api/results/{answer['question_id']}/csv"), 200, _key_id(world.key))
+    answer = world.send_request("POST", "/api/query", QUESTION).json()
+    return Caused(world.send_request("GET", f"/api/results/{answer['question_id']}/csv"), 200, _key_id(world.key))
 
 
 # --- the record itself -----------------------------------------------------------------------
@@ -213,20 +213,20 @@ def _exported_answer(world: World) -> Caused:
 @_causes_event("audit_access")
 def _record_searched(world: World) -> Caused:
     """The record is searched on the command line."""
-    return _caused_by_command(world.cli("audit", "search", "--limit", "1"))
+    return _caused_by_command(world.run_command("audit", "search", "--limit", "1"))
 
 
 @_causes_event("audit_access")
 def _record_opened(world: World) -> Caused:
     """The record's page is opened."""
-    return Caused(world.http("GET", "/audit"), 200, _key_id(world.key))
+    return Caused(world.send_request("GET", "/audit"), 200, _key_id(world.key))
 
 
 @_causes_event("audit_verification_failed")
 def _record_changed(world: World) -> Caused:
     """A byte of the record was changed when it is verified."""
     with change_byte(min(world.audit.glob("*.jsonl"))):
-        reply = world.cli("audit", "verify")
+        reply = world.run_command("audit", "verify")
     return _caused_by_command(reply, 1)
 
 
@@ -241,7 +241,7 @@ def _answer_withheld(world: World) -> Caused:
     finally:
         world.audit.unlink()
         away.rename(world.audit)
-    world.http("POST", "/api/query", QUESTION)  # what could not be written is written with the next record
+    world.send_request("POST", "/api/query", QUESTION)  # what could not be written is written with the next record
     return caused
 
 
@@ -251,11 +251,11 @@ def _answer_withheld(world: World) -> Caused:
 @_causes_event("unexpected_error")
 def _broken_route(world: World) -> Caused:
     """A route of an embedding application fails."""
-    return Caused(world.http("POST", BROKEN, {}, url=world.embedding), 500, _key_id(world.key))
+    return Caused(world.send_request("POST", BROKEN, {}, url=world.embedding), 500, _key_id(world.key))
 
 
 @_causes_event("other")
 def _unknown_event(world: World) -> Caused:
     """An embedding application reports a type of its own, as high."""
-    reply = world.http("POST", SPILLED, {}, url=world.embedding)
+    reply = world.send_request("POST", SPILLED, {}, url=world.embedding)
     return Caused(reply, 200, _key_id(world.key), severity="high")

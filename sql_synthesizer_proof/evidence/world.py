@@ -89,7 +89,7 @@ class World:
         """Everything that the service has written to standard output."""
         raise NotImplementedError
 
-    def http(
+    def send_request(
         self,
         method: str,
         path: str,
@@ -113,7 +113,7 @@ class World:
         finally:
             connection.close()
 
-    def cli(self, *arguments: str) -> WorldReply:
+    def run_command(self, *arguments: str) -> WorldReply:
         """Runs a command; its trace id is the one that its records have."""
         before = {record["trace_id"] for record in self.records()}
         status, printed = self.command(*arguments)
@@ -122,7 +122,7 @@ class World:
 
     def make_key(self, role: str, limit: str = "default") -> str:
         """A key that nobody has used yet."""
-        return self.cli("keys", "create", "evidence", "--role", role, "--limit", limit).body.decode().strip()
+        return self.run_command("keys", "create", "evidence", "--role", role, "--limit", limit).body.decode().strip()
 
     def records(self) -> list[SeenRecord]:
         """The durable audit records."""

@@ -52,7 +52,7 @@ class Alert:
         held = -(-slo.duration_seconds(self.hold or "0s") // slo.EVALUATION_INTERVAL) * slo.EVALUATION_INTERVAL
         return slo.SCRAPE_INTERVAL + self.fill + slo.EVALUATION_INTERVAL + held + slo.GROUP_WAIT
 
-    def rule(self, links: Links) -> Rule:
+    def build_rule(self, links: Links) -> Rule:
         """The rule as Prometheus reads it."""
         labels = {"severity": self.severity, "service": SERVICE, "team": self.team, **dict(self.labels)}
         if self.fill is not None:

@@ -74,7 +74,7 @@ class Lint:
     recorded: frozenset[str] = frozenset()
     faults: list[str] = field(default_factory=list)
 
-    def check(self, text: str) -> list[str]:
+    def check_expression(self, text: str) -> list[str]:
         """Every fault of an expression, in words."""
         self._parse_expression(text)
         return self.faults

@@ -34,7 +34,7 @@ def dump_yaml(document: Mapping[str, object]) -> str:
 
 def alert_groups(links: Links) -> list[RuleGroup]:
     """The alerting rules as Prometheus reads them."""
-    return [{"name": name, "rules": [a.rule(links) for a in alerts]} for name, alerts in GROUPS.items()]
+    return [{"name": name, "rules": [a.build_rule(links) for a in alerts]} for name, alerts in GROUPS.items()]
 
 
 def recorded_names() -> frozenset[str]:

@@ -83,12 +83,12 @@ SOUND = {
 
 @pytest.mark.parametrize(("text", "fault"), FAULTY.values(), ids=FAULTY)
 def test_faults_are_found(text: str, fault: str) -> None:
-    assert any(fault in found for found in Lint().check(text)), Lint().check(text)
+    assert any(fault in found for found in Lint().check_expression(text)), Lint().check(text)
 
 
 @pytest.mark.parametrize("text", SOUND.values(), ids=SOUND)
 def test_sound_expressions_pass(text: str) -> None:
-    assert Lint().check(text) == []
+    assert Lint().check_expression(text) == []
 
 
 def rule(expr: str, **changes: Any) -> dict[str, Any]:
@@ -129,8 +129,8 @@ def test_alerts_that_decide(expr: str) -> None:
 
 def test_recorded_series_are_known_by_name() -> None:
     name = "job:sql_synthesizer_query_errors_per_queries:ratio_rate1h"
-    assert Lint(frozenset({name})).check(f"{name} > 0.05") == []
-    assert Lint().check(f"{name} > 0.05")
+    assert Lint(frozenset({name})).check_expression(f"{name} > 0.05") == []
+    assert Lint().check_expression(f"{name} > 0.05")
 
 
 @pytest.mark.parametrize(

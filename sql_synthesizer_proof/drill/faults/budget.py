@@ -43,7 +43,7 @@ def burn_budget(failed: float, slow: float) -> MakeFault:
 
     @contextmanager
     def make_fault(chain: Chain) -> Iterator[None]:
-        ordinary = chain.value('sum(rate(sql_synthesizer_queries_total{success="success"}[30s]))') or 1.0
+        ordinary = chain.query_value('sum(rate(sql_synthesizer_queries_total{success="success"}[30s]))') or 1.0
         slow_rate = ordinary * slow / (1 - slow)
         failed_rate = (ordinary + slow_rate) * failed / (1 - failed)
         with ExitStack() as stack:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sql_synthesizer_proof.drill.faults import SCENARIOS
 from sql_synthesizer_proof.mixin.alert import Alert
-from sql_synthesizer_proof.mixin.checks.source import failed
+from sql_synthesizer_proof.mixin.checks.source import list_faults
 
 CASES = "tests/rules/scenarios"
 _PRINT = """
@@ -48,4 +48,4 @@ def case_faults(root: Path, alerts: tuple[Alert, ...]) -> Iterator[str]:
             f"no case in {CASES} shows its text": f"text of {rule}" in shown,
             f"it is fast, and no case in {CASES} has its fault": f"fault of {rule}" in shown or alert.fill is None,
         }
-        yield from failed(f"alert {rule}", expected)
+        yield from list_faults(f"alert {rule}", expected)

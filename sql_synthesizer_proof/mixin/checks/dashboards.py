@@ -66,7 +66,7 @@ def page_faults(name: str, page: Page, recorded: frozenset[str]) -> Iterator[str
     for panel in list_panels(page):
         faults += [f"panel {panel.get('title')}: {fault}" for fault in _panel_faults(panel, recorded)]
     for annotation in page.get("annotations", {}).get("list", ()):
-        found = Lint(recorded).check(annotation["expr"]) if "expr" in annotation else ()
+        found = Lint(recorded).check_expression(annotation["expr"]) if "expr" in annotation else ()
         faults += [f"annotation {annotation['name']}: {fault}" for fault in found]
     yield from (f"{name}: {fault}" for fault in faults)
 
@@ -165,7 +165,7 @@ def _target_faults(target: _Target, recorded: frozenset[str]) -> Iterator[str]:
         return
     if re.search(r"\brate\([^[]*\[\$__interval\]", target["expr"]):
         yield "a rate looks back over $__rate_interval"
-    yield from Lint(recorded).check(target["expr"])
+    yield from Lint(recorded).check_expression(target["expr"])
 
 
 def alert_faults(alerts: tuple[Alert, ...], pages: tuple[Dashboard, ...]) -> Iterator[str]:

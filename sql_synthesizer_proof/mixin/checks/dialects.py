@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlglot import Dialects
 
 from sql_synthesizer.model.dialects import DIALECTS
-from sql_synthesizer_proof.mixin.checks.source import PACKAGE, failed, words_in
+from sql_synthesizer_proof.mixin.checks.source import PACKAGE, list_faults, words_in
 
 DOCUMENTS = ("README.md", "docs/statements.md")
 
@@ -25,7 +25,7 @@ def dialect_faults() -> Iterator[str]:
             f"{driver}, the driver of its protocol, is missing": spoken,
             f"{driver} has no limits for it": row.protocol != "http" or (spoken and repr(name) in words_in(driver)),
         }
-        yield from failed(f"dialect {name}", expected)
+        yield from list_faults(f"dialect {name}", expected)
 
 
 def description_faults(root: Path) -> Iterator[str]:
@@ -34,4 +34,6 @@ def description_faults(root: Path) -> Iterator[str]:
     extras = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     for name, row in DIALECTS.items():
         expected = {f"{document} does not name {row.title}": row.title in text for document, text in texts.items()}
-        yield from failed(f"dialect {name}", {**expected, f"there is no extra {row.extra}": row.extra in ("", *extras)})
+        yield from list_faults(
+            f"dialect {name}", {**expected, f"there is no extra {row.extra}": row.extra in ("", *extras)}
+        )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from sql_synthesizer import errors
 from sql_synthesizer.errors import SqlSynthesizerError, UnexpectedError, error_classes
 from sql_synthesizer.telemetry.vocabulary import SECURITY_EVENTS
-from sql_synthesizer_proof.mixin.checks.source import failed, words_beside
+from sql_synthesizer_proof.mixin.checks.source import list_faults, words_beside
 
 ROOTS = (SqlSynthesizerError, UnexpectedError)
 """Those whose reason is ``internal``."""
@@ -30,4 +30,4 @@ def error_faults() -> Iterator[str]:
             f"there is no security event {cls.event}": cls.event is None or cls.event in SECURITY_EVENTS,
             "nothing in the service raises it": {cls.__name__, f"errors.{cls.__name__}"} & said,
         }
-        yield from failed(f"error {cls.__name__}", expected)
+        yield from list_faults(f"error {cls.__name__}", expected)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sql_synthesizer.audit.ocsf import MAPPING
 from sql_synthesizer.telemetry.vocabulary import OPERATIONS, OTHER, SECURITY_EVENTS, SEVERITY
 from sql_synthesizer_proof.evidence.scenarios import SCENARIOS
-from sql_synthesizer_proof.mixin.checks.source import failed, words_beside
+from sql_synthesizer_proof.mixin.checks.source import list_faults, words_beside
 
 
 def event_faults() -> Iterator[str]:
@@ -24,6 +24,6 @@ def event_faults() -> Iterator[str]:
             "audit/ocsf.py does not say what it is in OCSF": name in MAPPING,
             "no scenario in evidence/scenarios.py causes it": name in caused,
         }
-        yield from failed(f"event {name}", expected)
+        yield from list_faults(f"event {name}", expected)
     for name in sorted((caused | MAPPING.keys()) - SECURITY_EVENTS.keys()):
         yield f"event {name}: a scenario or audit/ocsf.py has it, but there is no such event"

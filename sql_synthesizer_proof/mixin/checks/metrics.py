@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from sql_synthesizer.monitoring import catalog
 from sql_synthesizer.telemetry import vocabulary
-from sql_synthesizer_proof.mixin.checks.source import failed, words_beside
+from sql_synthesizer_proof.mixin.checks.source import list_faults, words_beside
 
 
 def feed_faults() -> Iterator[str]:
@@ -24,7 +24,7 @@ def feed_faults() -> Iterator[str]:
             if source.name not in vocabulary.SECURITY_EVENTS:
                 reported = f"vocabulary.{constants.get(source)}" in said
                 expected[f"nothing in the service reports {source.name}"] = reported
-        yield from failed(f"metric {name}", expected)
+        yield from list_faults(f"metric {name}", expected)
 
 
 def metrics_in(text: str) -> set[str]:

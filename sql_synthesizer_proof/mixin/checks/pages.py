@@ -62,7 +62,7 @@ def _text_faults(name: str, text: str, panel: str, recorded: frozenset[str]) -> 
     if not queries or "```sh\n" not in text:
         yield "it needs a query and a command to try"
     for query in queries:
-        yield from (f"query '{query.strip()[:40]}…': {fault}" for fault in Lint(recorded).check(query))
+        yield from (f"query '{query.strip()[:40]}…': {fault}" for fault in Lint(recorded).check_expression(query))
 
 
 def alert_name_faults(files: list[Path], alerts: tuple[Alert, ...]) -> Iterator[str]:

@@ -30,7 +30,7 @@ def rule_faults(rules: list[Rule]) -> Iterator[str]:
     recorded = frozenset(rule["record"] for rule in rules if "record" in rule)
     for rule in rules:
         if "record" in rule:
-            name, found = rule["record"], Lint(recorded).check(rule["expr"])
+            name, found = rule["record"], Lint(recorded).check_expression(rule["expr"])
             if not RECORD.fullmatch(name):
                 found.append("the name is not level:metric:operations")
         else:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic import ValidationError
 
 from sql_synthesizer.settings import DatabaseSettings, Settings
-from sql_synthesizer_proof.mixin.checks.source import failed, words_beside, words_in
+from sql_synthesizer_proof.mixin.checks.source import list_faults, words_beside, words_in
 
 
 def setting_faults() -> Iterator[str]:
@@ -15,10 +15,12 @@ def setting_faults() -> Iterator[str]:
     said, own = words_beside("settings.py"), words_in("settings.py")
     for name, field in Settings.model_fields.items():
         used = {f"settings.{name}", f"_settings.{name}"} & said or f"self.{name}" in own
-        yield from failed(f"setting {name}", {"it has no help": field.description, "nothing reads it": used})
+        yield from list_faults(f"setting {name}", {"it has no help": field.description, "nothing reads it": used})
     for name, field in DatabaseSettings.model_fields.items():
         used = {f"config.{name}", f".{name}"} & said
-        yield from failed(f"database setting {name}", {"it has no help": field.description, "nothing reads it": used})
+        yield from list_faults(
+            f"database setting {name}", {"it has no help": field.description, "nothing reads it": used}
+        )
     try:
         Settings(**{name: field.get_default() for name, field in Settings.model_fields.items()})
     except ValidationError as error:

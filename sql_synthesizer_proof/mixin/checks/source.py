@@ -12,7 +12,7 @@ import sql_synthesizer
 PACKAGE = Path(sql_synthesizer.__file__).parent
 
 
-def failed(subject: str, expected: Mapping[str, object]) -> Iterator[str]:
+def list_faults(subject: str, expected: Mapping[str, object]) -> Iterator[str]:
     """A line for each fault whose contrary does not hold."""
     yield from (f"{subject}: {fault}" for fault, holds in expected.items() if not holds)
 
