@@ -24,6 +24,7 @@ from sql_synthesizer_proof.mixin.checks import dashboards as panels
 from sql_synthesizer_proof.mixin.checks import rules as checks
 from sql_synthesizer_proof.mixin.dashboards import DASHBOARDS
 from sql_synthesizer_proof.mixin.dashboards.draw import draw_dashboard
+from sql_synthesizer_proof.rules import read_groups
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,7 +78,7 @@ def check_files(root: Path) -> Iterator[str]:
             yield f"{path} is stale: run 'sql-synthesizer mixin build', then check again"
     prometheus, runbooks = root / "monitoring/prometheus", root / "runbooks"
     recorded = rules.recorded_names()
-    loaded = checks.every_rule(prometheus)
+    loaded = [rule for group in read_groups(*sorted(prometheus.glob("*.yml"))) for rule in group["rules"]]
     yield from checks.rule_faults(loaded)
     yield from checks.bound_faults(ALERTS)
     yield from checks.prometheus_faults(prometheus)

@@ -20,11 +20,6 @@ ANNOTATIONS = ("summary", "description", "runbook_url", "dashboard_url")
 RECORD = re.compile(r"[a-z]+:sql_synthesizer_[a-z_]+:[a-z]+_?(rate)?\d+[mhd]")
 
 
-def every_rule(place: Path) -> list[Rule]:
-    """The rules of every rule file in a directory."""
-    return [rule for group in read_groups(*sorted(place.glob("*.yml"))) for rule in group.get("rules", ())]
-
-
 def rule_faults(rules: list[Rule]) -> Iterator[str]:
     """The faults of every rule, composed or written by hand."""
     recorded = frozenset(rule["record"] for rule in rules if "record" in rule)
