@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 TableRow = tuple[Any, ...]
@@ -81,16 +81,13 @@ class Shop:
         self._items: list[TableRow] = []
         self._totals: dict[int, float] = {}
 
-    def tables(self) -> Iterator[tuple[str, list[TableRow]]]:
-        """(table, rows) of every table."""
-        yield "countries", [(i, *country) for i, country in enumerate(COUNTRIES, 1)]
-        yield "cities", [(i, *city) for i, city in enumerate(self._cities, 1)]
+    def tables(self) -> Iterator[tuple[str, Iterable[TableRow]]]:
+        """Each table with its rows, in the order of their ids; rows are made as they are read, table by table."""
+        yield "countries", COUNTRIES
+        yield "cities", self._cities
         yield "customers", self._make_customers()
-        yield "categories", [(i, name) for i, name in enumerate(CATEGORIES, 1)]
-        yield (
-            "suppliers",
-            [(i, f"{name} Trading", self._random_number(len(COUNTRIES))) for i, name in enumerate(SUPPLIERS, 1)],
-        )
+        yield "categories", [(name,) for name in CATEGORIES]
+        yield "suppliers", [(f"{name} Trading", self._random_number(len(COUNTRIES))) for name in SUPPLIERS]
         yield "products", self._make_products()
         yield "employees", self._make_employees()
         self._place_orders()
@@ -108,10 +105,9 @@ class Shop:
         return self._random.choices([value for value, _ in weighted], [weight for _, weight in weighted])[0]
 
     def _later_day(self, day: dt.date, most: int) -> dt.date:
-        return min(LAST_DAY, day + dt.timedelta(days=self._random.randint(1, most)))
+        return min(LAST_DAY, day + dt.timedelta(days=self._random_number(most)))
 
-    def _make_customers(self) -> list[TableRow]:
-        rows: list[TableRow] = []
+    def _make_customers(self) -> Iterator[TableRow]:
         for i in range(1, CUSTOMERS + 1):
             first, last = self._random.choice(FIRST_NAMES), self._random.choice(LAST_NAMES)
             signup = FIRST_DAY + dt.timedelta(days=int(DAYS * self._random.random() ** 1.3))
@@ -120,11 +116,9 @@ class Shop:
             phone = f"+1-555-{i // 10000:03d}-{i % 10000:04d}"
             city = self._random_number(len(self._cities))
             segment = self._weighted_choice(SEGMENTS)
-            rows.append((i, first, last, email, phone, city, segment, signup, self._random.random() < 0.4))
-        return rows
+            yield first, last, email, phone, city, segment, signup, self._random.random() < 0.4
 
-    def _make_products(self) -> list[TableRow]:
-        rows: list[TableRow] = []
+    def _make_products(self) -> Iterator[TableRow]:
         for category, (base, kinds) in enumerate(CATEGORIES.values(), 1):
             for kind in kinds:
                 for step, line in enumerate(LINES):
@@ -133,14 +127,9 @@ class Shop:
                     self._prices.append(price)
                     stock = self._random.choice((0, self._random_number(20), self._random_number(400)))
                     supplier = self._random_number(len(SUPPLIERS))
-                    name = f"{kind} {line}"
-                    rows.append(
-                        (len(rows) + 1, name, category, supplier, price, cost, stock, self._random.random() < 0.06)
-                    )
-        return rows
+                    yield f"{kind} {line}", category, supplier, price, cost, stock, self._random.random() < 0.06
 
-    def _make_employees(self) -> list[TableRow]:
-        rows: list[TableRow] = []
+    def _make_employees(self) -> Iterator[TableRow]:
         for i in range(1, 37):
             department = list(DEPARTMENTS)[i % 3]
             manager = None if i <= 3 else 3 if department == "Sales" else i % 3 or 3
@@ -152,8 +141,7 @@ class Shop:
             )
             thousands = self._random.randrange(90, 120) if manager is None else self._random.randrange(32, 70)
             names = self._random.choice(FIRST_NAMES), self._random.choice(LAST_NAMES)
-            rows.append((i, *names, title, department, hired, thousands * 1000.0, manager))
-        return rows
+            yield *names, title, department, hired, thousands * 1000.0, manager
 
     def _place_orders(self) -> None:
         """Orders grow over the years, peak before the holidays, and come mostly from a few faithful customers."""
@@ -166,9 +154,7 @@ class Shop:
         for i, day in enumerate(sorted(days), 1):
             customer = self._choose_buyer(day)
             salesperson = self._random.choice(range(3, 37, 3)) if self._random.random() < 0.3 else None
-            self._orders.append(
-                (i, customer, salesperson, day, self._choose_status(day), self._weighted_choice(CHANNELS))
-            )
+            self._orders.append((customer, salesperson, day, self._choose_status(day), self._weighted_choice(CHANNELS)))
             self._fill_order(i)
 
     def _choose_buyer(self, day: dt.date) -> int:
@@ -197,45 +183,32 @@ class Shop:
             total += round(quantity * price * (1 - discount), 2)
         self._totals[order] = round(total, 2)
 
-    def _make_payments(self) -> list[TableRow]:
-        rows: list[TableRow] = []
-        for order, _, _, day, status, _ in self._orders:
-            if status == "pending":
-                continue
-            state = "refunded" if status == "cancelled" else "paid"
-            seconds = self._random.randrange(7 * 3600, 23 * 3600)
-            paid = dt.datetime.combine(day, dt.time()) + dt.timedelta(seconds=seconds)
-            rows.append((len(rows) + 1, order, self._totals[order], self._weighted_choice(METHODS), state, paid))
-        return rows
+    def _make_payments(self) -> Iterator[TableRow]:
+        for order, (_, _, day, status, _) in enumerate(self._orders, 1):
+            if status != "pending":
+                state = "refunded" if status == "cancelled" else "paid"
+                seconds = self._random.randrange(7 * 3600, 23 * 3600)
+                paid = dt.datetime.combine(day, dt.time()) + dt.timedelta(seconds=seconds)
+                yield order, self._totals[order], self._weighted_choice(METHODS), state, paid
 
-    def _make_shipments(self) -> list[TableRow]:
-        rows: list[TableRow] = []
-        for order, _, _, day, status, _ in self._orders:
-            if status not in {"shipped", "delivered"}:
-                continue
-            shipped = self._later_day(day, 3)
-            delivered = self._later_day(shipped, 7) if status == "delivered" else None
-            state = "delivered" if delivered else "in transit"
-            rows.append((len(rows) + 1, order, self._weighted_choice(CARRIERS), state, shipped, delivered))
-        return rows
+    def _make_shipments(self) -> Iterator[TableRow]:
+        for order, (_, _, day, status, _) in enumerate(self._orders, 1):
+            if status in {"shipped", "delivered"}:
+                shipped = self._later_day(day, 3)
+                delivered = self._later_day(shipped, 7) if status == "delivered" else None
+                state = "delivered" if delivered else "in transit"
+                yield order, self._weighted_choice(CARRIERS), state, shipped, delivered
 
-    def _make_returns(self) -> list[TableRow]:
-        rows: list[TableRow] = []
+    def _make_returns(self) -> Iterator[TableRow]:
         for order, line, _, quantity, price, discount in self._items:
-            _, _, _, day, status, _ = self._orders[order - 1]
+            _, _, day, status, _ = self._orders[order - 1]
             if status == "delivered" and self._random.random() < 0.04:
                 refund = round(quantity * price * (1 - discount), 2)
-                rows.append(
-                    (len(rows) + 1, order, line, self._later_day(day, 30), self._weighted_choice(REASONS), refund)
-                )
-        return rows
+                yield order, line, self._later_day(day, 30), self._weighted_choice(REASONS), refund
 
-    def _make_reviews(self) -> list[TableRow]:
-        rows: list[TableRow] = []
-        for i in range(1, REVIEWS + 1):
+    def _make_reviews(self) -> Iterator[TableRow]:
+        for _ in range(REVIEWS):
             order, _, product, *_ = self._random.choice(self._items)
-            _, customer, _, day, _, _ = self._orders[order - 1]
+            customer, _, day, *_ = self._orders[order - 1]
             rating = self._random.choices((1, 2, 3, 4, 5), (6, 8, 16, 32, 38))[0]
-            comment = self._random.choice(COMMENTS[rating])
-            rows.append((i, product, customer, rating, comment, self._later_day(day, 60)))
-        return rows
+            yield product, customer, rating, self._random.choice(COMMENTS[rating]), self._later_day(day, 60)

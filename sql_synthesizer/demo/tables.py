@@ -37,10 +37,6 @@ metadata = MetaData()
 _SECONDS = DateTime().with_variant(sqlite.DATETIME(truncate_microseconds=True), "sqlite")  # type: ignore[no-untyped-call]
 
 
-def _key_column() -> Column[Any]:
-    return Column("id", Integer, primary_key=True, autoincrement=False)
-
-
 def _text_column(name: str, length: int = 60, **options: Any) -> Column[Any]:
     return Column(name, String(length), **{"nullable": False, **options})
 
@@ -61,25 +57,22 @@ def _date_column(name: str, **options: Any) -> Column[Any]:
     return Column(name, Date, **{"nullable": False, **options})
 
 
-def _define_table(name: str, comment: str, *items: SchemaItem) -> Table:
-    return Table(name, metadata, *items, comment=comment)
+def _define_table(name: str, comment: str, *items: SchemaItem) -> None:
+    key = Column("id", Integer, primary_key=True, autoincrement=False)
+    Table(name, metadata, key, *items, comment=comment)
 
 
 _define_table(
     "countries",
     "Countries that the shop sells to.",
-    _key_column(),
     _text_column("name"),
     _text_column("code", 2),
     _text_column("region"),
 )
-_define_table(
-    "cities", "Cities of customers.", _key_column(), _text_column("name"), _reference_column("country_id", "countries")
-)
+_define_table("cities", "Cities of customers.", _text_column("name"), _reference_column("country_id", "countries"))
 _define_table(
     "customers",
     "People and firms who have an account.",
-    _key_column(),
     _text_column("first_name"),
     _text_column("last_name"),
     _text_column("email", 120),
@@ -89,18 +82,16 @@ _define_table(
     _date_column("signup_date"),
     Column("newsletter", Boolean, nullable=False),
 )
-_define_table("categories", "Kinds of products.", _key_column(), _text_column("name"))
+_define_table("categories", "Kinds of products.", _text_column("name"))
 _define_table(
     "suppliers",
     "Firms that the shop buys from.",
-    _key_column(),
     _text_column("name"),
     _reference_column("country_id", "countries"),
 )
 _define_table(
     "products",
     "What the shop sells.",
-    _key_column(),
     _text_column("name", 120),
     _reference_column("category_id", "categories"),
     _reference_column("supplier_id", "suppliers"),
@@ -112,7 +103,6 @@ _define_table(
 _define_table(
     "employees",
     "Staff; sales people look after orders.",
-    _key_column(),
     _text_column("first_name"),
     _text_column("last_name"),
     _text_column("job_title"),
@@ -124,27 +114,26 @@ _define_table(
 _define_table(
     "orders",
     "Orders as placed by customers.",
-    _key_column(),
     _reference_column("customer_id", "customers"),
     _reference_column("employee_id", "employees", nullable=True),
     _date_column("order_date"),
     _text_column("status", 20),
     _text_column("channel", 20),
 )
-_define_table(
+Table(
     "order_items",
-    "Lines of an order.",
+    metadata,
     Column("order_id", ForeignKey("orders.id"), primary_key=True, autoincrement=False),
     Column("line_number", Integer, primary_key=True, autoincrement=False),
     _reference_column("product_id", "products"),
     _number_column("quantity"),
     _money_column("unit_price"),
     Column("discount", Float, nullable=False, comment="Share of the price taken off, 0 to 1."),
+    comment="Lines of an order.",
 )
 _define_table(
     "payments",
     "Payments for orders.",
-    _key_column(),
     _reference_column("order_id", "orders"),
     _money_column("amount"),
     _text_column("method", 20),
@@ -154,7 +143,6 @@ _define_table(
 _define_table(
     "shipments",
     "Parcels sent to customers.",
-    _key_column(),
     _reference_column("order_id", "orders"),
     _text_column("carrier", 30),
     _text_column("status", 20),
@@ -164,7 +152,6 @@ _define_table(
 _define_table(
     "returns",
     "Lines that customers sent back.",
-    _key_column(),
     _number_column("order_id"),
     _number_column("line_number"),
     _date_column("return_date"),
@@ -175,7 +162,6 @@ _define_table(
 _define_table(
     "reviews",
     "What customers say about products.",
-    _key_column(),
     _reference_column("product_id", "products"),
     _reference_column("customer_id", "customers"),
     _number_column("rating"),
@@ -263,8 +249,8 @@ def _fill_database(connection: Connection) -> None:
     metadata.create_all(connection)
     for name, rows in Shop().tables():
         table = metadata.tables[name]
-        columns = [column.name for column in table.columns]
-        connection.execute(table.insert(), [dict(zip(columns, row, strict=True)) for row in rows])
+        numbered = ((i, *row) for i, row in enumerate(rows, 1)) if "id" in table.c else rows
+        connection.execute(table.insert(), [dict(zip(table.c.keys(), row, strict=True)) for row in numbered])
     # Not declared on the tables: SQLAlchemy makes those in no fixed order.
     for name, column in INDEXES:
         connection.exec_driver_sql(f"CREATE INDEX ix_{name}_{column} ON {name} ({column})")
