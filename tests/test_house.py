@@ -43,11 +43,10 @@ LAZY = {
     "sql_synthesizer/operate/child.py": ("psutil", "18 ms for serve, which asks for the descendants of nobody"),
     "sql_synthesizer/settings.py": ("yaml", "14 ms for every verb, and most have no file of databases"),
     "sql_synthesizer/store/__init__.py": ("sqlalchemy.dialects", "25 ms, and the store is a file by default"),
-    "sql_synthesizer/synthesizer/llm.py": ("sql_synthesizer.synthesizer.endpoint", "364 ms for the package openai"),
     "sql_synthesizer/web/server.py": ("sql_synthesizer.", "720 ms, loaded by the arbiter with garbage collection off"),
     "sql_synthesizer/wiring.py": (
         "sql_synthesizer.",
-        "142 ms for the model, 57 ms for spans",
+        "506 ms for the model with the package openai, 57 ms for spans",
     ),
     "sql_synthesizer_proof/cli/mixin.py": ("sql_synthesizer_proof.mixin", "a row that does not fit is told in a line"),
 }
@@ -128,7 +127,7 @@ def test_budgets(path: Path) -> None:
 
 def test_size() -> None:
     """The whole stays small enough to be read; a higher number here is a decision."""
-    assert sum(path.read_text(encoding="utf-8").count("\n") for path in FILES) <= 31_581
+    assert sum(path.read_text(encoding="utf-8").count("\n") for path in FILES) <= 31_553
 
 
 def test_project_speaks_of_the_product_only() -> None:

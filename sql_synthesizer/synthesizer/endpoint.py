@@ -1,4 +1,4 @@
-"""The one file that knows the ``openai`` package. Importing it takes a second, so only ``llm`` does, when it must."""
+"""The one file that knows the ``openai`` package; importing it takes a second."""
 
 from __future__ import annotations
 

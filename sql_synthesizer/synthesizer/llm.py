@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -19,13 +19,14 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from sql_synthesizer.errors import ConfigurationError, Declined, ModelInvalid, ModelUnavailable, StatementInvalid
+from sql_synthesizer.errors import Declined, ModelInvalid, ModelUnavailable, StatementInvalid
 from sql_synthesizer.model import Statement
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.synthesizer import Context
+from sql_synthesizer.synthesizer.endpoint import Endpoint
 from sql_synthesizer.synthesizer.exposure import one_line
 from sql_synthesizer.synthesizer.prompt import question_messages, repair_messages
-from sql_synthesizer.synthesizer.reply import ChatEndpoint, EndpointError, ModelAnswer, ModelReply, read_answer
+from sql_synthesizer.synthesizer.reply import EndpointError, ModelAnswer, ModelReply, read_answer
 from sql_synthesizer.telemetry import Operation, Telemetry, vocabulary
 from sql_synthesizer.telemetry.traceparent import format_traceparent
 
@@ -40,23 +41,16 @@ _backoff = wait_exponential_jitter(multiplier=0.2, max=LONGEST_WAIT, jitter=0.2)
 
 
 class LLMSynthesizer:
-    """Asks the configured model. ``client`` makes the endpoint from the settings; tests and embedders may give one."""
+    """Asks the configured model."""
 
     source = "llm"
 
-    def __init__(
-        self, settings: Settings, telemetry: Telemetry, client: Callable[[Settings], ChatEndpoint] | None = None
-    ) -> None:
-        if client is None and not (settings.openai_api_key or settings.openai_base_url):
-            raise ConfigurationError(
-                "No language model is configured.",
-                hint="Set OPENAI_API_KEY, or OPENAI_BASE_URL for an endpoint that needs no key.",
-            )
+    def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
         telemetry.declared.declare(vocabulary.PROVIDER, settings.model_provider)
         telemetry.declared.declare(vocabulary.MODEL, settings.model)
         self._settings = settings
         self._telemetry = telemetry
-        self._endpoint = (client or _make_endpoint)(settings)
+        self._endpoint = Endpoint(settings)
         self._circuit = CircuitMemoryStorage(STATE_CLOSED)
         self._breaker = CircuitBreaker(
             fail_max=settings.breaker_failures,
@@ -182,12 +176,6 @@ class LLMSynthesizer:
         opened = self._circuit.opened_at
         reset = timedelta(seconds=self._settings.breaker_reset)
         return self._breaker.current_state == STATE_OPEN and opened is not None and datetime.now(UTC) < opened + reset
-
-
-def _make_endpoint(settings: Settings) -> ChatEndpoint:
-    from sql_synthesizer.synthesizer.endpoint import Endpoint  # noqa: PLC0415 - importing openai takes a second
-
-    return Endpoint(settings)
 
 
 def _public_error(error: EndpointError) -> ModelUnavailable | ModelInvalid:

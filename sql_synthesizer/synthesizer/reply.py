@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -74,22 +74,6 @@ class ModelReply:
     input_tokens: int | None
     output_tokens: int | None
     sent_bytes: int
-
-
-class ChatEndpoint(Protocol):
-    """What the synthesizer needs of an endpoint; ``timeout`` is in seconds."""
-
-    def complete(self, messages: list[dict[str, str]], *, timeout: float, traceparent: str) -> ModelReply:
-        """One chat completion, one HTTP request. Raises EndpointError."""
-
-    def drop_parameter(self, parameter: str) -> None:
-        """Leaves out an optional parameter from now on."""
-
-    def ping(self, timeout: float) -> None:
-        """Asks for something that costs nothing. Raises EndpointError."""
-
-    def close(self) -> None:
-        """Lets go of the connections."""
 
 
 class ModelAnswer(BaseModel):
