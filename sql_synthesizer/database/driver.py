@@ -7,8 +7,9 @@ import math
 import os
 import socket
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import URL, create_engine
 
@@ -21,37 +22,46 @@ BATCH = 500
 Batches = Generator[Sequence[Sequence[Any]], None, None]
 
 
-class Driver(Protocol):
+class Driver(ABC):
     """One database as its driver sees it; ``raw`` is always the driver's own connection."""
 
-    kind: str
-    """One of ``dialects.DIALECTS``."""
-    engine_url: URL
-    """What SQLAlchemy is told of the database; it is connected to by ``connect``."""
-    grace: float
-    """Seconds past the deadline that the server is given to cancel by itself before ``stop`` is called."""
-    breaks: bool
-    """Whether ``stop`` leaves the connection unusable."""
+    grace = 0.5
+    """Seconds past the deadline that the server is given to cancel by itself before its ``stopper`` is called."""
+    breaks = True
+    """Whether the ``stopper`` leaves the connection unusable."""
     errors: tuple[type[Exception], ...]
 
+    def __init__(self, kind: str, engine_url: URL) -> None:
+        self.kind = kind
+        """One of ``dialects.DIALECTS``."""
+        self.engine_url = engine_url
+        """What SQLAlchemy reads of the database; it is connected to by ``connect``."""
+
+    @abstractmethod
     def connect(self, timeout: float) -> Any:
         """Opens a connection whose session is read-only."""
 
-    def begin(self, raw: Any, seconds: float, max_rows: int | None) -> None:
+    def begin(self, raw: Any, seconds: float, max_rows: int | None) -> None:  # noqa: B027 - the session may have limits
         """Starts a read-only transaction whose statements the server cancels after ``seconds``."""
 
+    @abstractmethod
     def run(self, raw: Any, sql: str, deadline: float) -> tuple[Sequence[str], Batches]:
         """Runs one query; the column names and the rows in batches."""
 
     def end(self, raw: Any) -> bool:
         """Ends the transaction; False when the connection cannot be used again."""
+        del raw
+        return True
 
     def stopper(self, raw: Any) -> Callable[[], None]:
         """What makes a call that hangs in ``raw`` return; callable from another thread, never blocking.
 
         Raises one of ``errors`` when the connection is lost.
         """
+        del raw
+        return lambda: None
 
+    @abstractmethod
     def classify_error(self, error: Exception) -> DriverFault:
         """What an exception of the driver means."""
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import URL, create_engine
 
-from sql_synthesizer.database.driver import Batches, fetch_batches
+from sql_synthesizer.database.driver import Batches, Driver, fetch_batches
 from sql_synthesizer.database.faults import FAILED, REFUSED, TIMEOUT, UNAVAILABLE, DriverFault
 from sql_synthesizer.settings import Settings
 
@@ -29,16 +29,11 @@ _WORDS = {
 _WORD = re.compile(r"\b(" + "|".join(sorted(_WORDS, key=len, reverse=True)) + r")\b")
 
 
-class HttpDriver:
+class HttpDriver(Driver):
     """Trino and ClickHouse: limits are given to the server when the session is opened, nothing can be interrupted."""
 
-    grace = 0.5
-    breaks = True
-    errors: tuple[type[Exception], ...]
-
     def __init__(self, kind: str, url: URL, settings: Settings) -> None:
-        self.kind = kind
-        self.engine_url = url
+        super().__init__(kind, url)
         self._dialect = create_engine(url).dialect
         self._arguments, self._parameters = self._dialect.create_connect_args(url)
         self._seconds = math.ceil(settings.statement_timeout)
@@ -49,24 +44,11 @@ class HttpDriver:
         parameters = limit_session(self.kind, self._parameters, timeout, self._seconds)
         return self._dialect.loaded_dbapi.connect(*self._arguments, **parameters)
 
-    def begin(self, raw: Any, seconds: float, max_rows: int | None) -> None:
-        """The server reads only and limits time by the settings of the session."""
-
     def run(self, raw: Any, sql: str, deadline: float) -> tuple[Sequence[str], Batches]:
         """Runs one query."""
         cursor = raw.cursor()
         cursor.execute(sql)
         return [column[0] for column in cursor.description or ()], fetch_batches(cursor, deadline)
-
-    def end(self, raw: Any) -> bool:
-        """Ends the transaction; False when the connection cannot be used again."""
-        del raw
-        return True
-
-    def stopper(self, raw: Any) -> Callable[[], None]:
-        """What makes a hanging call return."""
-        del raw
-        return lambda: None
 
     def classify_error(self, error: Exception) -> DriverFault:
         """What an exception means, by the error name that the server gives."""

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from sql_synthesizer.database.cells import collect_rows
 from sql_synthesizer.database.driver import Driver
-from sql_synthesizer.database.urls import DatabaseTarget, read_url
+from sql_synthesizer.database.urls import read_url
 from sql_synthesizer.database.watchdog import Limit, Watchdog
 from sql_synthesizer.errors import (
     ConfigurationError,
@@ -127,11 +127,11 @@ class DatabaseManager:
         return pools
 
     def _new_pool(self, config: DatabaseSettings) -> _Pool:
-        target: DatabaseTarget = read_url(config.url.get_secret_value(), self._settings)
+        driver, redact = read_url(config.url.get_secret_value(), self._settings)
         size = config.pool_size or self._settings.pool_size
         engine = create_engine(
-            target.driver.engine_url,
-            creator=lambda: target.driver.connect(self._connecting.seconds),
+            driver.engine_url,
+            creator=lambda: driver.connect(self._connecting.seconds),
             poolclass=QueuePool,
             pool_size=size,
             max_overflow=0,
@@ -139,7 +139,7 @@ class DatabaseManager:
             pool_reset_on_return=None,
         )
         assert isinstance(engine.pool, QueuePool)  # noqa: S101 - tells the type checker
-        return _Pool(config, target.driver, engine, engine.pool, threading.Semaphore(size), size, target.redact)
+        return _Pool(config, driver, engine, engine.pool, threading.Semaphore(size), size, redact)
 
     def _find_pool(self, name: str) -> _Pool:
         try:

@@ -11,7 +11,14 @@ from pymysql.constants import FIELD_TYPE
 from pymysql.cursors import SSCursor
 from sqlalchemy import URL
 
-from sql_synthesizer.database.driver import Batches, fetch_batches, make_socket_stopper, to_milliseconds, url_arguments
+from sql_synthesizer.database.driver import (
+    Batches,
+    Driver,
+    fetch_batches,
+    make_socket_stopper,
+    to_milliseconds,
+    url_arguments,
+)
 from sql_synthesizer.database.faults import FAILED, NAMED, REFUSED, TIMEOUT, UNAVAILABLE, DriverFault, clean_identifier
 from sql_synthesizer.settings import Settings
 
@@ -38,16 +45,13 @@ _NAME = re.compile(
 )
 
 
-class MysqlDriver:
+class MysqlDriver(Driver):
     """MariaDB and MySQL through PyMySQL, streamed."""
 
-    grace = 0.5
-    breaks = True
-    errors: tuple[type[Exception], ...] = (pymysql.Error,)
+    errors = (pymysql.Error,)
 
     def __init__(self, kind: str, url: URL, _settings: Settings) -> None:
-        self.kind = kind
-        self.engine_url = url
+        super().__init__(kind, url)
         # Dates stay text: Python's types have no room for zero dates and long times.
         converters: dict[Any, Any] = {**pymysql.converters.conversions, **dict.fromkeys(_TIMESTAMPS, _iso_timestamp)}
         for code in _AS_TEXT - _TIMESTAMPS:

@@ -12,7 +12,7 @@ import psycopg
 from psycopg.adapt import Loader
 from sqlalchemy import URL
 
-from sql_synthesizer.database.driver import BATCH, Batches, make_socket_stopper, to_milliseconds, url_arguments
+from sql_synthesizer.database.driver import BATCH, Batches, Driver, make_socket_stopper, to_milliseconds, url_arguments
 from sql_synthesizer.database.faults import FAILED, NAMED, REFUSED, TIMEOUT, UNAVAILABLE, DriverFault, clean_identifier
 from sql_synthesizer.errors import StatementTimeout
 from sql_synthesizer.settings import Settings
@@ -52,17 +52,14 @@ class _Timestamp(Loader):
         return bytes(data).decode().replace(" ", "T", 1)
 
 
-class PostgresDriver:
+class PostgresDriver(Driver):
     """PostgreSQL through psycopg; a query runs as a cursor, which only a query can."""
 
-    grace = 0.5
-    breaks = True
-    errors: tuple[type[Exception], ...] = (psycopg.Error,)
+    errors = (psycopg.Error,)
     as_text = ("date", "time", "timetz", "interval", "json", "jsonb")
 
     def __init__(self, kind: str, url: URL, _settings: Settings) -> None:
-        self.kind = kind
-        self.engine_url = url
+        super().__init__(kind, url)
         self._parameters = url_arguments(url)
 
     def connect(self, timeout: float) -> psycopg.Connection[Any]:
@@ -88,7 +85,6 @@ class PostgresDriver:
 
     def begin(self, raw: psycopg.Connection[Any], seconds: float, max_rows: int | None) -> None:
         """Starts a read-only transaction with a time limit."""
-        del max_rows
         # cursor_tuple_fraction: plan for all rows, as a plain query would be.
         raw.execute(
             f"BEGIN READ ONLY; SET LOCAL statement_timeout = {to_milliseconds(seconds)};"

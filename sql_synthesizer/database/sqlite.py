@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from sqlalchemy import URL
 
-from sql_synthesizer.database.driver import Batches, fetch_batches
+from sql_synthesizer.database.driver import Batches, Driver, fetch_batches
 from sql_synthesizer.database.faults import FAILED, REFUSED, TIMEOUT, UNAVAILABLE, DriverFault, clean_identifier
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.settings import Settings
@@ -39,12 +39,12 @@ _MESSAGES = (
 )
 
 
-class SqliteDriver:
+class SqliteDriver(Driver):
     """SQLite through the standard library; only files that exist, opened read-only."""
 
     grace = 0.0
     breaks = False
-    errors: tuple[type[Exception], ...] = (sqlite3.Error, sqlite3.Warning)
+    errors = (sqlite3.Error, sqlite3.Warning)
     busy_seconds = 1.0
     cache_kib = 8192
     limits: ClassVar[dict[int, int]] = {
@@ -63,8 +63,7 @@ class SqliteDriver:
     """Pragmas that may be read, to reflect the schema."""
 
     def __init__(self, kind: str, url: URL, settings: Settings) -> None:
-        self.kind = kind
-        self.engine_url = URL.create(url.drivername)
+        super().__init__(kind, URL.create(url.drivername))
         name = url.database or ""
         if name in {"", ":memory:"} or name.startswith("file:"):
             raise ConfigurationError(
@@ -102,9 +101,6 @@ class SqliteDriver:
         reads = action == sqlite3.SQLITE_PRAGMA and first in self.pragmas
         return sqlite3.SQLITE_OK if reads else sqlite3.SQLITE_DENY
 
-    def begin(self, raw: sqlite3.Connection, seconds: float, max_rows: int | None) -> None:
-        """A single statement is a transaction of its own."""
-
     def run(self, raw: sqlite3.Connection, sql: str, deadline: float) -> tuple[Sequence[str], Batches]:
         """Runs one query."""
         cursor = raw.execute(sql)
@@ -114,11 +110,6 @@ class SqliteDriver:
     def _fetch_batches(cursor: sqlite3.Cursor, deadline: float) -> Batches:
         with contextlib.closing(cursor):
             yield from fetch_batches(cursor, deadline)
-
-    def end(self, raw: sqlite3.Connection) -> bool:
-        """Ends the transaction; False when the connection cannot be used again."""
-        del raw
-        return True
 
     def stopper(self, raw: sqlite3.Connection) -> Callable[[], None]:
         """What makes a hanging call return."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import assert_never
 from urllib.parse import quote, quote_plus
 
@@ -18,16 +17,8 @@ from sql_synthesizer.model.dialects import DIALECTS, DialectRow, find_dialect
 from sql_synthesizer.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseTarget:
-    """What a URL says: how to speak to the database, and what of it must not be shown."""
-
-    driver: Driver
-    redact: Callable[[str], str]
-
-
-def read_url(text: str, settings: Settings) -> DatabaseTarget:
-    """Reads a database URL. Raises ConfigurationError, which never repeats the URL."""
+def read_url(text: str, settings: Settings) -> tuple[Driver, Callable[[str], str]]:
+    """The driver for a database URL, and what masks its secrets in a text. Raises ConfigurationError without them."""
     url, dialect = _parse_url(text)
     try:
         driver = find_driver(dialect)(dialect.name, url, settings)
@@ -38,7 +29,7 @@ def read_url(text: str, settings: Settings) -> DatabaseTarget:
         ) from None
     except (ArgumentError, ValueError, TypeError):
         raise ConfigurationError("The options in the database URL cannot be used.") from None
-    return DatabaseTarget(driver, _make_redactor(text, url))
+    return driver, _make_redactor(text, url)
 
 
 def find_driver(dialect: DialectRow) -> Callable[[str, URL, Settings], Driver]:
