@@ -20,7 +20,7 @@ MAY_NAME = {"operate": {"psutil"}, PROOF: {"psutil", "opentelemetry", "prometheu
 """Beside the wing: who looks at processes from outside."""
 LAZY = {
     "sql_synthesizer/access/_limits.py": ("redis", "120 ms, and few settings name it"),
-    "sql_synthesizer/cache/_opening.py": (
+    "sql_synthesizer/cache/__init__.py": (
         "sql_synthesizer.cache._",
         "130 ms for Redis, 7 ms for Memcached",
     ),
@@ -127,7 +127,7 @@ def test_budgets(path: Path) -> None:
 
 def test_size() -> None:
     """The whole stays small enough to be read; a higher number here is a decision."""
-    assert sum(path.read_text(encoding="utf-8").count("\n") for path in FILES) <= 31_527
+    assert sum(path.read_text(encoding="utf-8").count("\n") for path in FILES) <= 31_476
 
 
 def test_project_speaks_of_the_product_only() -> None:

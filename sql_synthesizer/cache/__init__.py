@@ -21,9 +21,8 @@ from typing import TypeVar
 import orjson
 
 from sql_synthesizer.cache._backends import PREFIX, Backend, MemoryBackend
-from sql_synthesizer.cache._opening import open_backend
 from sql_synthesizer.cache.entries import CachedAnswer, CachedPages, CacheEntry
-from sql_synthesizer.errors import CacheUnavailable
+from sql_synthesizer.errors import CacheUnavailable, ConfigurationError
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.telemetry import Operation, Telemetry, vocabulary
 
@@ -62,7 +61,7 @@ class AnswerCache:
         self._locks = _LocalLocks()
         self._down_until = 0.0
         self._warn_after = 0.0
-        self._backend = open_backend(settings)
+        self._backend = _open_backend(settings)
         if isinstance(self._backend, MemoryBackend):
             memory = self._backend
             telemetry.read(vocabulary.CACHE_ENTRIES, lambda: [({"cache_type": self.type}, float(len(memory)))])
@@ -105,13 +104,13 @@ class AnswerCache:
             return False
         if len(payload) > self._entry_bytes:
             return False
-        return self._run_write("set", lambda: backend.set(key, self._seal_value(key, payload, seconds), seconds))
-
-    def delete(self, key: str) -> None:
-        """Forgets a value; never raises."""
-        backend = self._backend
-        if backend is not None:
-            self._run_write("delete", lambda: backend.delete(key))
+        with self._access_operation("set") as operation:
+            worked, _ = self._call_backend(lambda: backend.set(key, self._seal_value(key, payload, seconds), seconds))
+            if worked:
+                operation.labels["hit_miss"] = "ok"
+            else:
+                self._mark_failed(operation)
+            return worked
 
     @contextmanager
     def lock(self, key: str, timeout: float) -> Iterator[bool]:
@@ -142,15 +141,6 @@ class AnswerCache:
             raise CacheUnavailable(details={"error": type(error).__name__}) from None
         self._down_until = 0.0
 
-    def clear(self) -> None:
-        """Forgets every answer; a Memcached server is emptied whole. Raises CacheUnavailable."""
-        if self._backend is None:
-            return
-        try:
-            self._backend.clear()
-        except Exception as error:  # noqa: BLE001 - as above
-            raise CacheUnavailable(details={"error": type(error).__name__}) from None
-
     def close(self) -> None:
         """Lets go of connections."""
         if self._backend is not None:
@@ -160,15 +150,6 @@ class AnswerCache:
 
     def _access_operation(self, name: str) -> Operation:
         return self._telemetry.operation(vocabulary.CACHE_ACCESS, operation=name, cache_type=self.type)
-
-    def _run_write(self, name: str, step: Callable[[], None]) -> bool:
-        with self._access_operation(name) as operation:
-            worked, _ = self._call_backend(step)
-            if worked:
-                operation.labels["hit_miss"] = "ok"
-            else:
-                self._mark_failed(operation)
-            return worked
 
     @staticmethod
     def _mark_failed(operation: Operation) -> None:
@@ -237,6 +218,26 @@ class AnswerCache:
     def _compute_mac(self, key: str, header: bytes, payload: bytes) -> bytes:
         name = key.encode("utf-8", "surrogatepass")
         return hmac.digest(self._sealing, b"%d:%b%b%b" % (len(name), name, header, payload), hashlib.sha256)
+
+
+def _open_backend(settings: Settings) -> Backend | None:
+    """The backend that the settings name, not connected yet; None when the cache is off."""
+    if settings.cache == "memory":
+        return MemoryBackend(settings.cache_entries)
+    if settings.cache == "memcached":
+        from sql_synthesizer.cache._memcached import Memcached  # noqa: PLC0415
+
+        return Memcached(settings.memcached_servers, settings.cache_timeout)
+    if settings.cache == "redis":
+        if settings.redis_url is None:
+            raise ConfigurationError("The cache is 'redis', but REDIS_URL is not set.")
+        from sql_synthesizer.cache._redis import Redis  # noqa: PLC0415
+
+        try:
+            return Redis(settings.redis_url.get_secret_value(), settings.cache_timeout)
+        except ValueError:
+            raise ConfigurationError("REDIS_URL is not a Redis URL, such as redis://127.0.0.1:6379/0.") from None
+    return None
 
 
 class _LocalLocks:

@@ -9,7 +9,7 @@ from typing import Protocol
 from cachetools import TLRUCache
 
 PREFIX = "sql-synthesizer:"
-"""What every key starts with, so that a shared Redis can be cleared of them alone."""
+"""What every key starts with, so that they can be told from others of a shared server."""
 MEMORY_BYTES = 64_000_000
 """What the memory cache may hold in all."""
 
@@ -19,8 +19,6 @@ class Backend(Protocol):
 
     def get(self, key: str) -> bytes | None: ...
     def set(self, key: str, value: bytes, ttl: int) -> None: ...
-    def delete(self, key: str) -> None: ...
-    def clear(self) -> None: ...
     def try_lock(self, key: str, lease: int) -> Callable[[], object] | None: ...
     def ping(self, timeout: float) -> None: ...
     def close(self) -> None: ...
@@ -55,14 +53,6 @@ class MemoryBackend:
             while len(self._items) > self._entries:
                 self._items.popitem()
 
-    def delete(self, key: str) -> None:
-        with self._lock:
-            self._items.pop(key, None)
-
-    def clear(self) -> None:
-        with self._lock:
-            self._items.clear()
-
     def try_lock(self, key: str, lease: int) -> Callable[[], object]:  # the local lock is enough
         return lambda: None
 
@@ -70,7 +60,8 @@ class MemoryBackend:
         """Memory is always there."""
 
     def close(self) -> None:
-        self.clear()
+        with self._lock:
+            self._items.clear()
 
     def is_refusal(self, error: Exception) -> bool:
         """Nothing in memory refuses."""

@@ -37,12 +37,6 @@ class Memcached:
     def set(self, key: str, value: bytes, ttl: int) -> None:
         self._client.set(key, value, expire=ttl)
 
-    def delete(self, key: str) -> None:
-        self._client.delete(key)
-
-    def clear(self) -> None:
-        self._client.flush_all()
-
     def try_lock(self, key: str, lease: int) -> Callable[[], object] | None:
         name, token = key + ":lock", uuid.uuid4().bytes
 

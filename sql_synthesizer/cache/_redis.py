@@ -9,8 +9,6 @@ from redis.backoff import NoBackoff
 from redis.exceptions import LockError
 from redis.retry import Retry
 
-from sql_synthesizer.cache._backends import PREFIX
-
 
 class Redis:
     """One Redis server; a call is tried once, because the next question comes soon enough."""
@@ -29,13 +27,6 @@ class Redis:
 
     def set(self, key: str, value: bytes, ttl: int) -> None:
         self._client.set(key, value, ex=ttl)
-
-    def delete(self, key: str) -> None:
-        self._client.delete(key)
-
-    def clear(self) -> None:
-        for key in self._client.scan_iter(match=PREFIX + "*", count=1000):
-            self._client.delete(key)
 
     def try_lock(self, key: str, lease: int) -> Callable[[], object] | None:
         lock = self._client.lock(key + ":lock", timeout=lease, thread_local=False)
