@@ -29,7 +29,7 @@ from sql_synthesizer.errors import (
 )
 from sql_synthesizer.guard.question import Screening
 from sql_synthesizer.guard.statement import StatementGuard
-from sql_synthesizer.guard.statement.policy import policy_of
+from sql_synthesizer.guard.statement.judging import policy_of
 from sql_synthesizer.model import Answer, Caller, Question, Rows, Schema, Statement
 from sql_synthesizer.schema import SchemaCache
 from sql_synthesizer.store import HistoryEntry

@@ -9,7 +9,7 @@ import pytest
 from sql_synthesizer.errors import StatementRefused
 from sql_synthesizer.guard.statement import StatementGuard
 from sql_synthesizer.guard.statement.imagined import imagined_schema
-from sql_synthesizer.guard.statement.policy import Policy, policy_of
+from sql_synthesizer.guard.statement.judging import Policy, policy_of
 from sql_synthesizer.model import Column, ColumnKind, Role, Schema, Statement, Table
 from sql_synthesizer.settings import DatabaseSettings
 from tests.support.statements import DIALECTS, column

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from sql_synthesizer.database import DatabaseManager
 from sql_synthesizer.errors import SqlSynthesizerError, StatementRefused, StatementTimeout
 from sql_synthesizer.guard.statement import StatementGuard
-from sql_synthesizer.guard.statement.policy import Policy
+from sql_synthesizer.guard.statement.judging import Policy
 from sql_synthesizer.model import MASK, Rows, Schema, Statement
 from sql_synthesizer.schema import reflect_schema
 from sql_synthesizer.settings import DatabaseSettings, Settings

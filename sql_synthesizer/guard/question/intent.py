@@ -6,15 +6,16 @@ line: a sign costs little, and holds for every synonym and language that the cla
 
 from __future__ import annotations
 
+import json
+import math
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
 from sql_synthesizer.guard.question.grammar import IntentGrammar
-from sql_synthesizer.guard.question.linear import Linear
 from sql_synthesizer.guard.question.verdict import Grade, QuestionVerdict
 
 _TOKEN = re.compile(r"\w+(?:['\u2019-]\w+)*|[.!?;:,\"\u201c\u201d\u2014|\[\]]|(?<=\s)--?(?=\s)")  # words and marks
@@ -38,6 +39,31 @@ _STEMS = re.compile(  # what is worth spelling out
 _TURNED = frozenset(  # the same words backwards
     "erongi dragersid tegrof snoitcurtsni noitcurtsni tpmorp laever elbat eteled etacnurt drowssap selur".split()
 )
+
+_CALM = 8  # so that a text is not judged by one or two of its words alone
+
+
+class Linear:
+    """A linear model whose numbers are a readable file: feature, weight, and the recipe that they come from.
+
+    The score is ``bias + sum(weights of the known features) / sqrt(known features + 8)``: log odds under the logistic
+    loss that it was trained with. Raises KeyError or ValueError when the file is not of this form.
+    """
+
+    def __init__(self, path: Path) -> None:
+        model = json.loads(path.read_text(encoding="utf-8"))
+        self._weights: dict[str, float] = model["weights"]
+        self._bias = float(model["bias"])
+        self._refuse: list[float] = model["refuse"]
+
+    def score(self, features: Collection[str]) -> float:
+        """Log odds that the text is an attack."""
+        known = [weight for feature in features if (weight := self._weights.get(feature)) is not None]
+        return self._bias + sum(known) / math.sqrt(len(known) + _CALM)
+
+    def refuses(self, score: float, hints: int) -> bool:
+        """Whether ``score`` is enough beside evidence of weight ``hints``; the more there is, the less it takes."""
+        return score > self._refuse[min(hints, len(self._refuse) - 1)]
 
 
 @cache

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from threading import Lock
+from typing import Literal
 
 from cachetools import LRUCache
 from sqlglot import exp
@@ -19,13 +20,12 @@ from sql_synthesizer.guard.statement.grammar import load_grammar
 from sql_synthesizer.guard.statement.masking import expand_stars, mask_columns
 from sql_synthesizer.guard.statement.names import StatementNames, TableIndex
 from sql_synthesizer.guard.statement.nodes import check_nodes, refuse_statement
-from sql_synthesizer.guard.statement.policy import Policy
 from sql_synthesizer.guard.statement.reading import parse_query
-from sql_synthesizer.model import Schema, Statement
+from sql_synthesizer.model import Role, Schema, Statement
+from sql_synthesizer.settings import DatabaseSettings
 
 CACHED_VERDICTS = 1_024
 CACHED_CHARS = 4_000
-_DEFAULT = Policy()
 _RULES = 3
 """Raised by hand when the code of the rules changes; the lists of names are part of the policy's hash."""
 
@@ -34,14 +34,32 @@ _AGGREGATE_NODES = (exp.AggFunc, exp.Group)
 
 
 @dataclass(frozen=True, slots=True)
+class Policy:
+    """``catalogues``: system catalogues and functions that tell about the session may be read.
+
+    ``sensitive``: a statement that touches a sensitive column is recorded, gets ``***`` instead, or is refused.
+    """
+
+    catalogues: bool = False
+    sensitive: Literal["record", "mask", "deny"] = "record"
+
+
+_DEFAULT = Policy()
+
+
+def policy_of(config: DatabaseSettings, role: Role) -> Policy:
+    """The policy of a database for a role."""
+    least = config.catalogue_role
+    return Policy(least is not None and role.includes(least), config.sensitive_access)
+
+
+@dataclass(frozen=True, slots=True)
 class _StatementVerdict:
+    """``passed`` is the statement as it may run; without it ``refusal`` has the message, hint and details."""
+
     schema: Schema
-    sql: str = ""
-    query_type: str = "unknown"
-    tables: tuple[str, ...] = ()
-    sensitive: tuple[str, ...] = ()
-    limit: int | None = None
-    refusal: tuple[str, str, Mapping[str, object]] | None = None
+    passed: Statement | None = None
+    refusal: tuple[str, str, Mapping[str, object]] = ("", "", {})
 
 
 class StatementGuard:
@@ -63,22 +81,15 @@ class StatementGuard:
             if len(statement.sql) <= CACHED_CHARS:
                 with self._lock:
                     self._verdicts[key] = verdict
-        if verdict.refusal is not None:
+        if verdict.passed is None:
             message, hint, details = verdict.refusal
             about = {"sql": statement.sql, "database_type": schema.dialect}
             raise StatementRefused(message, hint=hint, details={**details, **about})
-        return replace(
-            statement,
-            sql=verdict.sql,
-            query_type=verdict.query_type,
-            tables=verdict.tables,
-            sensitive=verdict.sensitive,
-            limit=verdict.limit,
-        )
+        return replace(verdict.passed, source=statement.source, explanation=statement.explanation)
 
     def _judge_statement(self, sql: str, schema: Schema, max_rows: int, policy: Policy) -> _StatementVerdict:
         try:
-            return self._check_statement(sql, schema, max_rows, policy)
+            return _StatementVerdict(schema, self._check_statement(sql, schema, max_rows, policy))
         except StatementRefused as error:
             return _StatementVerdict(schema, refusal=(error.message, error.hint, error.details))
         except SqlglotError:
@@ -87,7 +98,7 @@ class StatementGuard:
             rule, message = "too_complex", "The statement is nested too deeply; ask for less at once."
         return _StatementVerdict(schema, refusal=(message, StatementRefused.default_hint, {"rule": rule}))
 
-    def _check_statement(self, sql: str, schema: Schema, max_rows: int, policy: Policy) -> _StatementVerdict:
+    def _check_statement(self, sql: str, schema: Schema, max_rows: int, policy: Policy) -> Statement:
         index = self._load_table_index(schema)
         grammar = load_grammar(schema.dialect)
         tree = parse_query(sql, grammar)
@@ -103,9 +114,8 @@ class StatementGuard:
                 "sensitive_column", "The statement reads columns marked sensitive.", hint=_LEAVE_OUT, columns=named
             )
         names = columns.names
-        return _StatementVerdict(
-            schema, written, _query_type(names.nodes), tuple(sorted(names.tables)), masked or sensitive, limit
-        )
+        tables = tuple(sorted(names.tables))
+        return Statement(written, "", "", _query_type(names.nodes), tables, masked or sensitive, limit)
 
     def _load_table_index(self, schema: Schema) -> TableIndex:
         key = (schema.database, schema.version)
