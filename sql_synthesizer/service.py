@@ -27,7 +27,7 @@ from sql_synthesizer.errors import (
     StatementInvalid,
     StatementRefused,
 )
-from sql_synthesizer.guard.question import Screening
+from sql_synthesizer.guard.question import QuestionGuard
 from sql_synthesizer.guard.statement import StatementGuard
 from sql_synthesizer.guard.statement.judging import policy_of
 from sql_synthesizer.model import Answer, Caller, Question, Rows, Schema, Statement
@@ -97,7 +97,7 @@ class Service:
         telemetry: Telemetry,
         databases: DatabaseManager,
         schemas: SchemaCache,
-        question_guard: Screening,
+        question_guard: QuestionGuard,
         statement_guard: StatementGuard,
         synthesizers: Sequence[Synthesizer],
         cache: AnswerCache,

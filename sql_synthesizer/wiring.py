@@ -17,7 +17,7 @@ from sql_synthesizer.cache import AnswerCache
 from sql_synthesizer.database import DatabaseManager
 from sql_synthesizer.demo import demo_settings, ensure_demo
 from sql_synthesizer.errors import ConfigurationError
-from sql_synthesizer.guard.question import QuestionGuard, Screening
+from sql_synthesizer.guard.question import QuestionGuard
 from sql_synthesizer.guard.statement import StatementGuard
 from sql_synthesizer.monitoring import logs, metrics, multiprocess
 from sql_synthesizer.monitoring.health import Health
@@ -111,12 +111,11 @@ def _wire_rooms(settings: Settings, facade: Telemetry, closing: ExitStack, *, lo
     synthesizers: tuple[Synthesizer, ...] = (RulesSynthesizer(),) if model is None else (model, RulesSynthesizer())
     schemas = SchemaCache(databases.connect, configured, settings)
     access = Access(settings, store, facade)
-    questions = QuestionGuard(max_chars=settings.max_question_chars)
     service = Service(
         telemetry=facade,
         databases=databases,
         schemas=schemas,
-        question_guard=Screening(questions, facade, access.suspicions.count_suspicion),
+        question_guard=QuestionGuard(facade, access.suspicions.count_suspicion, max_chars=settings.max_question_chars),
         statement_guard=StatementGuard(),
         synthesizers=synthesizers,
         cache=cache,

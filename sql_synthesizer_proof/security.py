@@ -20,7 +20,7 @@ from typing import Required, TextIO, TypedDict, cast
 
 from sql_synthesizer.errors import InvalidRequest, QuestionTooLong, SqlSynthesizerError, StatementRefused
 from sql_synthesizer.guard import question
-from sql_synthesizer.guard.question import QuestionGuard
+from sql_synthesizer.guard.question import clean_question
 from sql_synthesizer.guard.statement import StatementGuard
 from sql_synthesizer.guard.statement.imagined import imagined_schema
 from sql_synthesizer.model import Statement
@@ -124,14 +124,14 @@ class Judge:
     """The two guards, as the service of these settings uses them."""
 
     def __init__(self, settings: Settings) -> None:
-        self._questions = QuestionGuard(max_chars=settings.max_question_chars)
+        self._max_chars = settings.max_question_chars
         self._statements = StatementGuard()
         self._max_sql_chars = settings.max_sql_chars
 
     def judge_question(self, text: str) -> Judged:
         """What becomes of a typed question."""
         try:
-            verdicts = question.judge_text(self._questions.clean(text))
+            verdicts = question.judge_text(clean_question(text, self._max_chars))
         except InvalidRequest as error:
             reason = "too_long" if isinstance(error, QuestionTooLong) else str(error.details.get("rule", error.reason))
             return Judged("suspicious", reason, ("form",))

@@ -12,18 +12,25 @@ import pytest
 
 from sql_synthesizer.errors import InvalidRequest, QuestionEmpty, QuestionRefused, QuestionTooLong
 from sql_synthesizer.guard.question import QuestionGuard, judge_text
+from sql_synthesizer.model import Caller
+from sql_synthesizer.telemetry import Telemetry
 
 SQL, PROMPT, WEAK = "sql_injection_attempt", "prompt_injection_attempt", "suspicious_input"
+CALLER = Caller("k1")
+
+
+def guard_of(max_chars: int) -> QuestionGuard:
+    return QuestionGuard(Telemetry(), lambda _: False, max_chars=max_chars)
 
 
 @pytest.fixture(scope="module")
 def guard() -> QuestionGuard:
-    return QuestionGuard(max_chars=2_000)
+    return guard_of(2_000)
 
 
 def refused(guard: QuestionGuard, text: str) -> QuestionRefused:
     with pytest.raises(QuestionRefused) as caught:
-        guard.check(text)
+        guard.check(text, CALLER)
     return caught.value
 
 
@@ -75,7 +82,7 @@ def refused(guard: QuestionGuard, text: str) -> QuestionRefused:
     ],
 )
 def test_questions_about_data_pass(guard: QuestionGuard, text: str) -> None:
-    assert guard.check(f"  {text}\n") == text
+    assert guard.check(f"  {text}\n", CALLER) == text
 
 
 @pytest.mark.parametrize(
@@ -170,7 +177,7 @@ def test_single_signs_are_suspicious(guard: QuestionGuard, text: str, rule: str)
 def test_grades_decide_the_event(guard: QuestionGuard, text: str, event: str) -> None:
     error = refused(guard, text)
     assert error.event == event
-    assert set(error.details) == {"layer", "rule", "grade"}
+    assert set(error.details) == {"layer", "rule", "grade", "question"}
     assert (error.details["grade"] == "attack") == (event != WEAK)
 
 
@@ -225,26 +232,26 @@ def test_disguised_letters_are_read_as_what_they_look_like(guard: QuestionGuard,
 @pytest.mark.parametrize("text", ["", " ", "\n\t", "\u3000"])
 def test_empty_questions(guard: QuestionGuard, text: str) -> None:
     with pytest.raises(QuestionEmpty):
-        guard.check(text)
+        guard.check(text, CALLER)
 
 
 def test_the_limit_counts_characters() -> None:
-    guard = QuestionGuard(max_chars=10)
-    assert guard.check("é" * 10) == "é" * 10
+    guard = guard_of(10)
+    assert guard.check("é" * 10, CALLER) == "é" * 10
     with pytest.raises(QuestionTooLong):
-        guard.check("a" * 11)
+        guard.check("a" * 11, CALLER)
 
 
 @pytest.mark.parametrize("bad", ["\x00", "\x1b", "\x7f", "\x85", "\ud800", "\uffff"])
 def test_control_characters_and_lone_surrogates(guard: QuestionGuard, bad: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        guard.check(f"how many{bad} customers")
+        guard.check(f"how many{bad} customers", CALLER)
     assert type(caught.value) is InvalidRequest
 
 
 def test_the_text_comes_back_in_normal_form(guard: QuestionGuard) -> None:
     text = unicodedata.normalize("NFD", "Köln café")
-    assert guard.check(text) == "Köln café"
+    assert guard.check(text, CALLER) == "Köln café"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from sql_synthesizer.access._limits import Counter
 from sql_synthesizer.access._suspicion import Suspicions
 from sql_synthesizer.errors import QuestionRefused
-from sql_synthesizer.guard.question import QuestionGuard, Screening, intent
+from sql_synthesizer.guard.question import QuestionGuard, intent
 from sql_synthesizer.model import Caller
 from sql_synthesizer.settings import load
 from sql_synthesizer.telemetry import Event, Telemetry, vocabulary
@@ -25,14 +25,14 @@ def seen() -> MemoryObserver:
     return MemoryObserver()
 
 
-def screening(seen: MemoryObserver, tmp_path: Path, limit: str) -> Screening:
+def screening(seen: MemoryObserver, tmp_path: Path, limit: str) -> QuestionGuard:
     facade = Telemetry()
     facade.observers = [seen]
     settings = load(state_dir=tmp_path, suspicion_limit=limit)
-    return Screening(QuestionGuard(max_chars=200), facade, Suspicions(settings, Counter(settings)).count_suspicion)
+    return QuestionGuard(facade, Suspicions(settings, Counter(settings)).count_suspicion, max_chars=200)
 
 
-def names(seen: MemoryObserver, screen: Screening) -> list[str]:
+def names(seen: MemoryObserver, screen: QuestionGuard) -> list[str]:
     screen._telemetry.close()
     return [fact.type.name for fact in seen.facts if isinstance(fact, Event)]
 

@@ -24,7 +24,8 @@ TABLES = (CUSTOMERS, ORDERS, STAFF)
 
 
 def schema(dialect: str = "sqlite", *tables: Table) -> Schema:
-    return Schema("shop", dialect, tables or TABLES, "1")
+    tables = tables or TABLES
+    return Schema("shop", dialect, tables, str(hash(tables)))
 
 
 def refusal(guard: StatementGuard, sql: str, dialect: str = "sqlite", *tables: Table) -> StatementRefused:

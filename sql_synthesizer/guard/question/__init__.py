@@ -1,5 +1,5 @@
 """Is this text an attack? An alarm and a first filter; the boundary is the statement guard."""
 
-from sql_synthesizer.guard.question.screening import QuestionGuard, Screening, judge_text
+from sql_synthesizer.guard.question.screening import QuestionGuard, clean_question, judge_text
 
-__all__ = ["QuestionGuard", "Screening", "judge_text"]
+__all__ = ["QuestionGuard", "clean_question", "judge_text"]

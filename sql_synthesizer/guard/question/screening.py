@@ -31,66 +31,49 @@ _READ_ONLY_HINT = "Data can be read here, not changed. Ask what you want to know
 
 
 class QuestionGuard:
-    """Cleans the text of a question and refuses what has the shape of an attack."""
-
-    def __init__(self, *, max_chars: int) -> None:
-        self.max_chars = max_chars
-
-    def check(self, text: str) -> str:
-        """The text in normal form (NFC), trimmed.
-
-        Raises QuestionEmpty, QuestionTooLong, InvalidRequest for control characters, and QuestionRefused.
-        """
-        cleaned = self.clean(text)
-        if verdicts := judge_text(cleaned):
-            raise build_refusal(verdicts)
-        return cleaned
-
-    def clean(self, text: str) -> str:
-        """The text in normal form, not judged. Raises QuestionEmpty, QuestionTooLong, InvalidRequest."""
-        if len(text) > self.max_chars:
-            raise QuestionTooLong(f"The question is longer than {self.max_chars:,} characters.")
-        if _CONTROL.search(text):
-            raise InvalidRequest(
-                "The question contains control characters.",
-                hint="Type the question again, as plain text.",
-                details={"rule": "control_character"},
-            )
-        cleaned = unicodedata.normalize("NFC", text).strip()
-        if not cleaned:
-            raise QuestionEmpty
-        if len(cleaned) > self.max_chars:
-            raise QuestionTooLong(f"The question is longer than {self.max_chars:,} characters.")
-        return cleaned
-
-
-class Screening:
-    """The guard at work: the verdict of each layer is counted, and so are the suspicions of each caller.
+    """Refuses questions that have the shape of an attack; counts the verdict of each layer, and suspicions by caller.
 
     ``repeated`` takes a caller's identity at each suspicion and returns whether they amount to an attack; a statement
     typed as a question is none. The text goes to the audit record with the refusal.
     """
 
-    def __init__(self, guard: QuestionGuard, telemetry: Telemetry, repeated: Callable[[str], bool]) -> None:
-        self._guard = guard
+    def __init__(self, telemetry: Telemetry, repeated: Callable[[str], bool], *, max_chars: int) -> None:
         self._telemetry = telemetry
         self._repeated = repeated
+        self._max_chars = max_chars
 
     def check(self, text: str, caller: Caller) -> str:
-        """As ``QuestionGuard.check``."""
-        cleaned = self._guard.clean(text)
+        """The text in normal form (NFC), trimmed. Raises QuestionRefused, and what ``clean_question`` raises."""
+        cleaned = clean_question(text, self._max_chars)
         verdicts = judge_text(cleaned)
         if not verdicts:
             return cleaned
         for verdict in verdicts:
             self._telemetry.emit(vocabulary.QUESTION_VERDICT, layer=verdict.layer, grade=verdict.grade)
-        error = build_refusal(verdicts)
-        error.details = {**error.details, "question": cleaned}
+        error = _build_refusal(verdicts, cleaned)
         suspicious = error.event == "suspicious_input" and not _is_plain_sql(verdicts)
         if suspicious and self._repeated(caller.identity):
             attempt = vocabulary.SECURITY_EVENTS[_EVENTS.get(verdicts[0].kind, _ATTEMPT)]
             self._telemetry.emit(attempt, count=1, **error.details, cause="repeated suspicions")
         raise error
+
+
+def clean_question(text: str, max_chars: int) -> str:
+    """The text in normal form (NFC), trimmed and not judged.
+
+    Raises QuestionEmpty, QuestionTooLong, and InvalidRequest for control characters.
+    """
+    if len(text) > max_chars or len(cleaned := unicodedata.normalize("NFC", text).strip()) > max_chars:
+        raise QuestionTooLong(f"The question is longer than {max_chars:,} characters.")
+    if _CONTROL.search(text):
+        raise InvalidRequest(
+            "The question contains control characters.",
+            hint="Type the question again, as plain text.",
+            details={"rule": "control_character"},
+        )
+    if not cleaned:
+        raise QuestionEmpty
+    return cleaned
 
 
 def judge_text(
@@ -120,7 +103,7 @@ def _is_plain_sql(verdicts: tuple[QuestionVerdict, ...]) -> bool:
     )
 
 
-def build_refusal(verdicts: tuple[QuestionVerdict, ...]) -> QuestionRefused:
+def _build_refusal(verdicts: tuple[QuestionVerdict, ...], text: str) -> QuestionRefused:
     """The error for the caller; its event is an attempt only when a verdict is an ``attack``."""
     gravest = verdicts[0]
     attack = gravest.grade == "attack"
@@ -129,5 +112,5 @@ def build_refusal(verdicts: tuple[QuestionVerdict, ...]) -> QuestionRefused:
         _STATEMENT_MESSAGE if not attack and gravest.reason in _TYPED else None,
         hint=None if attack else hints.get(gravest.reason),
         event=_EVENTS.get(gravest.kind, _ATTEMPT) if attack else None,
-        details={"layer": gravest.layer, "rule": gravest.reason, "grade": gravest.grade},
+        details={"layer": gravest.layer, "rule": gravest.reason, "grade": gravest.grade, "question": text},
     )
