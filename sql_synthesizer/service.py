@@ -64,28 +64,27 @@ class _Work:
     timings: dict[str, float]
 
 
+@dataclass(slots=True)
 class _Timed:
     """Adds the milliseconds of a block to the question's timings, however it ends."""
 
-    __slots__ = ("_operation", "_stage", "_start", "_timings")
-
-    def __init__(self, stage: str, timings: dict[str, float], operation: Operation | None = None) -> None:
-        self._stage = stage
-        self._timings = timings
-        self._operation = operation
+    stage: str
+    timings: dict[str, float]
+    operation: Operation | None = None
+    start: float = 0.0
 
     def __enter__(self) -> None:
-        self._start = time.perf_counter()
-        if self._operation is not None:
-            self._operation.__enter__()
+        self.start = time.perf_counter()
+        if self.operation is not None:
+            self.operation.__enter__()
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         try:
-            if self._operation is not None:
-                self._operation.close(error)
+            if self.operation is not None:
+                self.operation.close(error)
         finally:
-            spent = (time.perf_counter() - self._start) * 1000
-            self._timings[self._stage] = round(self._timings.get(self._stage, 0.0) + spent, 3)
+            spent = (time.perf_counter() - self.start) * 1000
+            self.timings[self.stage] = round(self.timings.get(self.stage, 0.0) + spent, 3)
 
 
 class Service:

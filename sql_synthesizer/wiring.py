@@ -155,9 +155,6 @@ def configured_databases(settings: Settings) -> tuple[DatabaseSettings, ...]:
     if not databases:
         ensure_demo(settings.demo_path)
         databases = (demo_settings(settings.demo_path),)
-    default = settings.default_database
-    if default is not None and default not in {database.name for database in databases}:
-        raise ConfigurationError(f"The default database '{default}' is not among the configured databases.")
     return databases
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
 
 import sqlalchemy
 from sqlalchemy import Connection, String, cast, func, select
@@ -27,11 +26,8 @@ WAIT_SECONDS = 1.0
 MATCHES = 20
 
 
-class Connect(Protocol):
-    """What gives connections to databases."""
-
-    def __call__(self, name: str, timeout: float, /) -> AbstractContextManager[Connection]:
-        """A read-only connection to the database of this name, for at most ``timeout`` seconds."""
+Connect = Callable[[str, float], AbstractContextManager[Connection]]
+"""Gives a read-only connection to the database of a name, for a number of seconds at most."""
 
 
 class _NoValues:
