@@ -34,7 +34,7 @@ PREFIX = "SQL_SYNTHESIZER_"
 RATE_LIMIT = r"[1-9][0-9]{0,8}/([1-9][0-9]{0,2})?(second|minute|hour|day)s?"
 """How limits are written."""
 EMPTY_MEANS_NONE = {"rate_limit", "failed_login_limit", "suspicion_limit"}
-"""Settings whose empty value says something; elsewhere an empty value means that the setting is not given."""
+"""Settings whose empty value turns them off; any other is unset by an empty value."""
 
 
 class DatabaseSettings(BaseModel):
@@ -233,7 +233,7 @@ class Settings(BaseSettings):
 
     @property
     def audit_state_path(self) -> Path:
-        """File that says how far the audit record was verified."""
+        """File that holds how far the audit record was verified."""
         return self.audit_key_path.with_suffix(".verified")
 
     @property

@@ -19,7 +19,7 @@ from sql_synthesizer.demo import create_demo, demo_settings
 from sql_synthesizer.model import ColumnKind, ForeignKey, ValueMatch
 from sql_synthesizer.schema import SchemaCache
 from sql_synthesizer.schema import cache as schema_cache
-from sql_synthesizer.schema.reflection import MAX_COLUMNS, MAX_TABLES, kind_of
+from sql_synthesizer.schema.reflection import MAX_COLUMNS, MAX_TABLES, column_kind
 from sql_synthesizer.settings import DatabaseSettings, Settings
 from sql_synthesizer.telemetry import Telemetry
 from tests.support.serving import HANG
@@ -401,4 +401,4 @@ def test_columns_of_many_values_are_left_out(tmp_path: Path) -> None:
     ],
 )
 def test_kinds(type: Any, kind: ColumnKind) -> None:
-    assert kind_of(type) is kind
+    assert column_kind(type) is kind

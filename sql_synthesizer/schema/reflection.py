@@ -40,12 +40,12 @@ _KINDS: tuple[tuple[type[types.TypeEngine[Any]], ColumnKind], ...] = (
 _TYPE_NOISE = re.compile(r' (?:CHARACTER SET|COLLATE) (?:"[^"]*"|\S+)')
 
 
-def kind_of(type: types.TypeEngine[Any]) -> ColumnKind:
+def column_kind(type: types.TypeEngine[Any]) -> ColumnKind:
     """The kind of value that a column type holds."""
     # By name: importing a dialect for its types would load it where it is not used.
     name = type.__class__.__name__
     if name == "DOMAIN":
-        return kind_of(getattr(type, "data_type", types.NULLTYPE))
+        return column_kind(getattr(type, "data_type", types.NULLTYPE))
     if name == "TINYINT" and getattr(type, "display_width", None) == 1:
         return ColumnKind.BOOLEAN
     if name == "YEAR":
@@ -130,7 +130,7 @@ def _visible_columns(
         if path not in hidden:
             yield Column(
                 name=name,
-                kind=kind_of(column["type"]),
+                kind=column_kind(column["type"]),
                 type=_type_name(column["type"]),
                 primary_key=name in primary,
                 nullable=bool(column.get("nullable", True)) and name not in primary,

@@ -33,9 +33,9 @@ class Columns:
 
     def has_marked(self, *, hidden: bool) -> bool:
         """Whether a table that is read has columns of this kind."""
-        return any(m.hidden == hidden for t in self.names.tables.values() for m in self._index.marks(t).values())
+        return any(m.hidden == hidden for t in self.names.tables.values() for m in self._index.column_marks(t).values())
 
-    def check(self) -> tuple[str, ...]:
+    def check_sensitive(self) -> tuple[str, ...]:
         """The sensitive columns, as ``table.column``, sorted. Raises StatementRefused when a hidden one is touched."""
         self._check_qualified()
         marks = {mark for _, mark in self.find_marked_references()}
@@ -45,10 +45,10 @@ class Columns:
 
     def find_marked_references(self) -> Iterator[tuple[exp.Expr, Mark]]:
         """Where in the tree, and which."""
-        if not any(self._index.marks(t) for t in self.names.tables.values()):
+        if not any(self._index.column_marks(t) for t in self.names.tables.values()):
             return
         for where, table in self.names.renamed.values():
-            yield from ((where, mark) for mark in self._index.marks(table).values())
+            yield from ((where, mark) for mark in self._index.column_marks(table).values())
         for node in self.names.nodes:
             if isinstance(node, exp.Column):
                 yield from ((node, mark) for mark in self._column_marks(node))
@@ -57,7 +57,7 @@ class Columns:
             elif isinstance(node, exp.Join):
                 yield from ((node, mark) for mark in self._join_marks(node))
 
-    def sources(self, select: exp.Select) -> list[Source]:
+    def find_sources(self, select: exp.Select) -> list[Source]:
         """What the FROM clause of a query has, in its order but for what stands in parentheses."""
         found = self._known.get(id(select))
         if found is None:
@@ -101,7 +101,7 @@ class Columns:
                 found.add(self._index.column_name(expression.args["alias"]))
             elif isinstance(star, exp.Star):
                 alias = fold_name(expression.table) if isinstance(expression, exp.Column) else ""
-                sources = [] if any(star.args.values()) else self.sources(query)
+                sources = [] if any(star.args.values()) else self.find_sources(query)
                 found.update(*(source.columns for source in sources if alias in ("", source.alias)))
             elif isinstance(expression, exp.Column):
                 found.add(self._index.column_name(expression.this))
@@ -115,12 +115,12 @@ class Columns:
         below, above = node, node.parent
         while above is not None:
             if isinstance(above, exp.Select):
-                yield self.sources(above)
+                yield self.find_sources(above)
             elif isinstance(above, exp.Subquery) and below is not above.this:
                 # Servers take the ORDER BY behind a query in parentheses for the query's own.
                 inner = above.unnest()
                 if isinstance(inner, exp.Select):
-                    yield self.sources(inner)
+                    yield self.find_sources(inner)
             below, above = above, above.parent
 
     def _column_marks(self, node: exp.Column) -> set[Mark]:
@@ -144,7 +144,7 @@ class Columns:
 
     def _table_marks(self, tables: Iterable[Table], name: str | None) -> set[Mark]:
         """The marked columns of this name, or all."""
-        marks = [self._index.marks(table) for table in tables]
+        marks = [self._index.column_marks(table) for table in tables]
         if name is None:
             return {mark for of_table in marks for mark in of_table.values()}
         return {of_table[name] for of_table in marks if name in of_table}
@@ -155,7 +155,7 @@ class Columns:
             return self._table_marks(self.names.tables.values(), None)
         if isinstance(select.parent, exp.Exists):
             return set()
-        return self._table_marks((s.table for s in self.sources(select) if s.table is not None), None)
+        return self._table_marks((s.table for s in self.find_sources(select) if s.table is not None), None)
 
     def _join_marks(self, node: exp.Join) -> set[Mark]:
         tables = self.names.tables.values()
@@ -174,7 +174,7 @@ class Columns:
                 tables = self.names.aliases.get(alias)
                 if not tables or alias in self.names.derived or id(tables[0]) in self.names.renamed:
                     continue
-                if not any(name in self._index.columns(table) for table in tables):
+                if not any(name in self._index.folded_columns(table) for table in tables):
                     refuse_statement(
                         "column", "The statement names a column that its table does not have.", column=node.name
                     )

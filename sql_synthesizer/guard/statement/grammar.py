@@ -93,15 +93,15 @@ class DialectGrammar:
         self._parser: type[Parser] = type("FaithfulParser", (_Faithful, self._dialect.parser_class), {})
         self._generator = _GENERATORS.get(dialect.sqlglot, self._dialect.generator_class)
 
-    def tokens(self, sql: str) -> list[Token]:
+    def tokenize_sql(self, sql: str) -> list[Token]:
         """The tokens of ``sql``. Raises sqlglot's TokenError."""
         return self._dialect.tokenize(sql)
 
-    def parse(self, tokens: list[Token], sql: str) -> list[exp.Expr | None]:
+    def parse_tokens(self, tokens: list[Token], sql: str) -> list[exp.Expr | None]:
         """One tree a statement. Raises sqlglot's ParseError."""
         return self._parser(dialect=self._dialect, error_level=ErrorLevel.IMMEDIATE).parse(tokens, sql)
 
-    def write(self, tree: exp.Expr) -> str:
+    def write_sql(self, tree: exp.Expr) -> str:
         """The statement without comments. Raises sqlglot's UnsupportedError."""
         return self._generator(
             dialect=self._dialect, comments=False, normalize_functions=False, unsupported_level=ErrorLevel.IMMEDIATE

@@ -35,7 +35,7 @@ _AGGREGATE_NODES = (exp.AggFunc, exp.Group)
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """``catalogues``: system catalogues and functions that tell about the session may be read.
+    """``catalogues``: system catalogues and session information functions may be read.
 
     ``sensitive``: a statement that touches a sensitive column is recorded, gets ``***`` instead, or is refused.
     """
@@ -104,10 +104,10 @@ class StatementGuard:
         tree = parse_query(sql, grammar)
         masked = _exclude_marked_columns(tree, index, policy)
         tree, limit = _limit_rows(tree, max_rows + 1)
-        written = grammar.write(tree)
+        written = grammar.write_sql(tree)
         # What runs is the written text, so the verdict is about the tree of that text.
         columns = _resolve_columns(parse_query(written, grammar), index, policy)
-        sensitive = columns.check()
+        sensitive = columns.check_sensitive()
         if sensitive and policy.sensitive != "record":
             named = ", ".join(sensitive)
             refuse_statement(

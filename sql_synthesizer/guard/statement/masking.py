@@ -30,7 +30,7 @@ _HINT = "Read it as a column of the result, where it comes as ***, or leave it o
 def expand_stars(columns: Columns, *, sensitive: bool) -> bool:
     """Writes out each ``*`` over a table with hidden columns, or with sensitive ones; whether there was one.
 
-    Raises StatementRefused where it is not plain what the ``*`` stands for.
+    Raises StatementRefused where it is ambiguous which columns the ``*`` stands for.
     """
     changed = False
     for select in [node for node in columns.names.nodes if isinstance(node, exp.Select)]:
@@ -48,7 +48,7 @@ def _expand_star(expression: exp.Expr, select: exp.Select, columns: Columns, *, 
     star = expression.this if isinstance(expression, exp.Column) else expression
     if not isinstance(star, exp.Star) or isinstance(select.parent, exp.Exists):
         return []
-    sources = columns.sources(select)
+    sources = columns.find_sources(select)
     meant = [source for source in sources if alias in (None, source.alias)]
     if not any(_has_marked_columns(source, columns, sensitive=sensitive) for source in meant):
         return []
@@ -56,12 +56,12 @@ def _expand_star(expression: exp.Expr, select: exp.Select, columns: Columns, *, 
     merged = alias is None and any(join.args.get("using") or join.args.get("method") for join in joins)
     nested = any(source.node.args.get("joins") or not source.alias for source in sources)
     if merged or nested or any(star.args.values()) or select.args.get("laterals"):
-        refuse_statement("star", "It is not plain which columns the * stands for here; name the columns.")
+        refuse_statement("star", "It is ambiguous which columns the * stands for here; name the columns.")
     return [part for source in meant for part in _source_columns(source, columns, sensitive=sensitive)]
 
 
 def _has_marked_columns(source: Source, columns: Columns, *, sensitive: bool) -> bool:
-    marks = columns.names.index.marks(source.table).values() if source.table is not None else ()
+    marks = columns.names.index.column_marks(source.table).values() if source.table is not None else ()
     return any(mark.hidden or sensitive for mark in marks)
 
 

@@ -82,7 +82,7 @@ class TableIndex:
         """The names of a table's columns as the server compares them."""
         return frozenset(_server_name(c.name, self.dialect.column_names, quoted=True) for c in table.columns)
 
-    def find(self, node: exp.Table, *, catalogues: bool) -> Table:
+    def find_table(self, node: exp.Table, *, catalogues: bool) -> Table:
         """The table that a reference means. Raises StatementRefused."""
         name, schema = self.table_name(node.this), node.db.casefold() or None
         prefix = self.dialect.system_prefix
@@ -109,11 +109,11 @@ class TableIndex:
     def _schema_of(self, table: Table) -> str:
         return (table.schema or self.dialect.main_schema or self.schema.database).casefold()
 
-    def marks(self, table: Table) -> dict[str, Mark]:
+    def column_marks(self, table: Table) -> dict[str, Mark]:
         """Folded name of each sensitive or hidden column -> what it is."""
         return self._marks.get(id(table), {})
 
-    def columns(self, table: Table) -> frozenset[str]:
+    def folded_columns(self, table: Table) -> frozenset[str]:
         """The folded names of the table's columns."""
         known = self._columns.get(id(table))
         return known if known is not None else frozenset(fold_name(c.name) for c in table.columns)
@@ -156,7 +156,7 @@ class StatementNames:
             self._add_table(node, alias)
 
     def _add_table(self, node: exp.Table, alias: str) -> None:
-        table = self.index.find(node, catalogues=self._catalogues)
+        table = self.index.find_table(node, catalogues=self._catalogues)
         self.tables[table.name] = table
         self.meanings[id(node)] = table
         self.aliases[alias].append(table)

@@ -105,7 +105,7 @@ def refuse_statement(rule: str, message: str, *, hint: str | None = None, **deta
 
 
 def check_nodes(tree: exp.Expr, dialect: DialectRow, *, session: bool = False) -> list[exp.Expr]:
-    """Every node of the tree, each of them allowed; ``session`` allows what tells about the session.
+    """Every node of the tree, each of them allowed; ``session`` allows session information functions.
 
     Raises StatementRefused.
     """
@@ -249,7 +249,7 @@ def _check_column(node: exp.Expr, dialect: DialectRow, *, session: bool) -> None
         alone = select is not None and select.args.get("from_") is None
         if word and (alone or name.name.lower() in functions.LISTS[dialect.sqlglot].session_words):
             refuse_statement(
-                "session_value", f"{name.name} tells about the session and is not allowed.", name=name.name
+                "session_value", f"{name.name} returns session information and is not allowed.", name=name.name
             )
 
 

@@ -18,17 +18,17 @@ _FIRST = {TokenType.SELECT, TokenType.WITH, TokenType.L_PAREN}
 _OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE}
 _CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END}
 
-# sqlglot logs pieces of the statement when it meets syntax that it does not know.
+# sqlglot logs pieces of the statement on unsupported syntax.
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 
 
 def parse_query(sql: str, grammar: DialectGrammar) -> exp.Expr:
     """The tree of a single query. Raises StatementRefused and sqlglot's errors."""
-    tokens = grammar.tokens(sql)
+    tokens = grammar.tokenize_sql(sql)
     while tokens and tokens[-1].token_type is TokenType.SEMICOLON:
         tokens.pop()
     _check_tokens(tokens, grammar.dialect)
-    trees = grammar.parse(tokens, sql)
+    trees = grammar.parse_tokens(tokens, sql)
     tree = trees[0] if len(trees) == 1 else None
     if not isinstance(tree, exp.Query):
         refuse_statement("not_a_query", "Only a SELECT is allowed.")

@@ -16,7 +16,7 @@ _MAX_DIGITS = 9
 
 
 def series_length(arguments: list[exp.Expr]) -> float | None:
-    """Rows between two whole numbers or days, at most; None when the arguments do not say it."""
+    """Rows between two whole numbers or days, at most; None when the arguments do not give it."""
     if not 1 <= len(arguments) <= 3:
         return None
     bounds = [exp.Literal.number(0), *arguments] if len(arguments) == 1 else arguments
