@@ -14,7 +14,7 @@ from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, Connection, Double, Integer, MetaData, Row, Table, Text, delete, select, update
+from sqlalchemy import Connection, Row, TableClause, column, delete, select, table, update
 from sqlalchemy.dialects import sqlite
 
 from sql_synthesizer.errors import ConfigurationError, StoreUnavailable
@@ -40,34 +40,6 @@ HISTORY_CLOSE = 2.0
 """Seconds that the end of the process waits for the store."""
 
 log = logging.getLogger(__name__)
-_metadata = MetaData()
-
-
-def _define_table(name: str, primary: Sequence[str], /, **columns: Any) -> Table:
-    return Table(name, _metadata, *(Column(c, type, primary_key=c in primary) for c, type in columns.items()))
-
-
-_KEYS = _define_table(
-    "api_keys",
-    ["id"],
-    **dict.fromkeys(("id", "label", "role", "salt", "digest", "rate_limit"), Text),
-    **dict.fromkeys(("created_at", "expires_at", "revoked_at", "last_used_at"), Double),
-    session_version=Integer,
-)
-_HISTORY = _define_table(
-    "history",
-    ["question_id"],
-    **dict.fromkeys(("question_id", "identity", "database", "question", "sql", "source", "outcome"), Text),
-    row_count=Integer,
-    asked_at=Double,
-)
-_FEEDBACK = _define_table(
-    "feedback",
-    ["question_id", "identity"],
-    **dict.fromkeys(("question_id", "identity", "rating", "comment"), Text),
-    at=Double,
-)
-_META = _define_table("meta", ["key"], key=Text, value=Text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +55,12 @@ class HistoryEntry:
     outcome: str
     row_count: int
     asked_at: float
+
+
+_KEYS = table("api_keys", *(column(field.name) for field in fields(ApiKey)))
+_HISTORY = table("history", *(column(field.name) for field in fields(HistoryEntry)))
+_FEEDBACK = table("feedback", *map(column, ("question_id", "identity", "rating", "comment", "at")))
+_META = table("meta", column("key"), column("value"))
 
 
 class Store:
@@ -356,7 +334,7 @@ def _update_key(connection: Connection, key_id: str, **values: object) -> bool:
     return connection.execute(update(_KEYS).where(unrevoked).values(values)).rowcount == 1
 
 
-def _insert_of(dialect: str) -> Callable[[Table], Any]:
+def _insert_of(dialect: str) -> Callable[[TableClause], Any]:
     """The dialect's own ``INSERT``, which knows what to do about a conflict."""
     if dialect == "postgresql":
         from sqlalchemy.dialects import postgresql  # noqa: PLC0415
@@ -365,8 +343,8 @@ def _insert_of(dialect: str) -> Callable[[Table], Any]:
     return sqlite.insert
 
 
-def _row_values(table: Table, item: object) -> dict[str, object]:
-    values = {name: getattr(item, name) for name in table.c.keys()}  # noqa: SIM118 - not a mapping
+def _row_values(kept: TableClause, item: object) -> dict[str, object]:
+    values = {name: getattr(item, name) for name in kept.c.keys()}  # noqa: SIM118 - not a mapping
     return {name: _storable_text(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
