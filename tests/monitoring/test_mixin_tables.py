@@ -100,7 +100,7 @@ ADDED: dict[str, tuple[Seed, tuple[str, ...]]] = {
             "    operating = [Tag",
             '    @app.get("/version/<part>")\n    def version(part: str) -> str:\n        return part\n\n',
         ),
-        ("route GET /version/PART: docs/access.md does not list it",),
+        ("route GET /version/PART: docs/access.md does not list it as | operator | refused |",),
     ),
     "a setting": (
         together(
@@ -161,14 +161,18 @@ ADDED: dict[str, tuple[Seed, tuple[str, ...]]] = {
 IN_DOCUMENTS: dict[str, tuple[Seed, str]] = {
     "a route with another role": (
         replaced(ACCESS, "| `POST /api/sql` | analyst |", "| `POST /api/sql` | viewer |"),
-        "route POST /api/sql: it lets in analyst, docs/access.md says viewer",
+        "route POST /api/sql: it is for | analyst | refused |, docs/access.md says | viewer | refused |",
+    ),
+    "a route that leads strangers elsewhere": (
+        replaced(ACCESS, "| `GET /audit` | operator | sign-in page |", "| `GET /audit` | operator | refused |"),
+        "route GET /audit: it is for | operator | sign-in page |, docs/access.md says | operator | refused |",
     ),
     "a route that is left out": (
         replaced(ACCESS, "| `GET /metrics` | operator |", "| /metrics | operator |"),
-        "route GET /metrics: docs/access.md does not list it",
+        "route GET /metrics: docs/access.md does not list it as | operator | this machine |",
     ),
     "a route that does not exist": (
-        replaced(ACCESS, "| `GET /metrics` |", "| `GET /metric` | viewer | |\n| `GET /metrics` |"),
+        replaced(ACCESS, "| `GET /metrics` |", "| `GET /metric` | viewer | refused | |\n| `GET /metrics` |"),
         "route GET /metric: docs/access.md lists it, but there is none",
     ),
     "a copy without tests": (
