@@ -190,7 +190,7 @@ def _check_port(host: str, port: int, setting: str) -> None:
 def _lock_state_dir(settings: Settings) -> TextIO:
     try:
         settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = (settings.state_dir / "serve.lock").open("w")
+        lock = (settings.state_dir / "serve.lock").open("a")  # not yet emptied: it may name the one that holds it
     except OSError as error:
         raise ConfigurationError(
             f"The state directory {settings.state_dir} cannot be used: {error.strerror}.",
@@ -204,6 +204,7 @@ def _lock_state_dir(settings: Settings) -> TextIO:
             f"Another service already uses the state directory {settings.state_dir}.",
             hint="Stop it, or choose another directory with SQL_SYNTHESIZER_STATE_DIR.",
         ) from None
+    lock.truncate(0)
     lock.write(str(os.getpid()))
     lock.flush()
     return lock

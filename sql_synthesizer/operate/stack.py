@@ -60,8 +60,7 @@ def run_stack(settings: Settings, environment: Mapping[str, str], say: Say) -> i
     """Runs the service, and once it is ready its watchers; returns the service's exit status when that ends."""
     app = App(environment)
     try:
-        url = f"http://{format_address(reachable_host(settings.host), settings.port)}/health/ready"
-        becomes_true(lambda: app.exit_status is not None or is_answering(url), READY_WITHIN)
+        becomes_true(lambda: app.exit_status is not None or _is_ready(app, settings), READY_WITHIN)
         with ExitStack() as stack:
             watchers: list[Child] = []
             if app.exit_status is None:
@@ -75,6 +74,13 @@ def run_stack(settings: Settings, environment: Mapping[str, str], say: Say) -> i
     finally:
         status = app.end_service()
     return status
+
+
+def _is_ready(app: App, settings: Settings) -> bool:
+    """Whether this service is ready, and not another one that has its port or its state directory."""
+    lock = settings.state_dir / "serve.lock"
+    url = f"http://{format_address(reachable_host(settings.host), settings.port)}/health/ready"
+    return lock.is_file() and lock.read_text(encoding="utf-8") == str(app.pid) and is_answering(url)
 
 
 def _start_watchers(stack: ExitStack, settings: Settings, say: Say) -> list[Child]:

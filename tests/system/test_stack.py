@@ -110,6 +110,16 @@ def test_without_the_programs_the_service_runs_alone(tmp_path: Path) -> None:
         assert made.stop() == 0
 
 
+def test_a_second_one_leaves_the_first_as_it_is(running: Stack) -> None:
+    places = [path for path in sorted((running.state / "stack").glob("*/targets/**/*")) if path.is_file()]
+    assert places
+    before = [path.read_bytes() for path in (running.state / "serve.lock", *places)]
+    second = running.run("stack")
+    assert (second.returncode, "Prometheus" in second.stdout) == (2, False)
+    assert "state directory" in second.stderr
+    assert [path.read_bytes() for path in (running.state / "serve.lock", *places)] == before
+
+
 def test_an_attack_is_told_by_mail_and_chat(running: Stack) -> None:
     until(lambda: running.value(SCRAPED))
     assert running.ask("' OR 1=1 --").status == 422
