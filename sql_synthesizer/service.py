@@ -232,9 +232,12 @@ class Service:
 
     def _cache_key(self, work: _Work) -> str:
         question = work.question
+        config = self.databases.config(question.database)
         return self._cache.key(
             "answer",
             question.database,
+            config.url.get_secret_value(),
+            str(config.models),
             _normalize_question(question.text),
             work.schema.version,
             self._statement_guard.policy_version,
@@ -361,9 +364,9 @@ class Service:
 
 
 def _normalize_question(text: str) -> str:
-    """The question without regard to case and spacing, but for what stands in quotes."""
+    """The question without regard to spacing, but for what stands in quotes; another case may be another name."""
     parts = _QUOTED.split(text)
-    return "\0".join(part if n % 2 else " ".join(part.casefold().split()) for n, part in enumerate(parts))
+    return "\0".join(part if n % 2 else " ".join(part.split()) for n, part in enumerate(parts))
 
 
 def _repairable_error(error: StatementInvalid | StatementRefused) -> StatementInvalid:

@@ -169,7 +169,12 @@ def _cache_secret(settings: Settings, store: Store) -> bytes:
 
 
 def _cache_version(settings: Settings, synthesizers: tuple[Synthesizer, ...]) -> str:
-    parts = [PROMPT_VERSION, settings.model, *(synthesizer.source for synthesizer in synthesizers)]
+    parts = [
+        PROMPT_VERSION,
+        settings.model,
+        settings.openai_base_url or "",
+        *(synthesizer.source for synthesizer in synthesizers),
+    ]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gc
 import io
 import json
@@ -57,7 +58,7 @@ def test_one_trace_id_ties_reply_log_and_record(app: App, capfd: pytest.CaptureF
 
 
 def test_the_second_time_it_comes_from_the_cache(app: App) -> None:
-    first, second = app.ask(QUESTION).get_json(), app.ask("  How many CUSTOMERS are there ").get_json()
+    first, second = app.ask(QUESTION).get_json(), app.ask("  how many  customers are there ").get_json()
     assert (first["source"], second["source"]) == ("rules", "cache")
     assert first["rows"] == second["rows"]
     assert app.counted("cache_operations_total", operation="get", hit_miss="hit") == 1
@@ -109,6 +110,7 @@ def test_history_feedback_and_export(app: App) -> None:
     assert app.post("/api/feedback", {"question_id": "f" * 16, "rating": "up"}).status_code == 404
     reply = app.get(f"/api/results/{question_id}/csv")
     assert reply.mimetype == "text/csv"
+    assert reply.data.startswith(codecs.BOM_UTF8), "without it a spreadsheet garbles accents"
     assert len(reply.text.splitlines()) == 4
     assert len(app.records("result_export")) == 1
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from sql_synthesizer.cli import format_error
 from sql_synthesizer.cli.session import open_rooms, record_command
 from sql_synthesizer.errors import QuestionEmpty, SqlSynthesizerError
 from sql_synthesizer.model import Answer, Question
+from sql_synthesizer.web.csv import csv_lines
 
 if TYPE_CHECKING:
     from sql_synthesizer.wiring import Rooms
@@ -67,9 +67,7 @@ def _print_answer(answer: Answer, *, sql_only: bool, explain: bool, output: str)
     elif output == "json":
         click.echo(orjson.dumps(answer.to_json(), option=orjson.OPT_INDENT_2).decode())
     elif output == "csv":
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(answer.rows.columns)
-        writer.writerows(answer.rows.rows)
+        click.echo("".join(csv_lines([answer.rows.columns, *answer.rows.rows])), nl=False)
     else:
         _print_table(answer)
     if explain and output != "json":

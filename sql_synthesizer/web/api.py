@@ -18,7 +18,7 @@ from sql_synthesizer.model.dialects import DIALECTS
 from sql_synthesizer.store import HistoryEntry
 from sql_synthesizer.telemetry import vocabulary
 from sql_synthesizer.web.admission import allow
-from sql_synthesizer.web.csv import csv_lines
+from sql_synthesizer.web.csv import BOM, csv_lines
 from sql_synthesizer.wiring import Rooms
 
 JsonObject = Mapping[str, object]
@@ -268,4 +268,4 @@ def _pick_fields(item: object, names: str) -> dict[str, object]:
 def _csv_response(rows: Rows, name: str) -> Response:
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
     headers["X-Result-Truncated"] = "true" if rows.truncated else "false"
-    return Response("".join(csv_lines([rows.columns, *rows.rows])), mimetype="text/csv", headers=headers)
+    return Response(BOM + "".join(csv_lines([rows.columns, *rows.rows])), mimetype="text/csv", headers=headers)

@@ -155,6 +155,7 @@ def _policy_version() -> str:
         "bounds": [
             reading.MAX_TOKENS,
             reading.MAX_DEPTH,
+            reading.MAX_DIGITS,
             nodes.MAX_NODES,
             nodes.MAX_JOINS,
             nodes.MAX_SIZE_ARGUMENT,

@@ -13,9 +13,12 @@ from sql_synthesizer.model.dialects import DialectRow
 
 MAX_TOKENS = 6_000
 MAX_DEPTH = 32
+MAX_DIGITS = 100
+"""Characters of a number: more than any server's type holds, and Python reads no more than 4,300 at once."""
 
 _FIRST = {TokenType.SELECT, TokenType.WITH, TokenType.L_PAREN}
 _OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE}
+_NUMBERS = {TokenType.NUMBER, TokenType.HEX_STRING, TokenType.BIT_STRING}
 _CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END}
 
 # sqlglot logs pieces of the statement on unsupported syntax.
@@ -60,6 +63,8 @@ def _check_tokens(tokens: list[Token], dialect: DialectRow) -> None:
             refuse_statement("several_statements", "Only one statement at a time is allowed.")
         elif kind is TokenType.VAR and before.token_type is TokenType.NUMBER and token.start == before.end + 1:
             refuse_statement("number", "A number runs into a word; put a space between them.")
+        elif kind in _NUMBERS and len(token.text) > MAX_DIGITS:
+            refuse_statement("number", f"A number has more than {MAX_DIGITS} digits; write a shorter one.")
         elif kind is TokenType.NOT and token.text == "!" and dialect.has_tight_not:
             refuse_statement("ambiguous", "Write NOT instead of an exclamation mark.")
         if token.comments and any(c.startswith(("!", "M!")) for c in token.comments):

@@ -53,10 +53,9 @@ def _read_iso_date(tokens: Sequence[Token], at: int, _today: dt.date) -> tuple[i
     if tokens[at].kind not in {"date", "quote"}:
         return None
     try:
-        day = dt.date.fromisoformat(tokens[at].text)
-    except ValueError:
+        return at + 1, _day_span(dt.date.fromisoformat(tokens[at].text))
+    except (ValueError, OverflowError):  # the last day of the calendar has no day after it
         return None
-    return at + 1, _day_span(day)
 
 
 def _day_span(day: dt.date) -> Span:
@@ -101,7 +100,7 @@ def _date_span(at: int, year: int, month: int, day: int | None) -> tuple[int, Sp
 
 def _day_number(token: Token) -> int | None:
     digits = token.lower.rstrip("sthndr")
-    return int(digits) if digits.isdigit() and 1 <= int(digits) <= 31 else None
+    return int(digits) if digits.isdecimal() and 1 <= int(digits) <= 31 else None
 
 
 def _month_span(year: int, month: int, count: int) -> Span:

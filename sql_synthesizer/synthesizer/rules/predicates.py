@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import calendar
 import datetime as dt
 
-from sql_synthesizer.synthesizer.rules.dates import Span, year_span
+from sql_synthesizer.synthesizer.rules.dates import Span
 from sql_synthesizer.synthesizer.rules.query import Constant, Filter
 from sql_synthesizer.synthesizer.rules.wording import rows_of
 
@@ -60,12 +61,13 @@ def _comparison_text(condition: Filter, *, denied: bool) -> str:
 
 def _span_text(span: Span) -> str:
     last = span.end - dt.timedelta(days=1)
-    year = year_span(span.start.year)
     if span.start == last:
         return f"on {last}"
-    if (span.start, span.end) == (year.start, year.end):
-        return f"in {span.start.year}"
-    if span.start.day == 1 and (span.start + dt.timedelta(days=31)).replace(day=1) == span.end:
+    year = span.start.year
+    if (span.start, last) == (dt.date(year, 1, 1), dt.date(year, 12, 31)):
+        return f"in {year}"
+    days = calendar.monthrange(year, span.start.month)[1]
+    if (span.start.day, last) == (1, span.start.replace(day=days)):
         return f"in {span.start:%B %Y}"
     return f"from {span.start} to {last}"
 
@@ -74,5 +76,5 @@ def _constant_text(value: Constant) -> str:
     if isinstance(value, Span):
         return value.start.isoformat()
     if isinstance(value, float):
-        return f"{value:.15g}"
+        return str(int(value)) if value.is_integer() else repr(value)
     return f"'{value}'" if isinstance(value, str) else str(value).lower()

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 MAX_TOKENS = 80
+MAX_NUMBER = 2.0**53 - 1
+"""Beyond it a float is not every whole number: another one than was asked for would be compared."""
 
 _TOKEN = re.compile(
     r"""
@@ -63,7 +65,7 @@ class Token:
 
 
 def tokenize_question(question: str) -> tuple[Token, ...] | None:
-    """The tokens of a question; None when it has more than MAX_TOKENS or a character with no role."""
+    """The tokens of a question; None for one too long, or with too large a number or a sign of no role."""
     tokens: list[Token] = []
     rest = 0
     for match in _TOKEN.finditer(question):
@@ -72,6 +74,8 @@ def tokenize_question(question: str) -> tuple[Token, ...] | None:
         rest = match.end()
         tokens.append(_make_token(match.lastgroup or "word", match.group(), *match.span()))
     if question[rest:].strip(" \t\n\r.?!'’-") or len(tokens) > MAX_TOKENS:
+        return None
+    if any(abs(token.number or 0.0) > MAX_NUMBER for token in tokens):
         return None
     return tuple(tokens)
 
