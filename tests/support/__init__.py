@@ -1,4 +1,8 @@
-"""What several test files share: private servers, and what to do where one cannot be started."""
+"""What several test files share: private servers, and what to do where one cannot be started.
+
+Fixtures of servers and of whole applications are there for every test. A file takes others by ``import name as name``,
+and with each of them those that it is made of.
+"""
 
 from __future__ import annotations
 
