@@ -22,7 +22,7 @@ from sql_synthesizer.audit.verdict import VerificationState
 from sql_synthesizer.audit.verify import verify_record
 from sql_synthesizer.errors import AuditUnavailable, ConfigurationError
 from sql_synthesizer.telemetry.testing import MemoryObserver
-from tests.test_audit import Bench, files
+from tests.support.audit import Bench, files
 
 RECORDS = 12
 
@@ -394,7 +394,7 @@ def test_anchors_are_found_among_other_log_lines(kept, tmp_path):
 
 def test_the_log_carries_checkpoints_whatever_its_level(tmp_path):
     code = (
-        "from tests.test_audit import Bench; from pathlib import Path; import sys\n"
+        "from tests.support.audit import Bench; from pathlib import Path; import sys\n"
         "from sql_synthesizer.monitoring.logs import LogObserver\n"
         "from sql_synthesizer.settings import Settings\n"
         "bench = Bench(Path(sys.argv[1]))\n"
@@ -412,7 +412,7 @@ def test_the_log_carries_checkpoints_whatever_its_level(tmp_path):
 CRASH = """
 import os, signal, sys
 from pathlib import Path
-from tests.test_audit import Bench
+from tests.support.audit import Bench
 bench = Bench(Path(sys.argv[1]))
 for count in range(3):
     bench.ask(str(count))

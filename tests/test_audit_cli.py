@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from sql_synthesizer.audit import read_records
 from sql_synthesizer.cli import group
 from sql_synthesizer.errors import SqlSynthesizerError
-from tests.test_audit import files
+from tests.support.audit import files
 
 ASKED = ("how many customers are there", "how many orders per status", "how many customers are in Berlin")
 

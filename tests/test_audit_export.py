@@ -18,7 +18,7 @@ from sql_synthesizer.audit.ocsf import MAPPING, ocsf_event
 from sql_synthesizer.cli.audit import EXPORTS
 from sql_synthesizer.telemetry import vocabulary
 from sql_synthesizer.web.csv import csv_lines
-from tests.test_audit import Bench
+from tests.support.audit import Bench
 from tests.test_cli import cli  # noqa: F401 - a fixture
 
 BASE = ("activity_id", "category_uid", "class_uid", "metadata", "severity_id", "time", "type_uid")

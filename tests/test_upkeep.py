@@ -11,8 +11,8 @@ from sql_synthesizer.audit import read_records
 from sql_synthesizer.cli import upkeep
 from sql_synthesizer.cli.upkeep import Upkeep
 from sql_synthesizer.settings import child_environment, load
+from tests.support.audit import Bench, files
 from tests.support.serving import until
-from tests.test_audit import Bench, files
 
 
 @pytest.fixture
