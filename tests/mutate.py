@@ -43,7 +43,7 @@ TESTS = {
     "schema": "test_schema*.py",
     "store": "test_store*.py",
     "telemetry": "test_telemetry*.py test_metrics*.py test_tracing.py test_logs.py test_contract.py",
-    "web": "test_webapp*.py test_refusals.py test_audit_page.py test_admission.py test_framing.py",
+    "web": "test_webapp*.py test_refusals.py test_audit_page*.py test_admission.py test_framing.py",
 }
 """Room -> the test files that concern it, the quick ones first."""
 
