@@ -61,7 +61,7 @@ def test_a_wrong_key_is_refused_with_one_message(access: Access, recorder: Memor
     wrong = spoil(key)
     with pytest.raises(AuthenticationFailed) as raised:
         access.authenticate(with_key(wrong))
-    assert raised.value.message == "The API key is not valid."
+    assert raised.value.message == AuthenticationFailed.default_message
     assert raised.value.details["address"] == "192.0.2.7"
     assert wrong not in str(raised.value.details)
     assert key[17:] not in str(raised.value.details)

@@ -123,7 +123,8 @@ def _nothing_muted() -> Iterator[None]:
 def test_every_type_leaves_every_signal(world: InProcess) -> None:
     rows = events.run_scenarios(world)
     assert [row.missing for row in rows if row.missing] == []
-    assert events.as_text(rows).splitlines()[-1] == f"{len(SECURITY_EVENTS)} of {len(SECURITY_EVENTS)} types"
+    assert events.complete_types(rows) == set(SECURITY_EVENTS)
+    assert f"{len(SECURITY_EVENTS)} of {len(SECURITY_EVENTS)}" in events.as_text(rows).splitlines()[-1]
 
 
 @pytest.mark.parametrize("name", SECURITY_EVENTS)
@@ -168,7 +169,7 @@ def test_a_type_without_a_scenario_is_red(world: InProcess) -> None:
     rows = events.run_scenarios(world, [])
     assert {row.type: row.missing for row in rows} == dict.fromkeys(SECURITY_EVENTS, ("no scenario",))
     assert events.complete_types(rows) == set()
-    assert events.as_text(rows).splitlines()[-1] == f"0 of {len(SECURITY_EVENTS)} types"
+    assert f"0 of {len(SECURITY_EVENTS)}" in events.as_text(rows).splitlines()[-1]
 
 
 @pytest.mark.parametrize("error", [ConnectionRefusedError(), HTTPException(), TimeoutExpired("keys", 60)], ids=repr)

@@ -245,7 +245,7 @@ def test_refused_by_rule(guard: StatementGuard, dialect: str, sql: str, name: st
 
 def test_a_refusal_names_the_function_and_carries_a_security_event(guard: StatementGuard) -> None:
     error = refusal(guard, "SELECT pg_sleep(10)")
-    assert error.message == "The function pg_sleep is not on the list of allowed functions."
+    assert "pg_sleep" in error.message
     told = {"rule": "function", "function": "pg_sleep", "sql": "SELECT pg_sleep(10)", "database_type": "sqlite"}
     assert error.details == told
     assert (error.event, error.status, error.reason) == ("statement_rejected", 422, "statement_refused")

@@ -38,7 +38,7 @@ def limits(cli) -> list[str]:  # type: ignore[no-untyped-def]
 def test_a_limit_is_given_listed_changed_and_kept(cli) -> None:  # type: ignore[no-untyped-def]
     key_id = cli("create", "job", "--role", "operator", "--limit", "600/minute").stdout.split("_")[1]
     assert limits(cli) == ["600/minute"]
-    assert cli("limit", key_id, "none").stdout == f"{key_id} limited to none\n"
+    assert {key_id, "none"} <= set(cli("limit", key_id, "none").stdout.split())
     assert limits(cli) == ["none"]
     key_id = cli("rotate", key_id).stdout.split("_")[1]
     assert limits(cli) == ["none"]
@@ -58,7 +58,7 @@ def test_a_limit_that_cannot_be(cli, limit: str) -> None:  # type: ignore[no-unt
 def test_a_key_can_be_revoked_when_only_the_reserve_is_left(cli, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     key_id = cli("create", "stolen").stdout.split("_")[1]
     monkeypatch.setenv("SQL_SYNTHESIZER_AUDIT_RESERVE_BYTES", str(1 << 60))
-    assert cli("revoke", key_id).stdout == f"{key_id} revoked\n"
+    assert {key_id, "revoked"} <= set(cli("revoke", key_id).stdout.split())
     assert cli("list").stdout.split()[:3] == [key_id, "viewer", "revoked"]
 
 

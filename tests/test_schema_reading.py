@@ -15,7 +15,7 @@ from sqlalchemy.dialects import mysql, postgresql
 
 from sql_synthesizer.model import ColumnKind, ForeignKey
 from sql_synthesizer.schema import SchemaCache
-from sql_synthesizer.schema.reflection import MAX_COLUMNS, MAX_TABLES
+from sql_synthesizer.schema.reflection import MAX_COLUMNS, MAX_TABLES, column_kind
 from tests.support.managers import KINDS
 from tests.support.managers import sqlite_url as sqlite_url
 from tests.support.schema import cache as cache

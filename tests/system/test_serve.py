@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -192,7 +193,8 @@ def test_commands_join_the_running_service(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         until(lambda: served.counted("queries_total") == 1)
         done = served.run("audit", "search", "--event", "query_execution")
-        assert len(done.stdout.splitlines()) == 1
+        (record,) = map(json.loads, done.stdout.splitlines())
+        assert record["details"]["question"] == QUESTION
         until(lambda: served.counted("security_events_total", event_type="audit_access") == 1)
         assert served.counted("questions_limit") == 6, "a command adds no levels"
 
