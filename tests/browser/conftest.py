@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 from werkzeug.serving import make_server
+from werkzeug.wsgi import ClosingIterator
 
 from sql_synthesizer.demo import create_demo, demo_settings
 from sql_synthesizer.settings import load
@@ -21,6 +23,9 @@ from sql_synthesizer.webapp import create_app
 from sql_synthesizer.wiring import Rooms, build_rooms
 from tests.support import program
 from tests.support.serving import HANG
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 expect.set_options(timeout=HANG * 1000)
 MARKUP = '<img src="x" onerror="window.struck=1">'
@@ -86,10 +91,47 @@ def _databases_file(directory: Path) -> Path:
     return path
 
 
+class _Gate:
+    """Lets requests through until it is closed; the server's threads outlive it, and may not meet a closed application.
+
+    A response that fails on its way out would leave its file open.
+    """
+
+    def __init__(self, application: WSGIApplication) -> None:
+        self._application = application
+        self._changed = threading.Condition()
+        self._running: int | None = 0
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        with self._changed:
+            if self._running is None:
+                start_response("503 Service Unavailable", [])
+                return []
+            self._running += 1
+        try:
+            return ClosingIterator(self._application(environ, start_response), self._leave)
+        except BaseException:
+            self._leave()
+            raise
+
+    def _leave(self) -> None:
+        with self._changed:
+            assert self._running is not None
+            self._running -= 1
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Returns when every response has been sent; no further one is made."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: not self._running, HANG)
+            self._running = None
+
+
 @contextmanager
 def _served(directory: Path, databases: Path, **settings: object) -> Iterator[LiveApp]:
     rooms = build_rooms(load(state_dir=directory, databases_file=databases, rate_limit="", **settings), Telemetry())
-    server = make_server("127.0.0.1", 0, create_app(rooms=rooms), threaded=True)
+    gate = _Gate(create_app(rooms=rooms))
+    server = make_server("127.0.0.1", 0, gate, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
@@ -97,6 +139,7 @@ def _served(directory: Path, databases: Path, **settings: object) -> Iterator[Li
     finally:
         server.shutdown()
         thread.join()
+        gate.close()
         server.server_close()
         rooms.close()
 
