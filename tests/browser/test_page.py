@@ -91,7 +91,7 @@ def test_the_answer_is_downloaded_as_csv(page: Page) -> None:
     card = run(page, "SELECT id, title FROM memos WHERE id = 2")
     with page.expect_download() as download:
         card.get_by_role("button", name="CSV").click()
-    assert Path(download.value.path()).read_text(encoding="utf-8").split() == ["id,title", "2,"]
+    assert Path(download.value.path()).read_text(encoding="utf-8-sig").split() == ["id,title", "2,"]
 
 
 def test_sql_and_trace_id_are_copied(open_page: OpenPage, live_app: LiveApp) -> None:
