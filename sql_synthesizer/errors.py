@@ -64,8 +64,6 @@ class UnexpectedError(SqlSynthesizerError):
 
 
 # --- the request is wrong -------------------------------------------------------------------
-
-
 class InvalidRequest(SqlSynthesizerError):
     """The request does not have the documented form."""
 
@@ -169,8 +167,6 @@ class StatementInvalid(InvalidRequest):
 
 
 # --- the caller may not ---------------------------------------------------------------------
-
-
 class AuthenticationRequired(SqlSynthesizerError):
     """No credentials were given where they are needed."""
 
@@ -224,8 +220,6 @@ class RateLimited(SqlSynthesizerError):
 
 
 # --- the question cannot or must not be answered ---------------------------------------------
-
-
 class Declined(SqlSynthesizerError):
     """The question is not understood well enough to answer it truthfully."""
 
@@ -279,8 +273,6 @@ class Cancelled(SqlSynthesizerError):
 
 
 # --- the service failed ----------------------------------------------------------------------
-
-
 class ServiceFailure(SqlSynthesizerError):
     """Something the service needs did not work; these are ``success="error"``."""
 
@@ -293,6 +285,22 @@ class DatabaseUnavailable(ServiceFailure):
     reason = "database_unavailable"
     default_message = "The database cannot be reached."
     default_hint = "Try again in a minute; operators: see the dependency panel and GET /health."
+
+
+class SettingNotHeld(DatabaseUnavailable):
+    """A setting that changes what a statement says did not take its pinned value; ``details`` name it."""
+
+    reason = "setting_not_held"
+    default_message = "The database would not read statements as they were judged, so it is not asked."
+    default_hint = "Operators: the log names the setting; docs/statements.md lists those that are pinned."
+
+
+class PrivilegedLogin(DatabaseUnavailable):
+    """The login may do more than any statement should; ``details`` say what."""
+
+    reason = "privileged_login"
+    default_message = "The service's database login may do too much, so the database is not asked."
+    default_hint = "Operators: make the role of docs/statements.md, or set SQL_SYNTHESIZER_ALLOW_PRIVILEGED_LOGIN."
 
 
 class DatabaseFailed(ServiceFailure):
@@ -386,8 +394,5 @@ def error_classes(root: type[SqlSynthesizerError] = SqlSynthesizerError) -> Iter
         yield from error_classes(child)
 
 
-OUTCOME_BY_REASON: dict[str, str] = {
-    "ok": "answered",
-    **{cls.reason: cls.outcome for cls in reversed([*error_classes()])},
-}
+OUTCOME_BY_REASON = {"ok": "answered"} | {cls.reason: cls.outcome for cls in reversed([*error_classes()])}
 """Reason -> outcome; ``ok`` is the reason of an operation that ended without an error."""

@@ -103,7 +103,7 @@ class Service:
         slots: int,
         statement_timeout: float,
         cache_version: str = "",
-        today: Callable[[], datetime.date] = datetime.date.today,
+        today: Callable[[], datetime.date] = lambda: datetime.datetime.now(datetime.UTC).date(),
     ) -> None:
         self.databases = databases
         self.schemas = schemas

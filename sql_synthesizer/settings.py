@@ -96,6 +96,9 @@ class Settings(BaseSettings):
     max_rows: int = _make_field(1000, "Rows returned when a question does not say.", unit="rows", ge=1, le=100_000)
     row_cap: int = _make_field(10_000, "Rows that a question may ask for at most.", unit="rows", ge=1, le=100_000)
     byte_cap: int = _make_field(10_000_000, "Size of a result at most.", unit="bytes", ge=1000)
+    allow_privileged_login: bool = _make_field(
+        False, "Whether a database login may be superuser, bypass row security, or read the server's files."
+    )
     schema_ttl: float = _make_field(300.0, "How long a schema is believed unchanged.", unit="seconds", ge=1)
     value_index: bool = _make_field(True, "Whether text values are looked up to understand questions.")
 

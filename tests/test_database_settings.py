@@ -9,7 +9,7 @@ import pytest
 
 from sql_synthesizer import errors
 from sql_synthesizer.database import DatabaseManager
-from sql_synthesizer.database.http import limit_session
+from sql_synthesizer.database.http import CLICKHOUSE_PINS, limit_session
 from sql_synthesizer.settings import DatabaseSettings, Settings
 from sql_synthesizer.telemetry import Telemetry
 from tests.support.managers import Bench
@@ -59,12 +59,14 @@ def test_trino_keeps_its_session_properties_under_the_limits(given: dict[str, An
         "host": "host",
         "session_properties": {**kept, "query_max_execution_time": "7s"},
         "request_timeout": (1.5, 8),
+        "timezone": "UTC",
     }
 
 
 def test_clickhouse_is_limited_whatever_its_url_says() -> None:
     given = {"ch_readonly": "0", "ch_max_threads": "2", "connect_timeout": "60"}
     assert limit_session("clickhouse", given, 1.5, 7) == {
+        **{f"ch_{name}": value for name, value in CLICKHOUSE_PINS.items()},
         "ch_max_threads": "2",
         "ch_readonly": "2",
         "ch_max_execution_time": "7",

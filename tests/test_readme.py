@@ -65,6 +65,7 @@ def test_commands(served: Service, command: str) -> None:
 def test_serving(tmp_path: Path, command: str, request: pytest.FixtureRequest) -> None:
     made = Service(tmp_path / "state", dict(os.environ))
     if "postgresql://" in command:
+        made.environment["SQL_SYNTHESIZER_ALLOW_PRIVILEGED_LOGIN"] = "true"
         url = request.getfixturevalue("postgres_url")
         load_demo(url)
         command = re.sub(r"postgresql://\S+", url, command)

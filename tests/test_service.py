@@ -174,7 +174,8 @@ def test_equal_questions_at_once_are_worked_on_once(with_slow_model: App, slow: 
 
 
 def settings_of(tmp_path: Path, url: str, **more: Any) -> Any:
-    return load(state_dir=tmp_path / "state", database_url=url, rate_limit="", **more)
+    given = {"rate_limit": "", "allow_privileged_login": True, **more}
+    return load(state_dir=tmp_path / "state", database_url=url, **given)
 
 
 def test_unreachable_database(tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ import os
 import socket
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import URL, create_engine
 
 from sql_synthesizer.database.faults import DriverFault
-from sql_synthesizer.errors import StatementTimeout
+from sql_synthesizer.errors import SettingNotHeld, StatementTimeout
 
 BATCH = 500
 """Rows fetched at once; the caps are looked at after each batch."""
@@ -39,14 +39,22 @@ class Driver(ABC):
 
     @abstractmethod
     def connect(self, timeout: float) -> Any:
-        """Opens a connection whose session is read-only."""
+        """Opens a connection whose session is read-only and reads statements as the guard does.
+
+        Raises SettingNotHeld, PrivilegedLogin.
+        """
 
     def begin(self, raw: Any, seconds: float, max_rows: int | None) -> None:  # noqa: B027 - the session may have limits
-        """Starts a read-only transaction whose statements the server cancels after ``seconds``."""
+        """Starts a read-only transaction, pinned again, whose statements the server cancels after ``seconds``."""
 
     @abstractmethod
     def run(self, raw: Any, sql: str, deadline: float) -> tuple[Sequence[str], Batches]:
         """Runs one query; the column names and the rows in batches."""
+
+    def may_write(self, raw: Any) -> bool:
+        """Whether the login has a right to change anything, which no statement needs; where there are logins."""
+        del raw
+        return False
 
     def end(self, raw: Any) -> bool:
         """Ends the transaction; False when the connection cannot be used again."""
@@ -70,6 +78,20 @@ def url_arguments(url: URL) -> dict[str, Any]:
     """What a URL says, as the arguments of the driver's own function. Raises SQLAlchemy's errors about a URL."""
     _, arguments = create_engine(url).dialect.create_connect_args(url)
     return dict(arguments)
+
+
+def verify_pins(pins: Mapping[str, object], found: Sequence[object], listed: Callable[[str], object] = str) -> None:
+    """Compares what the server says of its settings with their pins; ``listed`` brings both into one form.
+
+    Raises SettingNotHeld.
+    """
+    wrong = {
+        name: value
+        for (name, wanted), value in zip(pins.items(), found, strict=True)
+        if listed(str(wanted)) != listed(str(value))
+    }
+    if wrong:
+        raise SettingNotHeld(details={name: f"{value}, not {pins[name]}" for name, value in wrong.items()})
 
 
 def to_milliseconds(seconds: float) -> int:

@@ -32,7 +32,7 @@ _WORD = re.compile(r"\b(" + "|".join(sorted(_WORDS, key=len, reverse=True)) + r"
 class HttpDriver(Driver):
     """Trino and ClickHouse: limits are given to the server when the session is opened, nothing can be interrupted."""
 
-    def __init__(self, kind: str, url: URL, settings: Settings) -> None:
+    def __init__(self, kind: str, url: URL, settings: Settings, schemas: Sequence[str]) -> None:
         super().__init__(kind, url)
         self._dialect = create_engine(url).dialect
         self._arguments, self._parameters = self._dialect.create_connect_args(url)
@@ -40,7 +40,7 @@ class HttpDriver(Driver):
         self.errors = (self._dialect.loaded_dbapi.Error, OSError)
 
     def connect(self, timeout: float) -> Any:
-        """A connection whose session reads only; what the URL sets for the session stays, but for the limits."""
+        """A connection whose session reads only; of what the URL sets for it, limits and pins do not stay."""
         parameters = limit_session(self.kind, self._parameters, timeout, self._seconds)
         return self._dialect.loaded_dbapi.connect(*self._arguments, **parameters)
 
@@ -61,11 +61,35 @@ class HttpDriver(Driver):
         return DriverFault("other" if name in {"ProgrammingError", "TrinoUserError"} else FAILED)
 
 
+CLICKHOUSE_PINS = {
+    "dialect": "clickhouse",
+    "session_timezone": "UTC",
+    "date_time_input_format": "basic",
+    "date_time_output_format": "simple",
+    "prefer_column_name_to_alias": "0",
+    "asterisk_include_alias_columns": "0",
+    "asterisk_include_materialized_columns": "0",
+    "transform_null_in": "0",
+    "join_use_nulls": "0",
+    "aggregate_functions_null_for_empty": "0",
+    "union_default_mode": "",
+    "final": "0",
+    "limit": "0",
+    "offset": "0",
+    "additional_table_filters": "{}",
+    "additional_result_filter": "",
+}
+"""Settings that go with each request -> their value: a server that cannot take one of them refuses the request."""
+_TRINO_PATH = "x-trino-path"
+"""The header that says where functions are looked for; the client has none of its own."""
+
+
 def limit_session(kind: str, parameters: Mapping[str, Any], timeout: float, seconds: int) -> dict[str, Any]:
     """The parameters of a session, bounded by ``timeout`` for the connection and ``seconds`` for each statement."""
     if kind == "clickhouse":
         return {
             **parameters,
+            **{f"ch_{name}": value for name, value in CLICKHOUSE_PINS.items()},
             "ch_readonly": "2",
             "ch_max_execution_time": str(seconds),
             "connect_timeout": str(math.ceil(timeout)),
@@ -73,5 +97,7 @@ def limit_session(kind: str, parameters: Mapping[str, Any], timeout: float, seco
         }
     if kind == "trino":
         session = {**parameters.get("session_properties", {}), "query_max_execution_time": f"{seconds}s"}
-        return {**parameters, "session_properties": session, "request_timeout": (timeout, seconds + 1)}
+        headers = {k: v for k, v in (parameters.get("http_headers") or {}).items() if k.casefold() != _TRINO_PATH}
+        limits = {"session_properties": session, "request_timeout": (timeout, seconds + 1), "timezone": "UTC"}
+        return {**parameters, **limits, **({"http_headers": headers} if "http_headers" in parameters else {})}
     raise ValueError(kind)

@@ -58,6 +58,8 @@ class DatabaseManager:
         self._telemetry = telemetry
         self._watchdog = Watchdog()
         self._connecting = threading.local()
+        self._logins: dict[str, tuple[float, bool]] = {}
+        """Database -> until when it holds (monotonic), and whether the login may write."""
         self._pools = self._build_pools(databases)
         self.names = tuple(self._pools)
         self.default = settings.default_database or next(iter(self.names), "")
@@ -65,6 +67,7 @@ class DatabaseManager:
             raise ConfigurationError(f"The default database {self.default!r} is none of: {', '.join(self.names)}.")
         telemetry.read(vocabulary.POOL_IN_USE, lambda: self._sum_pool_levels(lambda pool: pool.pool.checkedout()))
         telemetry.read(vocabulary.POOL_LIMIT, lambda: self._sum_pool_levels(lambda pool: pool.size))
+        telemetry.read(vocabulary.WRITING_LOGINS, lambda: self._sum_pool_levels(self._may_write))
 
     def config(self, name: str) -> DatabaseSettings:
         """The settings of a database. Raises UnknownDatabase."""
@@ -93,18 +96,32 @@ class DatabaseManager:
         with self._open_session(self._find_pool(name), time.monotonic() + seconds, None) as connection:
             yield connection
 
-    def ping(self, name: str, timeout: float) -> None:
-        """Opens a connection of its own and asks for an answer. Raises DatabaseUnavailable."""
+    def ping(self, name: str, timeout: float) -> str:
+        """Opens a connection of its own and asks for an answer; what to tell of it. Raises DatabaseUnavailable."""
         pool = self._find_pool(name)
         try:
-            raw = pool.driver.connect(timeout)
+            raw = self._open_connection(pool.config.name, pool.driver, timeout)
             with closing(raw), self._watchdog.watch(Limit(time.monotonic() + timeout), pool.driver.stopper(raw)):
                 cursor = raw.cursor()
                 cursor.execute("SELECT 1")
                 cursor.fetchall()
+                self._examine_login(pool, raw)
         except pool.driver.errors as error:
             self._log_error(pool, error)
             raise DatabaseUnavailable from None
+        return "the login may write" if self._may_write(pool) else ""
+
+    def _examine_login(self, pool: _Pool, raw: Any) -> None:
+        """Finds out from time to time whether the login may write."""
+        name, now = pool.config.name, time.monotonic()
+        if now >= self._logins.get(name, (now, False))[0]:
+            writes = pool.driver.may_write(raw)
+            self._logins[name] = (now + RECYCLE_SECONDS, writes)
+            if writes:
+                logger.warning("database %s: the login may write; docs/statements.md has a role that only reads", name)
+
+    def _may_write(self, pool: _Pool) -> bool:
+        return self._logins.get(pool.config.name, (0.0, False))[1]
 
     def close(self) -> None:
         """Closes every idle connection."""
@@ -127,11 +144,11 @@ class DatabaseManager:
         return pools
 
     def _new_pool(self, config: DatabaseSettings) -> _Pool:
-        driver, redact = read_url(config.url.get_secret_value(), self._settings)
+        driver, redact = read_url(config, self._settings)
         size = config.pool_size or self._settings.pool_size
         engine = create_engine(
             driver.engine_url,
-            creator=lambda: driver.connect(self._connecting.seconds),
+            creator=lambda: self._open_connection(config.name, driver, self._connecting.seconds),
             poolclass=QueuePool,
             pool_size=size,
             max_overflow=0,
@@ -140,6 +157,15 @@ class DatabaseManager:
         )
         assert isinstance(engine.pool, QueuePool)  # noqa: S101 - tells the type checker
         return _Pool(config, driver, engine, engine.pool, threading.Semaphore(size), size, redact)
+
+    @staticmethod
+    def _open_connection(name: str, driver: Driver, seconds: float) -> Any:
+        try:
+            return driver.connect(seconds)
+        except DatabaseUnavailable as error:
+            told = ", ".join(f"{key}: {value}" for key, value in error.details.items())
+            logger.error("database %s: %s (%s)", name, error.reason, told)  # noqa: TRY400 - told in full
+            raise
 
     def _find_pool(self, name: str) -> _Pool:
         try:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pymysql
-from pymysql.constants import FIELD_TYPE
+from pymysql.constants import CLIENT, FIELD_TYPE
 from pymysql.cursors import SSCursor
 from sqlalchemy import URL
 
@@ -18,9 +18,50 @@ from sql_synthesizer.database.driver import (
     make_socket_stopper,
     to_milliseconds,
     url_arguments,
+    verify_pins,
 )
 from sql_synthesizer.database.faults import FAILED, NAMED, REFUSED, TIMEOUT, UNAVAILABLE, DriverFault, clean_identifier
+from sql_synthesizer.errors import PrivilegedLogin
 from sql_synthesizer.settings import Settings
+
+_CHARSET = "utf8mb4"
+_COMMON_PINS = {
+    # how text is read; the collation after the character set, which resets it
+    "character_set_client": _CHARSET,
+    "character_set_connection": _CHARSET,
+    "collation_connection": "utf8mb4_general_ci",
+    "character_set_results": _CHARSET,
+    "time_zone": "+00:00",
+    # what a condition or function means, and what comes of its values
+    "sql_auto_is_null": 0,
+    "default_week_format": 0,
+    "div_precision_increment": 4,
+    "group_concat_max_len": 1_048_576,
+    "max_sort_length": 1024,
+    "lc_time_names": "en_US",
+    "sql_big_selects": 1,
+    # how definitions are written, and what ends with a transaction
+    "sql_quote_show_create": 1,
+    "completion_type": "NO_CHAIN",
+}
+_MODES = "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
+MARIADB_PINS: dict[str, object] = {
+    **_COMMON_PINS,
+    "sql_mode": _MODES,
+    "old_mode": "",
+    "system_versioning_asof": "DEFAULT",
+    "max_recursive_iterations": 1000,
+}
+MYSQL_PINS: dict[str, object] = {
+    **_COMMON_PINS,
+    "sql_mode": f"{_MODES},ONLY_FULL_GROUP_BY,NO_ZERO_IN_DATE,NO_ZERO_DATE",
+    "cte_max_recursion_depth": 1000,
+}
+"""Settings of a session -> the value they have here, whatever the server's configuration and the URL say."""
+_ALL_ROWS = 2**64 - 1
+_GRANT = re.compile(r"GRANT (?P<rights>.+?) ON (?P<scope>.+?) TO ")
+_TOO_MUCH = frozenset({"ALL PRIVILEGES", "SUPER", "FILE"})
+_HARMLESS = frozenset({"USAGE", "SELECT", "SHOW VIEW", "SHOW DATABASES", "PROCESS", "EXECUTE"})
 
 _AS_TEXT = frozenset({FIELD_TYPE.DATE, FIELD_TYPE.TIME, FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP})
 _TIMESTAMPS = frozenset({FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP})
@@ -50,33 +91,69 @@ class MysqlDriver(Driver):
 
     errors = (pymysql.Error,)
 
-    def __init__(self, kind: str, url: URL, _settings: Settings) -> None:
+    def __init__(self, kind: str, url: URL, settings: Settings, schemas: Sequence[str]) -> None:
         super().__init__(kind, url)
         # Dates stay text: Python's types have no room for zero dates and long times.
         converters: dict[Any, Any] = {**pymysql.converters.conversions, **dict.fromkeys(_TIMESTAMPS, _iso_timestamp)}
         for code in _AS_TEXT - _TIMESTAMPS:
             del converters[code]
-        self._parameters = {"charset": "utf8mb4", **url_arguments(url), "conv": converters}
+        given = url_arguments(url)
+        flags = given.get("client_flag", 0) & ~CLIENT.MULTI_STATEMENTS
+        self._parameters = {**given, "client_flag": flags, "charset": _CHARSET, "conv": converters}
+        self._may_be_privileged = settings.allow_privileged_login
+        self._pin = ""
 
     def connect(self, timeout: float) -> Any:
-        """A connection whose session reads only."""
+        """A connection whose session reads only, as it is pinned, by a login that may not do too much."""
         raw = pymysql.connect(
             **{**self._parameters, "connect_timeout": timeout, "read_timeout": timeout, "write_timeout": timeout},
             autocommit=True,
         )
+        try:
+            self._settle_session(raw)
+        except BaseException:
+            raw.close()
+            raise
+        return raw
+
+    def _settle_session(self, raw: Any) -> None:
+        if database := self._parameters.get("database"):
+            raw.select_db(database)  # init_connect may have chosen another
+        pins = MARIADB_PINS if _is_mariadb(raw) else MYSQL_PINS
+        self._pin = _assign_values(pins)
         with raw.cursor() as cursor:
             cursor.execute("SET SESSION TRANSACTION READ ONLY")
-        return raw
+            cursor.execute(f"SET SESSION {self._pin}")
+            cursor.execute("SELECT " + ", ".join(f"@@SESSION.{name}" for name in pins))
+            verify_pins(pins, cursor.fetchone(), lambda text: sorted(text.split(",")))
+        too_much = {right for right, everywhere in self._rights(raw) if everywhere and right in _TOO_MUCH}
+        if too_much and not self._may_be_privileged:
+            raise PrivilegedLogin(details=dict.fromkeys(sorted(too_much), "*.*"))
+
+    @staticmethod
+    def _rights(raw: Any) -> Iterator[tuple[str, bool]]:
+        """Each right of the login and of its roles, and whether it has it everywhere."""
+        with raw.cursor() as cursor:
+            cursor.execute("SHOW GRANTS")
+            for (text,) in cursor.fetchall():
+                if found := _GRANT.match(text):
+                    rights = re.sub(r"\([^)]*\)", "", found["rights"]).split(",")
+                    yield from ((right.strip(), found["scope"] == "*.*") for right in rights)
+
+    def may_write(self, raw: Any) -> bool:
+        """Whether the login has any right but those to read."""
+        return any(right not in _HARMLESS for right, _ in self._rights(raw))
 
     def begin(self, raw: Any, seconds: float, max_rows: int | None) -> None:
         """Starts a read-only transaction with a time limit."""
         # PyMySQL has no public way to change the limit of a read once it is connected.
         raw._read_timeout = seconds + 2 * self.grace  # noqa: SLF001
-        mariadb = "mariadb" in raw.get_server_info().lower()
-        limit = f"max_statement_time = {seconds:.3f}" if mariadb else f"max_execution_time = {to_milliseconds(seconds)}"
-        rows = "DEFAULT" if max_rows is None else str(max_rows + 1)
+        limit = f"max_execution_time = {to_milliseconds(seconds)}"
+        if _is_mariadb(raw):
+            limit = f"max_statement_time = {seconds:.3f}"
+        rows = _ALL_ROWS if max_rows is None else max_rows + 1
         with raw.cursor() as cursor:
-            cursor.execute(f"SET SESSION {limit}, sql_select_limit = {rows}")
+            cursor.execute(f"SET SESSION {limit}, sql_select_limit = {rows}, {self._pin}")
             cursor.execute("START TRANSACTION READ ONLY")
 
     def run(self, raw: Any, sql: str, deadline: float) -> tuple[Sequence[str], Batches]:
@@ -122,6 +199,18 @@ class MysqlDriver(Driver):
             return DriverFault("other" if invalid else FAILED)
         found = _NAME.search(str(error.args[1])) if kind in NAMED and len(error.args) > 1 else None
         return DriverFault(kind, clean_identifier(found and (found["name"] or found["function"])))
+
+
+def _is_mariadb(raw: Any) -> bool:
+    return "mariadb" in raw.get_server_info().lower()
+
+
+def _assign_values(pins: Mapping[str, object]) -> str:
+    # A session may have stopped its clock, which cannot be compared with anything, so it is not among the pins.
+    return ", ".join(
+        f"{name} = {value}" if value == "DEFAULT" or isinstance(value, int) else f"{name} = '{value}'"
+        for name, value in {**pins, "timestamp": "DEFAULT"}.items()
+    )
 
 
 def _iso_timestamp(text: object) -> str:

@@ -12,9 +12,17 @@ import psycopg
 from psycopg.adapt import Loader
 from sqlalchemy import URL
 
-from sql_synthesizer.database.driver import BATCH, Batches, Driver, make_socket_stopper, to_milliseconds, url_arguments
+from sql_synthesizer.database.driver import (
+    BATCH,
+    Batches,
+    Driver,
+    make_socket_stopper,
+    to_milliseconds,
+    url_arguments,
+    verify_pins,
+)
 from sql_synthesizer.database.faults import FAILED, NAMED, REFUSED, TIMEOUT, UNAVAILABLE, DriverFault, clean_identifier
-from sql_synthesizer.errors import StatementTimeout
+from sql_synthesizer.errors import PrivilegedLogin, StatementTimeout
 from sql_synthesizer.settings import Settings
 
 _STATES = {
@@ -38,6 +46,56 @@ _NAME = re.compile(
 )
 
 
+PINS = {
+    # how text is read
+    "standard_conforming_strings": "on",
+    "backslash_quote": "safe_encoding",
+    "client_encoding": "UTF8",
+    "array_nulls": "on",
+    "xmloption": "content",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    # what a condition means, and which rows it sees
+    "transform_null_equals": "off",
+    "row_security": "on",
+    "gin_fuzzy_search_limit": "0",
+    "default_text_search_config": "pg_catalog.english",
+}
+"""Settings that any role or database may turn -> the value of each transaction, beside ``search_path``."""
+PINS_ONCE = {
+    "timezone_abbreviations": "Default",  # read from a file by the server, at the price of a transaction
+    "default_transaction_read_only": "on",
+    "default_transaction_isolation": "read committed",
+    # how values and definitions are written
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "lc_numeric": "C",
+    "lc_time": "C",
+    "quote_all_identifiers": "off",
+}
+"""The same for those of a connection. Not lc_monetary: stored amounts of money would have other decimals."""
+_PRIVILEGES = """
+    SELECT rolname, rolsuper, rolbypassrls FROM pg_catalog.pg_roles
+    WHERE pg_catalog.pg_has_role(session_user, oid, 'MEMBER') AND (rolsuper OR rolbypassrls OR rolname IN
+    ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program'))
+    ORDER BY rolname <> session_user
+"""
+_WRITES = """
+    WITH own AS (
+        SELECT oid FROM pg_catalog.pg_namespace WHERE nspname <> 'information_schema' AND nspname !~ '^pg_'
+    )
+    SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')
+    OR EXISTS (SELECT FROM own WHERE pg_catalog.has_schema_privilege(oid, 'CREATE'))
+    OR EXISTS (
+        SELECT FROM pg_catalog.pg_class AS c JOIN own ON own.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'p', 'v', 'f')
+        AND (pg_catalog.has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
+        OR pg_catalog.has_any_column_privilege(c.oid, 'INSERT, UPDATE'))
+    )
+"""
+
+
 class _Text(Loader):
     """A value as the server writes it: unlike Python's types it has room for infinity and BC."""
 
@@ -58,12 +116,20 @@ class PostgresDriver(Driver):
     errors = (psycopg.Error,)
     as_text = ("date", "time", "timetz", "interval", "json", "jsonb")
 
-    def __init__(self, kind: str, url: URL, _settings: Settings) -> None:
+    def __init__(self, kind: str, url: URL, settings: Settings, schemas: Sequence[str]) -> None:
         super().__init__(kind, url)
         self._parameters = url_arguments(url)
+        self._may_be_privileged = settings.allow_privileged_login
+        # pg_catalog comes first unless it is named; pg_temp would, too. Extensions have their operators in public.
+        path = [*dict.fromkeys((*schemas, "public")), "pg_temp"]
+        quoted = ", ".join('"' + name.replace('"', '""') + '"' for name in path)
+        # A constant without a backslash is the same however the server reads it.
+        values = {"search_path": quoted, **{name: f"'{value}'" for name, value in PINS.items()}}
+        self._pins = {"search_path": quoted, **PINS, **PINS_ONCE}
+        self._pin = ";".join(f"SET LOCAL {name} = {value}" for name, value in values.items())
 
     def connect(self, timeout: float) -> psycopg.Connection[Any]:
-        """A connection whose session reads only."""
+        """A connection whose session reads only, as it is pinned, by a login that may not do too much."""
         raw = psycopg.connect(
             **{
                 "application_name": "sql-synthesizer",
@@ -80,15 +146,29 @@ class PostgresDriver(Driver):
             raw.adapters.register_loader(name, _Text)
         for name in ("timestamp", "timestamptz"):
             raw.adapters.register_loader(name, _Timestamp)
-        raw.execute("SET default_transaction_read_only = on")
+        try:
+            self._settle_session(raw)
+        except BaseException:
+            raw.close()
+            raise
         return raw
+
+    def _settle_session(self, raw: psycopg.Connection[Any]) -> None:
+        once = "".join(f"; SET {name} = '{value}'" for name, value in PINS_ONCE.items())
+        raw.execute((self._pin.replace("SET LOCAL", "SET") + once).encode())
+        read = ", ".join(f"pg_catalog.current_setting('{name}')" for name in self._pins)
+        found = raw.execute(f"SELECT {read}".encode()).fetchone()
+        verify_pins(self._pins, found or (), lambda text: text.replace('"', ""))
+        if not self._may_be_privileged and (rows := raw.execute(_PRIVILEGES).fetchall()):
+            kinds = ("superuser" if row[1] else "BYPASSRLS" if row[2] else "files" for row in rows)
+            raise PrivilegedLogin(details={row[0]: kind for row, kind in zip(rows, kinds, strict=True)})
 
     def begin(self, raw: psycopg.Connection[Any], seconds: float, max_rows: int | None) -> None:
         """Starts a read-only transaction with a time limit."""
         # cursor_tuple_fraction: plan for all rows, as a plain query would be.
         raw.execute(
             f"BEGIN READ ONLY; SET LOCAL statement_timeout = {to_milliseconds(seconds)};"
-            "SET LOCAL cursor_tuple_fraction = 1".encode()
+            f"SET LOCAL cursor_tuple_fraction = 1;{self._pin}".encode()
         )
 
     def run(self, raw: psycopg.Connection[Any], sql: str, deadline: float) -> tuple[Sequence[str], Batches]:
@@ -109,6 +189,11 @@ class PostgresDriver(Driver):
                 raise StatementTimeout
             cursor.execute(f"SET LOCAL statement_timeout = {to_milliseconds(left)}".encode())
             cursor.execute(f"FETCH FORWARD {BATCH} FROM answer".encode())
+
+    def may_write(self, raw: psycopg.Connection[Any]) -> bool:
+        """Whether the login may change a table, or make one in a schema."""
+        row = raw.execute(_WRITES).fetchone()
+        return row is not None and bool(row[0])
 
     def end(self, raw: psycopg.Connection[Any]) -> bool:
         """Ends the transaction; False when the connection cannot be used again."""

@@ -13,11 +13,13 @@ from urllib.parse import quote
 
 from sqlalchemy import URL
 
-from sql_synthesizer.database.driver import Batches, Driver, fetch_batches
+from sql_synthesizer.database.driver import Batches, Driver, fetch_batches, verify_pins
 from sql_synthesizer.database.faults import FAILED, REFUSED, TIMEOUT, UNAVAILABLE, DriverFault, clean_identifier
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.settings import Settings
 
+SQLITE_DBCONFIG_DQS_DML = 1013
+"""Whether text in double quotes that is no column is a constant; a name of SQLite's that Python has from 3.12 on."""
 _CODES = {
     **dict.fromkeys((sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_AUTH), REFUSED),
     **dict.fromkeys((sqlite3.SQLITE_INTERRUPT,), TIMEOUT),
@@ -39,6 +41,18 @@ _MESSAGES = (
 )
 
 
+PINS = {
+    "query_only": 1,
+    "trusted_schema": 0,
+    "cell_size_check": 1,
+    "cache_size": -8192,  # KiB
+    "reverse_unordered_selects": 0,
+    "full_column_names": 0,
+    "short_column_names": 1,
+}
+"""Pragmas of a connection -> the value they have here, however SQLite was compiled."""
+
+
 class SqliteDriver(Driver):
     """SQLite through the standard library; only files that exist, opened read-only."""
 
@@ -46,7 +60,6 @@ class SqliteDriver(Driver):
     breaks = False
     errors = (sqlite3.Error, sqlite3.Warning)
     busy_seconds = 1.0
-    cache_kib = 8192
     limits: ClassVar[dict[int, int]] = {
         sqlite3.SQLITE_LIMIT_ATTACHED: 0,
         sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 1000,
@@ -62,7 +75,7 @@ class SqliteDriver(Driver):
     )
     """Pragmas that may be read, to reflect the schema."""
 
-    def __init__(self, kind: str, url: URL, settings: Settings) -> None:
+    def __init__(self, kind: str, url: URL, settings: Settings, schemas: Sequence[str]) -> None:
         super().__init__(kind, URL.create(url.drivername))
         name = url.database or ""
         if name in {"", ":memory:"} or name.startswith("file:"):
@@ -78,7 +91,7 @@ class SqliteDriver(Driver):
         self._value_bytes = max(settings.byte_cap, 1_000_000)
 
     def connect(self, timeout: float) -> sqlite3.Connection:
-        """A connection whose session reads only."""
+        """A connection whose session reads only, as it is pinned."""
         raw = sqlite3.connect(
             f"file:{quote(str(self.path.absolute()))}?mode=ro",
             uri=True,
@@ -86,14 +99,26 @@ class SqliteDriver(Driver):
             isolation_level=None,
             check_same_thread=False,
         )
-        for pragma in ("query_only=ON", "trusted_schema=OFF", "cell_size_check=ON", f"cache_size=-{self.cache_kib}"):
-            raw.execute(f"PRAGMA {pragma}")
+        try:
+            self._settle_session(raw)
+        except BaseException:
+            raw.close()
+            raise
+        return raw
+
+    def _settle_session(self, raw: sqlite3.Connection) -> None:
+        for name, value in {**PINS, "case_sensitive_like": 0}.items():
+            raw.execute(f"PRAGMA {name} = {value}")
+        verify_pins(PINS, [raw.execute(f"PRAGMA {name}").fetchone()[0] for name in PINS])
+        # This pragma cannot be read, only seen at work.
+        verify_pins({"case_sensitive_like": 0}, [1 - raw.execute("SELECT 'a' LIKE 'A'").fetchone()[0]])
+        if (configure := getattr(raw, "setconfig", None)) is not None:  # from Python 3.12 on
+            configure(SQLITE_DBCONFIG_DQS_DML, False)
         raw.execute("SELECT count(*) FROM sqlite_master").fetchone()
         for category, limit in {**self.limits, sqlite3.SQLITE_LIMIT_LENGTH: self._value_bytes}.items():
             raw.setlimit(category, limit)
         raw.text_factory = partial(str, encoding="utf-8", errors="replace")
         raw.set_authorizer(self._authorize_action)
-        return raw
 
     def _authorize_action(self, action: int, first: str | None, second: str | None, *_: object) -> int:
         if action in self.actions and second not in self.functions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import assert_never
 from urllib.parse import quote, quote_plus
 
@@ -14,14 +14,18 @@ from sql_synthesizer.database.http import HttpDriver
 from sql_synthesizer.database.sqlite import SqliteDriver
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.model.dialects import DIALECTS, DialectRow, find_dialect
-from sql_synthesizer.settings import Settings
+from sql_synthesizer.settings import DatabaseSettings, Settings
+
+DriverFactory = Callable[[str, URL, Settings, Sequence[str]], Driver]
+"""Takes the name of the dialect, the URL, the settings, and the schemas that may be read."""
 
 
-def read_url(text: str, settings: Settings) -> tuple[Driver, Callable[[str], str]]:
-    """The driver for a database URL, and what masks its secrets in a text. Raises ConfigurationError without them."""
+def read_url(config: DatabaseSettings, settings: Settings) -> tuple[Driver, Callable[[str], str]]:
+    """The driver for a database's URL, and what masks its secrets in a text. Raises ConfigurationError without them."""
+    text = config.url.get_secret_value()
     url, dialect = _parse_url(text)
     try:
-        driver = find_driver(dialect)(dialect.name, url, settings)
+        driver = find_driver(dialect)(dialect.name, url, settings, config.schemas)
     except (NoSuchModuleError, ImportError):
         package = f"sql-synthesizer[{dialect.extra}]" if dialect.extra else "sql-synthesizer"
         raise ConfigurationError(
@@ -32,7 +36,7 @@ def read_url(text: str, settings: Settings) -> tuple[Driver, Callable[[str], str
     return driver, _make_redactor(text, url)
 
 
-def find_driver(dialect: DialectRow) -> Callable[[str, URL, Settings], Driver]:
+def find_driver(dialect: DialectRow) -> DriverFactory:
     """What speaks the dialect's protocol. Raises ImportError where it is not installed."""
     if dialect.protocol == "sqlite":
         return SqliteDriver

@@ -172,6 +172,13 @@ METRICS: tuple[Metric, ...] = (
         vocabulary.POOL_LIMIT,
         labels=[vocabulary.DATABASE_TYPE],
     ),
+    _make_gauge(
+        "writing_logins",
+        "Databases whose login may write, which no statement needs",
+        vocabulary.WRITING_LOGINS,
+        labels=[vocabulary.DATABASE_TYPE],
+        mode="livemax",
+    ),
     _make_timer(
         "connection_wait_seconds",
         "Time spent waiting for a database connection",

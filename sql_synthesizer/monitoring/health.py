@@ -32,6 +32,7 @@ class _HealthCheck:
         self.name = name
         self.required = required
         self.up: bool | None = None
+        self.detail = ""
         self._ping = ping
         self._thread: threading.Thread | None = None
         self._passed = False
@@ -58,7 +59,7 @@ class _HealthCheck:
     def _run_ping(self, limit: float) -> None:
         began = time.monotonic()
         try:
-            self._ping(limit)
+            self.detail = str(self._ping(limit) or "")
             self._passed = time.monotonic() - began <= limit
         except Exception as error:  # noqa: BLE001  # whatever it is, the dependency is down
             self._error = type(error).__name__
@@ -93,7 +94,11 @@ class Health:
         facade.read(vocabulary.DEPENDENCY_UP, self._dependency_levels)
 
     def register(self, name: str, ping: Ping, *, required: bool) -> None:
-        """Adds a dependency. ``ping`` takes its time limit in seconds and raises when the dependency is not usable."""
+        """Adds a dependency.
+
+        ``ping`` takes its time limit in seconds, raises when the dependency is not usable, and gives what else clients
+        should see of it, if anything.
+        """
         self._declared.declare(vocabulary.DEPENDENCY, name)
         self._checks[name] = _HealthCheck(name, ping, required=required)
 
@@ -125,10 +130,12 @@ class Health:
 
     def health_reply(self) -> HealthReply:
         """Every check: 503 when a required one fails; without an optional one the service is degraded (200)."""
-        checks = {check.name: check.health_status for check in self._completed_checks()}
+        completed = self._completed_checks()
+        checks = {check.name: check.health_status for check in completed}
+        details = {check.name: check.detail for check in completed if check.up and check.detail}
         words = set(checks.values())
         status = next((word for word in ("unhealthy", "degraded") if word in words), "healthy")
-        body = {"status": status, "timestamp": datetime.now(UTC).isoformat(), "checks": checks}
+        body = {"status": status, "timestamp": datetime.now(UTC).isoformat(), "checks": checks, "details": details}
         return body, 503 if status == "unhealthy" else 200
 
     def check(self) -> None:

@@ -320,6 +320,7 @@ class ReadingType:
 
 POOL_IN_USE = ReadingType("pool_in_use", (DATABASE_TYPE,), "Connections handed out.")
 POOL_LIMIT = ReadingType("pool_limit", (DATABASE_TYPE,), "Connections that may be handed out.")
+WRITING_LOGINS = ReadingType("writing_logins", (DATABASE_TYPE,), "Databases whose login may write.")
 QUESTIONS_RUNNING = ReadingType("questions_running", (), "Questions being worked on.")
 QUESTIONS_LIMIT = ReadingType("questions_limit", (), "Questions that may run at once.")
 DEPENDENCY_UP = ReadingType("dependency_up", (DEPENDENCY,), "1 when the last ping succeeded, else 0.")

@@ -27,6 +27,7 @@ from sql_synthesizer_proof.volume import mount_volume, unmount_below
 SETTINGS: dict[str, object] = {
     "rate_limit": "",
     "failed_login_limit": "100000/minute",
+    "allow_privileged_login": True,  # it asks as the owner of a server that it made for itself
     "pool_size": 4,
     "pool_wait": 1.0,
     "statement_timeout": 8.0,

@@ -132,7 +132,9 @@ class Target:
             name="main", url=url, tables=("t", "u"), hidden=("t.h",), sensitive=("t.s",), sensitive_access="mask"
         )
         self.dump = dump
-        self.manager = DatabaseManager([config], Settings(statement_timeout=2), Telemetry())
+        self.manager = DatabaseManager(
+            [config], Settings(statement_timeout=2, allow_privileged_login=True), Telemetry()
+        )
         with self.manager.connect("main") as connection:
             self.schema: Schema = reflect_schema(connection, config, self.manager.dialect("main"))
         self.passed = 0

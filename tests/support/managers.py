@@ -32,7 +32,8 @@ class Bench:
         self.telemetry = Telemetry()
         self.telemetry.observers.append(self.observer)
         database = DatabaseSettings(name="main", url=url)
-        self.manager = DatabaseManager([database], Settings(**{"connect_timeout": 60, **settings}), self.telemetry)
+        given = {"connect_timeout": 60, "allow_privileged_login": True, **settings}
+        self.manager = DatabaseManager([database], Settings(**given), self.telemetry)
 
     def run(self, sql: str, *, rows: int = 100, seconds: float = HANG) -> Any:
         return self.manager.execute("main", sql, max_rows=rows, deadline=time.monotonic() + seconds)

@@ -47,7 +47,7 @@ def cache() -> Iterator[Callable[..., SchemaCache]]:
 
     def make(url: str, settings: Settings | None = None, **options: Any) -> SchemaCache:
         config = DatabaseSettings(name="main", url=url, **options)
-        settings = settings or Settings(connect_timeout=60)
+        settings = settings or Settings(connect_timeout=60, allow_privileged_login=True)
         managers.append(DatabaseManager([config], settings, Telemetry()))
         return SchemaCache(managers[-1].connect, [config], settings)
 

@@ -19,7 +19,16 @@ HEALTH = PanelRow(
             "Whether the last health check of each dependency succeeded, on the instance that fares best. Without "
             "cache or model the service goes on.",
             one_query(P("dependency_up").grouped("max", *signals.JOB_DEPENDENCY), "{{dependency}}"),
-            width=24,
+            width=18,
+        ),
+        Panel(
+            "Logins that may write",
+            "Databases whose login has more rights than to read; docs/statements.md has a role that has not.",
+            one_query(P("writing_logins").grouped("max", "database_type"), "{{database_type}}"),
+            "short",
+            "stat",
+            width=6,
+            decimals=0,
         ),
     ),
 )
