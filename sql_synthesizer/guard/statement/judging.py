@@ -167,6 +167,9 @@ def _policy_version() -> str:
 
 def _limit_rows(tree: exp.Expr, most: int) -> tuple[exp.Expr, int]:
     """The tree with at most ``most`` rows, and how many it may have."""
+    # PostgreSQL takes no second LIMIT behind a query in parentheses.
+    while isinstance(tree, exp.Subquery) and not any(value for key, value in tree.args.items() if key != "this"):
+        tree = tree.this
     limit = tree.args.get("limit")
     asked = None
     if isinstance(limit, exp.Fetch):
