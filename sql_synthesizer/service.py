@@ -30,7 +30,7 @@ from sql_synthesizer.errors import (
 from sql_synthesizer.guard.question import QuestionGuard
 from sql_synthesizer.guard.statement import StatementGuard
 from sql_synthesizer.guard.statement.judging import policy_of
-from sql_synthesizer.model import Answer, Caller, Question, Rows, Schema, Statement
+from sql_synthesizer.model import MASK, Answer, Caller, Question, Rows, Schema, Statement
 from sql_synthesizer.schema import SchemaCache
 from sql_synthesizer.store import HistoryEntry
 from sql_synthesizer.synthesizer import Context, Repairer, Synthesizer
@@ -153,6 +153,8 @@ class Service:
         """Runs the statement of an earlier answer again without its limit, up to ``question.max_rows`` rows."""
         database_type = self.databases.dialect(question.database)
         with self._telemetry.operation(vocabulary.EXPORT, database_type=database_type) as operation, self._hold_slot():
+            if MASK in earlier.sql:
+                raise PageExpired("The statement of this answer held a secret, which is not kept.")
             details = operation.details
             details.question_id, details.sql, details.database = earlier.question_id, earlier.sql, question.database
             work = _Work(question, self.schemas.get(question.database), operation, {})

@@ -10,7 +10,9 @@ from typing import Any, TypedDict, TypeGuard
 import orjson
 
 from sql_synthesizer.audit import chain
-from sql_synthesizer.audit.redact import MASK, is_secret_name, keyed_hash, mask_secrets, redact_sql
+from sql_synthesizer.audit.redact import keyed_hash, redact_sql
+from sql_synthesizer.model import MASK
+from sql_synthesizer.model.masking import is_secret_name, mask_secrets
 from sql_synthesizer.telemetry import Event
 
 TEXT_LIMIT = 4_000

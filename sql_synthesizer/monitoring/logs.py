@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import threading
 import time
 from collections import defaultdict
@@ -23,6 +22,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from sql_synthesizer import telemetry
+from sql_synthesizer.model.masking import mask_secrets
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.telemetry import Event, Fact, Operation, Telemetry, Trace, vocabulary
 from sql_synthesizer.telemetry.operations import current
@@ -34,16 +34,6 @@ CLOSE_WAIT = 1.0
 """Seconds that closing waits for standard output."""
 TEXT_LIMIT = 8_192
 """Characters of one value in a line."""
-
-_SECRETS = re.compile(
-    r"(?P<url>://)[^\s:/@\"']*:\S*@"  # up to the last @, as a password may contain one; the user's name may be empty
-    r"|(?P<key>\b(?:sqs_|sk-))[\w-]{4,}"  # keys of this service and of OpenAI need no name before them
-    r"|(?P<scheme>\b(?:Bearer|Basic)\s+)[\w.~+/=-]+"  # the characters of RFC 6750; a quote or comma ends the header
-    r"|(?P<field>\b(?:password|passwd|pwd|secret|token|api_?key)\b[\"']?\s*[=:]\s*[\"']?)"
-    r"[^\s\"',;&]+",  # what ends a value in JSON, a connection string or a query string; the word alone is harmless
-    re.IGNORECASE,
-)
-"""Secrets; what the named group holds stays, so that a reader sees what was masked."""
 
 _TEXT = frozenset({"question", "sql"})
 _PROBES = ("/health", "/metrics")
@@ -65,8 +55,8 @@ _LEVEL_OF_SEVERITY = {"medium": "warning", "high": "error", "critical": "critica
 
 
 def mask_text(text: str) -> str:
-    """``text`` without passwords in URLs, API keys and authorization values, and cut at ``TEXT_LIMIT``."""
-    return _SECRETS.sub(lambda found: f"{found[found.lastgroup or 0]}***", text[:TEXT_LIMIT])
+    """``text`` without secrets, and cut at ``TEXT_LIMIT``."""
+    return mask_secrets(text[:TEXT_LIMIT])
 
 
 def mask_value(value: object, depth: int = 4) -> object:

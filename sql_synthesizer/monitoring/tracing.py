@@ -25,6 +25,7 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 from opentelemetry.util.types import AttributeValue
 
 from sql_synthesizer import __version__
+from sql_synthesizer.model.masking import mask_secrets, mask_statement
 from sql_synthesizer.settings import Settings, read_variable
 from sql_synthesizer.telemetry import Event, Fact, Operation, Telemetry, vocabulary
 
@@ -203,9 +204,9 @@ _SHAPES: dict[str, Callable[[Operation], SpanShape]] = {
 def _text_attributes(operation: Operation) -> dict[str, str]:
     found = {}
     if operation.details.sql is not None:
-        found["db.query.text"] = operation.details.sql[:8_192]
+        found["db.query.text"] = mask_statement(operation.details.sql[:8_192])
     if operation.details.question is not None:
-        found[OWN + "question"] = operation.details.question[:8_192]
+        found[OWN + "question"] = mask_secrets(operation.details.question[:8_192])
     return found
 
 

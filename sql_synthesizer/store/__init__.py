@@ -19,6 +19,7 @@ from sqlalchemy.dialects import sqlite
 
 from sql_synthesizer.errors import ConfigurationError, StoreUnavailable
 from sql_synthesizer.model import ApiKey, Role
+from sql_synthesizer.model.masking import mask_secrets, mask_statement
 from sql_synthesizer.store._engine import RowRefused, begin_transaction, migrate_tables, open_engine, store_url
 from sql_synthesizer.store._files import SECRET_BYTES, backup_file, load_secret, restore_file
 from sql_synthesizer.telemetry import Fact, Operation, Telemetry, vocabulary
@@ -158,7 +159,7 @@ class Store:
         key = {"question_id": _storable_text(question_id), "identity": _storable_text(identity)}
         value = {
             "rating": _storable_text(rating),
-            "comment": _storable_text(comment or "")[:COMMENT_CHARS],
+            "comment": mask_secrets(_storable_text(comment or ""))[:COMMENT_CHARS],
             "at": time.time(),
         }
         asked = select(_HISTORY.c.question_id).filter_by(**key)
@@ -310,12 +311,13 @@ class HistoryObserver:
 
 def _to_history_entry(operation: Operation) -> HistoryEntry:
     details = operation.details
+    question, sql = details.question or "", details.statement or details.sql or ""
     return HistoryEntry(
         question_id=operation.trace.question_id,
         identity=operation.trace.actor,
         database=details.database or "",
-        question=details.question or "",
-        sql=details.statement or details.sql or "",
+        question=(mask_statement if question == sql else mask_secrets)(question),
+        sql=mask_statement(sql),
         source=operation.labels.get("source", "none"),
         outcome=operation.outcome,
         row_count=details.row_count or 0,

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from pybreaker import STATE_CLOSED, STATE_OPEN, CircuitBreaker, CircuitBreakerError, CircuitMemoryStorage
@@ -20,7 +21,8 @@ from tenacity import (
 )
 
 from sql_synthesizer.errors import Declined, ModelInvalid, ModelUnavailable, StatementInvalid
-from sql_synthesizer.model import Statement
+from sql_synthesizer.model import MASK, Statement
+from sql_synthesizer.model.masking import mask_secrets
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.synthesizer import Context
 from sql_synthesizer.synthesizer.endpoint import Endpoint
@@ -62,10 +64,12 @@ class LLMSynthesizer:
 
     def synthesize(self, context: Context) -> Statement:
         """SQL that the model wrote, not yet guarded. Raises Declined, ModelUnavailable, ModelInvalid."""
+        context = _without_secrets(context)
         return self._request_statement(context, question_messages(context, self._settings.model_prompt_bytes))
 
     def repair(self, context: Context, statement: Statement, error: StatementInvalid) -> Statement:
         """A second try, with the reason why the first was refused. Raises Declined, ModelUnavailable, ModelInvalid."""
+        context = _without_secrets(context)
         return self._request_statement(
             context, repair_messages(context, self._settings.model_prompt_bytes, statement, error)
         )
@@ -99,6 +103,11 @@ class LLMSynthesizer:
             raise _public_error(error) from None
         if answer.sql is None:
             raise Declined
+        if MASK in context.question and MASK in answer.sql:
+            raise Declined(
+                "The question holds what looks like a password, key or card number, which no model is sent.",
+                hint="Ask without it, or name the row in another way.",
+            )
         explanation = one_line(answer.explanation, EXPLANATION_CHARS)
         return Statement(sql=answer.sql.strip(), source=self.source, explanation=explanation)
 
@@ -176,6 +185,10 @@ class LLMSynthesizer:
         opened = self._circuit.opened_at
         reset = timedelta(seconds=self._settings.breaker_reset)
         return self._breaker.current_state == STATE_OPEN and opened is not None and datetime.now(UTC) < opened + reset
+
+
+def _without_secrets(context: Context) -> Context:
+    return replace(context, question=mask_secrets(context.question))
 
 
 def _public_error(error: EndpointError) -> ModelUnavailable | ModelInvalid:

@@ -1,7 +1,7 @@
 """What leaves for a language model, byte for byte: pure functions of a context.
 
-Names, types, keys and comments leave, and values only of columns marked shareable, where the question names
-them. Rows, sensitive columns and any text that names one never do. Names, comments and the question are
+The question, names, types, keys and comments leave, and values only of columns marked shareable, where the question
+names them. Rows, sensitive columns and any text that names one never do. Names, comments and the question are
 untrusted text: they stand between tags, in quotes, and cannot close either.
 """
 
