@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import email.utils
 import logging
+import socket
+import ssl
+import threading
 import time
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from datetime import UTC
 from typing import Any, NoReturn, cast
 
+import httpcore2
 import httpx2
 import openai
 
@@ -17,6 +21,8 @@ from sql_synthesizer.synthesizer.reply import ANSWER_SCHEMA, EndpointError, Mode
 
 MAX_REPLY_BYTES = 1_000_000
 """A reply larger than this is cut off; a full one has a few thousand bytes."""
+PIECE_BYTES = 4096
+"""What is sent under one limit; a socket takes it whole or not at all."""
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
@@ -36,12 +42,11 @@ class ReplyTooLarge(httpx2.RequestError):
     """The body went over MAX_REPLY_BYTES, or came compressed, which was not asked for."""
 
 
-class _BoundedStream(httpx2.SyncByteStream):
-    """A body that ends in an error when it is larger or slower than allowed."""
+class _BoundedBody(httpx2.SyncByteStream):
+    """A body that ends in an error when it is larger than allowed."""
 
-    def __init__(self, stream: httpx2.SyncByteStream, deadline: float) -> None:
+    def __init__(self, stream: httpx2.SyncByteStream) -> None:
         self._stream = stream
-        self._deadline = deadline
 
     def __iter__(self) -> Iterator[bytes]:
         size = 0
@@ -49,12 +54,80 @@ class _BoundedStream(httpx2.SyncByteStream):
             size += len(chunk)
             if size > MAX_REPLY_BYTES:
                 raise ReplyTooLarge("the reply is too large")
-            if time.monotonic() > self._deadline:
-                raise httpx2.ReadTimeout("the reply is too slow")
             yield chunk
 
     def close(self) -> None:
         self._stream.close()
+
+
+class _Deadline(threading.local):
+    """When the call that this thread makes has to end, on the monotonic clock.
+
+    The client's own timeouts are for one read each, which a peer that sends a byte from time to time never exceeds.
+    """
+
+    at = 0.0
+
+    def time_left(self, fault: type[Exception]) -> float:
+        """Seconds that are left, more than none. Raises ``fault``."""
+        left = self.at - time.monotonic()
+        if left <= 0:
+            raise fault("the call is past its deadline")
+        return left
+
+
+_deadline = _Deadline()
+
+
+class _DeadlineStream(httpcore2.NetworkStream):
+    """A connection each of whose waits ends by the deadline of the thread that uses it."""
+
+    def __init__(self, stream: httpcore2.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _deadline.time_left(httpcore2.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        for start in range(0, len(buffer), PIECE_BYTES):
+            self._stream.write(buffer[start : start + PIECE_BYTES], _deadline.time_left(httpcore2.WriteTimeout))
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore2.NetworkStream:
+        left = _deadline.time_left(httpcore2.ConnectTimeout)
+        return _DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, left))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _DeadlineBackend(httpcore2.SyncBackend):
+    """Connects by the deadline of the thread, however many addresses a host has."""
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.NetworkStream:
+        failure: Exception = httpcore2.ConnectError("the host has no address")
+        try:
+            addresses = dict.fromkeys(found[4][0] for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except OSError as error:
+            raise httpcore2.ConnectError(type(error).__name__) from None
+        for address in addresses:
+            left = _deadline.time_left(httpcore2.ConnectTimeout)
+            try:
+                return _DeadlineStream(super().connect_tcp(str(address), port, left, local_address, socket_options))
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+                failure = error
+        raise failure
 
 
 class Endpoint:
@@ -65,9 +138,11 @@ class Endpoint:
         self._settings = settings
         self._dropped_parameters: set[str] = set()
         # A redirect could carry the prompt to another host.
-        self._http = openai.DefaultHttpxClient(
-            follow_redirects=False, event_hooks={"request": [_set_deadline], "response": [_bound_response]}
-        )
+        self._http = openai.DefaultHttpxClient(follow_redirects=False, event_hooks={"response": [_bound_response]})
+        # There is no public way to give a client the backend of its connections and of those to a proxy.
+        for transport in (self._http._transport, *self._http._mounts.values()):  # noqa: SLF001
+            if isinstance(transport, httpx2.HTTPTransport):
+                transport._pool._network_backend = _DeadlineBackend()  # noqa: SLF001
         self._client = openai.OpenAI(
             api_key=(key.get_secret_value() if key else "") or "none",
             base_url=settings.openai_base_url or DEFAULT_BASE_URL,
@@ -80,6 +155,7 @@ class Endpoint:
         """One chat completion within ``timeout`` seconds. Raises EndpointError."""
         create = cast("Any", self._client.chat.completions.with_raw_response.create)
         parameters = self._request_parameters()
+        _deadline.at = time.monotonic() + timeout
         try:
             raw = create(messages=messages, timeout=timeout, extra_headers={"traceparent": traceparent}, **parameters)
         except (openai.APIError, httpx2.HTTPError) as error:
@@ -92,6 +168,7 @@ class Endpoint:
 
     def ping(self, timeout: float) -> None:
         """Lists the models; any answer but a refused key or a server error will do. Raises EndpointError."""
+        _deadline.at = time.monotonic() + timeout
         try:
             self._client.models.with_raw_response.list(timeout=timeout)
         except (openai.APIError, httpx2.HTTPError) as error:
@@ -116,15 +193,10 @@ class Endpoint:
         return parameters
 
 
-def _set_deadline(request: httpx2.Request) -> None:
-    request.extensions["deadline"] = time.monotonic() + request.extensions["timeout"]["read"]
-
-
 def _bound_response(response: httpx2.Response) -> None:
     if response.headers.get("content-encoding", "identity") != "identity":
         raise ReplyTooLarge("the reply is compressed", request=response.request)
-    stream = cast("httpx2.SyncByteStream", response.stream)
-    response.stream = _BoundedStream(stream, response.request.extensions["deadline"])
+    response.stream = _BoundedBody(cast("httpx2.SyncByteStream", response.stream))
 
 
 def _raise_endpoint_error(error: Exception, sent_parameters: Container[str]) -> NoReturn:
