@@ -329,6 +329,15 @@ class StatementTimeout(ServiceFailure):
     default_hint = "Narrow the question, for example by a date or a limit."
 
 
+class SchemaTimeout(ServiceFailure):
+    """The schema of the database was not read in time."""
+
+    status = 504
+    reason = "schema_timeout"
+    default_message = "Reading the schema of the database takes longer than the time limit."
+    default_hint = "Try again in a minute; operators: raise schema_timeout, or name schemas and tables to be read."
+
+
 class ModelUnavailable(ServiceFailure):
     """The model endpoint failed or did not answer in time, and no fallback could answer."""
 

@@ -157,7 +157,7 @@ class Service:
                 raise PageExpired("The statement of this answer held a secret, which is not kept.")
             details = operation.details
             details.question_id, details.sql, details.database = earlier.question_id, earlier.sql, question.database
-            work = _Work(question, self.schemas.get(question.database), operation, {})
+            work = _Work(question, self.schemas.get(question.database, question.deadline), operation, {})
             _, rows = self._execute_statement(work, Statement(earlier.sql, "analyst"))
             details.row_count = len(rows.rows)
             return rows
@@ -230,7 +230,7 @@ class Service:
 
     def _load_schema(self, work: _Work) -> Schema:
         with self._timed_stage(work, "schema"):
-            return self.schemas.get(work.question.database)
+            return self.schemas.get(work.question.database, work.question.deadline)
 
     def _cache_key(self, work: _Work) -> str:
         question = work.question

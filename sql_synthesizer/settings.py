@@ -100,6 +100,7 @@ class Settings(BaseSettings):
         False, "Whether a database login may be superuser, bypass row security, or read the server's files."
     )
     schema_ttl: float = _make_field(300.0, "How long a schema is believed unchanged.", unit="seconds", ge=1)
+    schema_timeout: float = _make_field(60.0, "How long reading a schema may take.", unit="seconds", gt=0, le=3600)
     value_index: bool = _make_field(True, "Whether text values are looked up to understand questions.")
 
     # limits of input

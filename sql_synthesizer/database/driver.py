@@ -69,6 +69,16 @@ class Driver(ABC):
         del raw
         return lambda: None
 
+    def session_id(self, raw: Any) -> int | None:
+        """What the server calls the session; None where another cannot end it."""
+        del raw
+        return None
+
+    def end_session(self, raw: Any, session: int, age: float) -> bool:
+        """Asks the server to end another session, one that it had ``age`` seconds ago; True once there is none."""
+        del raw, session, age
+        return True
+
     @abstractmethod
     def classify_error(self, error: Exception) -> DriverFault:
         """What an exception of the driver means."""

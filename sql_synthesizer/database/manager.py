@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from sql_synthesizer.database.cells import collect_rows
 from sql_synthesizer.database.driver import Driver
+from sql_synthesizer.database.reaper import Reaper
 from sql_synthesizer.database.urls import read_url
 from sql_synthesizer.database.watchdog import Limit, Watchdog
 from sql_synthesizer.errors import (
@@ -57,6 +58,7 @@ class DatabaseManager:
         self._settings = settings
         self._telemetry = telemetry
         self._watchdog = Watchdog()
+        self._reaper = Reaper(self._watchdog, telemetry)
         self._connecting = threading.local()
         self._logins: dict[str, tuple[float, bool]] = {}
         """Database -> until when it holds (monotonic), and whether the login may write."""
@@ -190,7 +192,9 @@ class DatabaseManager:
         raw = _raw_connection(connection)
         limit = Limit(deadline + pool.driver.grace)
         reusable = False
+        session = None
         try:
+            session = pool.driver.session_id(raw)
             with self._watchdog.watch(limit, pool.driver.stopper(raw)):
                 try:
                     yield connection
@@ -203,6 +207,8 @@ class DatabaseManager:
             lost = not reusable or isinstance(fault, DatabaseUnavailable) or (limit.fired and pool.driver.breaks)
             if lost or not isinstance(error, Exception):
                 connection.invalidate()
+            if limit.fired and session is not None:
+                self._reaper.end_session(pool.config.name, pool.driver, session)
             if fault is error:
                 raise
             raise fault from None

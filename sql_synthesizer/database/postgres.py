@@ -205,6 +205,19 @@ class PostgresDriver(Driver):
         """What makes a hanging call return."""
         return make_socket_stopper(raw.fileno())
 
+    def session_id(self, raw: psycopg.Connection[Any]) -> int:
+        """The process that serves the connection."""
+        return raw.info.backend_pid
+
+    def end_session(self, raw: psycopg.Connection[Any], session: int, age: float) -> bool:
+        """Ends a process, unless it has started since: numbers of processes come again."""
+        ended = raw.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE pid = %s AND backend_start < clock_timestamp() - make_interval(secs => %s)",
+            (session, age),
+        )
+        return not ended.fetchall()
+
     def classify_error(self, error: Exception) -> DriverFault:
         """What an exception means, by its SQLSTATE."""
         state = getattr(error, "sqlstate", None)

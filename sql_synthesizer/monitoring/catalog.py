@@ -192,6 +192,12 @@ METRICS: tuple[Metric, ...] = (
         Feed(vocabulary.CONNECTION_WAIT, "timed_out"),
         labels=[vocabulary.DATABASE_TYPE],
     ),
+    _make_counter(
+        "database_sessions_left_total",
+        "Database sessions that could not be ended at their deadline",
+        vocabulary.SESSION_LEFT,
+        labels=[vocabulary.DATABASE_TYPE],
+    ),
     _make_gauge(
         "cache_entries", "Answers held by the memory cache", vocabulary.CACHE_ENTRIES, labels=[vocabulary.CACHE_TYPE]
     ),

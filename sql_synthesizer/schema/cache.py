@@ -6,12 +6,15 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future
 from copy import copy
 from dataclasses import dataclass, field
+from typing import Any
 
+from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
-from sql_synthesizer.errors import DatabaseFailed, ServiceFailure, UnknownDatabase
+from sql_synthesizer.errors import DatabaseFailed, SchemaTimeout, ServiceFailure, StatementTimeout, UnknownDatabase
 from sql_synthesizer.model import Schema, ValueLookup
 from sql_synthesizer.model.dialects import find_dialect
 from sql_synthesizer.schema.reflection import reflect_schema
@@ -33,6 +36,8 @@ class _SchemaEntry:
     config: DatabaseSettings
     lock: threading.Lock = field(default_factory=threading.Lock)
     schema: Schema | None = None
+    reading: Future[Schema] | None = None
+    """What the thread that reads it will give."""
     read_at: float = 0.0
     check_at: float = 0.0
     values: ValueIndex | None = None
@@ -41,7 +46,7 @@ class _SchemaEntry:
 
 
 class SchemaCache:
-    """Schemas of all databases; each is read by one caller at a time and believed for ``schema_ttl`` seconds.
+    """Schemas of all databases; each is read by a thread of its own and believed for ``schema_ttl`` seconds.
 
     ``connect`` gives a read-only connection for a name and a number of seconds.
     """
@@ -51,34 +56,35 @@ class SchemaCache:
         self._settings = settings
         self._entries = {config.name: _SchemaEntry(config) for config in databases}
 
-    def get(self, name: str) -> Schema:
-        """The schema, read anew when it is too old. Raises UnknownDatabase and what connecting raises.
+    def get(self, name: str, deadline: float = float("inf")) -> Schema:
+        """The schema, read anew when it is too old; waits for that until ``deadline`` on the monotonic clock.
 
-        While the database fails, a schema of up to ten times its normal age is used.
+        While the database fails, a schema of up to ten times its normal age is used. Raises UnknownDatabase,
+        SchemaTimeout and what connecting raises.
         """
         entry = self._find_entry(name)
-        known = entry.schema
-        if known is not None and time.monotonic() < entry.check_at:
-            return known
-        # Who finds another caller reading waits only when there is nothing to go on with.
-        if not entry.lock.acquire(blocking=known is None):
-            assert known is not None  # noqa: S101 - tells the type checker
-            return known
+        with entry.lock:
+            known, reading = entry.schema, entry.reading
+            if known is not None and (reading is not None or time.monotonic() < entry.check_at):
+                return known
+            if reading is None:
+                # Else those who waited would each wait for the same failure, one after the other.
+                if entry.failure is not None and time.monotonic() < entry.failed_at + FAILURE_SECONDS:
+                    raise copy(entry.failure)
+                reading = entry.reading = Future()
+                threading.Thread(target=self._fill, args=(entry, reading), name="schema", daemon=True).start()
         try:
-            if entry.schema is not None and time.monotonic() < entry.check_at:
-                return entry.schema
-            # Else those who waited would each wait for the same failure, one after the other.
-            if entry.failure is not None and time.monotonic() < entry.failed_at + FAILURE_SECONDS:
-                raise copy(entry.failure)
-            return self._read_or_keep(entry)
-        finally:
-            entry.lock.release()
+            return reading.result(min(deadline - time.monotonic(), threading.TIMEOUT_MAX))
+        except TimeoutError:
+            if known is None:
+                raise SchemaTimeout from None
+            return known
+        except ServiceFailure as error:
+            raise copy(error) from None
 
     def refresh(self, name: str) -> Schema:
         """Reads the schema now. Raises UnknownDatabase and what connecting raises."""
-        entry = self._find_entry(name)
-        with entry.lock:
-            return self._read_schema(entry)
+        return self._read_schema(self._find_entry(name))
 
     def values(self, name: str) -> ValueLookup:
         """Where words occur as values; found by a background thread that the first call starts."""
@@ -100,6 +106,19 @@ class SchemaCache:
         except KeyError:
             raise UnknownDatabase from None
 
+    def _fill(self, entry: _SchemaEntry, reading: Future[Schema]) -> None:
+        """Reads a schema for all who wait for it."""
+        try:
+            found, failure = self._read_or_keep(entry), None
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            found, failure = None, error
+        with entry.lock:
+            entry.reading = None
+        if found is None:
+            reading.set_exception(failure)
+        else:
+            reading.set_result(found)
+
     def _read_or_keep(self, entry: _SchemaEntry) -> Schema:
         try:
             return self._read_schema(entry)
@@ -115,10 +134,21 @@ class SchemaCache:
             return entry.schema
 
     def _read_schema(self, entry: _SchemaEntry) -> Schema:
+        seconds = self._settings.schema_timeout
+        limit = time.monotonic() + seconds
+
+        def check_limit(*_: Any) -> None:
+            # Some drivers cannot be interrupted; a schema takes many statements.
+            if time.monotonic() > limit:
+                raise SchemaTimeout
+
         try:
-            with self._connect(entry.config.name, self._settings.statement_timeout) as connection:
+            with self._connect(entry.config.name, seconds) as connection:
+                event.listen(connection, "before_cursor_execute", check_limit)
                 known = find_dialect(connection.dialect.name)
                 schema = reflect_schema(connection, entry.config, known.name if known else connection.dialect.name)
+        except StatementTimeout:
+            raise SchemaTimeout from None
         except SQLAlchemyError as error:
             logger.warning("database %s: reading its schema failed: %s", entry.config.name, type(error).__name__)
             raise DatabaseFailed("The schema of the database cannot be read.") from None

@@ -282,6 +282,9 @@ SECURITY_EVENTS: dict[str, EventType] = {
 FEEDBACK = EventType("feedback", labels=(RATING,), help="An analyst rated an answer.")
 FALLBACK = EventType("fallback", labels=(REASON,), help="The rules engine answered because the model did not.")
 COALESCED = EventType("coalesced", help="A question waited for an equal one instead of being worked on twice.")
+SESSION_LEFT = EventType(
+    "session_left", labels=(DATABASE_TYPE,), help="A session of a database could not be ended at its deadline."
+)
 QUESTION_VERDICT = EventType("question_verdict", labels=(LAYER, GRADE), help="A layer of the question guard spoke.")
 LABEL_REFUSED = EventType("label_refused", help="A label value outside its vocabulary became 'other'.")
 TELEMETRY_DROPPED = EventType("telemetry_dropped", labels=(SIGNAL,), help="Facts were dropped at a full queue.")

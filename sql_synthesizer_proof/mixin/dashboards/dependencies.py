@@ -43,12 +43,14 @@ POOL = PanelRow(
                 PanelQuery(P("active_connections").selector(), "{{database_type}} {{instance}}"),
                 PanelQuery(P("connection_pool_limit").selector(), "limit {{database_type}} {{instance}}"),
             ),
+            width=6,
         ),
         Panel.show_ratio(
             "Pool use",
             "Share of the connections in use, averaged.",
             one_query(signals.pool_use(P, slo.USUAL), "{{database_type}} {{instance}}"),
             slo.POOL_SATURATION,
+            width=6,
             most=1,
         ),
         Panel(
@@ -65,6 +67,12 @@ POOL = PanelRow(
             "No connection in time",
             "Times within an hour that no connection came free in time.",
             one_query(P("connection_timeouts_total").increase(HOUR, keep=DATABASE), "{{database_type}}"),
+            width=4,
+        ),
+        Panel(
+            "Sessions left behind",
+            "Sessions within an hour that could not be ended in the database at their deadline and may go on there.",
+            one_query(P("database_sessions_left_total").increase(HOUR, keep=DATABASE), "{{database_type}}"),
             width=4,
         ),
     ),

@@ -1,0 +1,57 @@
+"""Ends, over a connection of its own, what goes on in a server although its client has hung up."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from contextlib import closing
+
+from sql_synthesizer.database.driver import Driver
+from sql_synthesizer.database.watchdog import Limit, Watchdog
+from sql_synthesizer.telemetry import Telemetry, vocabulary
+
+logger = logging.getLogger("sql_synthesizer.database")
+
+AT_ONCE = 4
+"""Sessions that are ended at a time, in all databases; each takes a connection beside the pool."""
+PATIENCE = 3.0
+"""Seconds within which a session has to be gone."""
+PAUSE = 0.05
+
+
+class Reaper:
+    """Ends sessions of databases in the background, and counts those that go on."""
+
+    def __init__(self, watchdog: Watchdog, telemetry: Telemetry) -> None:
+        self._watchdog = watchdog
+        self._telemetry = telemetry
+        self._free = threading.BoundedSemaphore(AT_ONCE)
+
+    def end_session(self, name: str, driver: Driver, session: int) -> None:
+        """Ends a session of the database ``name`` that was hung up on just now; returns at once."""
+        if self._free.acquire(blocking=False):
+            work = (name, driver, session, time.monotonic())
+            threading.Thread(target=self._keep_ending, args=work, name="reaper", daemon=True).start()
+        else:
+            self._report_left(name, driver, session)
+
+    def _keep_ending(self, name: str, driver: Driver, session: int, since: float) -> None:
+        gone = False
+        try:
+            with closing(driver.connect(PATIENCE)) as raw:
+                limit = Limit(since + PATIENCE)
+                with self._watchdog.watch(limit, driver.stopper(raw)):
+                    while not gone and not limit.fired:
+                        gone = driver.end_session(raw, session, time.monotonic() - since)
+                        time.sleep(0 if gone else PAUSE)
+        except driver.errors as error:
+            logger.debug("database %s: session %d: %s", name, session, type(error).__name__)
+        finally:
+            self._free.release()
+            if not gone:
+                self._report_left(name, driver, session)
+
+    def _report_left(self, name: str, driver: Driver, session: int) -> None:
+        logger.warning("database %s: session %d may go on past its deadline; it could not be ended", name, session)
+        self._telemetry.emit(vocabulary.SESSION_LEFT, database_type=driver.kind)
