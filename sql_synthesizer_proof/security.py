@@ -38,7 +38,7 @@ Line = TypedDict(
 _SPELLINGS = {name: row.name for row in DIALECTS.values() for name in (row.name, *row.aliases)}
 _CLUMSY = frozenset(
     "syntax too_complex too_many_joins limit table unknown_table column ambiguous ambiguous_table number type star "
-    "empty result_size cartesian identifier recursion".split()
+    "empty result_size text_size cartesian identifier recursion".split()
 )
 """Rules that a statement may break without meaning harm."""
 Z = 1.959964

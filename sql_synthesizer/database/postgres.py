@@ -114,7 +114,7 @@ class PostgresDriver(Driver):
     """PostgreSQL through psycopg; a query runs as a cursor, which only a query can."""
 
     errors = (psycopg.Error,)
-    as_text = ("date", "time", "timetz", "interval", "json", "jsonb")
+    as_text = ("date", "time", "timetz", "interval", "json", "jsonb", "record")
 
     def __init__(self, kind: str, url: URL, settings: Settings, schemas: Sequence[str]) -> None:
         super().__init__(kind, url)

@@ -110,7 +110,7 @@ class Columns:
 
     # --- what a reference means -----------------------------------------------------------------
 
-    def _enclosing_scopes(self, node: exp.Expr) -> Iterator[list[Source]]:
+    def find_scopes(self, node: exp.Expr) -> Iterator[list[Source]]:
         """The FROM clauses that a column may refer to, from the inside."""
         below, above = node, node.parent
         while above is not None:
@@ -124,7 +124,7 @@ class Columns:
             below, above = above, above.parent
 
     def _column_marks(self, node: exp.Column) -> set[Mark]:
-        scopes = list(self._enclosing_scopes(node))
+        scopes = list(self.find_scopes(node))
         name = fold_name(node.name)
         whole = isinstance(node.this, exp.Star)
         if node.table:

@@ -57,5 +57,35 @@ SIZED: dict[str, int] = {
 MULTIPLYING = frozenset("repeat replace replaceone replaceall regexp_replace replaceregexpone replaceregexpall".split())
 """Functions whose result may be many times as large as their arguments."""
 
+GATHERING = frozenset(
+    """
+    group_concat string_agg listagg array_agg json_group_array json_group_object json_agg jsonb_agg json_object_agg
+    jsonb_object_agg json_arrayagg json_objectagg map_agg multimap_agg map_union histogram grouparray groupuniqarray
+    grouparrayif summap topk set_agg set_union range_agg approx_most_frequent
+    """.split()
+)
+"""Aggregates whose result grows with the rows."""
+
+PASSING = frozenset(
+    """
+    concat concat_ws coalesce nullif ifnull nvl nvl2 if iif greatest least length char_length character_length
+    octet_length bit_length left right substr substring mid first_value last_value nth_value lag lead array_length
+    cardinality row array unnest
+    """.split()
+)
+"""Functions that take or leave their arguments without looking through them."""
+
+DEAR = frozenset("trim ltrim rtrim btrim translate to_timestamp to_date to_char to_number".split())
+"""Functions that go letter by letter, ten times as slowly as others."""
+
+ESCAPING = frozenset(
+    """
+    hex quote json_quote json_array json_object json_pretty json_detailed to_json to_jsonb json_build_object
+    json_build_array jsonb_build_array jsonb_build_object row_to_json array_to_json jsonb_pretty quote_literal
+    quote_nullable quote_ident encode to_base64 to_hex base64encode url_encode json_format array_to_string array_join
+    """.split()
+)
+"""Functions whose result is up to six times as large as their arguments."""
+
 SERIES = frozenset({"generate_series", "sequence", "range"})
 """Functions that make as many rows or elements as their arguments say."""

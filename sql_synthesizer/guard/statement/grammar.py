@@ -6,6 +6,7 @@ server knows, and writing a tree gives back the statement that was read, not a t
 
 from __future__ import annotations
 
+import time
 from functools import cache
 from typing import Any, ClassVar
 
@@ -22,6 +23,8 @@ from sqlglot.tokenizer_core import Token
 from sql_synthesizer.errors import StatementRefused
 from sql_synthesizer.model.dialects import DIALECTS, DialectRow
 
+MAX_SECONDS = 1.0
+"""CPU time that a parse may take; the longest that the other bounds let pass have been seen to take a third of it."""
 _PLAIN_CALLS = {"CEIL", "FLOOR", "INITCAP"}
 """Functions that sqlglot reads by a syntax of their own, which none of our dialects has."""
 
@@ -36,13 +39,17 @@ class _Faithful(Parser):
     FUNCTIONS: ClassVar[dict[str, Any]] = {}
     _gone_back = 0
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._ends_at = time.thread_time() + MAX_SECONDS
+        super().__init__(*args, **options)
+
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls.FUNCTION_PARSERS = {k: v for k, v in cls.FUNCTION_PARSERS.items() if k not in _PLAIN_CALLS}
 
     def _retreat(self, index: int) -> None:
         self._gone_back += max(0, self._index - index)
-        if self._gone_back > 10 * self._tokens_size + 500:
+        if self._gone_back > 10 * self._tokens_size + 500 or time.thread_time() > self._ends_at:
             raise StatementRefused(
                 "The statement is nested in a way that is too costly to check.", details={"rule": "too_complex"}
             )
@@ -90,6 +97,8 @@ class DialectGrammar:
     def __init__(self, dialect: DialectRow) -> None:
         self.dialect = dialect
         self._dialect = Dialect.get_or_raise(dialect.sqlglot)
+        # Else each index is shifted to 0 and back, for which the types of all that stands before it are looked at.
+        self._dialect.INDEX_OFFSET = 0
         self._parser: type[Parser] = type("FaithfulParser", (_Faithful, self._dialect.parser_class), {})
         self._generator = _GENERATORS.get(dialect.sqlglot, self._dialect.generator_class)
 

@@ -17,6 +17,7 @@ from sql_synthesizer.errors import StatementRefused
 from sql_synthesizer.guard.statement import functions, nodes, reading
 from sql_synthesizer.guard.statement.columns import Columns
 from sql_synthesizer.guard.statement.grammar import load_grammar
+from sql_synthesizer.guard.statement.growth import MAX_WORK, check_growth
 from sql_synthesizer.guard.statement.masking import expand_stars, mask_columns
 from sql_synthesizer.guard.statement.names import StatementNames, TableIndex
 from sql_synthesizer.guard.statement.nodes import check_nodes, refuse_statement
@@ -26,7 +27,7 @@ from sql_synthesizer.settings import DatabaseSettings
 
 CACHED_VERDICTS = 1_024
 CACHED_CHARS = 4_000
-_RULES = 3
+_RULES = 4
 """Raised by hand when the code of the rules changes; the lists of names are part of the policy's hash."""
 
 _LEAVE_OUT = "Name the columns that you need, without the sensitive ones."
@@ -113,6 +114,7 @@ class StatementGuard:
             refuse_statement(
                 "sensitive_column", "The statement reads columns marked sensitive.", hint=_LEAVE_OUT, columns=named
             )
+        check_growth(columns)
         names = columns.names
         tables = tuple(sorted(names.tables))
         return Statement(written, "", "", _query_type(names.nodes), tables, masked or sensitive, limit)
@@ -160,6 +162,7 @@ def _policy_version() -> str:
             nodes.MAX_JOINS,
             nodes.MAX_SIZE_ARGUMENT,
             nodes.MAX_SERIES,
+            MAX_WORK,
         ],
     }
     return hashlib.sha256(json.dumps(lists, sort_keys=True).encode()).hexdigest()[:12]
