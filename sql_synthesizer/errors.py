@@ -8,17 +8,7 @@ kind is recorded as; the telemetry facade emits it when the innermost open opera
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, NotRequired, TypedDict
-
-
-class ErrorReply(TypedDict):
-    """An error as JSON; ``suggestions`` come with declined questions."""
-
-    reason: str
-    message: str
-    hint: str
-    trace_id: str
-    suggestions: NotRequired[list[str]]
+from typing import ClassVar
 
 
 class SqlSynthesizerError(Exception):
@@ -52,7 +42,7 @@ class SqlSynthesizerError(Exception):
             self.event = event
         super().__init__(self.message)
 
-    def body(self, trace_id: str) -> ErrorReply:
+    def body(self, trace_id: str) -> dict[str, object]:
         """The JSON body sent to the caller."""
         return {"reason": self.reason, "message": self.message, "hint": self.hint, "trace_id": trace_id}
 
@@ -235,7 +225,7 @@ class Declined(SqlSynthesizerError):
         super().__init__(message, hint=hint)
         self.suggestions = suggestions
 
-    def body(self, trace_id: str) -> ErrorReply:
+    def body(self, trace_id: str) -> dict[str, object]:
         """As the root's, with questions of the same kind that can be answered."""
         return {**super().body(trace_id), "suggestions": list(self.suggestions)}
 

@@ -313,8 +313,8 @@ def test_bounded_series_pass(bounds: str) -> None:
     "bounds",
     [
         "1, 100001",
-        f"1, {10**400}",
-        f"current_date, current_date + {10**400}, '1 day'",
+        f"1, {10**99}",
+        f"current_date, current_date + {10**99}, '1 day'",
         "1, 10, 0",
         "1, (SELECT max(id) FROM orders)",
         "now() - interval '9000 years', now(), '1 hour'",
