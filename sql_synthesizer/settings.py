@@ -25,6 +25,7 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sql_synthesizer.errors import ConfigurationError
@@ -375,4 +376,13 @@ def _resolve_url(url: object) -> object:
 
 
 def _format_faults(error: ValidationError) -> str:
-    return "\n".join(f"  {'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors())
+    return "\n".join(f"  {_format_fault(fault)}" for fault in error.errors())
+
+
+def _format_fault(fault: ErrorDetails) -> str:
+    """What is wrong with a setting, by its variable, and what it is unless that may be a secret."""
+    name, said = ".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, ")
+    if name not in Settings.model_fields:
+        return f"{name}: {said}"
+    given = "" if name in _secret_names() else f", not {fault['input']!r:.80}"
+    return f"{environment_name(name)}: {said}{given}"

@@ -40,7 +40,7 @@ def test_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_all_faults_are_listed_together() -> None:
     with pytest.raises(ConfigurationError) as caught:
         load(port=0, threads=1, rate_limit="many")
-    assert all(name in caught.value.message for name in ("port", "threads", "rate_limit"))
+    assert all(name in caught.value.message for name in map(environment_name, ("port", "threads", "rate_limit")))
 
 
 def test_secret_from_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +126,7 @@ def test_empty_means_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_ports_differ() -> None:
-    with pytest.raises(ConfigurationError, match="metrics_port"):
+    with pytest.raises(ConfigurationError, match=environment_name("metrics_port")):
         load(port=7000, metrics_port=7000)
     assert load(port=7000, metrics_port=7000, metrics_host="127.0.0.2").metrics_port == 7000
     assert load(port=7000, metrics_port=7000, metrics_enabled=False).metrics_port == 7000
