@@ -75,7 +75,7 @@ def check_files(root: Path) -> Iterator[str]:
     """Every fault of the files under ``root``, in words; nothing when all is right."""
     for path, text in generate_files(Links()).items():
         if not (root / path).exists() or (root / path).read_text(encoding="utf-8") != text:
-            yield f"{path} is stale: run 'sql-synthesizer mixin build', then check again"
+            yield f"{path} is stale: run './run mixin build', then check again"
     prometheus, runbooks = root / "monitoring/prometheus", root / "runbooks"
     recorded = rules.recorded_names()
     loaded = [rule for group in read_groups(*sorted(prometheus.glob("*.yml"))) for rule in group["rules"]]

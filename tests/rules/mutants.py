@@ -58,7 +58,7 @@ def _values(label: str, operator: str, value: str) -> Iterator[str]:
     if operator in ("=~", "!~") and len(words) > 1:
         yield from ("|".join(word for word in words if word != gone) for gone in words)
     else:
-        yield next(other for other in OTHER_VALUES[label] if other != value)
+        yield next(other for other in OTHER_VALUES.get(label, (f"other {label}",)) if other != value)
 
 
 def _selector(name: str, matchers: list[tuple[str, str, str]]) -> str:
