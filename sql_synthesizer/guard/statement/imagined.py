@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from sql_synthesizer.errors import StatementRefused
+from sql_synthesizer.guard.statement.catalogues import is_catalogue
 from sql_synthesizer.guard.statement.grammar import load_grammar
 from sql_synthesizer.guard.statement.names import TableIndex
 from sql_synthesizer.guard.statement.reading import parse_query
 from sql_synthesizer.model import Column, ColumnKind, Schema, Table
-
-_CATALOGUES = re.compile(
-    r"(all|user|dba)_(tables|tab_columns|tab_cols|users|objects|views|source|constraints|cons_columns|indexes|triggers"
-    r"|procedures|tab_privs|role_privs|sys_privs|synonyms|sequences|catalog|db_links|directories)\Z"
-    r"|pg_|sqlite_|pragma_|dbstat\Z|g?v\$|rdb\$|mon\$|x\$|msys|innodb_|syscat\Z|sys(ibm|proc|stat|adm|tables|columns|objects|users|databases|logins"
-    r"|comments|indexes|obj|permissions|files|dummy\Z)|(master|msdb|tempdb)\Z"
-)
-"""Folded names of catalogues, of whichever system: a schema that exists would not have them."""
 
 
 def imagined_schema(sql: str, dialect: str) -> Schema:
@@ -41,7 +32,7 @@ def imagined_schema(sql: str, dialect: str) -> Schema:
         if not isinstance(node.this, exp.Identifier):
             continue
         name, schema = index.table_name(node.this), node.db or None
-        if not any(_CATALOGUES.match(part.casefold()) for part in (name, schema or "")):
+        if not is_catalogue(name, node.db, node.catalog):
             found[name, schema and schema.casefold()] = Table(name, columns, schema=schema)
     qualified = {name for name, schema in found if schema is not None}
     tables = [table for (name, schema), table in found.items() if schema is not None or name not in qualified]
