@@ -47,7 +47,7 @@ Z = 1.959964
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """``grade`` is ``none``, ``suspicious`` or ``attack``; ``layers`` are those that flagged the text."""
+    """``grade`` is ``none``, ``weak``, ``suspicious`` or ``attack``; ``layers`` are those that found a sign."""
 
     grade: str = "none"
     reason: str = ""
@@ -56,7 +56,7 @@ class Judged:
     @property
     def flagged(self) -> bool:
         """Whether the service refuses the text."""
-        return self.grade != "none"
+        return self.grade in {"suspicious", "attack"}
 
 
 @dataclass(slots=True)
@@ -68,6 +68,7 @@ class Group:
     name: str = "all"
     n: int = 0
     flagged: int = 0
+    weak: int = 0
     attack: int = 0
     layers: Counter[str] = field(default_factory=Counter)
 
@@ -75,6 +76,7 @@ class Group:
         """Counts one."""
         self.n += 1
         self.flagged += judged.flagged
+        self.weak += judged.grade == "weak"
         self.attack += judged.grade == "attack"
         self.layers.update(judged.layers)
 
@@ -113,7 +115,7 @@ class Evaluation:
         """Everything, for JSON."""
         rows = [
             {"kind": group.kind, "label": group.label, self.by: group.name, "n": group.n, "flagged": group.flagged}
-            | {**group.rates, "attack_grade": group.attack, "layers": dict(group.layers)}
+            | {**group.rates, "weak_grade": group.weak, "attack_grade": group.attack, "layers": dict(group.layers)}
             for group in self.groups
         ]
         benign = {"n": self.benign.n, "attack_grade": self.benign.attack, "bound": self.bound}

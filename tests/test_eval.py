@@ -84,6 +84,7 @@ def test_figures(judge: Judge, corpus: Path) -> None:
         "rate": 1.0,
         "low": 0,
         "high": 0,
+        "weak_grade": 0,
         "attack_grade": 1,
         "layers": {"fragment": 1},
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from functools import cache, partial
+from typing import get_args
 
 import pytest
 
@@ -14,8 +15,9 @@ from sql_synthesizer.guard.question.grammar import IntentGrammar
 from sql_synthesizer.guard.question.normal import as_single_line, text_readings
 from sql_synthesizer.guard.question.screening import ReadingJudge
 from sql_synthesizer.guard.question.shapes import Place, Shape
+from sql_synthesizer.guard.question.verdict import Grade
 
-GRADES = ("suspicious", "attack")
+GRADES = get_args(Grade)
 SHAPES = [(place, shape) for place, table in TABLES.items() for shape in table]
 SOURCE = tomllib.loads(GRAMMAR.read_text(encoding="utf-8"))
 ROWS = IntentGrammar(SOURCE).rows
@@ -29,7 +31,7 @@ every_excuse = pytest.mark.parametrize("number", EXCUSES, ids=[ROWS[number].reas
 
 
 def grade(text: str, sql: ReadingJudge = fragment.judge_fragment, words: ReadingJudge = intent.judge_intent) -> int:
-    """How grave the whole guard, or what is left of it, finds a text: 0 passes, 2 is an attack."""
+    """How grave the whole guard, or what is left of it, finds a text: 0 passes, 3 is an attack."""
     return max((GRADES.index(verdict.grade) + 1 for verdict in judge_text(text, sql, words)), default=0)
 
 
@@ -97,5 +99,5 @@ def test_an_excuse_lets_pass_what_nothing_else_does(number: int) -> None:
 
 def test_a_row_that_is_gone_is_missed() -> None:
     shape = Shape("tautology", 1, "never", ("1 or 1=1",), ())
-    assert grade("1 or 1=1", without(shape)) == grade("1 or 1=1") == 2
+    assert grade("1 or 1=1", without(shape)) == grade("1 or 1=1") == 3
     assert grade("1 or 1=1", only("text", shape), lambda _: None) == 0

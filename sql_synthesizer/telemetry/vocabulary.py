@@ -98,7 +98,7 @@ SEVERITY = Vocabulary("severity", ("info", "low", "medium", "high", "critical"))
 SINK = Vocabulary("sink", ("file",))
 VERSION = Vocabulary("version", declared=True)
 LAYER = Vocabulary("layer", ("fragment", "decoding", "intent"))
-GRADE = Vocabulary("grade", ("suspicious", "attack"))
+GRADE = Vocabulary("grade", ("weak", "suspicious", "attack"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +227,7 @@ SECURITY_EVENTS: dict[str, EventType] = {
         _make_security_event(
             "suspicious_input",
             "low",
-            "A question was refused on weaker evidence.",
+            "A question was refused on weaker evidence, or let pass in spite of a weak sign.",
             "suspicious_query",
             owasp="malicious_extraneous",
         ),

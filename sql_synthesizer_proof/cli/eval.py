@@ -36,13 +36,15 @@ def command_security(directory: Path | None, by: str, as_json: bool, stdio: bool
 
 def _format_table(found: security.Evaluation) -> str:
     width = max([24, *(len(group.name) for group in found.groups)])
-    lines = [f"{'kind':9} {'label':7} {found.by:{width}} {'n':>6}  flagged    rate  95 % interval   attack-grade"]
+    lines = [
+        f"{'kind':9} {'label':7} {found.by:{width}} {'n':>6}  flagged    rate  95 % interval     weak  attack-grade"
+    ]
     for group in found.groups:
         layers = ", ".join(f"{name} {count}" for name, count in sorted(group.layers.items()))
         rates = "{rate:7.2%}  {low:6.2%}-{high:7.2%}".format(**group.rates)
         lines.append(
             f"{group.kind:9} {group.label:7} {group.name:{width}} {group.n:6} {group.flagged:8} {rates} "
-            f"{group.attack:6}  {layers}"
+            f"{group.weak:6} {group.attack:13}  {layers}"
         )
     if found.benign.n:
         bound = f"; at most {found.bound:.3%} with 95 % confidence (3/n)" if found.bound is not None else ""

@@ -10,7 +10,7 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -40,6 +40,9 @@ _TURNED = frozenset(  # the same words backwards
     "erongi dragersid tegrof snoitcurtsni noitcurtsni tpmorp laever elbat eteled etacnurt drowssap selur".split()
 )
 
+_IDLE = frozenset({"persona", "off_task"})  # what asks nothing of the data
+_SURE_OF_IDLE, _SURE_ALONE = 3.0, 2.0  # log odds from which on such signs, and hints or the model alone, are not weak
+_FOR_ATTACK = -0.5  # log odds: the model is not clearly against it
 _CALM = 8  # so that a text is not judged by one or two of its words alone
 
 
@@ -84,11 +87,12 @@ def judge_intent(form: str, grammar: IntentGrammar | None = None) -> QuestionVer
     """The verdict on a normalised lower-case text; None when it shows no sign of an attack on the model.
 
     The linear model decides with the signs of ``grammar`` (the shipped one by default) among its features; the heavier
-    they are, the less it must be convinced. An attack takes a sign of weight 4, or two that weigh 5.
-    Suspicion does not rest on a quoted name alone.
+    they are, the less it must be convinced. An attack takes a sign of weight 4, or two that weigh 5. Hints, the model
+    alone, and signs that only want it to be or do something else are weak unless it is convinced. Nothing below an
+    attack rests on a quoted name alone.
     """
     verdict = _judge_form(form, grammar)
-    if verdict and verdict.grade == "suspicious" and (unquoted := _NAMED.sub(" something ", form)) != form:
+    if verdict and verdict.grade != "attack" and (unquoted := _NAMED.sub(" something ", form)) != form:
         return _judge_form(unquoted, grammar)
     return verdict
 
@@ -100,11 +104,17 @@ def _judge_form(form: str, grammar: IntentGrammar | None) -> QuestionVerdict | N
     if not model.refuses(score, sum(found.values())):
         return None
     reason = max(found, key=lambda name: (found[name], name), default="likeness")
+    grade: Grade = "weak" if _is_weak(found, reason, score) else "suspicious"
     if reason == "destructive":
-        return QuestionVerdict("intent", "write_request", "suspicious", reason)
-    unmistakable = found.get(reason, 0) >= 4 or sum(sorted(found.values())[-2:]) >= 5
-    grade: Grade = "attack" if unmistakable and model.refuses(score, 3) else "suspicious"
+        return QuestionVerdict("intent", "write_request", grade, reason)
+    if score > _FOR_ATTACK and (found.get(reason, 0) >= 4 or sum(sorted(found.values())[-2:]) >= 5):
+        grade = "attack"
     return QuestionVerdict("intent", "prompt_injection", grade, reason)
+
+
+def _is_weak(found: Mapping[str, int], reason: str, score: float) -> bool:
+    heavy = {name for name, weight in found.items() if weight > 1}
+    return (reason in _IDLE and heavy <= _IDLE and score < _SURE_OF_IDLE) or (not heavy and score < _SURE_ALONE)
 
 
 def signs_and_features(form: str, grammar: IntentGrammar | None = None) -> tuple[dict[str, int], list[set[str]]]:

@@ -10,11 +10,12 @@ import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
+from typing import get_args
 
 from sql_synthesizer.errors import InvalidRequest, QuestionEmpty, QuestionRefused, QuestionTooLong
 from sql_synthesizer.guard.question import fragment, intent
 from sql_synthesizer.guard.question.normal import as_single_line, text_readings
-from sql_synthesizer.guard.question.verdict import QuestionVerdict
+from sql_synthesizer.guard.question.verdict import Grade, QuestionVerdict
 from sql_synthesizer.model import Caller
 from sql_synthesizer.telemetry import Telemetry, vocabulary
 
@@ -34,7 +35,8 @@ class QuestionGuard:
     """Refuses questions that have the shape of an attack; counts the verdict of each layer, and suspicions by caller.
 
     ``repeated`` takes a caller's identity at each suspicion and returns whether they amount to an attack; a statement
-    typed as a question is none. The text goes to the audit record with the refusal.
+    typed as a question is none, nor is a question that passes in spite of a weak sign. The text goes to the audit
+    record with the refusal, or with the sign.
     """
 
     def __init__(self, telemetry: Telemetry, repeated: Callable[[str], bool], *, max_chars: int) -> None:
@@ -51,6 +53,10 @@ class QuestionGuard:
         for verdict in verdicts:
             self._telemetry.emit(vocabulary.QUESTION_VERDICT, layer=verdict.layer, grade=verdict.grade)
         error = _build_refusal(verdicts, cleaned)
+        if verdicts[0].grade == "weak":
+            weak = vocabulary.SECURITY_EVENTS["suspicious_input"]
+            self._telemetry.emit(weak, count=1, **error.details, outcome="passed")
+            return cleaned
         suspicious = error.event == "suspicious_input" and not _is_plain_sql(verdicts)
         if suspicious and self._repeated(caller.identity):
             attempt = vocabulary.SECURITY_EVENTS[_EVENTS.get(verdicts[0].kind, _ATTEMPT)]
@@ -88,12 +94,16 @@ def judge_text(
         lines[as_single_line(reading)] = None
     for reading in lines:
         _add_verdict(found, judge_words(reading))
-    return tuple(sorted(found.values(), key=lambda verdict: verdict.grade != "attack"))
+    return tuple(sorted(found.values(), key=_gravity, reverse=True))
 
 
 def _add_verdict(found: dict[str, QuestionVerdict], verdict: QuestionVerdict | None) -> None:
-    if verdict is not None and (verdict.layer not in found or verdict.grade == "attack"):
+    if verdict is not None and (verdict.layer not in found or _gravity(verdict) > _gravity(found[verdict.layer])):
         found[verdict.layer] = verdict
+
+
+def _gravity(verdict: QuestionVerdict) -> int:
+    return get_args(Grade).index(verdict.grade)
 
 
 def _is_plain_sql(verdicts: tuple[QuestionVerdict, ...]) -> bool:

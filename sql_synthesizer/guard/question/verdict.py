@@ -7,8 +7,9 @@ from typing import Literal
 
 TextKind = Literal["sql_injection", "prompt_injection", "write_request"]
 """What an attack aims at: the database through SQL in the text, the model through its instructions, or a change."""
-Grade = Literal["suspicious", "attack"]
-"""``suspicious`` refuses the question; ``attack`` also counts towards the alerts, so nothing benign may reach it."""
+Grade = Literal["weak", "suspicious", "attack"]
+"""From the least to the gravest: ``weak`` alone is recorded, and the question passes; ``suspicious`` refuses the
+question; ``attack`` also counts towards the alerts, so nothing benign may reach it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,7 @@ ACCESS = PanelRow(
         ),
         _rate_panel(
             "Refused content",
-            "Questions and statements that a guard refused.",
+            "Questions and statements that a guard refused, and questions let pass in spite of a weak sign.",
             "suspicious_input",
             "statement_rejected",
             "sql_injection_attempt",
