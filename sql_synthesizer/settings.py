@@ -39,7 +39,10 @@ EMPTY_MEANS_NONE = {"rate_limit", "failed_login_limit", "suspicion_limit"}
 
 
 class DatabaseSettings(BaseModel):
-    """One database that may be asked. Tables and columns are named ``table`` and ``table.column``, without case."""
+    """One database that may be asked.
+
+    Tables and columns are named ``table`` and ``table.column``, also with the schema before, without case.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

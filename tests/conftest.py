@@ -11,7 +11,7 @@ from tests.support.second_reader import reading_twice
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")  # how long an example takes says how busy the machine is
 
-pytest_plugins = ["tests.support.databases", "tests.support.caches", "tests.support.app"]
+pytest_plugins = ["tests.support.databases", "tests.support.data", "tests.support.caches", "tests.support.app"]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy
 
+from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.schema import reflect_schema
 from sql_synthesizer.settings import DatabaseSettings, load
 from tests.support.app import App, running
@@ -91,16 +92,19 @@ def test_what_reflection_hides(tmp_path: Path) -> None:
     config = DatabaseSettings(
         name="main",
         url=f"sqlite:///{path}",
-        hidden=("A.note", "b.x", "b.not_there_yet"),
+        hidden=("A.note", "b.x"),
         sensitive=("wide.c3", "wide.c204"),
     )
     engine = sqlalchemy.create_engine(config.url.get_secret_value())
     with engine.connect() as connection:
         found = {table.name: table for table in reflect_schema(connection, config, "sqlite").tables}
+        early = config.model_copy(update={"hidden": ("b.not_there_yet",)})
+        with pytest.raises(ConfigurationError, match=r"hidden: there is no b\.not_there_yet"):
+            reflect_schema(connection, early, "sqlite")
     engine.dispose()
     assert {name: table.hidden for name, table in found.items()} == {
         "a": ("note",),
-        "b": ("not_there_yet", "x"),
+        "b": ("x",),
         "wide": ("c204",),
     }
     assert [column.name for column in found["a"].columns] == ["id"]

@@ -47,6 +47,8 @@ class DialectRow:
     row_ids: tuple[str, ...] = ()
     """Names that stand for the value of an integer primary key."""
 
+    views: str = ""
+    """Query for schema, name and definition of what shows the data of other tables; NULL where that is not known."""
     has_ilike: bool = False
     nulls_are_largest: bool = False
     dates_are_text: bool = False
@@ -62,6 +64,14 @@ class DialectRow:
     """Whether ``!`` is a NOT that binds more tightly."""
 
 
+_POSTGRES_VIEWS = """
+SELECT n.nspname, c.relname, CASE WHEN NOT EXISTS (
+    SELECT FROM pg_rewrite r JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+    JOIN pg_proc p ON d.refclassid = 'pg_proc'::regclass AND p.oid = d.refobjid
+    WHERE r.ev_class = c.oid AND p.provolatile <> 'i') THEN pg_get_viewdef(c.oid) END
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('v', 'm')"""
+"""A function of one's own may read tables, unless it is IMMUTABLE."""
+
 _MYSQL = DialectRow(
     name="mysql",
     title="MySQL",
@@ -72,6 +82,8 @@ _MYSQL = DialectRow(
     quote="`",
     system_schemas=("mysql", "performance_schema", "sys"),
     row_ids=("_rowid",),
+    views="SELECT table_schema, table_name, view_definition FROM information_schema.views UNION ALL "
+    "SELECT table_schema, table_name, NULL FROM information_schema.tables WHERE engine = 'MRG_MyISAM'",
     has_tight_not=True,
 )
 
@@ -87,6 +99,7 @@ _ROWS = (
         main_schema="main",
         system_prefix="sqlite_",
         row_ids=("rowid", "oid", "_rowid_"),
+        views="SELECT 'main', name, sql FROM sqlite_master WHERE type = 'view' OR sql LIKE 'CREATE VIRTUAL%'",
         dates_are_text=True,
         quotes_text=True,
         recurses_unasked=True,
@@ -105,6 +118,7 @@ _ROWS = (
         system_schemas=("pg_catalog", "pg_toast"),
         system_prefix="pg_",
         searched_schema="pg_catalog",
+        views=_POSTGRES_VIEWS,
         has_ilike=True,
         nulls_are_largest=True,
         has_row_values=True,
@@ -118,6 +132,9 @@ _ROWS = (
         driver="trino",
         protocol="http",
         extra="trino",
+        views="SELECT table_schema, table_name, view_definition FROM information_schema.views UNION ALL "
+        "SELECT schema_name, name, definition FROM system.metadata.materialized_views "
+        "WHERE catalog_name = current_catalog",
         table_names="folded",
         quotes_capitals=True,
         has_ilike=True,
@@ -129,6 +146,9 @@ _ROWS = (
         driver="clickhousedb+connect",
         protocol="http",
         extra="clickhouse",
+        # No query, since its columns may be patterns: whatever names a marked table is marked.
+        views="SELECT database, name, concat('AS ', create_table_query) FROM system.tables "
+        "WHERE engine NOT LIKE '%MergeTree'",
         clients=("clickhouse-client",),
         quote="`",
         column_names="exact",

@@ -6,18 +6,26 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
-from sql_synthesizer.errors import DatabaseFailed, SchemaTimeout, ServiceFailure, StatementTimeout, UnknownDatabase
+from sql_synthesizer.errors import (
+    ConfigurationError,
+    DatabaseFailed,
+    SchemaTimeout,
+    ServiceFailure,
+    SqlSynthesizerError,
+    StatementTimeout,
+    UnknownDatabase,
+)
 from sql_synthesizer.model import Schema, ValueLookup
 from sql_synthesizer.model.dialects import find_dialect
-from sql_synthesizer.schema.reflection import reflect_schema
+from sql_synthesizer.schema.reflection import FAULTS_HINT, format_faults, hide_unknown, read_schema
 from sql_synthesizer.schema.values import NO_VALUES, Connect, ValueIndex
 from sql_synthesizer.settings import DatabaseSettings, Settings
 
@@ -43,6 +51,13 @@ class _SchemaEntry:
     values: ValueIndex | None = None
     failure: ServiceFailure | None = None
     failed_at: float = 0.0
+    fault: str = ""
+    """What the settings name in vain, by the last reading."""
+
+    @property
+    def names_things(self) -> bool:
+        config = self.config
+        return any((config.schemas, config.tables, config.hidden, config.sensitive, config.shareable))
 
 
 class SchemaCache:
@@ -59,8 +74,9 @@ class SchemaCache:
     def get(self, name: str, deadline: float = float("inf")) -> Schema:
         """The schema, read anew when it is too old; waits for that until ``deadline`` on the monotonic clock.
 
-        While the database fails, a schema of up to ten times its normal age is used. Raises UnknownDatabase,
-        SchemaTimeout and what connecting raises.
+        While the database fails, a schema of up to ten times its normal age is used. While the settings name what it
+        does not hold, the last schema without such a fault stays in force; without one DatabaseFailed is raised.
+        Raises UnknownDatabase, SchemaTimeout and what connecting raises.
         """
         entry = self._find_entry(name)
         with entry.lock:
@@ -83,8 +99,28 @@ class SchemaCache:
             raise copy(error) from None
 
     def refresh(self, name: str) -> Schema:
-        """Reads the schema now. Raises UnknownDatabase and what connecting raises."""
+        """Reads the schema now. Raises UnknownDatabase, ConfigurationError and what connecting raises."""
         return self._read_schema(self._find_entry(name))
+
+    def check_settings(self) -> None:
+        """Looks for what the settings name in every database that can be read. Raises ConfigurationError."""
+        entries = [entry for entry in self._entries.values() if entry.names_things]
+        with ThreadPoolExecutor(max(1, len(entries))) as threads:
+            faults = [fault for fault in threads.map(self._find_fault, entries) if fault]
+        if faults:
+            raise ConfigurationError("\n".join(faults), hint=FAULTS_HINT)
+
+    def is_checked(self, name: str) -> bool:
+        """Whether the settings of a database name anything in it."""
+        return self._find_entry(name).names_things
+
+    def ping(self, name: str, timeout: float, *, last: bool) -> None:
+        """Raises while what the settings name was never found; with ``last``, when it was not at the last reading."""
+        entry = self._find_entry(name)
+        if entry.names_things and (last or entry.schema is None):
+            self.get(name, time.monotonic() + timeout)
+            if entry.fault and last:
+                raise ConfigurationError(entry.fault, hint=FAULTS_HINT)
 
     def values(self, name: str) -> ValueLookup:
         """Where words occur as values; found by a background thread that the first call starts."""
@@ -119,14 +155,28 @@ class SchemaCache:
         else:
             reading.set_result(found)
 
+    def _find_fault(self, entry: _SchemaEntry) -> str:
+        try:
+            self.refresh(entry.config.name)
+        except ConfigurationError as error:
+            return error.message
+        except SqlSynthesizerError:
+            logger.warning("database %s is not ready until what its settings name was found", entry.config.name)
+        return ""
+
     def _read_or_keep(self, entry: _SchemaEntry) -> Schema:
         try:
             return self._read_schema(entry)
-        except ServiceFailure as error:
+        except (ServiceFailure, ConfigurationError) as error:
             now = time.monotonic()
-            if entry.schema is None or now - entry.read_at > self._settings.schema_ttl * STALE_FACTOR:
+            refused = isinstance(error, ConfigurationError)
+            if isinstance(error, ConfigurationError):
+                # What it names, and what is near, is for the log only.
+                error = DatabaseFailed("The settings of the database name what it does not hold.")
+            too_old = now - entry.read_at > self._settings.schema_ttl * STALE_FACTOR
+            if entry.schema is None or (too_old and not refused):
                 entry.failure, entry.failed_at = copy(error), now
-                raise
+                raise error from None
             entry.check_at = now + min(RETRY_SECONDS, self._settings.schema_ttl)
             logger.warning(
                 "database %s: its schema cannot be read (%s); the last is used", entry.config.name, error.reason
@@ -146,14 +196,27 @@ class SchemaCache:
             with self._connect(entry.config.name, seconds) as connection:
                 event.listen(connection, "before_cursor_execute", check_limit)
                 known = find_dialect(connection.dialect.name)
-                schema = reflect_schema(connection, entry.config, known.name if known else connection.dialect.name)
+                dialect = known.name if known else connection.dialect.name
+                schema, faults = read_schema(connection, entry.config, dialect)
         except StatementTimeout:
             raise SchemaTimeout from None
         except SQLAlchemyError as error:
             logger.warning("database %s: reading its schema failed: %s", entry.config.name, type(error).__name__)
             raise DatabaseFailed("The schema of the database cannot be read.") from None
-        entry.schema = schema
+        if faults:
+            self._refuse_schema(entry, schema, format_faults(entry.config, faults))
+        entry.schema, entry.fault = schema, ""
         entry.failure = None
         entry.read_at = time.monotonic()
         entry.check_at = entry.read_at + self._settings.schema_ttl
         return schema
+
+    @staticmethod
+    def _refuse_schema(entry: _SchemaEntry, found: Schema, fault: str) -> NoReturn:
+        """Leaves the last schema in force, with columns hidden that it does not know. Raises ConfigurationError."""
+        if fault != entry.fault:
+            logger.error("%s", fault)
+        entry.fault = fault
+        if entry.schema is not None:
+            entry.schema = hide_unknown(entry.schema, found)
+        raise ConfigurationError(fault, hint=FAULTS_HINT)

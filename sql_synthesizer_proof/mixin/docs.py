@@ -109,6 +109,8 @@ def _settings_page() -> str:
         "## Several databases\n",
         f"`{environment_name('databases_file')}` names a YAML file:\n",
         DATABASES_EXAMPLE + "\n",
+        "Tables and columns are named `table` and `table.column`, also with the schema before, without case.\n"
+        "A name of nothing is an error, and a mark follows the data: [Columns](statements.md#columns).\n",
         format_table(["key", "meaning", ""], database),
     )
 
