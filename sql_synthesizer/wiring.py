@@ -58,7 +58,15 @@ class Rooms:
     closing: ExitStack
 
     def start(self) -> Self:
-        """Starts the background threads: folding and health checks."""
+        """Starts the background threads: folding and health checks.
+
+        Raises ConfigurationError, and closes the rooms, when the settings name what a database does not hold.
+        """
+        try:
+            self.schemas.check_settings()
+        except ConfigurationError:
+            self.close()
+            raise
         self.telemetry.start()
         self.health.start()
         return self
@@ -123,7 +131,7 @@ def _wire_rooms(settings: Settings, facade: Telemetry, closing: ExitStack, *, lo
         statement_timeout=settings.statement_timeout,
         cache_version=_cache_version(settings, synthesizers),
     )
-    health = _build_health(settings, facade, databases, cache, store, audit, model)
+    health = _build_health(settings, facade, databases, schemas, cache, store, audit, model)
     closing.callback(health.close)
     history = HistoryObserver(store, facade)
     measured = metrics.facade_metrics(facade)
@@ -190,18 +198,24 @@ def _build_health(
     settings: Settings,
     facade: Telemetry,
     databases: DatabaseManager,
+    schemas: SchemaCache,
     cache: AnswerCache,
     store: Store,
     audit: AuditLog,
     model: LLMSynthesizer | None,
 ) -> Health:
     health = Health(facade, draining=settings.drain_file.exists)
+
+    def ping_database(name: str, timeout: float) -> str:
+        told = databases.ping(name, timeout)
+        schemas.ping(name, timeout, last=False)
+        return told
+
     for name in databases.names:
-        health.register(
-            "database" if len(databases.names) == 1 else f"database_{name}",
-            partial(databases.ping, name),
-            required=True,
-        )
+        end = "" if len(databases.names) == 1 else f"_{name}"
+        health.register(f"database{end}", partial(ping_database, name), required=True)
+        if schemas.is_checked(name):
+            health.register(f"schema{end}", partial(schemas.ping, name, last=True), required=False)
     health.register("security_audit", audit.ping, required=True)
     health.register("store", lambda _timeout: store.ping(), required=True)
     if cache.type != "off":

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy
 
 from sql_synthesizer import errors
+from sql_synthesizer.schema import cache as schema_cache
+from sql_synthesizer.settings import load
+from tests.support.app import App, running
 from tests.support.data import EMPLOYEES, KINDS, Data
 
 pytestmark = pytest.mark.boundary
@@ -61,3 +69,100 @@ def test_qualified_names(data: Data) -> None:
         ]
     only = data.read(tables=(f"{place}.numbers",))
     assert [table.name for table in only.tables] == ["numbers"]
+
+
+# --- at start, and at every reading --------------------------------------------------------------
+
+SQLITE = pytest.mark.parametrize("data", [KINDS[0]], indirect=True)
+Start = Callable[..., App]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """An application on the databases with these settings."""
+    with ExitStack() as stack:
+
+        def started(**databases: dict[str, Any]) -> App:
+            path = tmp_path / "databases.yml"
+            path.write_text(json.dumps({"databases": databases}))
+            settings = load(state_dir=tmp_path / "state", databases_file=path, rate_limit="", value_index=False)
+            return stack.enter_context(running(settings))
+
+        yield started
+
+
+def check(app: App) -> tuple[int, int, dict[str, str], dict[str, float]]:
+    """Readiness, health, its checks, and what the metric says of them."""
+    app.rooms.health.check()
+    health = app.get("/health")
+    levels = {
+        sample.labels["dependency"]: sample.value
+        for family in app.rooms.metrics.read_fresh().collect()
+        for sample in family.samples
+        if sample.name == "sql_synthesizer_dependency_up"
+    }
+    return app.get("/health/ready").status_code, health.status_code, health.get_json()["checks"], levels
+
+
+@SQLITE
+def test_a_start_is_refused(data: Data, start: Start, tmp_path: Path) -> None:
+    data.run(EMPLOYEES)
+    wrong = {"url": data.url, "hidden": ["employee.home_phone"]}
+    with pytest.raises(errors.ConfigurationError) as caught:
+        start(good={"url": data.url}, one=wrong, other={"url": data.url, "tables": ["employes"]})
+    assert "one name" in caught.value.message
+    assert "employee.home_phone; near: employees.home_phone" in caught.value.message
+    assert "tables: there is no employes; near: employees" in caught.value.message
+    assert start(shop={"url": data.url, "hidden": ["employees.home_phone"]}).get("/health/ready").status_code == 200
+
+
+@SQLITE
+def test_the_last_good_settings_stay_in_force(
+    data: Data, start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    data.run(EMPLOYEES, "INSERT INTO employees VALUES (1, 'Anna', '555 1234')")
+    app = start(shop={"url": data.url, "hidden": ["employees.home_phone"]})
+    ready, status, checks, levels = check(app)
+    assert (ready, status, checks["schema"], levels["schema"]) == (200, 200, "healthy", 1)
+    data.run("ALTER TABLE employees RENAME COLUMN home_phone TO phone_home")
+    now = schema_cache.time.monotonic
+    monkeypatch.setattr(schema_cache.time, "monotonic", lambda: now() + app.rooms.settings.schema_ttl)
+    with caplog.at_level(logging.ERROR, "sql_synthesizer.schema"):
+        ready, status, checks, levels = check(app)
+    assert (ready, status, checks["schema"], checks["database"]) == (200, 200, "degraded", "healthy")
+    assert (levels["schema"], levels["database"]) == (0, 1)
+    assert "near: employees.phone_home" in caplog.text
+    assert app.post("/api/sql", {"sql": "SELECT name FROM employees"}).get_json()["rows"] == [["Anna"]]
+    for sql in ("SELECT phone_home FROM employees", "SELECT e.phone_home AS x FROM employees e"):
+        assert app.post("/api/sql", {"sql": sql}).status_code == 422
+    assert app.post("/api/sql", {"sql": "SELECT * FROM employees"}).get_json()["columns"] == ["id", "name"]
+    data.run("ALTER TABLE employees RENAME COLUMN phone_home TO home_phone")
+    monkeypatch.setattr(schema_cache.time, "monotonic", lambda: now() + 2 * app.rooms.settings.schema_ttl)
+    _, _, checks, levels = check(app)
+    assert (checks["schema"], levels["schema"]) == ("healthy", 1)
+
+
+@SQLITE
+@pytest.mark.parametrize("mark", ["employees.home_phone", "employee.home_phone"])
+def test_not_ready_until_checked(
+    data: Data, start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, mark: str
+) -> None:
+    path = Path(str(sqlalchemy.make_url(data.url).database))
+    path.write_bytes(b"no database " * 100)
+    app = start(shop={"url": data.url, "hidden": [mark]})
+    assert check(app)[:2] == (503, 503)
+    assert app.ask("how many employees are there").status_code == 503
+    path.unlink()
+    data.run(EMPLOYEES)
+    now = schema_cache.time.monotonic
+    monkeypatch.setattr(schema_cache.time, "monotonic", lambda: now() + schema_cache.FAILURE_SECONDS)
+    ready, _, checks, _ = check(app)
+    asked = app.ask("how many employees are there")
+    if mark.startswith("employees."):
+        assert (ready, checks["database"], checks["schema"]) == (200, "healthy", "healthy")
+        assert asked.status_code == 200
+    else:
+        assert (ready, checks["database"]) == (503, "unhealthy")
+        assert asked.status_code == 502
+        assert "home_phone" not in asked.text
+        assert "near: employees.home_phone" in caplog.text

@@ -10,7 +10,7 @@ from sql_synthesizer_proof.mixin.promql import Expr, MetricSeries, Scope, ratio_
 
 M = Scope(f'job="{catalog.JOB}"')
 """What rules look at."""
-OPTIONAL = ("cache", "model")
+OPTIONAL = ("cache", "model", "schema", "schema_.+")
 """Dependencies without which the service is degraded, not down."""
 JOB_DEPENDENCY = ("job", "dependency")
 

@@ -28,7 +28,8 @@ ALERTS = (
         "warning",
         OPTIONAL.grouped("max", *signals.JOB_DEPENDENCY).equals(0),
         "SQL Synthesizer works without {{ $labels.dependency }}",
-        "No instance of {{ $labels.job }} reaches {{ $labels.dependency }}; answers are slower or fewer.",
+        "No instance of {{ $labels.job }} can use {{ $labels.dependency }}; answers are slower, fewer or by an older "
+        "schema.",
         (PANELS, "Dependency health"),
         hold="5m",
     ),

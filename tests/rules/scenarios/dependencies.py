@@ -37,7 +37,10 @@ DEPENDENCY_DOWN = [
         {dependency("a", dependency="database"): LOST, dependency("b", dependency="database"): UP},
         quiet=(900,),
     ),
-    *(lost(f"the {name} is lost", {dependency(dependency=name): LOST}, quiet=(900,)) for name in ("cache", "model")),
+    *(
+        lost(f"the {name} is lost", {dependency(dependency=name): LOST}, quiet=(900,))
+        for name in ("cache", "model", "schema", "schema_shop")
+    ),
     lost(
         "audit and database are lost",
         {dependency(dependency=name): LOST for name in ("audit", "database")},
@@ -57,7 +60,7 @@ DEPENDENCY_DEGRADED = [
         text=Text(
             "warning",
             "SQL Synthesizer works without cache",
-            "No instance of sql-synthesizer reaches cache; answers are slower or fewer.",
+            "No instance of sql-synthesizer can use cache; answers are slower, fewer or by an older schema.",
             "dependencies",
         ),
     ),
@@ -66,6 +69,15 @@ DEPENDENCY_DEGRADED = [
         {dependency(dependency="model"): LOST},
         firing=(615,),
         alerts=(f'dependency="model",{OURS}',),
+    ),
+    *(
+        without(
+            f"{name} names nothing",
+            {dependency(dependency=name): LOST},
+            firing=(615,),
+            alerts=(f'dependency="{name}",{OURS}',),
+        )
+        for name in ("schema", "schema_shop")
     ),
     without(
         "one of two instances loses it",
