@@ -7,44 +7,9 @@ kind is recorded as; the telemetry facade emits it when the innermost open opera
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import ClassVar
+from collections.abc import Iterator
 
-
-class SqlSynthesizerError(Exception):
-    """Root of the tree.
-
-    ``message`` and ``hint`` go to the caller: no secret, DSN, driver text or stack trace may stand in them.
-    ``details`` go to the audit record only.
-    """
-
-    status: ClassVar[int] = 500
-    reason: ClassVar[str] = "internal"
-    outcome: ClassVar[str] = "failed"
-    event: str | None = None
-    default_message: ClassVar[str] = "The service failed to handle the request."
-    default_hint: ClassVar[str] = "Try again; if it persists, give the trace id to the operator."
-
-    def __init__(
-        self,
-        message: str | None = None,
-        *,
-        hint: str | None = None,
-        event: str | None = None,
-        details: Mapping[str, object] | None = None,
-        retry_after: int | None = None,
-    ) -> None:
-        self.message = message or self.default_message
-        self.hint = hint or self.default_hint
-        self.details = details or {}
-        self.retry_after = retry_after
-        if event is not None:
-            self.event = event
-        super().__init__(self.message)
-
-    def body(self, trace_id: str) -> dict[str, object]:
-        """The JSON body sent to the caller."""
-        return {"reason": self.reason, "message": self.message, "hint": self.hint, "trace_id": trace_id}
+from sql_synthesizer.error_root import SqlSynthesizerError as SqlSynthesizerError
 
 
 class UnexpectedError(SqlSynthesizerError):
@@ -107,6 +72,44 @@ class RequestTooLarge(InvalidRequest):
     event = "request_too_large"
     default_message = "The request body is larger than the limit."
     default_hint = "Send less; the limit is the setting max_body_bytes."
+
+
+class AddressTooLong(InvalidRequest):
+    """The request line is longer than the limit."""
+
+    status = 414
+    reason = "address_too_long"
+    event = "request_too_large"
+    default_message = "The address is longer than the limit."
+    default_hint = "Send what is long in the body, as POST /api/query takes it."
+
+
+class HeaderTooLarge(InvalidRequest):
+    """The header fields are larger or more than the limit."""
+
+    status = 431
+    reason = "header_too_large"
+    event = "request_too_large"
+    default_message = "The header of the request is larger than the limit."
+    default_hint = "Send fewer and shorter header fields; cookies of other services are often the cause."
+
+
+class RequestTimeout(InvalidRequest):
+    """The request did not come whole in time."""
+
+    status = 408
+    reason = "request_timeout"
+    default_message = "The request did not come whole in time."
+    default_hint = "Send it in one go; if the network is slow, send less."
+
+
+class UnknownCoding(InvalidRequest):
+    """The body comes in a transfer coding that the server does not know."""
+
+    status = 501
+    reason = "unknown_coding"
+    default_message = "The server does not know the transfer coding of the body."
+    default_hint = "Send the body with a Content-Length, or chunked."
 
 
 class UnknownDatabase(InvalidRequest):

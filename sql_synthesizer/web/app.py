@@ -41,6 +41,7 @@ from sql_synthesizer.telemetry import Operation, vocabulary
 from sql_synthesizer.telemetry.traceparent import parse_traceparent
 from sql_synthesizer.web import api, audit_page, pages, sign_in
 from sql_synthesizer.web.admission import CSRF, admit_request, allow
+from sql_synthesizer.web.connection import REFUSAL, translate_parse_error
 from sql_synthesizer.wiring import Rooms, build_rooms, first_key_path
 
 if TYPE_CHECKING:
@@ -177,11 +178,15 @@ def _current_rooms() -> Rooms:
 
 def _begin_request() -> BaseResponse | None:
     rooms = _current_rooms()
-    route = request.url_rule.rule if request.url_rule else UNMATCHED
+    route = request.url_rule.rule if request.url_rule and REFUSAL not in request.environ else UNMATCHED
     parent = parse_traceparent(request.environ.get("HTTP_TRACEPARENT"))
-    operation = rooms.telemetry.operation(vocabulary.HTTP_REQUEST, parent=parent, method=request.method, route=route)
+    refusal: SqlSynthesizerError | None = request.environ.get(REFUSAL)
+    method = request.method if refusal is None else vocabulary.OTHER
+    operation = rooms.telemetry.operation(vocabulary.HTTP_REQUEST, parent=parent, method=method, route=route)
     operation.trace.address = plain_address(request.remote_addr or "")
     g.operation = operation.__enter__()  # closed by _release_response, or by _teardown_request when a hook failed
+    if refusal is not None:
+        raise refusal
     if request.routing_exception is not None:
         return None
     redirect = admit_request(rooms)
@@ -270,9 +275,7 @@ def _translate_error(error: Exception) -> SqlSynthesizerError:
     if isinstance(error, CSRFError):
         return CsrfFailed()
     if isinstance(error, ParseException):
-        return InvalidRequest(
-            "The request body is not framed as HTTP demands.", hint="Send chunks as RFC 9112 has them."
-        )
+        return translate_parse_error(error)
     if isinstance(error, HTTPException):
         by_status = {404: NotFound, 405: MethodNotAllowed, 413: RequestTooLarge}
         if error.code in by_status:

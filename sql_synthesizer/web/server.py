@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import resource
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
     from flask_openapi3 import OpenAPI
 
 _settings = load()
+_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
 
 bind = format_address(_settings.host, _settings.port)
 workers = _settings.workers
 threads = _settings.threads
-worker_class = "gthread"
+worker_class = "sql_synthesizer.web.worker.RequestWorker"
+worker_connections = 1000 if _files == resource.RLIM_INFINITY else min(1000, _files // 2)
+sendfile = False  # it waits for the client
 timeout = 60
 graceful_timeout = int(_settings.deadline) + 5
 keepalive = 5
