@@ -35,7 +35,7 @@ def test_the_largest_entry_that_settings_allow_fits_in_memory(make: Make, limit:
     value = answer([["x" * (limit - len(orjson.dumps(answer([[""]]))))]])
     assert cache.set(key, value)
     assert cache.get(key, CachedAnswer) == value
-    with pytest.raises(ConfigurationError, match="cache_entry_bytes"):
+    with pytest.raises(ConfigurationError, match="CACHE_ENTRY_BYTES"):
         load(cache_entry_bytes=60_000_001)
 
 

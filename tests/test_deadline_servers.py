@@ -45,7 +45,9 @@ class Watched:
         self.telemetry = Telemetry()
         self.telemetry.observers.append(self.observer)
         config = DatabaseSettings(name="main", url=server.url)  # type: ignore[arg-type]
-        self.manager = DatabaseManager([config], Settings(connect_timeout=60), self.telemetry)
+        self.manager = DatabaseManager(
+            [config], Settings(connect_timeout=60, allow_privileged_login=True), self.telemetry
+        )
         self.admin = server.connect()
         until(lambda: self.sessions() == 0)
 

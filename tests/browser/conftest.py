@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
-from werkzeug.serving import make_server
-from werkzeug.wsgi import ClosingIterator
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 from sql_synthesizer.demo import create_demo, demo_settings
 from sql_synthesizer.settings import load
@@ -91,47 +90,50 @@ def _databases_file(directory: Path) -> Path:
     return path
 
 
+class _Handler(WSGIRequestHandler):
+    """A connection for each request: from one that stays open, werkzeug reads the next request away, and hangs."""
+
+    protocol_version = "HTTP/1.0"
+
+
 class _Gate:
     """Lets requests through until it is closed; the server's threads outlive it, and may not meet a closed application.
 
-    A response that fails on its way out would leave its file open.
+    A response is taken whole, since werkzeug does not close it where the browser has gone away.
     """
 
     def __init__(self, application: WSGIApplication) -> None:
         self._application = application
         self._changed = threading.Condition()
-        self._running: int | None = 0
+        self._running = 0
+        self._closed = False
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         with self._changed:
-            if self._running is None:
+            if self._closed:
                 start_response("503 Service Unavailable", [])
                 return []
             self._running += 1
         try:
-            return ClosingIterator(self._application(environ, start_response), self._leave)
-        except BaseException:
-            self._leave()
-            raise
-
-    def _leave(self) -> None:
-        with self._changed:
-            assert self._running is not None
-            self._running -= 1
-            self._changed.notify()
+            with closing(self._application(environ, start_response)) as parts:  # type: ignore[type-var]
+                return [b"".join(parts)]
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify()
 
     def close(self) -> None:
-        """Returns when every response has been sent; no further one is made."""
+        """Returns when every response has been made; no further one is."""
         with self._changed:
             assert self._changed.wait_for(lambda: not self._running, HANG)
-            self._running = None
+            self._closed = True
 
 
 @contextmanager
 def _served(directory: Path, databases: Path, **settings: object) -> Iterator[LiveApp]:
     rooms = build_rooms(load(state_dir=directory, databases_file=databases, rate_limit="", **settings), Telemetry())
     gate = _Gate(create_app(rooms=rooms))
-    server = make_server("127.0.0.1", 0, gate, threaded=True)
+    server = make_server("127.0.0.1", 0, gate, threaded=True, request_handler=_Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
