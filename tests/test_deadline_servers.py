@@ -102,9 +102,12 @@ def test_one_more_than_can_be_ended_is_counted(watched: Watched, monkeypatch: py
     assert len(watched.left()) == 1
 
 
-def test_a_failed_login_of_the_reaper_is_counted(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("reason", ["the server has no connection left", "the login is one to be refused"])
+def test_a_failed_login_of_the_reaper_is_counted(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
     def refuse(*_: Any) -> Any:
-        raise watched.driver.errors[0]("no more connections")
+        raise errors.PrivilegedLogin if "refused" in reason else watched.driver.errors[0](reason)
 
     assert watched.manager.execute("main", "SELECT 1", max_rows=1, deadline=time.monotonic() + 60).rows == ((1,),)
     monkeypatch.setattr(watched.driver, "connect", refuse)

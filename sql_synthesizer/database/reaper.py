@@ -9,6 +9,7 @@ from contextlib import closing
 
 from sql_synthesizer.database.driver import Driver
 from sql_synthesizer.database.watchdog import Limit, Watchdog
+from sql_synthesizer.errors import DatabaseUnavailable
 from sql_synthesizer.telemetry import Telemetry, vocabulary
 
 logger = logging.getLogger("sql_synthesizer.database")
@@ -38,14 +39,15 @@ class Reaper:
 
     def _keep_ending(self, name: str, driver: Driver, session: int, since: float) -> None:
         gone = False
+        # A login may have become one that is refused.
+        faults: tuple[type[Exception], ...] = (*driver.errors, DatabaseUnavailable)
         try:
             with closing(driver.connect(PATIENCE)) as raw:
                 limit = Limit(since + PATIENCE)
                 with self._watchdog.watch(limit, driver.stopper(raw)):
-                    while not gone and not limit.fired:
-                        gone = driver.end_session(raw, session, time.monotonic() - since)
-                        time.sleep(0 if gone else PAUSE)
-        except driver.errors as error:
+                    while not (gone := driver.end_session(raw, session, time.monotonic() - since)) and not limit.fired:
+                        time.sleep(PAUSE)
+        except faults as error:
             logger.debug("database %s: session %d: %s", name, session, type(error).__name__)
         finally:
             self._free.release()
