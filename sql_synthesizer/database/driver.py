@@ -37,12 +37,25 @@ class Driver(ABC):
         self.engine_url = engine_url
         """What SQLAlchemy reads of the database; it is connected to by ``connect``."""
 
-    @abstractmethod
     def connect(self, timeout: float) -> Any:
         """Opens a connection whose session is read-only and reads statements as the guard does.
 
         Raises SettingNotHeld, PrivilegedLogin.
         """
+        raw = self._open_connection(timeout)
+        try:
+            self._settle_session(raw)
+        except BaseException:
+            raw.close()
+            raise
+        return raw
+
+    @abstractmethod
+    def _open_connection(self, timeout: float) -> Any:
+        """A connection as the driver makes it, with what the URL says."""
+
+    def _settle_session(self, raw: Any) -> None:  # noqa: B027 - all may be said when the connection is opened
+        """Makes the session read only, pins its settings and verifies them, and looks at what its login may do."""
 
     def begin(self, raw: Any, seconds: float, max_rows: int | None) -> None:  # noqa: B027 - the session may have limits
         """Starts a read-only transaction, pinned again, whose statements the server cancels after ``seconds``."""

@@ -39,8 +39,8 @@ class HttpDriver(Driver):
         self._seconds = math.ceil(settings.statement_timeout)
         self.errors = (self._dialect.loaded_dbapi.Error, OSError)
 
-    def connect(self, timeout: float) -> Any:
-        """A connection whose session reads only; of what the URL sets for it, limits and pins do not stay."""
+    def _open_connection(self, timeout: float) -> Any:
+        # The session reads only; of what the URL sets for it, limits and pins do not stay.
         parameters = limit_session(self.kind, self._parameters, timeout, self._seconds)
         return self._dialect.loaded_dbapi.connect(*self._arguments, **parameters)
 

@@ -104,18 +104,11 @@ class MysqlDriver(Driver):
         self._may_be_privileged = settings.allow_privileged_login
         self._pin = ""
 
-    def connect(self, timeout: float) -> Any:
-        """A connection whose session reads only, as it is pinned, by a login that may not do too much."""
-        raw = pymysql.connect(
+    def _open_connection(self, timeout: float) -> Any:
+        return pymysql.connect(
             **{**self._parameters, "connect_timeout": timeout, "read_timeout": timeout, "write_timeout": timeout},
             autocommit=True,
         )
-        try:
-            self._settle_session(raw)
-        except BaseException:
-            raw.close()
-            raise
-        return raw
 
     def _settle_session(self, raw: Any) -> None:
         if database := self._parameters.get("database"):

@@ -124,12 +124,13 @@ class PostgresDriver(Driver):
         path = [*dict.fromkeys((*schemas, "public")), "pg_temp"]
         quoted = ", ".join('"' + name.replace('"', '""') + '"' for name in path)
         # A constant without a backslash is the same however the server reads it.
-        values = {"search_path": quoted, **{name: f"'{value}'" for name, value in PINS.items()}}
+        each = {"search_path": quoted, **{name: f"'{value}'" for name, value in PINS.items()}}
+        once = {name: f"'{value}'" for name, value in PINS_ONCE.items()}
         self._pins = {"search_path": quoted, **PINS, **PINS_ONCE}
-        self._pin = ";".join(f"SET LOCAL {name} = {value}" for name, value in values.items())
+        self._pin_session = "; ".join(f"SET {name} = {value}" for name, value in (each | once).items())
+        self._pin_transaction = "; ".join(f"SET LOCAL {name} = {value}" for name, value in each.items())
 
-    def connect(self, timeout: float) -> psycopg.Connection[Any]:
-        """A connection whose session reads only, as it is pinned, by a login that may not do too much."""
+    def _open_connection(self, timeout: float) -> psycopg.Connection[Any]:
         raw = psycopg.connect(
             **{
                 "application_name": "sql-synthesizer",
@@ -146,16 +147,10 @@ class PostgresDriver(Driver):
             raw.adapters.register_loader(name, _Text)
         for name in ("timestamp", "timestamptz"):
             raw.adapters.register_loader(name, _Timestamp)
-        try:
-            self._settle_session(raw)
-        except BaseException:
-            raw.close()
-            raise
         return raw
 
     def _settle_session(self, raw: psycopg.Connection[Any]) -> None:
-        once = "".join(f"; SET {name} = '{value}'" for name, value in PINS_ONCE.items())
-        raw.execute((self._pin.replace("SET LOCAL", "SET") + once).encode())
+        raw.execute(self._pin_session.encode())
         read = ", ".join(f"pg_catalog.current_setting('{name}')" for name in self._pins)
         found = raw.execute(f"SELECT {read}".encode()).fetchone()
         verify_pins(self._pins, found or (), lambda text: text.replace('"', ""))
@@ -168,7 +163,7 @@ class PostgresDriver(Driver):
         # cursor_tuple_fraction: plan for all rows, as a plain query would be.
         raw.execute(
             f"BEGIN READ ONLY; SET LOCAL statement_timeout = {to_milliseconds(seconds)};"
-            f"SET LOCAL cursor_tuple_fraction = 1;{self._pin}".encode()
+            f"SET LOCAL cursor_tuple_fraction = 1;{self._pin_transaction}".encode()
         )
 
     def run(self, raw: psycopg.Connection[Any], sql: str, deadline: float) -> tuple[Sequence[str], Batches]:

@@ -90,21 +90,14 @@ class SqliteDriver(Driver):
             )
         self._value_bytes = max(settings.byte_cap, 1_000_000)
 
-    def connect(self, timeout: float) -> sqlite3.Connection:
-        """A connection whose session reads only, as it is pinned."""
-        raw = sqlite3.connect(
+    def _open_connection(self, timeout: float) -> sqlite3.Connection:
+        return sqlite3.connect(
             f"file:{quote(str(self.path.absolute()))}?mode=ro",
             uri=True,
             timeout=min(timeout, self.busy_seconds),
             isolation_level=None,
             check_same_thread=False,
         )
-        try:
-            self._settle_session(raw)
-        except BaseException:
-            raw.close()
-            raise
-        return raw
 
     def _settle_session(self, raw: sqlite3.Connection) -> None:
         for name, value in {**PINS, "case_sensitive_like": 0}.items():
