@@ -8,12 +8,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
-import sqlalchemy
 from sqlglot.errors import SqlglotError
 
 from sql_synthesizer import errors
@@ -25,7 +23,9 @@ from sql_synthesizer.synthesizer import endpoint
 from sql_synthesizer.synthesizer.endpoint import Endpoint
 from sql_synthesizer.synthesizer.reply import EndpointError
 from tests.support.growth import CASES
-from tests.support.serving import HANG, ends, until
+from tests.support.schema import Door
+from tests.support.schema import door as door
+from tests.support.serving import ends, until
 from tests.support.statements import DIALECTS, passed, rule
 
 pytestmark = pytest.mark.boundary
@@ -269,58 +269,29 @@ def test_all_addresses_of_a_model_share_the_deadline(monkeypatch: pytest.MonkeyP
 # --- schemas --------------------------------------------------------------------------------
 
 
-class SlowDoor:
-    """Gives connections to an empty database; each may be held."""
-
-    def __init__(self, path: Path) -> None:
-        self.engine = sqlalchemy.create_engine(f"sqlite:///{path}")
-        self.timeouts: list[float] = []
-        self.open = threading.Event()
-        self.failing: Exception | None = None
-
-    @contextmanager
-    def __call__(self, name: str, timeout: float, /) -> Iterator[sqlalchemy.Connection]:
-        self.timeouts.append(timeout)
-        assert self.open.wait(HANG)
-        if self.failing is not None:
-            raise self.failing
-        with self.engine.connect() as connection:
-            yield connection
-
-
-@pytest.fixture
-def door(tmp_path: Path) -> Iterator[SlowDoor]:
-    made = SlowDoor(tmp_path / "data.sqlite")
-    yield made
-    made.open.set()
-    made.engine.dispose()
-
-
-def cache(door: SlowDoor, **settings: Any) -> SchemaCache:
+def cache(door: Door, **settings: Any) -> SchemaCache:
     return SchemaCache(door, [DatabaseSettings(name="main", url="sqlite://")], Settings(**settings))  # type: ignore[arg-type]
 
 
-def test_a_schema_has_a_limit_of_its_own(door: SlowDoor) -> None:
-    door.open.set()
+def test_a_schema_has_a_limit_of_its_own(door: Door) -> None:
     cache(door, schema_timeout=77, statement_timeout=3).get("main")
     assert door.timeouts == [77]
 
 
-def test_a_schema_that_is_cut_has_a_reason_of_its_own(door: SlowDoor) -> None:
-    door.open.set()
+def test_a_schema_that_is_cut_has_a_reason_of_its_own(door: Door) -> None:
     door.failing = errors.StatementTimeout()
     with pytest.raises(errors.SchemaTimeout) as caught:
         cache(door).get("main")
     assert (caught.value.reason, caught.value.status) == ("schema_timeout", 504)
 
 
-def test_a_driver_that_cannot_be_interrupted_is_stopped_between_two_statements(door: SlowDoor) -> None:
-    door.open.set()
+def test_a_driver_that_cannot_be_interrupted_is_stopped_between_two_statements(door: Door) -> None:
     with pytest.raises(errors.SchemaTimeout):
         cache(door, schema_timeout=1e-9).get("main")
 
 
-def test_a_question_waits_for_a_schema_until_its_deadline_and_the_next_has_it(door: SlowDoor) -> None:
+def test_a_question_waits_for_a_schema_until_its_deadline_and_the_next_has_it(door: Door) -> None:
+    door.open.clear()
     schemas = cache(door)
     for _ in range(3):  # those who read and those who wait
         with pytest.raises(errors.SchemaTimeout):
@@ -330,9 +301,8 @@ def test_a_question_waits_for_a_schema_until_its_deadline_and_the_next_has_it(do
     assert len(door.timeouts) == 1
 
 
-def test_a_known_schema_is_used_while_it_is_read_slowly(door: SlowDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_known_schema_is_used_while_it_is_read_slowly(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     schemas = cache(door, value_index=False)
-    door.open.set()
     known = schemas.get("main")
     door.open.clear()
     monkeypatch.setattr(schemas._entries["main"], "check_at", 0.0)
@@ -344,8 +314,7 @@ def test_a_known_schema_is_used_while_it_is_read_slowly(door: SlowDoor, monkeypa
 
 
 @pytest.mark.parametrize("error", [errors.DatabaseUnavailable, errors.PoolTimeout, errors.DatabaseFailed])
-def test_another_failure_keeps_its_reason(error: Callable[[], Exception], door: SlowDoor) -> None:
-    door.open.set()
+def test_another_failure_keeps_its_reason(error: Callable[[], Exception], door: Door) -> None:
     door.failing = error()
     with pytest.raises(type(door.failing)):
         cache(door).get("main")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,52 +21,31 @@ from sql_synthesizer.settings import DatabaseSettings, Settings
 from sql_synthesizer.telemetry import Telemetry
 from tests.support.managers import KINDS
 from tests.support.managers import sqlite_url as sqlite_url
+from tests.support.schema import Door
 from tests.support.schema import cache as cache
+from tests.support.schema import door as door
 from tests.support.schema import url as url
 from tests.support.serving import HANG
-
-
-class Door:
-    """A connect function that counts, waits and fails on demand."""
-
-    def __init__(self, path: Path) -> None:
-        self.engine = sqlalchemy.create_engine(f"sqlite:///{path}")
-        self.calls = 0
-        self.failing: errors.SqlSynthesizerError | None = None
-        self.open = threading.Event()
-        self.open.set()
-
-    @contextmanager
-    def __call__(self, name: str, timeout: float, /) -> Iterator[sqlalchemy.Connection]:
-        self.calls += 1
-        self.open.wait(HANG)
-        if self.failing is not None:
-            raise self.failing
-        with self.engine.connect() as connection:
-            yield connection
-
-
-@pytest.fixture
-def door(tmp_path: Path) -> Iterator[Door]:
-    made = Door(tmp_path / "data.sqlite")
-    yield made
-    made.engine.dispose()
-
 
 CONFIG = DatabaseSettings(name="main", url="sqlite://")
 
 
-def test_one_caller_reads_for_all(door: Door) -> None:
-    schemas = SchemaCache(door, [CONFIG], Settings())
+def ask_together(door: Door, ask: Callable[[], Any], number: int) -> None:
+    """Has so many threads ask before the first gets a connection, and waits for them."""
     door.open.clear()
-    found: list[Any] = []
-    threads = [threading.Thread(target=lambda: found.append(schemas.get("main"))) for _ in range(8)]
+    threads = [threading.Thread(target=ask) for _ in range(number)]
     for thread in threads:
         thread.start()
     door.open.set()
     for thread in threads:
         thread.join()
-    assert door.calls == 1
+
+
+def test_one_caller_reads_for_all(door: Door) -> None:
+    schemas = SchemaCache(door, [CONFIG], Settings())
+    found: list[Any] = []
+    ask_together(door, lambda: found.append(schemas.get("main")), 8)
+    assert len(door.timeouts) == 1
     assert len({id(one) for one in found}) == 1
 
 
@@ -79,7 +57,7 @@ def test_a_stale_schema_is_used_while_the_database_is_down(door: Door, monkeypat
     monkeypatch.setattr(schema_cache.time, "monotonic", lambda: now + 50)
     assert schemas.get("main") is known
     assert schemas.get("main") is known
-    assert door.calls == 2
+    assert len(door.timeouts) == 2
     monkeypatch.setattr(schema_cache.time, "monotonic", lambda: now + 200)
     with pytest.raises(errors.DatabaseUnavailable):
         schemas.get("main")
@@ -97,7 +75,6 @@ def test_unknown_names_and_failures(door: Door) -> None:
 def test_those_who_waited_share_the_failure(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     schemas = SchemaCache(door, [CONFIG], Settings())
     door.failing = errors.DatabaseUnavailable()
-    door.open.clear()
     found: list[Exception] = []
 
     def ask() -> None:
@@ -106,13 +83,8 @@ def test_those_who_waited_share_the_failure(door: Door, monkeypatch: pytest.Monk
         except errors.DatabaseUnavailable as error:
             found.append(error)
 
-    threads = [threading.Thread(target=ask) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    door.open.set()
-    for thread in threads:
-        thread.join()
-    assert door.calls == 1
+    ask_together(door, ask, 6)
+    assert len(door.timeouts) == 1
     assert len({id(error) for error in found}) == 6
     door.failing = None
     later = time.monotonic() + schema_cache.FAILURE_SECONDS
@@ -201,7 +173,7 @@ def test_a_first_index_that_failed_is_built_later(door: Door, monkeypatch: pytes
 
 def test_values_may_be_switched_off(door: Door) -> None:
     assert SchemaCache(door, [CONFIG], Settings(value_index=False)).values("main").find("Acme") == ()
-    assert door.calls == 0
+    assert len(door.timeouts) == 0
 
 
 def test_columns_of_many_values_are_left_out(tmp_path: Path) -> None:

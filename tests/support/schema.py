@@ -1,8 +1,11 @@
-"""A database of two tables and a view, and its schema as it is read."""
+"""A database of two tables and a view, its schema as it is read, and a connect function that can be held."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from sql_synthesizer.database import DatabaseManager
 from sql_synthesizer.schema import SchemaCache
 from sql_synthesizer.settings import DatabaseSettings, Settings
 from sql_synthesizer.telemetry import Telemetry
+from tests.support.serving import HANG
 
 STATEMENTS = [
     "DROP VIEW IF EXISTS big_parts",
@@ -25,6 +29,34 @@ STATEMENTS = [
     "INSERT INTO part (maker, number, price) VALUES ('Acme', 1, 5), ('Globex', 2, 500)",
     "INSERT INTO uses VALUES (1, 'Acme', 1, 'secret note')",
 ]
+
+
+class Door:
+    """Connects to a database of its own, and notes for how long each time; may be held, or fail."""
+
+    def __init__(self, path: Path) -> None:
+        self.engine = sqlalchemy.create_engine(f"sqlite:///{path}")
+        self.timeouts: list[float] = []
+        self.open = threading.Event()
+        self.open.set()
+        self.failing: Exception | None = None
+
+    @contextmanager
+    def __call__(self, name: str, timeout: float, /) -> Iterator[sqlalchemy.Connection]:
+        self.timeouts.append(timeout)
+        assert self.open.wait(HANG)
+        if self.failing is not None:
+            raise self.failing
+        with self.engine.connect() as connection:
+            yield connection
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[Door]:
+    made = Door(tmp_path / "data.sqlite")
+    yield made
+    made.open.set()
+    made.engine.dispose()
 
 
 @pytest.fixture
