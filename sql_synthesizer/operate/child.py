@@ -55,8 +55,11 @@ def wait_until(condition: Callable[[], object], seconds: float, what: str) -> No
 def ignore_signals(numbers: Iterable[signal.Signals]) -> None:
     """Lets this process go on to its end, which has begun and which no longer has a handler for these signals.
 
-    Masks would not do: a thread that was joined lives on for a moment, and takes signals that others block.
+    A mask alone would not do: a thread that was joined lives on for a moment, and takes signals that others block.
+    Without it, a signal that comes while its handler is taken away is printed by the interpreter as a traceback.
     """
+    numbers = tuple(numbers)
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     for number in numbers:
         signal.signal(number, signal.SIG_IGN)
 
