@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from sql_synthesizer.errors import Declined, PoolTimeout
+from sql_synthesizer.errors import Declined, Overloaded, PoolTimeout, QuestionRefused, RateLimited, StatementInvalid
 from sql_synthesizer.monitoring.observer import MetricsObserver
 from sql_synthesizer.telemetry import Reading, Telemetry, vocabulary
 from sql_synthesizer.telemetry.vocabulary import EventType
@@ -47,16 +47,22 @@ def ask(facade, error=None):
     [
         (None, "success", "answered", "ok"),
         (PoolTimeout(), "error", "failed", "pool_timeout"),
-        (Declined(), "success", "declined", "declined"),
-        (KeyboardInterrupt(), "success", "cancelled", "cancelled"),
+        (Overloaded(), "error", "failed", "overloaded"),
         (ZeroDivisionError(), "error", "failed", "internal"),
+        (Declined(), None, "declined", "declined"),
+        (QuestionRefused(), None, "refused", "question_refused"),
+        (StatementInvalid(), None, "invalid", "statement_invalid"),
+        (RateLimited(), None, "limited", "rate_limited"),
+        (KeyboardInterrupt(), None, "cancelled", "cancelled"),
     ],
 )
-def test_only_failures_of_the_service_are_errors(facade, sample, error, success, outcome, reason):
+def test_only_what_was_attempted_is_counted_and_timed(facade, sample, error, success, outcome, reason):
     ask(facade, error)
-    labels = {"query_type": "select", "database_type": "sqlite", "success": success}
-    assert sample("queries_total", **labels) == 1
-    assert sample("query_duration_seconds_count", **labels) == 1
+    for verdict in ("success", "error"):
+        labels = {"query_type": "select", "database_type": "sqlite", "success": verdict}
+        counted = 1 if verdict == success else None
+        assert sample("queries_total", **labels) == counted
+        assert sample("query_duration_seconds_count", **labels) == counted
     assert sample("question_outcomes_total", outcome=outcome, reason=reason, source="rules") == 1
 
 

@@ -13,6 +13,7 @@ from prometheus_client import generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from sql_synthesizer import telemetry
+from sql_synthesizer.errors import Declined
 from sql_synthesizer.monitoring import metrics
 from sql_synthesizer.telemetry import vocabulary
 from tests.support.metrics import PREFIX
@@ -67,7 +68,7 @@ def test_decorated_functions_are_counted_and_timed(counted):
     assert (good(), bad(), timed(), unexpected()) == (1, 1, 1, 0)
 
 
-def test_decorated_coroutines_are_counted_and_a_cancelled_one_is_an_error(counted):
+def test_decorated_coroutines_are_counted_but_for_those_that_were_cancelled(counted):
     good = counted("queries_total", query_type="join", database_type="trino", success="success")
     bad = counted("queries_total", query_type="join", database_type="trino", success="error")
 
@@ -82,7 +83,52 @@ def test_decorated_coroutines_are_counted_and_a_cancelled_one_is_an_error(counte
         assert telemetry.default.current() is None
 
     asyncio.run(main())
-    assert (good(), bad()) == (1, 1)
+    assert (good(), bad()) == (1, 0)
+
+
+def test_a_time_limit_that_a_decorated_coroutine_runs_into_itself_is_an_error(counted):
+    bad = counted("queries_total", query_type="join", database_type="trino", success="error")
+
+    @metrics.track_query_metrics("join", "trino")
+    async def run():
+        async with asyncio.timeout(0.01):
+            await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(run())
+    assert bad() == 1
+
+
+def test_a_cancelled_look_up_is_no_failure_of_the_cache(counted):
+    results = [
+        counted("cache_operations_total", operation="get", cache_type="redis", hit_miss=result)
+        for result in ("hit", "miss", "error")
+    ]
+    refused = counted("label_values_refused_total")
+
+    @metrics.track_cache_metrics("get", "redis")
+    async def get():
+        await asyncio.Event().wait()
+
+    async def main():
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(get(), 0.01)
+
+    asyncio.run(main())
+    assert [count() for count in results] == [0, 0, 0]
+    assert refused() == 0
+
+
+def test_an_error_of_ours_in_a_decorated_function_is_one_of_its_own(counted):
+    bad = counted("queries_total", query_type="join", database_type="trino", success="error")
+
+    @metrics.track_query_metrics("join", "trino")
+    def run():
+        raise Declined
+
+    with pytest.raises(Declined):
+        run()
+    assert bad() == 1
 
 
 def test_a_generator_function_is_refused_where_it_is_decorated():

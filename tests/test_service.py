@@ -85,13 +85,24 @@ def test_model_faults(
     with running(load(**model_settings | {"model_timeout": 1.0})) as app:
         reply = app.ask("which customers feel lonely at night")
         assert (reply.status_code, reply.get_json()["reason"]) == (status, reason)
-        success = "error" if status >= 500 else "success"
-        assert app.counted("queries_total", success=success) == 1
-        assert app.counted("queries_total") == 1
+        failed = int(status >= 500)
+        assert app.counted("queries_total", success="error") == failed
+        assert app.counted("queries_total") == failed
         (record,) = app.records("query_execution")
         assert record["details"]["reason"] == reason
         if event:
             assert app.records(event)
+
+
+def test_what_was_not_attempted_is_counted_by_its_outcome_alone(app: App) -> None:
+    for question in ("what will the weather be tomorrow", "' OR 1=1 --"):
+        assert app.ask(question).status_code == 422
+    assert app.post("/api/sql", {"sql": "DELETE FROM orders"}).status_code == 422
+    assert app.counted("queries_total") == app.counted("query_duration_seconds_count") == 0
+    assert app.counted("question_outcomes_total", outcome="declined") == 1
+    assert app.counted("question_outcomes_total", outcome="refused") == 2
+    assert app.ask(QUESTION).status_code == 200
+    assert app.counted("queries_total", success="success") == app.counted("query_duration_seconds_count") == 1
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,14 @@ def _is_cache_combination(labels: Combination, _: Declared) -> bool:
 _REASON = Label("reason", vocabulary.REASON, "@reason")
 _QUERY_LABELS = (vocabulary.QUERY_TYPE, vocabulary.DATABASE_TYPE, Label("success", vocabulary.SUCCESS, "@success"))
 _LLM_LABELS = (vocabulary.PROVIDER, vocabulary.MODEL)
+ATTEMPTED = ("answered", "failed")
+"""Outcomes of what the service took on: it did it, or failed. The rest says nothing of it, so no ratio may count it."""
+
+
+def _attempts(value: str, *sources: Source) -> tuple[Feed, ...]:
+    return tuple(Feed(source, value, outcomes=ATTEMPTED) for source in sources)
+
+
 _QUERY_SOURCES = (vocabulary.QUESTION, vocabulary.TRACKED_QUERY)
 
 EVENT_TYPE = Vocabulary("event_type", vocabulary.SECURITY_EVENTS)
@@ -64,12 +72,17 @@ METRICS: tuple[Metric, ...] = (
     # the specification's seven
     _make_timer(
         "query_duration_seconds",
-        "Time spent processing SQL queries",
-        *_QUERY_SOURCES,
+        "Time spent processing SQL queries, of those that the service attempted",
+        *_attempts("seconds", *_QUERY_SOURCES),
         labels=_QUERY_LABELS,
         buckets=QUERY_BUCKETS,
     ),
-    _make_counter("queries_total", "Total number of SQL queries processed", *_QUERY_SOURCES, labels=_QUERY_LABELS),
+    _make_counter(
+        "queries_total",
+        "Total number of SQL queries processed: answered, or failed because of the service",
+        *_attempts("count", *_QUERY_SOURCES),
+        labels=_QUERY_LABELS,
+    ),
     _make_gauge(
         "active_connections",
         "Number of active database connections",
@@ -79,7 +92,7 @@ METRICS: tuple[Metric, ...] = (
     _make_counter(
         "cache_operations_total",
         "Total cache operations",
-        vocabulary.CACHE_ACCESS,
+        *_attempts("count", vocabulary.CACHE_ACCESS),
         labels=[vocabulary.CACHE_OPERATION, vocabulary.CACHE_TYPE, vocabulary.HIT_MISS],
         allowed=_is_cache_combination,
     ),

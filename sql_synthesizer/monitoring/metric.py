@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Literal
@@ -31,12 +31,13 @@ class Feed:
     """What a metric is fed from.
 
     ``value`` is ``count``, ``errors`` (operations whose reason is not ``ok``), ``seconds``, ``level`` or the
-    name of a numeric detail.
+    name of a numeric detail. Only operations with one of ``outcomes`` count, where there are any.
     """
 
     source: Source
     value: str = "count"
     fixed: Combination = field(default_factory=dict)
+    outcomes: Container[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,9 @@ from typing import Any, Self, TypeVar, cast
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from sql_synthesizer import telemetry
+from sql_synthesizer.errors import Cancelled, UnexpectedError
 from sql_synthesizer.monitoring.registry import Measured
-from sql_synthesizer.telemetry import Event, Operation, Telemetry, Trace, reason_of, vocabulary
+from sql_synthesizer.telemetry import Event, Operation, Telemetry, Trace, vocabulary
 from sql_synthesizer.telemetry.vocabulary import OperationType
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -56,6 +57,7 @@ def facade_metrics(facade: Telemetry) -> Measured:
 def track_query_metrics(query_type: str, database_type: str) -> Callable[[F], F]:
     """Decorates a function that runs a query: its calls are counted and timed, ``error`` when one raises.
 
+    One that was cancelled neither succeeded nor failed, and is not counted.
     Plain functions and coroutine functions can be decorated. Raises TypeError on a generator function.
     """
     for success in vocabulary.SUCCESS.values:
@@ -154,7 +156,8 @@ def _open_operation(type: OperationType, **labels: Any) -> Operation:
 
 def _close_operation(operation: Operation, error: BaseException | None, result: object) -> None:  # noqa: ARG001
     if error is not None:  # not 'fail': the exceptions of foreign code are no security events of ours
-        operation.error, operation.reason = error, reason_of(error)
+        failure = UnexpectedError if isinstance(error, Exception) else Cancelled
+        operation.error, operation.reason = error, failure.reason
     operation.close()
 
 

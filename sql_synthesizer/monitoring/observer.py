@@ -64,7 +64,8 @@ class MetricsObserver:
         for fact in facts:
             for series in self._feeds.get(fact.type.name, ()):
                 try:
-                    series.apply_fact(fact, self._pending, marked)
+                    if not series.outcomes or getattr(fact, "outcome", "") in series.outcomes:
+                        series.apply_fact(fact, self._pending, marked)
                 except Exception as error:  # noqa: BLE001  # one bad fact must not cost the rest of the batch
                     self.add(self._errors, 1)
                     self._log_once(type(error).__name__, "a fact could not be counted: %s", type(error).__name__)
@@ -104,6 +105,7 @@ class _FeedSeries:
         self._getters = [_make_getter(label, feed) for label in metric.labels]
         self._children: dict[tuple[Any, ...], Any] = {}
         self._value = feed.value
+        self.outcomes = feed.outcomes
 
     def apply_fact(self, fact: Any, pending: dict[Any, float], marked: set[tuple[Any, int]]) -> None:
         raise NotImplementedError
@@ -171,19 +173,10 @@ _SERIES: dict[str, type[_FeedSeries]] = {"counter": _Count, "histogram": _Observ
 _SPECIAL: dict[str, Callable[[Any], str]] = {
     "@reason": lambda fact: cast("str", fact.reason),
     "@outcome": lambda fact: cast("str", fact.outcome),
-    "@success": lambda fact: "error" if _has_failed(fact) else "success",
+    "@success": lambda fact: "error" if fact.outcome == "failed" else "success",
     "@event": lambda fact: cast("str", fact.type.name),
     "@severity": lambda fact: cast("str", fact.type.severity),
 }
-
-
-def _has_failed(operation: Operation) -> bool:
-    """Whether ``success`` is ``error``: a question is one when the service failed.
-
-    Foreign code that a decorator tracks has errors and no outcomes, so there every exception is one, a cancellation
-    too: a call that was cancelled or timed out did not succeed.
-    """
-    return operation.outcome == "failed" or (operation.type is vocabulary.TRACKED_QUERY and operation.error is not None)
 
 
 def _make_getter(label: Label, feed: Feed) -> Callable[[Any], Any]:

@@ -16,7 +16,7 @@ JOB_DEPENDENCY = ("job", "dependency")
 
 
 def failed_questions(m: Scope) -> MetricSeries:
-    """Questions that the service failed to answer."""
+    """Questions that the service failed to answer, of those that it attempted."""
     return m("queries_total").where(success="error")
 
 
@@ -37,9 +37,9 @@ def latency_quantile(m: Scope, window: str, *, quantile: float = slo.LATENCY_QUA
 
 
 def overload_ratio(m: Scope, window: str) -> Expr:
-    """Questions refused for overload per question, 0 to 1."""
-    outcomes = m("question_outcomes_total")
-    return ratio_of(outcomes.where(reason="overloaded").rate(window), outcomes.rate(window))
+    """Questions turned away for overload per attempted question, 0 to 1."""
+    overloaded = m("question_outcomes_total").where(reason="overloaded")
+    return ratio_of(overloaded.rate(window), m("queries_total").rate(window))
 
 
 def pool_use(m: Scope, window: str) -> Expr:

@@ -44,13 +44,14 @@ class Clients:
         self.served = served
         self.key = key
         self.replies: Counter[tuple[str, str]] = Counter()
-        self.questions = 0
+        self.questions: Counter[bool] = Counter()
+        """Those that the service attempted, and those that it refused."""
 
-    def run(self, number: int) -> tuple[Counter[tuple[str, str]], int]:
+    def run(self, number: int) -> tuple[Counter[tuple[str, str]], Counter[bool]]:
         chosen = random.Random(number)
         connection = http.client.HTTPConnection("127.0.0.1", self.served.port, timeout=HANG)
         replies: Counter[tuple[str, str]] = Counter()
-        questions = 0
+        questions: Counter[bool] = Counter()
         for _ in range(REQUESTS // CLIENTS + (number < REQUESTS % CLIENTS)):
             kind = chosen.choices((WELL_FORMED, OTHERS, STRANGERS), (80, 15, 5))[0]
             path, body = chosen.choice(kind)
@@ -62,7 +63,7 @@ class Clients:
             reply.read()
             route = "unmatched" if path == "/api/nothing" else path
             replies[route, f"{reply.status // 100}xx"] += 1
-            questions += kind is WELL_FORMED
+            questions[reply.status == 200 or reply.status >= 500] += kind is WELL_FORMED
         connection.close()
         return replies, questions
 
@@ -106,9 +107,9 @@ def test_answered_counted_and_recorded_agree(tmp_path: Path) -> None:
         until(lambda: requests(served).total() >= REQUESTS)  # each is counted after its reply, and after its question
 
         assert requests(served) == clients.replies
-        assert served.counted("queries_total") == clients.questions
-        assert sum(by(served, "question_outcomes_total", "reason").values()) == clients.questions
-        assert served.counted("query_duration_seconds_count") == clients.questions
+        assert served.counted("queries_total") == clients.questions[True]
+        assert sum(by(served, "question_outcomes_total", "reason").values()) == clients.questions.total()
+        assert served.counted("query_duration_seconds_count") == clients.questions[True]
         events = by(served, "security_events_total", "event_type")
         assert served.stop() == 0
 
@@ -116,4 +117,4 @@ def test_answered_counted_and_recorded_agree(tmp_path: Path) -> None:
     for record in read_records(served.state / "audit"):
         records[record["event_type"],] += record["count"]
     assert records == events
-    assert records["query_execution",] == clients.questions
+    assert records["query_execution",] == clients.questions.total()

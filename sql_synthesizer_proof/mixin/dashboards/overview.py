@@ -75,7 +75,8 @@ QUESTIONS = PanelRow(
         ),
         Panel.show_ratio(
             "Error ratio",
-            "Share of the questions that failed because of the service. An alert fires above the line.",
+            "Share of the attempted questions that failed because of the service; those declined, refused or invalid "
+            "is no part of it. An alert fires above the line.",
             one_query(signals.error_ratio(P, W), "{{job}}"),
             slo.ERROR_RATIO,
             empty="No questions",

@@ -33,7 +33,7 @@ QUERIES = PanelRow(
         ),
         Panel(
             "Query Throughput",
-            "Queries per second by type.",
+            "Queries per second by type, of those that were attempted: answered, or failed because of the service.",
             one_query(P("queries_total").rate(W, keep=BY_TYPE), "Queries/sec - {{query_type}}"),
             "reqps",
             stacked=True,

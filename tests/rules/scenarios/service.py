@@ -162,6 +162,15 @@ ERROR_RATE = [
         },
         firing=(300,),
     ),
+    error_rate(
+        "4 questions a second fail, all of them, among 100 that are refused",
+        {
+            errors(): counter((300, 4)),
+            successes(): counter((300, 0)),
+            own("question_outcomes_total", outcome="refused", reason="question_refused"): counter((300, 100)),
+        },
+        firing=(300,),
+    ),
 ]
 
 Shares = tuple[float, float, float]
@@ -238,15 +247,22 @@ LATENCY = [
     slow("no queries", took((600, 0, FAST_ONES)), quiet=(600,)),
 ]
 
-outcomes = partial(own, "question_outcomes_total", outcome="refused", source="none")
-overloaded = partial(outcomes, reason="overloaded")
-answered = partial(own, "question_outcomes_total", outcome="answered", source="rules", reason="ok")
+outcomes = partial(own, "question_outcomes_total", source="none")
+overloaded = partial(outcomes, outcome="failed", reason="overloaded")
+refused = partial(outcomes, outcome="refused", reason="question_refused")
 OVERLOADED = [
-    *Ratio("SqlSynthesizerOverloaded", overloaded, answered, share=0.05, window=120, hold=60, least=5).cases(),
+    *Ratio(
+        "SqlSynthesizerOverloaded", overloaded, successes, share=0.05, window=120, hold=60, least=5, within=True
+    ).cases(),
     Case(
         "SqlSynthesizerOverloaded",
-        "a quarter is refused",
-        {overloaded(): counter((300, 0.25)), answered(): counter((300, 0.75))},
+        "a quarter is turned away, among a hundred times as many that are refused",
+        {
+            overloaded(): counter((300, 0.25)),
+            errors(): counter((300, 0.25)),
+            successes(): counter((300, 0.75)),
+            refused(): counter((300, 100)),
+        },
         firing=(300,),
         text=Text(
             "warning",
@@ -257,8 +273,13 @@ OVERLOADED = [
     ),
     Case(
         "SqlSynthesizerOverloaded",
-        "a tenth is refused, 4 questions in 2 minutes",
-        {overloaded(): counter((300, 4 / 120)), answered(): counter((300, 36 / 120))},
+        "a tenth is turned away, 4 questions in 2 minutes",
+        {
+            overloaded(): counter((300, 4 / 120)),
+            errors(): counter((300, 4 / 120)),
+            successes(): counter((300, 36 / 120)),
+            refused(): counter((300, 1)),
+        },
         quiet=(300,),
     ),
 ]
