@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -52,13 +52,10 @@ def wait_until(condition: Callable[[], object], seconds: float, what: str) -> No
         raise TimeoutError(f"{what}: not within {seconds:g} s")
 
 
-def ignore_signals(numbers: Iterable[signal.Signals]) -> None:
-    """Lets this process go on to its end, which has begun and which no longer has a handler for these signals.
-
-    A mask alone would not do: a thread that was joined lives on for a moment, and takes signals that others block.
-    Without it, a signal that comes while its handler is taken away is printed by the interpreter as a traceback.
-    """
-    numbers = tuple(numbers)
+def ignore_signals(numbers: Sequence[signal.Signals]) -> None:
+    """Lets this process go on to its end, which has begun and which no longer has a handler for these signals."""
+    # Masks alone do not do, since a joined thread lives on for a moment; without them a signal that comes while its
+    # handler is taken away is printed as a traceback.
     signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     for number in numbers:
         signal.signal(number, signal.SIG_IGN)
