@@ -186,6 +186,12 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = _make_field("info", "Least level of log lines.")
     log_text: bool = _make_field(False, "Whether question text and SQL appear in logs and spans.")
     trace_ratio: float = _make_field(1.0, "Share of new traces that are sampled, 0 to 1.", ge=0, le=1)
+    trace_slow: float | None = _make_field(
+        None,
+        "Traces this long are kept whatever the ratio; default: the bound of the latency objective.",
+        unit="seconds",
+        gt=0,
+    )
     otlp_endpoint: str | None = _make_field(
         None, "OTLP/HTTP endpoint that spans are sent to.", env="OTEL_EXPORTER_OTLP_ENDPOINT"
     )

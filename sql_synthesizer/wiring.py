@@ -19,9 +19,10 @@ from sql_synthesizer.demo import demo_settings, ensure_demo
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.guard.question import QuestionGuard
 from sql_synthesizer.guard.statement import StatementGuard
-from sql_synthesizer.monitoring import logs, metrics, multiprocess
+from sql_synthesizer.monitoring import logs, metrics, multiprocess, slo
 from sql_synthesizer.monitoring.health import Health
 from sql_synthesizer.monitoring.registry import Measured
+from sql_synthesizer.monitoring.tail import TailObserver
 from sql_synthesizer.schema import SchemaCache
 from sql_synthesizer.service import Service
 from sql_synthesizer.settings import DatabaseSettings, Settings, secret_text
@@ -104,6 +105,7 @@ def build_rooms(settings: Settings, facade: Telemetry | None = None, *, logging:
 def _wire_rooms(settings: Settings, facade: Telemetry, closing: ExitStack, *, logging: bool) -> Rooms:
     """Builds the rooms; those to be closed are pushed on ``closing``, which closes the last one first."""
     facade.sample_ratio, facade.capacity = settings.trace_ratio, settings.telemetry_capacity
+    facade.slow_ns = int((settings.trace_slow or slo.LATENCY_BOUND) * 1e9)
     store = Store(secret_text(settings.store_url), settings.state_dir)
     closing.callback(store.close)
     configured = configured_databases(settings)
@@ -234,6 +236,6 @@ def _build_exporters(settings: Settings, facade: Telemetry, *, logging: bool) ->
     if logging:
         yield logs.LogObserver(settings, facade)
     if settings.otlp_endpoint:
-        from sql_synthesizer.monitoring.tracing import TracingObserver  # noqa: PLC0415
+        from sql_synthesizer.monitoring.tracing import SpanExport  # noqa: PLC0415
 
-        yield TracingObserver(settings, facade)
+        yield TailObserver(settings, facade, [SpanExport(settings, facade)])

@@ -10,7 +10,9 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from sql_synthesizer.errors import Declined, PoolTimeout, QuestionRefused
-from sql_synthesizer.monitoring.tracing import QUEUE, TracingObserver
+from sql_synthesizer.monitoring import tail
+from sql_synthesizer.monitoring.tail import TailObserver
+from sql_synthesizer.monitoring.tracing import QUEUE, SpanExport
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.telemetry import Telemetry, vocabulary
 from sql_synthesizer.telemetry.testing import MemoryObserver
@@ -32,7 +34,8 @@ def collector():
 
 def observed(endpoint, *, sample_ratio=1.0, log_text=False):
     facade = Telemetry(sample_ratio=sample_ratio)
-    facade.observers += [TracingObserver(Settings(otlp_endpoint=endpoint, log_text=log_text), facade), MemoryObserver()]
+    settings = Settings(otlp_endpoint=endpoint, log_text=log_text)
+    facade.observers += [TailObserver(settings, facade, [SpanExport(settings, facade)]), MemoryObserver()]
     return facade
 
 
@@ -166,7 +169,8 @@ def test_unsampled_traces_send_nothing(collector):
     assert collector.spans == []
 
 
-def test_events_of_spans_that_never_close_are_let_go():
+def test_events_of_spans_that_never_close_are_let_go(monkeypatch):
+    monkeypatch.setattr(tail, "HELD", 1000)
     facade = observed(None)
 
     def leave_open():
@@ -176,7 +180,7 @@ def test_events_of_spans_that_never_close_are_let_go():
     for _ in range(3000):
         copy_context().run(leave_open)
     facade.fold()
-    assert len(facade.observers[0]._held) == 1000
+    assert facade.observers[0]._held == 1000
     facade.observers[0].close()
 
 
@@ -217,7 +221,7 @@ class Contested(deque):
 
 
 def test_closing_while_a_batch_is_taken_does_no_harm(collector, facade):
-    facade.observers[0]._sender._queue = Contested()
+    facade.observers[0]._keepers[0]._outbox._queue = Contested()
     request(facade)
     assert len(received(collector, facade, 1)) == 1
     facade.close()

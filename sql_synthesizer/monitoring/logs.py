@@ -36,8 +36,6 @@ TEXT_LIMIT = 8_192
 """Characters of one value in a line."""
 
 _TEXT = frozenset({"question", "sql"})
-_PROBES = ("/health", "/metrics")
-"""Routes that are polled; their successful requests are logged at debug."""
 _SHOWN = frozenset(
     {
         *("reason", "outcome", "rule", "layer", "error", "class", "needed", "role", "given_severity", "event_type"),
@@ -178,7 +176,7 @@ class LogObserver:
         return None
 
     def _operation_record(self, operation: Operation) -> dict[str, object] | None:
-        probe = operation.labels.get("route", "").startswith(_PROBES)
+        probe = operation.labels.get("route", "").startswith(vocabulary.PROBES)  # logged at debug when they succeed
         level = "error" if operation.outcome == "failed" else "debug" if probe else "info"
         if _NUMBER_OF_LEVEL[level] < self._least:
             return None

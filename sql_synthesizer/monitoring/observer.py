@@ -154,7 +154,9 @@ class _Count(_FeedSeries):
 class _Observe(_FeedSeries):
     def apply_fact(self, fact: Any, pending: dict[Any, float], marked: set[tuple[Any, int]]) -> None:
         child, seconds = self.child(fact), fact.duration_ns / 1e9
-        if fact.trace.sampled:  # an exemplar costs more than the observation: one for each bucket and batch is enough
+        if (
+            fact.trace.sampled or fact.notable
+        ):  # an exemplar costs more than the observation: one for each bucket and batch is enough
             bucket = (child, bisect_left(self._metric.buckets, seconds))
             if bucket not in marked:
                 marked.add(bucket)

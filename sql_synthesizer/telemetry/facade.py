@@ -9,6 +9,7 @@ counted, never raised. The recorder may not: ``settle`` raises when a record is 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 import weakref
@@ -69,6 +70,8 @@ class Telemetry:
         self.levels = True
         """Whether readings are taken; off in a process that lives for one command."""
         self.sample_ratio = sample_ratio
+        self.slow_ns = sys.maxsize
+        """Nanoseconds from which on an operation is slow; unless somebody says it, none is."""
         self.capacity = capacity
         self.declared = Declared()
         """The label values that this application's configuration brings."""
@@ -119,9 +122,12 @@ class Telemetry:
             if above.facade is self:
                 return Operation(self, type, above.trace, above.span_id, labels)
             parent = above.trace.trace_id, above.span_id, above.trace.sampled
-        if parent is not None:
-            return Operation(self, type, Trace(parent[0], parent[2]), parent[1], labels)
-        return Operation(self, type, self._new_trace(), "", labels)
+        trace, span_id = (Trace(parent[0], parent[2]), parent[1]) if parent is not None else (self._new_trace(), "")
+        if type.inner and parent is None:
+            trace.sampled = False
+        root = Operation(self, type, trace, span_id, labels)
+        trace.root_id = root.span_id
+        return root
 
     def emit(self, type: EventType, trace: Trace | None = None, /, *, count: float = 1, **details: Any) -> Event:
         """Reports a fact; an audited one is handed to the recorder first. Raises AuditUnavailable when that is full.

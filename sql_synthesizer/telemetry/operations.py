@@ -24,6 +24,8 @@ os.register_at_fork(after_in_child=_random.seed)
 class Facade(Protocol):
     """What an operation reports to."""
 
+    slow_ns: int
+
     def submit_operation(self, operation: Operation) -> None:
         """Takes in an operation that ended."""
 
@@ -44,10 +46,14 @@ def new_trace(sample_ratio: float) -> Trace:
 
 @dataclass(slots=True)
 class Trace:
-    """What one request shares between its operations. ``ticket`` is the last audit record it caused."""
+    """What one request shares between its operations in this process.
+
+    ``root_id`` is the span of the outermost one, ``ticket`` the last audit record that was caused.
+    """
 
     trace_id: str
     sampled: bool
+    root_id: str = ""
     question_id: str = ""
     actor: str = ""
     role: str = ""
@@ -70,6 +76,8 @@ class Details:
     timings_ms: Mapping[str, float] | None = None
     question_id: str | None = None
     page: int | None = None
+    path: str | None = None
+    scheme: str | None = None
     status: int | None = None
     """Of the HTTP reply: the service's own, or that of the model's endpoint."""
     timed_out: int | None = None
@@ -143,6 +151,16 @@ class Operation:
     def outcome(self) -> str:
         """Who has to act on how this ended; ``answered`` when nobody has."""
         return OUTCOME_BY_REASON.get(self.reason, "failed")
+
+    @property
+    def failed(self) -> bool:
+        """Whether the service failed at it, as the outcome says, or the status of the HTTP reply."""
+        return self.outcome == "failed" or self.labels.get("status") == "5xx"
+
+    @property
+    def notable(self) -> bool:
+        """Whether its trace is kept whatever the ratio: it failed, or was slow."""
+        return self.duration_ns >= self.facade.slow_ns or self.failed
 
     @property
     def milliseconds(self) -> float:

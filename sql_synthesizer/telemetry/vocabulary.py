@@ -103,25 +103,32 @@ GRADE = Vocabulary("grade", ("weak", "suspicious", "attack"))
 
 @dataclass(frozen=True, slots=True)
 class OperationType:
-    """A kind of work with a duration. ``event`` is emitted when it closes, whatever the outcome."""
+    """A kind of work with a duration. ``event`` is emitted when it closes, whatever the outcome.
+
+    ``inner`` work belongs to other work: by itself it is the service's own upkeep, and begins no sampled trace.
+    """
 
     name: str
     labels: tuple[Vocabulary, ...] = ()
     event: str | None = None
+    inner: bool = False
 
 
 HTTP_REQUEST = OperationType("http_request", (METHOD, ROUTE, STATUS))
 QUESTION = OperationType("question", (QUERY_TYPE, DATABASE_TYPE, SOURCE), event="query_execution")
 STAGE_OPERATION = OperationType("stage", (STAGE,))
-CACHE_ACCESS = OperationType("cache", (CACHE_OPERATION, CACHE_TYPE, HIT_MISS))
+CACHE_ACCESS = OperationType("cache", (CACHE_OPERATION, CACHE_TYPE, HIT_MISS), inner=True)
 LLM_REQUEST = OperationType("llm_request", (PROVIDER, MODEL, LLM_OUTCOME))
-CONNECTION_WAIT = OperationType("connection_wait", (DATABASE_TYPE,))
+CONNECTION_WAIT = OperationType("connection_wait", (DATABASE_TYPE,), inner=True)
 AUDIT_SETTLE = OperationType("audit_settle")
-SCHEMA_READ = OperationType("schema_read", (DATABASE_TYPE,), event="schema_access")
+SCHEMA_READ = OperationType("schema_read", (DATABASE_TYPE,), event="schema_access", inner=True)
 EXPORT = OperationType("export", (DATABASE_TYPE,), event="result_export")
 PAGE_READ = OperationType("page_read", (DATABASE_TYPE,), event="result_export")
 TRACKED_QUERY = OperationType("tracked_query", (QUERY_TYPE, DATABASE_TYPE))
 COMMAND = OperationType("command")
+
+PROBES = ("/health", "/metrics")
+"""How the routes begin that are polled: what asks for them begins no trace, unless it fails."""
 
 OPERATIONS = {row.name: row for row in list(globals().values()) if isinstance(row, OperationType)}
 

@@ -38,7 +38,7 @@ from sql_synthesizer.guard.question import intent
 from sql_synthesizer.model import Role
 from sql_synthesizer.settings import Settings, load
 from sql_synthesizer.telemetry import Operation, vocabulary
-from sql_synthesizer.telemetry.traceparent import parse_traceparent
+from sql_synthesizer.telemetry.traceparent import format_traceparent, parse_traceparent
 from sql_synthesizer.web import api, audit_page, pages, sign_in
 from sql_synthesizer.web.admission import CSRF, admit_request, allow
 from sql_synthesizer.web.connection import REFUSAL, translate_parse_error
@@ -84,7 +84,7 @@ class _Sessions(SecureCookieSessionInterface):
 
 
 class _Json(JSONProvider):
-    """orjson: quick, strict about UTF-8 and NaN, and bounded in depth."""
+    """orjson: quick, strict about UTF-8 and NaN, and bounded in depth. Each reply of the API names its trace."""
 
     def dumps(self, obj: object, **_: object) -> str:
         return orjson.dumps(obj).decode()
@@ -93,7 +93,11 @@ class _Json(JSONProvider):
         return orjson.loads(s)
 
     def response(self, *args: Any, **kwargs: Any) -> Response:
-        return Response(orjson.dumps(self._prepare_response_obj(args, kwargs)), mimetype="application/json")
+        body = self._prepare_response_obj(args, kwargs)
+        operation = g.get("operation")
+        if operation is not None and isinstance(body, dict) and request.path.startswith("/api/"):
+            body = {**body, "trace_id": operation.trace.trace_id}
+        return Response(orjson.dumps(body), mimetype="application/json")
 
 
 def create_app(settings: Settings | None = None, rooms: Rooms | None = None) -> OpenAPI:
@@ -184,6 +188,11 @@ def _begin_request() -> BaseResponse | None:
     method = request.method if refusal is None else vocabulary.OTHER
     operation = rooms.telemetry.operation(vocabulary.HTTP_REQUEST, parent=parent, method=method, route=route)
     operation.trace.address = plain_address(request.remote_addr or "")
+    operation.details.scheme = request.scheme
+    if route.startswith(vocabulary.PROBES):
+        operation.trace.sampled = parent is not None and parent[2]
+    if route != UNMATCHED:  # else it is anybody's text
+        operation.details.path = request.path
     g.operation = operation.__enter__()  # closed by _release_response, or by _teardown_request when a hook failed
     if refusal is not None:
         raise refusal
@@ -208,6 +217,7 @@ def _release_response(response: Response) -> Response:
     operation.details.status = response.status_code
     operation.close()
     response.headers["X-Trace-Id"] = operation.trace.trace_id
+    response.headers["traceresponse"] = format_traceparent(operation)
     if request.endpoint != "static":
         response.headers["Cache-Control"] = "no-store"
     elif response.status_code == 304 or request.method == "HEAD":
@@ -254,7 +264,7 @@ def _handle_error(error: Exception) -> Response:
             known = unavailable
             _mark_failed(operation, known)
     if pages.wants_page(known):
-        return Response(render_template("error.html", error=known), status=known.status)
+        return Response(render_template("error.html", error=known, operation=operation), status=known.status)
     return _error_response(known)
 
 

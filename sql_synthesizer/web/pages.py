@@ -29,6 +29,12 @@ def page_context() -> dict[str, object]:
     return {"caller": caller, "open": caller is not None and caller.method == "open", "version": __version__}
 
 
+def _name_trace(reply: HealthReply) -> HealthReply:
+    """With the id of its trace when the check failed; others leave none."""
+    body, status = reply
+    return ({**body, "trace_id": g.operation.trace.trace_id}, status) if status >= 500 else reply
+
+
 def register_routes(app: OpenAPI, rooms: Rooms) -> None:
     """Adds the page, health and metrics."""
     operating = [Tag(name="operating")]
@@ -44,12 +50,12 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
     @app.get("/health", summary="Each dependency, checked every few seconds", tags=operating)
     @allow(None)
     def health() -> HealthReply:
-        return rooms.health.health_reply()
+        return _name_trace(rooms.health.health_reply())
 
     @app.get("/health/ready", summary="Whether questions may be sent", tags=operating)
     @allow(None)
     def health_ready() -> HealthReply:
-        return rooms.health.readiness_reply()
+        return _name_trace(rooms.health.readiness_reply())
 
     @app.get("/health/live", summary="Whether the process runs", tags=operating)
     @allow(None)
