@@ -60,6 +60,11 @@ class Mutant:
     def name(self) -> str:
         return f"{self.path}: {self.function}: {self.change}"
 
+    @property
+    def lines(self) -> range:
+        """The lines that are changed."""
+        return range(self.old.lineno, (self.old.end_lineno or self.old.lineno) + 1)
+
     def source(self, original: str) -> str:
         """The text of the file after the change."""
         lines = original.encode().splitlines(keepends=True)  # positions in a syntax tree count bytes

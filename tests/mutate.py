@@ -1,11 +1,13 @@
 """Do the tests notice a mistake in a room of the service? ``./run mutate ROOM...``, see ``docs/mutation.md``.
 
-Each mutant is one change of one function, in a copy of the checkout, where the tests of its room run until one fails.
+Each mutant is one change of one function, in a copy of the checkout, where the tests of its room run until one fails:
+first those that run the changed lines, as was recorded before, the quickest at the head.
 Ends with 1 when a mutant survives that ``survivors.yml`` does not list with a reason, or where that list is wrong.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -24,6 +26,7 @@ import psutil
 from tests.house import ROOT, SERVICE
 from tests.mutants import Mutant, choose, mutants
 from tests.support.mutation import Score, read_reasons
+from tests.support.reach import Reach, order_tests, read_reach
 
 SURVIVORS = ROOT / "tests" / "survivors.yml"
 PAGE = ROOT / "docs" / "mutation.md"
@@ -73,11 +76,13 @@ def end_run(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def run_tests(tree: Path, files: list[str], limit: float | None = None) -> bool:
-    """Whether all tests of these files pass, none is skipped, and no more than ``limit`` seconds are needed."""
-    environment = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", "CI": "1"}
+def run_tests(tree: Path, arguments: list[str], limit: float | None = None) -> bool:
+    """Whether all these tests pass, none is skipped, and no more than ``limit`` seconds are needed."""
+    # What the first run compiles is kept, for it is older than any mutant; a mutant might be as old as the next one.
+    keeps = {"PYTHONDONTWRITEBYTECODE": "1"} if limit else {}
+    environment = os.environ | {"PYTHONPATH": str(tree), "CI": "1"} | keeps
     with (tree.parent / "log").open("wb") as log:
-        command = [sys.executable, "-m", "pytest", "-q", "-x", *files]
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "tests.support.reach", *arguments]
         process = subprocess.Popen(command, cwd=tree, env=environment, stdout=log, stderr=log)
         try:
             return process.wait(limit) == 0
@@ -88,16 +93,26 @@ def run_tests(tree: Path, files: list[str], limit: float | None = None) -> bool:
                 end_run(process)
 
 
-def survives(tree: Path, mutant: Mutant, files: list[str], limit: float) -> bool:
+def record_reach(tree: Path, room: str, files: list[str]) -> dict[str, Reach]:
+    """Which lines of the room each test runs; raises ClickException when one fails as things are."""
+    path = tree.parent / "reach.json"
+    if not run_tests(tree, ["--reach", str(path), "--reach-below", str(tree / SERVICE / room), *files]):
+        said = (tree.parent / "log").read_text(encoding="utf-8", errors="replace")
+        raise click.ClickException(f"the tests of {room} fail as they are:\n{said}")
+    return read_reach(path)
+
+
+def survives(tree: Path, mutant: Mutant, arguments: list[str], limit: float) -> bool:
     """Whether every test is content with the mutant; prints the verdict."""
     target = tree / SERVICE / mutant.path
     original = target.read_text(encoding="utf-8")
     target.write_text(mutant.source(original), encoding="utf-8")
+    started = time.monotonic()
     try:
-        lives = run_tests(tree, files, limit)
+        lives = run_tests(tree, arguments, limit)
     finally:
         target.write_text(original, encoding="utf-8")
-    click.echo(f"{'survived' if lives else 'killed':<9} {mutant.name}")
+    click.echo(f"{'survived' if lives else 'killed':<9} {time.monotonic() - started:4.0f} s  {mutant.name}")
     if lives:
         click.echo(mutant.diff(original))
     return lives
@@ -109,12 +124,14 @@ def try_room(room: str, count: int, seed: int) -> Score:
     with copied_tree() as tree:
         made = mutants(room, tree)
         started = time.monotonic()
-        if not run_tests(tree, files):
-            said = (tree.parent / "log").read_text(encoding="utf-8", errors="replace")
-            raise click.ClickException(f"the tests of {room} fail as they are:\n{said}")
+        reach = record_reach(tree, room, files)
         limit = 4 * (time.monotonic() - started) + EXTRA
         click.echo(f"{room}: {count} of {len(made)} mutants, {limit:.0f} s each at most")
-        outcome = {(room, one.name): survives(tree, one, files, limit) for one in choose(made, count, seed)}
+        outcome = {}
+        for mutant in choose(made, count, seed):
+            first = tree.parent / "first.json"
+            first.write_text(json.dumps(order_tests(reach, mutant.path.removeprefix(f"{room}/"), mutant.lines)))
+            outcome[room, mutant.name] = survives(tree, mutant, ["--first", str(first), *files], limit)
     reasons = {change: reason for change, reason in read_reasons(SURVIVORS).items() if change[0] == room}
     return Score(outcome, reasons, {(room, one.name) for one in made})
 

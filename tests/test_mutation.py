@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,7 +14,18 @@ import yaml
 
 from tests.house import SERVICE
 from tests.mutants import choose, mutants
-from tests.mutate import PAGE, SURVIVORS, TESTS, find_tests, replace_row, run_tests, survives, table_row
+from tests.mutate import (
+    PAGE,
+    SURVIVORS,
+    TESTS,
+    find_tests,
+    record_reach,
+    replace_row,
+    run_tests,
+    survives,
+    table_row,
+)
+from tests.support import reach
 from tests.support.mutation import Score, read_reasons
 from tests.support.processes import states
 from tests.support.serving import until
@@ -91,6 +104,8 @@ def tree(checkout: Path) -> Path:
     tree = checkout.parent / f"{checkout.name}-place" / "tree"
     tree.parent.mkdir()
     checkout.rename(tree)
+    (tree / "tests" / "support").mkdir(parents=True)
+    shutil.copy(reach.__file__, tree / "tests" / "support")
     (tree / "test_shelf.py").write_text(
         f'from pathlib import Path\n\ndef test_it():\n    assert "append" in Path("{SERVICE}/shelf.py").read_text()\n'
     )
@@ -127,6 +142,55 @@ def test_a_run_that_hangs_is_ended_with_its_servers(tree: Path, monkeypatch: pyt
     monkeypatch.setattr("tests.mutate.ENDING", 0)
     assert not run_tests(tree, ["test_hang.py"], 0)
     until(lambda: states(int((tree / "child").read_text())) <= set("ZX"))
+
+
+USING = """\
+import threading
+import pytest
+from sql_synthesizer.jar.lid import close, open
+
+@pytest.fixture(scope="module")
+def opened():
+    return open(3)
+
+def test_opened(opened):
+    assert opened == 3
+
+def test_again(opened):
+    assert opened == 3
+
+def test_closed_in_a_thread():
+    thread = threading.Thread(target=close, args=[3])
+    thread.start()
+    thread.join()
+"""
+
+
+def test_the_tests_that_run_the_changed_lines_come_first(tree: Path) -> None:
+    room = tree / SERVICE / "jar"
+    room.mkdir()
+    (room / "lid.py").write_text(
+        "def open(size):\n    return (\n        size\n    )\n\ndef close(size):\n    size += 1\n"
+    )
+    (tree / "test_using.py").write_text(USING)
+    recorded = record_reach(tree, "jar", ["test_using.py"])
+    made = {mutant.change: mutant for mutant in mutants("jar", tree)}
+    opens, closes = made["size: None returned"], made["size += 1: deleted"]
+    assert reach.order_tests(recorded, "lid.py", opens.lines) == ["test_using.py::test_opened"]
+    first = reach.order_tests(recorded, "lid.py", closes.lines)
+    assert first == ["test_using.py::test_closed_in_a_thread"]
+    assert reach.order_tests(recorded, "other.py", closes.lines) == []
+    (tree / "first.json").write_text(json.dumps(first))
+    assert run_tests(tree, ["--first", "first.json", "-vv", "test_using.py"])
+    ran = re.findall(r"(\w+) PASSED", (tree.parent / "log").read_text())
+    assert ran == ["test_closed_in_a_thread", "test_opened", "test_again"]
+
+
+def test_the_quickest_file_is_first_and_in_it_the_quickest_test() -> None:
+    seconds = {"slow.py::a": 9.0, "slow.py::b": 0.1, "quick.py::a": 2.0, "quick.py::b": 1.0, "none.py::a": 0.1}
+    lines = {"none.py::a": {"lid.py": [9], "other.py": [1]}}
+    reaching = {name: reach.Reach(took, lines.get(name, {"lid.py": [1, 2]})) for name, took in seconds.items()}
+    assert reach.order_tests(reaching, "lid.py", [2, 3]) == ["quick.py::b", "quick.py::a", "slow.py::b", "slow.py::a"]
 
 
 OUTCOME = {("shelf", "a"): False, ("shelf", "b | c"): True, ("shelf", "d"): True, ("shelf", "e"): False}
