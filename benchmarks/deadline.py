@@ -2,9 +2,10 @@
 
 Usage: python -m benchmarks.deadline [--only cases|functions] [--server NAME] [--seconds N] [--hang N]
 Starts a PostgreSQL and a MariaDB of its own. ``cases`` are statements made to run long, ``functions`` are all that a
-statement may call, given the largest texts that the guard lets through. ``client`` is when the caller got its answer or
-error, ``server`` when pg_stat_activity or information_schema.processlist no longer had the statement, both in seconds
-after the start; SQLite runs in the process. Ends non-zero when something outlived its deadline by more than a second.
+statement may call, given the largest texts that the guard lets through, in SQLite also stored ones of a megabyte.
+``client`` is when the caller got its answer or error, ``server`` when pg_stat_activity or
+information_schema.processlist no longer had the statement, both in seconds after the start; SQLite runs beside the
+caller. Ends non-zero when something outlived its deadline by more than a second.
 """
 
 from __future__ import annotations
@@ -47,6 +48,9 @@ FORMS = ("{f}({x})", "{f}({x}, {y})", "{f}({y}, {x})", "{f}({x}, {y}, 'a')")
 TEXTS = (("a", "a"), ("b", "a"), ("[1,", "[2,"))
 SIZES = ((10_000_000, 100), (1_000_000, 1_000), (40_000, 40_000), (1_000, 1_000))
 """Bytes of the two arguments, the product of which is what the guard lets through at most."""
+MEGABYTE = 1_000_000
+STORED = (("a", "b"), ("a", "c"), ("j", "k"))
+"""Pairs of columns whose values take a search, a trim and a patch of JSON the longest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,12 @@ class Arm:
         cursor.execute("CREATE TABLE item (id INTEGER PRIMARY KEY, name VARCHAR(40), note TEXT)")
         mark = "?" if self.name == "sqlite" else "%s"
         cursor.executemany(f"INSERT INTO item VALUES ({mark}, {mark}, {mark})", rows)
+        if self.name == "sqlite":
+            cursor.execute("CREATE TABLE stored (a TEXT, b TEXT, c TEXT, j TEXT, k TEXT)")
+            half, keys = MEGABYTE // 2, range(MEGABYTE // 12)
+            members = ["{" + ",".join(f'"{kind}{n}":1' for n in keys) + "}" for kind in "jk"]
+            letters = ("a" * MEGABYTE, "a" * half + "b", "b" * half + "a")
+            cursor.execute("INSERT INTO stored VALUES (?, ?, ?, ?, ?)", (*letters, *members))
         connection.commit()
         connection.close()
 
@@ -135,6 +145,8 @@ def calls(arm: Arm) -> Iterator[tuple[str, list[str]]]:
     for name in sorted(ALLOWED[DIALECTS[arm.name].sqlglot] - AGGREGATES):
         forms = [form.replace("{f}", name) for form in FORMS]
         found = {call for form in forms for call in (largest(arm, form, one, other) for one, other in TEXTS) if call}
+        if arm.name == "sqlite":
+            found |= {f"SELECT {form.format(x=x, y=y)} FROM stored" for form in forms for x, y in STORED}
         yield name, sorted(found)
 
 

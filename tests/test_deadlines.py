@@ -91,7 +91,9 @@ def test_a_parse_that_takes_too_long_is_given_up(guard: StatementGuard, monkeypa
 # --- texts ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("dialect", "sql"), [(dialect, sql) for dialect, cases in CASES.items() for sql in cases])
+@pytest.mark.parametrize(
+    ("dialect", "sql"), [(dialect, sql) for dialect, cases in CASES.items() for sql in cases if dialect != "sqlite"]
+)
 def test_no_call_is_given_more_than_it_looks_through_in_a_second(dialect: str, sql: str, guard: StatementGuard) -> None:
     if " REGEXP " in sql:  # linear; the servers' patterns have limits of their own
         passed(guard, sql, dialect)

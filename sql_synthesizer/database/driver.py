@@ -22,6 +22,14 @@ BATCH = 500
 Batches = Generator[Sequence[Sequence[Any]], None, None]
 
 
+class RunAgain(Exception):
+    """A statement has to begin anew, in another way: by ``run``."""
+
+    def __init__(self, run: Callable[[], tuple[Sequence[str], Batches]]) -> None:
+        super().__init__()
+        self.run = run
+
+
 class Driver(ABC):
     """One database as its driver sees it; ``raw`` is always the driver's own connection."""
 
@@ -62,7 +70,7 @@ class Driver(ABC):
 
     @abstractmethod
     def run(self, raw: Any, sql: str, deadline: float) -> tuple[Sequence[str], Batches]:
-        """Runs one query; the column names and the rows in batches."""
+        """Runs one query; the column names and the rows in batches. Raises RunAgain, also between two batches."""
 
     def may_write(self, raw: Any) -> bool:
         """Whether the login has a right to change anything, which no statement needs; where there are logins."""

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, QueuePool, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from sql_synthesizer.database.cells import collect_rows
-from sql_synthesizer.database.driver import Driver
+from sql_synthesizer.database.driver import Batches, Driver, RunAgain
 from sql_synthesizer.database.reaper import Reaper
 from sql_synthesizer.database.urls import read_url
 from sql_synthesizer.database.watchdog import Limit, Watchdog
@@ -87,9 +87,16 @@ class DatabaseManager:
         pool = self._find_pool(name)
         _check_query(sql)
         with self._open_session(pool, deadline, max_rows) as connection:
-            columns, batches = pool.driver.run(_raw_connection(connection), sql, deadline)
-            with closing(batches):
-                return collect_rows(columns, batches, max_rows, self._settings.byte_cap)
+            raw = _raw_connection(connection)
+            try:
+                return self._collect_rows(lambda: pool.driver.run(raw, sql, deadline), max_rows)
+            except RunAgain as again:
+                return self._collect_rows(again.run, max_rows)
+
+    def _collect_rows(self, run: Callable[[], tuple[Sequence[str], Batches]], max_rows: int) -> Rows:
+        columns, batches = run()
+        with closing(batches):
+            return collect_rows(columns, batches, max_rows, self._settings.byte_cap)
 
     @contextmanager
     def connect(self, name: str, timeout: float | None = None) -> Iterator[Connection]:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import marshal
+import math
 import re
 import sqlite3
-from collections.abc import Callable, Sequence
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
-from urllib.parse import quote
+from typing import BinaryIO, cast
 
 from sqlalchemy import URL
 
-from sql_synthesizer.database.driver import Batches, Driver, fetch_batches, verify_pins
+from sql_synthesizer.database import sqlite_reader
+from sql_synthesizer.database.driver import Batches, Driver, RunAgain, fetch_batches, verify_pins
 from sql_synthesizer.database.faults import FAILED, REFUSED, TIMEOUT, UNAVAILABLE, DriverFault, clean_identifier
+from sql_synthesizer.database.sqlite_reader import PINS, authorize_action, open_file, settle_reader
 from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.model.dialects import SQLITE_VALUE_BYTES
 from sql_synthesizer.settings import Settings
 
-SQLITE_DBCONFIG_DQS_DML = 1013
-"""Whether text in double quotes that is no column is a constant; a name of SQLite's that Python has from 3.12 on."""
 _CODES = {
     **dict.fromkeys((sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_AUTH), REFUSED),
     **dict.fromkeys((sqlite3.SQLITE_INTERRUPT,), TIMEOUT),
@@ -41,18 +46,6 @@ _MESSAGES = (
 )
 
 
-PINS = {
-    "query_only": 1,
-    "trusted_schema": 0,
-    "cell_size_check": 1,
-    "cache_size": -8192,  # KiB
-    "reverse_unordered_selects": 0,
-    "full_column_names": 0,
-    "short_column_names": 1,
-}
-"""Pragmas of a connection -> the value they have here, however SQLite was compiled."""
-
-
 class SqliteDriver(Driver):
     """SQLite through the standard library; only files that exist, opened read-only."""
 
@@ -60,20 +53,6 @@ class SqliteDriver(Driver):
     breaks = False
     errors = (sqlite3.Error, sqlite3.Warning)
     busy_seconds = 1.0
-    limits: ClassVar[dict[int, int]] = {
-        sqlite3.SQLITE_LIMIT_ATTACHED: 0,
-        sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 1000,
-        sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 100,
-        sqlite3.SQLITE_LIMIT_WORKER_THREADS: 0,
-    }
-    actions = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE})
-    # regexp is SQLAlchemy's, in Python: a hostile pattern would hold the interpreter past any deadline.
-    functions = frozenset({"load_extension", "regexp", "fts3_tokenizer"})
-    """Functions that are refused."""
-    pragmas = frozenset(
-        "table_info table_xinfo table_list foreign_key_list index_list index_info index_xinfo read_uncommitted".split()
-    )
-    """Pragmas that may be read, to reflect the schema."""
 
     def __init__(self, kind: str, url: URL, settings: Settings, schemas: Sequence[str]) -> None:
         super().__init__(kind, URL.create(url.drivername))
@@ -89,49 +68,78 @@ class SqliteDriver(Driver):
                 f"The SQLite file {name} does not exist.", hint="Check the path; it is never created."
             )
         self._value_bytes = max(settings.byte_cap, 1_000_000)
+        self._apart: dict[int, subprocess.Popen[bytes]] = {}
+        """``id`` of a connection -> the process that runs its statement."""
 
     def _open_connection(self, timeout: float) -> sqlite3.Connection:
-        return sqlite3.connect(
-            f"file:{quote(str(self.path.absolute()))}?mode=ro",
-            uri=True,
-            timeout=min(timeout, self.busy_seconds),
-            isolation_level=None,
-            check_same_thread=False,
-        )
+        return open_file(str(self.path.absolute()), min(timeout, self.busy_seconds))
 
     def _settle_session(self, raw: sqlite3.Connection) -> None:
-        for name, value in {**PINS, "case_sensitive_like": 0}.items():
-            raw.execute(f"PRAGMA {name} = {value}")
+        settle_reader(raw, self._value_bytes)
         verify_pins(PINS, [raw.execute(f"PRAGMA {name}").fetchone()[0] for name in PINS])
         # This pragma cannot be read, only seen at work.
         verify_pins({"case_sensitive_like": 0}, [1 - raw.execute("SELECT 'a' LIKE 'A'").fetchone()[0]])
-        if (configure := getattr(raw, "setconfig", None)) is not None:  # from Python 3.12 on
-            configure(SQLITE_DBCONFIG_DQS_DML, False)
         raw.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        for category, limit in {**self.limits, sqlite3.SQLITE_LIMIT_LENGTH: self._value_bytes}.items():
-            raw.setlimit(category, limit)
-        raw.text_factory = partial(str, encoding="utf-8", errors="replace")
-        raw.set_authorizer(self._authorize_action)
-
-    def _authorize_action(self, action: int, first: str | None, second: str | None, *_: object) -> int:
-        if action in self.actions and second not in self.functions:
-            return sqlite3.SQLITE_OK
-        reads = action == sqlite3.SQLITE_PRAGMA and first in self.pragmas
-        return sqlite3.SQLITE_OK if reads else sqlite3.SQLITE_DENY
+        raw.set_authorizer(authorize_action)
 
     def run(self, raw: sqlite3.Connection, sql: str, deadline: float) -> tuple[Sequence[str], Batches]:
-        """Runs one query."""
-        cursor = raw.execute(sql)
-        return [column[0] for column in cursor.description or ()], self._fetch_batches(cursor, deadline)
+        """Runs one query. Raises RunAgain where it meets a value that this process should not work on."""
+        again = RunAgain(partial(self._run_apart, raw, sql, deadline))
+        raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, SQLITE_VALUE_BYTES)
+        with _begin_again(again):
+            cursor = raw.execute(sql)
+        return [column[0] for column in cursor.description or ()], self._fetch_batches(cursor, deadline, again)
+
+    def end(self, raw: sqlite3.Connection) -> bool:
+        """Lets the schema be read from values of any size again."""
+        raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, self._value_bytes)
+        return True
 
     @staticmethod
-    def _fetch_batches(cursor: sqlite3.Cursor, deadline: float) -> Batches:
-        with contextlib.closing(cursor):
+    def _fetch_batches(cursor: sqlite3.Cursor, deadline: float, again: RunAgain) -> Batches:
+        with _begin_again(again), contextlib.closing(cursor):
             yield from fetch_batches(cursor, deadline)
+
+    def _run_apart(self, raw: sqlite3.Connection, sql: str, deadline: float) -> tuple[Sequence[str], Batches]:
+        batches = self._read_process(raw, sql, max(1, math.ceil(deadline - time.monotonic() + 1)))
+        (columns,) = next(batches)
+        return columns, batches
+
+    def _read_process(self, raw: sqlite3.Connection, sql: str, seconds: int) -> Batches:
+        """The names of columns and then each row of a process, which is killed when nobody listens any more."""
+        work = (str(self.path.absolute()), self.busy_seconds, self._value_bytes, seconds, sql)
+        command = [sys.executable, "-I", "-S", sqlite_reader.__file__]
+        try:
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - fixed
+        except OSError as error:
+            raise _error_of(sqlite3.SQLITE_INTERNAL, f"no process for the statement: {error.strerror}") from None
+        self._apart[id(raw)] = process
+        try:
+            with process:
+                asked, told = cast("tuple[BinaryIO, BinaryIO]", (process.stdin, process.stdout))
+                try:
+                    marshal.dump(work, asked)
+                    asked.flush()
+                    while (row := marshal.load(told)) is not None:  # noqa: S302 - written by sqlite_reader
+                        if isinstance(row, list):
+                            raise _error_of(*row)
+                        yield [row]
+                finally:
+                    process.kill()
+        except (EOFError, ValueError, BrokenPipeError):  # an end in the middle
+            raise _error_of(sqlite3.SQLITE_INTERNAL, "the process of the statement has ended") from None
+        finally:
+            del self._apart[id(raw)]
 
     def stopper(self, raw: sqlite3.Connection) -> Callable[[], None]:
         """What makes a hanging call return."""
-        return raw.interrupt
+
+        def stop_statement() -> None:
+            raw.interrupt()
+            if (process := self._apart.get(id(raw))) is not None:
+                process.kill()
+
+        return stop_statement
 
     def classify_error(self, error: Exception) -> DriverFault:
         """What an exception of the sqlite3 module means."""
@@ -146,3 +154,20 @@ class SqliteDriver(Driver):
         if isinstance(error, sqlite3.Warning) or "one statement at a time" in text:
             return DriverFault(REFUSED)
         return DriverFault("other" if code in (0, sqlite3.SQLITE_ERROR) else FAILED)
+
+
+def _error_of(code: int, text: str) -> sqlite3.Error:
+    error = sqlite3.OperationalError(text)
+    error.sqlite_errorcode = code
+    return error
+
+
+@contextlib.contextmanager
+def _begin_again(again: RunAgain) -> Iterator[None]:
+    """Turns the error about a value that is too large into ``again``."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_TOOBIG:
+            raise again from None
+        raise

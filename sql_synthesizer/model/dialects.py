@@ -11,6 +11,8 @@ from typing import Literal
 
 NameCase = Literal["exact", "folded", "unquoted"]
 """How a server compares names: as written, without regard to case, or as written where they are quoted."""
+SQLITE_VALUE_BYTES = 10_000
+"""How large a value of SQLite may be that is worked on in the service's process, where nothing ends a slow call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 """How large the texts of a statement may become, and how long one call may look through them.
 
-A server that is in the middle of a function hears of no time limit, so each call has to be short. Its time is taken to
-be the product of its two largest arguments: so long do a search, a replacement and a comparison of sets take at worst.
+A server hears of no time limit in the middle of a function, nor between those of a row, so all calls of a statement
+together have to be short. The time of one is taken to be the product of its two largest arguments: so long do a search,
+a replacement and a comparison of sets take at worst.
 """
 
 from __future__ import annotations
@@ -12,14 +13,19 @@ from sql_synthesizer.guard.statement import functions
 from sql_synthesizer.guard.statement.columns import Columns, Source
 from sql_synthesizer.guard.statement.names import fold_name, is_query
 from sql_synthesizer.guard.statement.nodes import refuse_statement
+from sql_synthesizer.model.dialects import SQLITE_VALUE_BYTES
 
 MAX_WORK = 2 * 10**9
-"""Bytes that one call may look at: less than a second's work, measured by ``benchmarks/deadline.py``."""
+"""Bytes that a statement's calls may look at for a row: less than a second, measured by ``benchmarks/deadline.py``."""
 LEAST = 100
 """Bytes that a call looks at for each byte of its largest argument, and what a stored value is taken to hold."""
+STORED = {"sqlite": SQLITE_VALUE_BYTES}
+"""sqlglot's name of a dialect -> what a stored value is taken to hold where that is known to be the most."""
+PATTERN = {"sqlite": 1000}
+"""sqlglot's name of a dialect -> how large the pattern of a LIKE or GLOB may be, where that is bounded."""
 RECURSED = 10**7
 """What a text can become that a recursive expression makes longer by something in each round."""
-LARGEST = {"sqlite": 10**7, "mysql": 2**24}
+LARGEST = {"sqlite": SQLITE_VALUE_BYTES, "mysql": 2**24}
 """sqlglot's name of a dialect -> how large a text can become: where it is not given, ``HUGE``."""
 HUGE = 10**9
 GATHERED = {"mysql": 2**20}
@@ -39,8 +45,9 @@ _TEXTS = {exp.DType.TEXT, exp.DType.VARCHAR, exp.DType.CHAR, exp.DType.NCHAR, ex
 
 
 def check_growth(columns: Columns) -> None:
-    """Refuses a statement in which one call may look through too much. Raises StatementRefused."""
+    """Refuses a statement whose calls may look through too much. Raises StatementRefused."""
     sizes = _Sizes(columns)
+    work = 0.0
     for node in columns.names.nodes:
         name = node.name.lower() if isinstance(node, _CALLS) else type(node).__name__.lower()
         if isinstance(node, _CALLS):
@@ -48,14 +55,21 @@ def check_growth(columns: Columns) -> None:
         else:
             looks = isinstance(node, _SEARCHES) and not (isinstance(node, exp.Cast) and node.to.this in _TEXTS)
         if looks:
-            second, largest = sorted((0.0, 0.0, *(sizes.size_of(part) for part in node.iter_expressions())))[-2:]
-            if largest * max(second * 10 if name in functions.DEAR else second, LEAST) > MAX_WORK:
+            work += _measure_work(name, node, sizes, columns.names.index.dialect.sqlglot)
+            if work > MAX_WORK:
                 refuse_statement(
                     "text_size",
                     f"What {name} is given may be too large.",
                     hint="Apply functions to the values before they are repeated or put together, not to the result.",
                     function=name,
                 )
+
+
+def _measure_work(name: str, call: exp.Expr, sizes: _Sizes, dialect: str) -> float:
+    second, largest = sorted((0.0, 0.0, *(sizes.size_of(part) for part in call.iter_expressions())))[-2:]
+    if name in ("like", "glob"):
+        second = min(second, PATTERN.get(dialect, second))
+    return largest * max(second * 20 if name in functions.DEAR else second, LEAST)
 
 
 class _Sizes:
@@ -65,6 +79,7 @@ class _Sizes:
         self._columns = columns
         self._index = columns.names.index
         name = self._index.dialect.sqlglot
+        self._stored = STORED.get(name, LEAST)
         self._largest = LARGEST.get(name, HUGE)
         self._gathered = GATHERED.get(name, self._largest)
         self._known: dict[tuple[int, float], float] = {}
@@ -118,24 +133,24 @@ class _Sizes:
 
     def _measure_column(self, node: exp.Column) -> float:
         if not isinstance(node.this, exp.Identifier):
-            return LEAST
+            return self._stored
         name, alias = self._index.column_name(node.this), fold_name(node.table)
         for scope in self._columns.find_scopes(node):
             sources = [source for source in scope if alias in ("", source.alias)]
             found = [size for source in sources if (size := self._measure_source(source, name)) is not None]
             if found:
                 return max(found)
-        return LEAST
+        return self._stored
 
     def _measure_source(self, source: Source, name: str | None) -> float | None:
         """Of a column of something in a FROM clause; None where it has no such column."""
         if source.table is not None:
-            return LEAST if name is None or name in source.columns else None
+            return self._stored if name is None or name in source.columns else None
         meaning = self._columns.names.meanings.get(id(source.node))
         derived = (source.node, meaning) if isinstance(meaning, exp.CTE) else (source.node,)
         query = derived[-1].this
         if not isinstance(query, exp.Query):
-            return max(LEAST, sum(self.size_of(part) for part in source.node.iter_expressions()))
+            return max(self._stored, sum(self.size_of(part) for part in source.node.iter_expressions()))
         aliases = [part.args.get("alias") for part in derived]
         renamed = any(isinstance(alias, exp.TableAlias) and alias.columns for alias in aliases)
         if renamed and name not in source.columns:
