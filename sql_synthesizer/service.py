@@ -282,22 +282,14 @@ class Service:
             max_rows=question.max_rows,
             deadline=question.deadline,
         )
-        with self._timed_stage(work, "synthesize"):
-            synthesizer, statement = self._synthesize_statement(context)
-        try:
-            statement, rows = self._execute_statement(work, statement)
-        except (StatementInvalid, StatementRefused) as error:
-            statement, rows = self._repair_and_execute(work, context, synthesizer, statement, _repairable_error(error))
-        return CachedAnswer.of(statement, work.operation.details.statement or "", rows)
-
-    def _synthesize_statement(self, context: Context) -> tuple[Synthesizer, Statement]:
+        models = self.databases.config(question.database).models
         failure: ModelUnavailable | ModelInvalid | None = None
-        models = self.databases.config(context.schema.database).models
         for synthesizer in self._synthesizers:
             if synthesizer.source == "llm" and not models:
                 continue
             try:
-                return synthesizer, synthesizer.synthesize(context)
+                statement, rows = self._try_synthesizer(work, context, synthesizer)
+                return CachedAnswer.of(statement, work.operation.details.statement or "", rows)
             except (ModelUnavailable, ModelInvalid) as error:
                 failure = error
                 self._telemetry.emit(vocabulary.FALLBACK, reason=error.reason)
@@ -306,18 +298,24 @@ class Service:
                     raise
         raise failure or Declined
 
-    def _repair_and_execute(
-        self, work: _Work, context: Context, synthesizer: Synthesizer, statement: Statement, error: StatementInvalid
-    ) -> tuple[Statement, Rows]:
-        """Lets the model repair its statement once, given the class and identifier of the database's error."""
-        if not isinstance(synthesizer, Repairer):
-            raise DatabaseFailed from error
+    def _try_synthesizer(self, work: _Work, context: Context, synthesizer: Synthesizer) -> tuple[Statement, Rows]:
+        """What one synthesizer's statement returns; a model may mend its own once, whoever refused it."""
         with self._timed_stage(work, "synthesize"):
-            statement = synthesizer.repair(context, statement, error)
+            statement = synthesizer.synthesize(context)
+        try:
+            return self._execute_statement(work, statement)
+        except (StatementInvalid, StatementRefused) as error:
+            if not isinstance(synthesizer, Repairer):
+                if isinstance(error, StatementRefused) and error.details.get("rule") not in WRONG_NAMES:
+                    raise
+                raise DatabaseFailed from error
+            refused = error
+        with self._timed_stage(work, "synthesize"):
+            statement = synthesizer.repair(context, statement, _repairable_error(refused))
         try:
             return self._execute_statement(work, statement)
         except (StatementInvalid, StatementRefused) as again:
-            raise ModelInvalid from _repairable_error(again)
+            raise ModelInvalid from again
 
     def _execute_statement(self, work: _Work, statement: Statement) -> tuple[Statement, Rows]:
         question = work.question
@@ -372,10 +370,12 @@ def _normalize_question(text: str) -> str:
 
 
 def _repairable_error(error: StatementInvalid | StatementRefused) -> StatementInvalid:
-    """The error as the database would have put it, when it is a wrong name; any other refusal is raised again."""
+    """A refusal as the database would have put it: the kind of fault, and the name that it is about."""
     if isinstance(error, StatementInvalid):
         return error
-    kind = WRONG_NAMES.get(str(error.details.get("rule")))
-    if kind is None:
-        raise error
-    return StatementInvalid(details={"class": f"undefined_{kind}", "identifier": str(error.details.get(kind, ""))})
+    rule = str(error.details.get("rule", "not_a_query"))
+    named = next((error.details[part] for part in ("table", "column", "function") if part in error.details), "")
+    wrong = WRONG_NAMES.get(rule)
+    return StatementInvalid(
+        details={"class": f"undefined_{wrong}" if wrong else f"refused_{rule}", "identifier": str(named)}
+    )

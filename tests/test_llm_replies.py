@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sql_synthesizer.errors import Declined, ModelInvalid, StatementInvalid
 from sql_synthesizer.model import Statement
 from sql_synthesizer.synthesizer import llm
 from sql_synthesizer.synthesizer.endpoint import Endpoint
 from sql_synthesizer.synthesizer.llm import LLMSynthesizer
-from sql_synthesizer.synthesizer.reply import EndpointError
+from sql_synthesizer.synthesizer.reply import EndpointError, ModelReply, read_answer
 from tests.support.endpoint import KEY, calls, outcomes, settings
 from tests.support.endpoint import build as build
 from tests.support.endpoint import fake as fake
@@ -42,36 +45,66 @@ def test_request_shape(build, fake):
     assert chat.headers["authorization"] == f"Bearer {KEY}"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        '{"sql": "SELECT 1", "explanation": "One."}',
-        '```json\n{"sql": "SELECT 1", "explanation": "One."}\n```',
-        '```\n{"sql": "SELECT 1", "explanation": "One."}\n```\n',
-        '<think>SELECT 2? no</think>\n{"sql": "SELECT 1", "explanation": "One.", "extra": 1}',
-    ],
-)
-def test_tolerated_forms(build, fake, text):
+ONE = '{"sql": "SELECT 1", "explanation": "One."}'
+READ = {
+    "an object": ONE,
+    "a fenced object": f"```json\n{ONE}\n```",
+    "a fence without a language": f"```\n{ONE}\n```\n",
+    "a thought before": f'<think>{{"sql": "SELECT 2"}}? no</think>\n{ONE}',
+    "a thought whose begin is missing": f"SELECT 2? no</think>{ONE}",
+    "a thought that holds another": f"<thinking><think>SELECT 2</think></thinking>{ONE}",
+    "prose before": f"Sure, here it is: {ONE}",
+    "prose after": f"{ONE}\n\nThis counts {{nothing}} else.",
+    "prose around a fence": f"Sure:\n```json\n{ONE}\n```\nAnything else?",
+    "the same twice": f"{ONE}\n{ONE}",
+    "an object in another": f'{{"answer": {ONE}}}',
+    "another key": '{"query": "SELECT 1"}',
+    "raw line ends in a text": '{"sql": "SELECT 1\n", "explanation": "One\nrow."}',
+    "a fence in an object": '{"sql": "```sql\\nSELECT 1\\n```"}',
+    "a fenced query": "```sql\nSELECT 1\n```",
+    "a fenced query in a line": "```SELECT 1```",
+    "a fenced query and prose": "This is it:\n```sql\nSELECT 1\n```\nIt returns one.",
+    "a query alone": "SELECT 1",
+    "more than asked for": '{"sql": "SELECT 1", "extra": {"sql": "SELECT 2"}}',
+}
+
+
+@pytest.mark.world
+@pytest.mark.parametrize("text", READ.values(), ids=READ)
+def test_replies_are_read_liberally(build, fake, text):
     fake.reply(text=text)
     assert build().synthesize(context()).sql == "SELECT 1"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Here is your query: SELECT 1",
-        "",
-        "SELECT 1",
-        "[]",
-        '"SELECT 1"',
-        '{"sql": 1}',
-        '{"explanation": "no sql"}',
-        '{"sql": "   "}',
-        '{"sql": "SELECT 1"',
-        'Sure: {"sql": "SELECT 1"}',
-        '{"sql": "' + "x" * 20_001 + '"}',
-    ],
-)
+@pytest.mark.world
+def test_a_reply_in_parts_is_read_as_a_whole(build, fake):
+    parts = [{"type": "text", "text": ONE[:12]}, {"type": "text", "text": ONE[12:]}]
+    fake.send(json.dumps({"choices": [{"message": {"content": parts}}]}).encode())
+    assert build().synthesize(context()).sql == "SELECT 1"
+
+
+UNUSABLE = {
+    "nothing": "",
+    "prose": "Here is your query: SELECT 1",
+    "a list": "[]",
+    "a text": '"SELECT 1"',
+    "a number for SQL": '{"sql": 1}',
+    "no SQL": '{"explanation": "no sql"}',
+    "empty SQL": '{"sql": "   "}',
+    "a cut object": '{"sql": "SELECT 1"',
+    "a cut thought": '<think>Perhaps {"sql": "SELECT 1"}',
+    "an open fence": "Sure:\n```sql\nSELECT 1",
+    "two that differ": '{"sql": "SELECT 1"} or {"sql": "SELECT 2"}',
+    "an answer and none": '{"sql": "SELECT 1"} or {"sql": null}',
+    "two queries": "```sql\nSELECT 1\n```\n```sql\nSELECT 2\n```",
+    "too long": '{"sql": "' + "x" * 20_001 + '"}',
+    "too deep": '{"sql":' * 100_000,
+    "many braces": "{" * 100_000,
+}
+
+
+@pytest.mark.world
+@pytest.mark.parametrize("text", UNUSABLE.values(), ids=UNUSABLE)
 def test_unusable_replies(build, fake, telemetry, text):
     fake.reply(text=text)
     with pytest.raises(ModelInvalid) as caught:
@@ -79,6 +112,20 @@ def test_unusable_replies(build, fake, telemetry, text):
     assert outcomes(telemetry) == ["invalid"]
     assert calls(telemetry)[0].reason == "model_invalid"
     assert not text or text not in str(caught.value.body("t"))
+
+
+@pytest.mark.world
+def test_a_query_alone_that_was_cut_off_is_unusable(build, fake):
+    fake.reply(text="SELECT name FROM customers WHERE city = 'Paris'", finish_reason="length")
+    with pytest.raises(ModelInvalid):
+        build().synthesize(context())
+
+
+@given(reply=st.text() | st.lists(st.sampled_from([*'{}"`:[]\\', *READ.values(), "<think>", "</think>"])).map("".join))
+def test_no_reply_is_an_error_of_ours(reply):
+    with suppress(ModelInvalid):
+        answer = read_answer(ModelReply(reply, False, "stop", "", "", None, None, 0), 100)
+        assert answer.sql is None or 0 < len(answer.sql) <= 100
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"{}", b'{"choices": []}', b"\xff", b"x" * 1_100_000])
@@ -98,14 +145,21 @@ def test_compressed_reply_is_refused(build, fake, telemetry):
 
 
 @pytest.mark.parametrize(
-    "reply", [{"sql": None, "reason": "no such data"}, {"refusal": "I will not."}, {"finish_reason": "content_filter"}]
+    ("reply", "told"),
+    [
+        ({"sql": None, "reason": "no such\ndata"}, "The language model cannot answer this: no such data"),
+        ({"sql": "", "reason": "no such data"}, "The language model cannot answer this: no such data"),
+        ({"text": '{"sql": null, "reason": null}'}, Declined.default_message),
+        ({"refusal": "I will not."}, Declined.default_message),
+        ({"finish_reason": "content_filter"}, Declined.default_message),
+    ],
 )
-def test_declined(build, fake, telemetry, reply):
+def test_the_reason_of_a_model_that_declines_is_told(build, fake, telemetry, reply, told):
     fake.reply(**reply)
     with pytest.raises(Declined) as caught:
         build().synthesize(context())
     assert outcomes(telemetry) == ["success"]
-    assert "no such data" not in json.dumps(caught.value.body("t"))
+    assert caught.value.message == told
 
 
 def test_any_sql_is_passed_on(build, fake):

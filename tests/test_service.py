@@ -70,9 +70,17 @@ MODEL_FAULTS = [
     ("dead", lambda m: m.fail(500, times=5), 503, "model_unavailable", None),
     ("hanging", lambda m: m.hang(), 503, "model_unavailable", None),
     ("prose", lambda m: m.reply(text="I would rather talk about the weather."), 502, "model_invalid", None),
-    ("a write", lambda m: m.reply(sql="DELETE FROM orders"), 422, "statement_refused", "statement_rejected"),
-    ("two", lambda m: m.reply(sql="SELECT 1; DROP TABLE orders"), 422, "statement_refused", "statement_rejected"),
+    ("a write", lambda m: reply_twice(m, "DELETE FROM orders"), 502, "model_invalid", "statement_rejected"),
+    ("two", lambda m: reply_twice(m, "SELECT 1; DROP TABLE orders"), 502, "model_invalid", "statement_rejected"),
+    ("no SQL", lambda m: reply_twice(m, "SELEC count(*) FROM orders"), 502, "model_invalid", "statement_rejected"),
+    ("declining", lambda m: m.reply(reason="Feelings are not stored."), 422, "declined", None),
 ]
+
+
+def reply_twice(model: FakeOpenAI, sql: str) -> None:
+    """The model repeats its statement when it is asked to mend it."""
+    model.reply(sql=sql)
+    model.reply(sql=sql)
 
 
 @pytest.mark.parametrize(
@@ -122,12 +130,35 @@ def test_a_wrong_name_is_repaired_once(with_model: App, model: FakeOpenAI, sql: 
     assert name in model.chats[1].body.decode()
 
 
-def test_a_wrong_column_twice_is_an_error(with_model: App, model: FakeOpenAI) -> None:
-    model.reply(sql="SELECT nonsense FROM customers")
-    model.reply(sql="SELECT nonsense FROM customers")
-    reply = with_model.ask(QUESTION)
-    assert (reply.status_code, reply.get_json()["reason"]) == (502, "model_invalid")
+@pytest.mark.world
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT nonsense FROM customers",
+        "SELECT * FROM clients",
+        "DELETE FROM customers",
+        "SELEC 1",
+        "SELECT 1; SELECT 2",
+    ],
+)
+def test_statements_that_stay_unusable_fall_back_to_the_rules(with_model: App, model: FakeOpenAI, sql: str) -> None:
+    reply_twice(model, sql)
+    assert with_model.ask(QUESTION).get_json()["source"] == "rules"
     assert len(model.chats) == 2
+    assert with_model.counted("fallbacks_total", reason="model_invalid") == 1
+    assert with_model.counted("queries_total", success="success") == 1
+
+
+@pytest.mark.world
+@pytest.mark.parametrize(
+    "sql", ["DELETE FROM customers", "SELEC 1", "SELECT 1; SELECT 2", "SELECT nonsense FROM customers"]
+)
+def test_a_refused_statement_is_repaired_once(with_model: App, model: FakeOpenAI, sql: str) -> None:
+    model.reply(sql=sql)
+    model.reply(sql=COUNT)
+    assert with_model.ask(QUESTION).get_json()["source"] == "llm"
+    assert "Kind of error" in model.chats[1].body.decode()
+    assert with_model.counted("fallbacks_total", reason="model_invalid") == 0
 
 
 def test_a_database_may_forbid_models(app_settings: dict[str, Any], model: FakeOpenAI) -> None:

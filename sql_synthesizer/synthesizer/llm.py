@@ -102,7 +102,8 @@ class LLMSynthesizer:
         except EndpointError as error:
             raise _public_error(error) from None
         if answer.sql is None:
-            raise Declined
+            reason = one_line(answer.reason or "", EXPLANATION_CHARS)
+            raise Declined(reason and f"The language model cannot answer this: {reason}")
         if MASK in context.question and MASK in answer.sql:
             raise Declined(
                 "The question holds what looks like a password, key or card number, which no model is sent.",

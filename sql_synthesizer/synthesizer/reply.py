@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
 from sql_synthesizer.errors import ModelInvalid
 
@@ -22,8 +24,14 @@ ANSWER_SCHEMA: dict[str, Any] = {
 }
 """JSON schema of the answer that the model is asked for; ``sql`` is null when it cannot answer."""
 
-_FENCED = re.compile(r"```(?:json)?\s*(\{.*\})\s*```", re.DOTALL | re.IGNORECASE)
-_THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
+MAX_OBJECTS = 100
+"""Places of a reply at which a JSON object is looked for."""
+
+_THOUGHT = re.compile(r"\A.*</(think|thinking|reasoning)>|<(think|thinking|reasoning)>.*", re.DOTALL | re.IGNORECASE)
+"""What a model says to itself: all up to its last end, and what was cut off within it."""
+_FENCED = re.compile(r"```(?:[ \t]*\w*[ \t]*\n)?(.*?)```", re.DOTALL)
+_QUERY = re.compile(r"\s*(SELECT|WITH)\b", re.IGNORECASE)
+_DECODER = json.JSONDecoder(strict=False)
 
 
 class EndpointError(Exception):
@@ -79,14 +87,24 @@ class ModelReply:
 class ModelAnswer(BaseModel):
     """What the model says."""
 
-    sql: str | None
+    sql: str | None = Field(validation_alias=AliasChoices("sql", "SQL", "query"))
     explanation: str = ""
     reason: str | None = None
 
 
+class _ContentPart(BaseModel):
+    text: str = ""
+
+
 class _ChatMessage(BaseModel):
-    content: str | None = None
+    content: str | list[_ContentPart] | None = None
     refusal: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The content; some endpoints send it in parts."""
+        parts = self.content if isinstance(self.content, list) else [_ContentPart(text=self.content or "")]
+        return "".join(part.text for part in parts)
 
 
 class _Choice(BaseModel):
@@ -114,7 +132,7 @@ def read_completion(body: bytes, sent_bytes: int) -> ModelReply:
         raise EndpointError("MalformedCompletion", "invalid", status=200, sent_bytes=sent_bytes) from None
     choice, usage = completion.choices[0], completion.usage or _Usage()
     return ModelReply(
-        text=choice.message.content or "",
+        text=choice.message.text,
         refused=bool(choice.message.refusal) or choice.finish_reason == "content_filter",
         finish_reason=(choice.finish_reason or "")[:40],
         model=(completion.model or "")[:100],
@@ -126,15 +144,39 @@ def read_completion(body: bytes, sent_bytes: int) -> ModelReply:
 
 
 def read_answer(reply: ModelReply, max_sql_chars: int) -> ModelAnswer:
-    """The model's answer: a bare or fenced JSON object. Raises ModelInvalid for anything else."""
+    """The model's answer, wherever in its reply it stands: JSON objects, else fenced queries, else a query alone.
+
+    Raises ModelInvalid when there is none of these, when several differ, and when a query alone was cut off.
+    """
     if reply.refused:
         return ModelAnswer(sql=None)
-    text = _THOUGHT.sub("", reply.text, count=1).strip()
-    fenced = _FENCED.fullmatch(text)
-    try:
-        answer = ModelAnswer.model_validate_json(fenced[1] if fenced else text)
-    except ValidationError:
-        raise ModelInvalid from None
-    if answer.sql is not None and not 0 < len(answer.sql.strip()) <= max_sql_chars:
+    text = _THOUGHT.sub("", reply.text).strip()
+    parts = _FENCED.findall(text) or ([] if reply.finish_reason == "length" else [text])
+    found = list(_find_objects(text)) or [ModelAnswer(sql=part) for part in parts if _QUERY.match(part)]
+    answers = {answer.sql and _plain_query(answer.sql): answer for answer in found}
+    if len(answers) != 1:
         raise ModelInvalid
-    return answer
+    ((sql, answer),) = answers.items()
+    if sql is not None and not 0 < len(sql) <= max_sql_chars and not (sql == "" and answer.reason):
+        raise ModelInvalid
+    return answer.model_copy(update={"sql": sql or None})
+
+
+def _plain_query(sql: str) -> str:
+    """A query without the fence that some models put around it even within JSON."""
+    fenced = _FENCED.fullmatch(sql.strip())
+    return (fenced[1] if fenced else sql).strip()
+
+
+def _find_objects(text: str) -> Iterator[ModelAnswer]:
+    """The outermost JSON objects that are answers, in whatever text around them."""
+    place = text.find("{")
+    for _ in range(MAX_OBJECTS):
+        if place < 0:
+            return
+        try:
+            value, end = _DECODER.raw_decode(text, place)
+            yield ModelAnswer.model_validate(value)
+        except (ValueError, RecursionError):  # no JSON, or an object of another kind, which may hold an answer
+            end = place + 1
+        place = text.find("{", end)
