@@ -16,7 +16,7 @@ from sql_synthesizer.settings import Settings
 from sql_synthesizer.telemetry import Telemetry
 from sql_synthesizer.telemetry.testing import MemoryObserver
 from tests.support.caches import Server
-from tests.support.caching import ANSWER, Make, counts, raw
+from tests.support.caching import ANSWER, Make, answer, counts, raw
 from tests.support.caching import make as make
 from tests.support.caching import observer as observer
 from tests.support.caching import telemetry as telemetry
@@ -106,6 +106,23 @@ def test_a_refusal_is_no_reason_to_leave_the_backend_alone(
         admin.config_set("maxmemory", 0)
     assert cache.set(key, ANSWER)
     assert counts(telemetry, observer) == [("set", "error"), ("get", "miss"), ("set", "ok")]
+
+
+def test_a_value_over_the_memory_is_no_reason_to_leave_it_alone(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sql_synthesizer.cache._backends.MEMORY_BYTES", 1000)
+    cache = make(Settings(cache="memory"))
+    assert not cache.set(cache.key("large"), answer([["x" * 1000]]))
+    assert cache.set(cache.key("small"), ANSWER)
+    assert cache.get(cache.key("small"), CachedAnswer) == ANSWER
+
+
+@pytest.mark.server
+def test_each_of_several_servers_must_answer(memcached_address: str, own_memcached: Server, make: Make) -> None:
+    cache = make(Settings(cache="memcached", memcached_servers=f"{memcached_address}, {own_memcached.address}"))
+    cache.ping(HANG)
+    own_memcached.stop()
+    with pytest.raises(CacheUnavailable):
+        cache.ping(HANG)
 
 
 def test_a_backend_that_never_was_costs_no_answer(make: Make) -> None:

@@ -64,5 +64,5 @@ class MemoryBackend:
             self._items.clear()
 
     def is_refusal(self, error: Exception) -> bool:
-        """Nothing in memory refuses."""
-        return False
+        """A value over all that may be held is refused."""
+        return isinstance(error, ValueError)
