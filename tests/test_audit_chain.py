@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sql_synthesizer.audit import chain, lifecycle, lines, read_records
 from sql_synthesizer.audit.anchor import Checkpoint, mac_fingerprint
 from sql_synthesizer.audit.manifest import NAME, Manifest
-from sql_synthesizer.audit.verdict import VerificationState
+from sql_synthesizer.audit.verdict import RecordFault, VerificationState
 from tests.support.audit import Bench
 from tests.support.chain import RECORDS
 from tests.support.chain import kept as kept
@@ -73,6 +73,15 @@ def test_an_edit_is_found_and_placed_without_an_anchor(kept, edit):
         assert first.byte == sum(map(len, before[:3]))
 
 
+def test_a_fault_is_told_with_its_place():
+    told = {
+        "changed: a.jsonl, record 4, byte 9: why": RecordFault("changed", "a.jsonl", "why", "w", 4, 9),
+        "damaged: manifest, entry 4, byte 9: why": RecordFault("damaged", "manifest", "why", "", 4, 9),
+        "missing: a.jsonl, byte 0: why": RecordFault("missing", "a.jsonl", "why", "w"),
+    }
+    assert {text: str(fault) for text, fault in told.items()} == {text: text for text in told}
+
+
 def test_a_replayed_record_is_found_after_the_end(kept):
     kept.edit(kept.path(0), lambda lines: lines.append(lines[5]))
     (fault,) = kept.verify().faults
@@ -102,6 +111,13 @@ def test_the_tail_of_an_earlier_segment_is_missed_without_an_anchor(kept):
     kept.edit(kept.path(1), lambda lines: lines.pop())
     (fault,) = kept.verify().faults
     assert (fault.kind, fault.file, fault.sequence) == ("cut", kept.path(1).name, count)
+
+
+def test_a_fault_hides_none_of_a_later_segment(kept):
+    for segment, record in enumerate([3, -1]):
+        kept.edit(kept.path(1, segment), lambda lines, record=record: lines.pop(record))
+    faults = [(fault.kind, fault.file) for fault in kept.verify().faults]
+    assert faults == [("missing", kept.path(1).name), ("cut", kept.path(1, 1).name)]
 
 
 def test_the_tail_of_a_living_writer_is_missed_with_an_anchor(kept):

@@ -13,6 +13,7 @@ import pytest
 from sql_synthesizer.audit import read_records
 from sql_synthesizer.audit.keyring import Keyring
 from sql_synthesizer.audit.verify import verify_record
+from sql_synthesizer.audit.volume import Volume
 from sql_synthesizer.errors import AuditUnavailable
 from tests.support.audit import bench as bench
 from tests.support.audit import files
@@ -48,6 +49,16 @@ def test_a_segment_changed_by_somebody_else_fails_once_and_the_next_takes_over(b
         bench.ask(actor="during")
     bench.ask(actor="after")
     assert bench.asked() == ["during (withheld)", "after"]
+
+
+@pytest.mark.parametrize(("interval", "looks"), [(HANG, 1), (0, 3)])
+def test_free_space_is_believed_for_a_moment(tmp_path, monkeypatch, interval, looks):
+    asked = []
+    monkeypatch.setattr("sql_synthesizer.audit.volume.LOOK_INTERVAL", interval)
+    monkeypatch.setattr(Volume, "free_bytes", lambda volume: asked.append(volume) or 9)
+    volume = Volume(tmp_path, reserve=10)
+    assert [volume.low for _ in range(3)] == [True] * 3
+    assert len(asked) == looks
 
 
 def test_a_failed_sync_is_never_believed_later(bench):

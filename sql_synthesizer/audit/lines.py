@@ -51,7 +51,10 @@ def is_regular(path: Path) -> bool:
 
 
 def open_regular(path: Path, *, write: bool = False) -> BinaryIO:
-    """Opens a regular file, never a link, pipe or device. Raises FileNotFoundError for these too, and OSError."""
+    """Opens a regular file for reading, never a link, pipe or device; with ``write`` its descriptor may be written to.
+
+    Raises FileNotFoundError for links, pipes and devices too, and OSError.
+    """
     # A pipe in the directory must not stop a reader, nor a link lead it elsewhere.
     flags = os.O_RDWR if write else os.O_RDONLY
     try:
@@ -63,7 +66,7 @@ def open_regular(path: Path, *, write: bool = False) -> BinaryIO:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise FileNotFoundError(path)
-    return os.fdopen(descriptor, "r+b" if write else "rb")
+    return os.fdopen(descriptor, "rb")
 
 
 def read_lines(file: BinaryIO, start: int = 0) -> Iterator[Line]:
