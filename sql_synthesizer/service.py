@@ -335,7 +335,11 @@ class Service:
         about.database_type, about.database, about.sql = work.schema.dialect, question.database, statement.sql
         with _Timed("execute", work.timings, operation):
             rows = self.databases.execute(
-                question.database, statement.sql, max_rows=question.max_rows, deadline=deadline
+                question.database,
+                statement.sql,
+                max_rows=question.max_rows,
+                deadline=deadline,
+                cancellation=question.cancellation,
             )
         return statement, rows
 

@@ -17,8 +17,6 @@ from typing import Any, Literal
 
 from pydantic import (
     AliasChoices,
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -28,39 +26,14 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sql_synthesizer.database_settings import DatabaseSettings as DatabaseSettings
 from sql_synthesizer.errors import ConfigurationError
-from sql_synthesizer.model import Role
 
 PREFIX = "SQL_SYNTHESIZER_"
 RATE_LIMIT = r"[1-9][0-9]{0,8}/([1-9][0-9]{0,2})?(second|minute|hour|day)s?"
 """How limits are written."""
 EMPTY_MEANS_NONE = {"rate_limit", "failed_login_limit", "suspicion_limit"}
 """Settings whose empty value turns them off; any other is unset by an empty value."""
-
-
-class DatabaseSettings(BaseModel):
-    """One database that may be asked.
-
-    Tables and columns are named ``table`` and ``table.column``, also with the schema before, without case.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$", description="What callers and labels call it.")
-    url: SecretStr = Field(description="SQLAlchemy URL, or 'env:NAME' / 'file:PATH' to keep it elsewhere.")
-    schemas: tuple[str, ...] = Field((), description="Schemas that may be read; empty means the default one.")
-    tables: tuple[str, ...] = Field((), description="Tables that may be read; empty means all in the schemas.")
-    hidden: tuple[str, ...] = Field((), description="Tables and columns that do not exist for who asks.")
-    sensitive: tuple[str, ...] = Field((), description="Columns hidden from models; reading them is recorded.")
-    sensitive_access: Literal["record", "mask", "deny"] = Field(
-        "record", description="Sensitive columns are read, come as ***, or are refused; recorded either way."
-    )
-    catalogue_role: Role | None = Field(
-        None, description="Least role that may read system catalogues and version and user functions; default: none."
-    )
-    shareable: tuple[str, ...] = Field((), description="Columns whose values a model may see.")
-    models: bool = Field(True, description="Whether questions about it may go to a language model.")
-    pool_size: int | None = Field(None, ge=1, le=1000, description="Connections; default: the pool_size setting.")
 
 
 def _make_field(default: Any, help: str, *, unit: str = "", env: str | None = None, **limits: Any) -> Any:
@@ -106,6 +79,12 @@ class Settings(BaseSettings):
     schema_ttl: float = _make_field(300.0, "How long a schema is believed unchanged.", unit="seconds", ge=1)
     schema_timeout: float = _make_field(60.0, "How long reading a schema may take.", unit="seconds", gt=0, le=3600)
     value_index: bool = _make_field(True, "Whether text values are looked up to understand questions.")
+
+    # jobs
+    job_threads: int = _make_field(2, "Questions of jobs asked at once; 0: serve asks none.", ge=0, le=64)
+    job_queue: int = _make_field(10_000, "Questions of jobs that may wait, a fifth of them one caller's.", ge=10)
+    job_seconds: float = _make_field(3600.0, "How long a job may run.", unit="seconds", gt=0, le=604_800)
+    job_days: float = _make_field(7.0, "How long an ended job is kept, with its results.", unit="days", gt=0, le=365)
 
     # limits of input
     max_body_bytes: int = _make_field(65_536, "Request body at most.", unit="bytes", ge=1024)

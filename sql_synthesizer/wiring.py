@@ -19,6 +19,7 @@ from sql_synthesizer.demo import demo_settings, ensure_demo
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.guard.question import QuestionGuard
 from sql_synthesizer.guard.statement import StatementGuard
+from sql_synthesizer.jobs import JobLimits, JobQueue, JobWorker
 from sql_synthesizer.monitoring import logs, metrics, multiprocess, slo
 from sql_synthesizer.monitoring.health import Health
 from sql_synthesizer.monitoring.registry import Measured
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 RESERVED_THREADS = 2
 """Threads of a worker that never hold a question, so that health and refusals are always answered."""
 
+SHARES = 5
+"""Callers that can fill the queue of jobs together: fewer cannot."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Rooms:
@@ -53,6 +57,7 @@ class Rooms:
     history: HistoryObserver
     access: Access
     service: Service
+    jobs: JobQueue
     health: Health
     audit: AuditLog
     model: LLMSynthesizer | None
@@ -71,6 +76,17 @@ class Rooms:
         self.telemetry.start()
         self.health.start()
         return self
+
+    def job_worker(self, threads: int) -> JobWorker:
+        """A worker that asks the questions of jobs, ``threads`` at once."""
+        return JobWorker(
+            self.jobs,
+            self.service.ask,
+            self.access.find_owner,
+            self.telemetry,
+            threads=threads,
+            deadline=self.settings.deadline,
+        )
 
     def close(self) -> None:
         """Ends the threads, folds what is left, makes the audit record durable and closes connections."""
@@ -136,6 +152,8 @@ def _wire_rooms(settings: Settings, facade: Telemetry, closing: ExitStack, *, lo
     health = _build_health(settings, facade, databases, schemas, cache, store, audit, model)
     closing.callback(health.close)
     history = HistoryObserver(store, facade)
+    share = settings.job_queue // SHARES
+    limits = JobLimits(settings.job_queue, share, settings.job_seconds, settings.job_days)
     measured = metrics.facade_metrics(facade)
     facade.observers = [history]
     if settings.telemetry:
@@ -152,6 +170,7 @@ def _wire_rooms(settings: Settings, facade: Telemetry, closing: ExitStack, *, lo
         history=history,
         access=access,
         service=service,
+        jobs=JobQueue(store.jobs, facade, limits),
         health=health,
         audit=audit,
         model=model,

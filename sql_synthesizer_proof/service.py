@@ -30,7 +30,10 @@ def parse_samples(exposition: str, name: str) -> Iterator[tuple[dict[str, str], 
 
 
 class ServiceProcess:
-    """``sql-synthesizer serve`` in ``home``, not started; ``settings`` are by name, ``command`` runs it."""
+    """``sql-synthesizer serve`` in ``home``, not started; ``settings`` are by name, ``command`` runs it.
+
+    It has no worker of jobs unless a setting says so.
+    """
 
     def __init__(self, home: Path, settings: Mapping[str, object], *, command: Sequence[str] = SERVE) -> None:
         home.mkdir(parents=True, exist_ok=True)
@@ -44,6 +47,7 @@ class ServiceProcess:
             "state_dir": self.state,
             "auth": "required",
             "drain_seconds": 0.1,
+            "job_threads": 0,
             **settings,
         }
         self.environment = child_environment(given)

@@ -12,10 +12,10 @@ SERVICE, PROOF = "sql_synthesizer", "sql_synthesizer_proof"
 FACE_LINES = 40
 
 FLOORS = {
-    0: ("settings", "errors", "error_root", "files", "model"),
+    0: ("settings", "database_settings", "errors", "error_requests", "error_root", "files", "model"),
     1: ("telemetry",),
     2: ("guard", "schema", "synthesizer", "database", "cache", "store", "access", "demo"),
-    3: ("service",),
+    3: ("service", "jobs"),
     4: ("wiring", "web", "webapp"),
     5: ("operate", "cli", "__main__"),
     6: (PROOF,),

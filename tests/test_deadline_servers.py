@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from typing import Any
 
@@ -13,6 +14,7 @@ from sql_synthesizer import errors
 from sql_synthesizer.database import DatabaseManager, reaper
 from sql_synthesizer.database.mysql import MysqlDriver
 from sql_synthesizer.database.postgres import PostgresDriver
+from sql_synthesizer.model.cancellation import Cancellation
 from sql_synthesizer.settings import DatabaseSettings, Settings
 from sql_synthesizer.telemetry import Telemetry, vocabulary
 from sql_synthesizer.telemetry.testing import MemoryObserver
@@ -78,6 +80,24 @@ def test_a_statement_that_its_server_does_not_cancel_is_ended(watched: Watched) 
     watched.time_out()
     until(lambda: watched.sessions() == 0)
     assert watched.left() == []
+
+
+def test_a_statement_that_is_taken_back_is_ended(watched: Watched) -> None:
+    cancellation = Cancellation()
+    limits: dict[str, Any] = {"max_rows": 1, "deadline": time.monotonic() + 600, "cancellation": cancellation}
+
+    def cancel_running() -> None:
+        until(lambda: watched.sessions() == 1)
+        cancellation.cancel()
+
+    with ThreadPoolExecutor(1) as pool:
+        cancelling = pool.submit(cancel_running)
+        with pytest.raises(errors.Cancelled):
+            watched.manager.execute("main", SLEEP[watched.kind], **limits)
+        cancelling.result()
+    until(lambda: watched.sessions() == 0)
+    with pytest.raises(errors.Cancelled):
+        watched.manager.execute("main", "SELECT 1", **limits)
 
 
 def test_several_are_ended_at_once(watched: Watched) -> None:

@@ -26,7 +26,7 @@ from sql_synthesizer.access._origin import (
     remote_cause,
 )
 from sql_synthesizer.access._suspicion import Suspicions
-from sql_synthesizer.errors import AccessDenied, AuthenticationFailed, AuthenticationRequired, RateLimited
+from sql_synthesizer.errors import AccessDenied, AuthenticationFailed, AuthenticationRequired, OwnerRefused, RateLimited
 from sql_synthesizer.model import ApiKey, Caller, Role
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.telemetry import Telemetry, vocabulary
@@ -40,6 +40,8 @@ Every request is on record with its caller anyway; a success of its own says whe
 for each request would fill the record.
 """
 
+LOCAL = "local"
+"""The identity of this machine's user, where no keys are required."""
 _KEY = re.compile(r"sqs_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 _UNKNOWN_KEY = ApiKey("", "", Role.VIEWER, salt="0" * 32, digest="0" * 64, created_at=0.0)
 """Compared where no key has the id, so that the time of a refusal does not say which ids exist."""
@@ -77,6 +79,16 @@ class Access:
             refuse_foreign(credentials)
             return self._authenticate_session(credentials.session, credentials)
         return self._authenticate_local(credentials)
+
+    def find_owner(self, identity: str) -> Caller:
+        """Who an identity is now, for work that it left to be done later. Raises OwnerRefused, StoreUnavailable."""
+        if identity.startswith("cli:") or (identity == LOCAL and not self.keys_required):
+            return Caller(identity, Role.OPERATOR, "", "job")
+        key = self.keys.find_key(identity)
+        ends = None if key is None else key.expires_at
+        if key is None or key.revoked_at is not None or (ends is not None and ends <= time.time()):
+            raise OwnerRefused(details={"identity": identity})
+        return Caller(key.id, key.role, "", "job", key.rate_limit)
 
     def require(self, caller: Caller, role: Role) -> None:
         """Raises AccessDenied unless the caller's role includes this one."""
@@ -128,7 +140,7 @@ class Access:
         refuse_foreign(credentials)
         if is_foreign(credentials):
             raise AuthenticationRequired(details={"address": credentials.address, "cause": "origin"})
-        return Caller("local", Role.OPERATOR, credentials.address, "open")
+        return Caller(LOCAL, Role.OPERATOR, credentials.address, "open")
 
     def _authenticate_key(self, text: str, credentials: Credentials) -> Caller:
         match = _KEY.fullmatch(text)

@@ -19,6 +19,8 @@ VERBS = {
     "serve": "Serve the application and its metrics.",
     "stack": "Serve it, watched by Prometheus and Alertmanager on this machine.",
     "ask": "Ask a question and print the answer.",
+    "jobs": "Submit many questions at once, and look after them.",
+    "worker": "Ask the questions of jobs, beside those that serve asks.",
     "keys": "Create, list and revoke API keys.",
     "audit": "Search the audit record.",
     "store": "Back up and restore the service's own state.",
@@ -51,6 +53,10 @@ def load_verb(name: str) -> click.Command | None:
             from sql_synthesizer.cli.stack import command
         case "ask":
             from sql_synthesizer.cli.ask import command
+        case "jobs":
+            from sql_synthesizer.cli.jobs import command
+        case "worker":
+            from sql_synthesizer.cli.worker import command
         case "keys":
             from sql_synthesizer.cli.keys import command
         case "audit":

@@ -18,7 +18,7 @@ from sql_synthesizer.cli.upkeep import Upkeep
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.files import take_lock
 from sql_synthesizer.monitoring import shared
-from sql_synthesizer.operate.child import Child, ignore_signals, module_command
+from sql_synthesizer.operate.child import Child, ignore_signals, module_command, own_command
 from sql_synthesizer.settings import (
     Settings,
     child_environment,
@@ -45,11 +45,14 @@ APP_LOAD_ERROR = 4
 
 
 class _Part(Child):
-    """A process of the service, which is started again when it dies."""
+    """A process of the service, which is started again when it dies; one that is ``vital`` not for ever."""
 
-    def __init__(self, name: str, command: list[str], environment: dict[str, str], metrics_dir: Path) -> None:
+    def __init__(
+        self, name: str, command: list[str], environment: dict[str, str], metrics_dir: Path, *, vital: bool = True
+    ) -> None:
         super().__init__(name, command, environment=environment)
         self._metrics_dir = metrics_dir
+        self._vital = vital
         self._deaths: list[float] = []
 
     def ensure_running(self) -> bool:
@@ -58,7 +61,7 @@ class _Part(Child):
             return True
         now = time.monotonic()
         self._deaths = [death for death in self._deaths if now - death < RESTART_WINDOW] + [now]
-        if len(self._deaths) > RESTARTS or status == APP_LOAD_ERROR:
+        if self._vital and (len(self._deaths) > RESTARTS or status == APP_LOAD_ERROR):
             return False
         click.echo(f"{self.name} ended with {status}; starting it again", err=True)
         from sql_synthesizer.monitoring.multiprocess import mark_dead  # noqa: PLC0415
@@ -103,6 +106,8 @@ def _supervise_children(settings: Settings, environment: dict[str, str]) -> None
     if settings.metrics_enabled:
         parts["the exporter"] = module_command("sql_synthesizer.monitoring.exposition")
     children: list[_Part] = []
+    work = own_command("worker", "--parent", str(os.getpid()))
+    worker = _Part("the job worker", work, environment, settings.metrics_dir, vital=False)
     upkeep = Upkeep(settings, environment)
 
     def keep_running() -> bool:
@@ -113,6 +118,8 @@ def _supervise_children(settings: Settings, environment: dict[str, str]) -> None
             children.append(_Part(name, command, environment, settings.metrics_dir).start())
         if _await_ready(settings, keep_running):
             _print_addresses(settings)
+        if settings.job_threads and not came:
+            children.insert(1, worker.start())
         while keep_running():
             upkeep.poll_steps()
             time.sleep(POLL)
@@ -121,6 +128,7 @@ def _supervise_children(settings: Settings, environment: dict[str, str]) -> None
             time.sleep(settings.drain_seconds)
     finally:
         upkeep.stop()
+        worker.send(signal.SIGTERM)
         for child in children:
             child.stop(settings.deadline + 10)
         settings.drain_file.unlink(missing_ok=True)

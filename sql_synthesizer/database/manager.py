@@ -21,6 +21,7 @@ from sql_synthesizer.database.reaper import Reaper
 from sql_synthesizer.database.urls import read_url
 from sql_synthesizer.database.watchdog import Limit, Watchdog
 from sql_synthesizer.errors import (
+    Cancelled,
     ConfigurationError,
     DatabaseUnavailable,
     PoolTimeout,
@@ -30,6 +31,7 @@ from sql_synthesizer.errors import (
     UnknownDatabase,
 )
 from sql_synthesizer.model import Rows
+from sql_synthesizer.model.cancellation import Cancellation
 from sql_synthesizer.settings import DatabaseSettings, Settings
 from sql_synthesizer.telemetry import Telemetry, vocabulary
 
@@ -79,14 +81,17 @@ class DatabaseManager:
         """The kind of a database, one of ``vocabulary.DATABASE_TYPE``. Raises UnknownDatabase."""
         return self._find_pool(name).driver.kind
 
-    def execute(self, name: str, sql: str, *, max_rows: int, deadline: float) -> Rows:
+    def execute(
+        self, name: str, sql: str, *, max_rows: int, deadline: float, cancellation: Cancellation | None = None
+    ) -> Rows:
         """Runs one query; ``deadline`` is on the monotonic clock, in seconds.
 
-        Raises StatementInvalid, StatementRefused, StatementTimeout, PoolTimeout, DatabaseUnavailable, DatabaseFailed.
+        Raises StatementInvalid, StatementRefused, StatementTimeout, PoolTimeout, DatabaseUnavailable, DatabaseFailed,
+        Cancelled.
         """
         pool = self._find_pool(name)
         _check_query(sql)
-        with self._open_session(pool, deadline, max_rows) as connection:
+        with self._open_session(pool, deadline, max_rows, cancellation) as connection:
             raw = _raw_connection(connection)
             try:
                 return self._collect_rows(lambda: pool.driver.run(raw, sql, deadline), max_rows)
@@ -193,8 +198,12 @@ class DatabaseManager:
     # --- one connection ---------------------------------------------------------------------
 
     @contextmanager
-    def _open_session(self, pool: _Pool, deadline: float, max_rows: int | None) -> Iterator[Connection]:
+    def _open_session(
+        self, pool: _Pool, deadline: float, max_rows: int | None, cancellation: Cancellation | None = None
+    ) -> Iterator[Connection]:
         """A connection in a read-only transaction that ends, at the latest, shortly after the deadline."""
+        cancellation = cancellation or Cancellation()
+        cancellation.check()
         connection = self._acquire_connection(pool, deadline, max_rows)
         raw = _raw_connection(connection)
         limit = Limit(deadline + pool.driver.grace)
@@ -202,7 +211,10 @@ class DatabaseManager:
         session = None
         try:
             session = pool.driver.session_id(raw)
-            with self._watchdog.watch(limit, pool.driver.stopper(raw)):
+            with (
+                self._watchdog.watch(limit, pool.driver.stopper(raw)),
+                cancellation.stopping(lambda: self._watchdog.expire(limit)),
+            ):
                 try:
                     yield connection
                 finally:
@@ -211,6 +223,8 @@ class DatabaseManager:
                 connection.invalidate()
         except BaseException as error:
             fault = self._translate_error(pool, error, fired=limit.fired)
+            if cancellation.cancelled and isinstance(error, Exception):
+                fault = Cancelled()
             lost = not reusable or isinstance(fault, DatabaseUnavailable) or (limit.fired and pool.driver.breaks)
             if lost or not isinstance(error, Exception):
                 connection.invalidate()

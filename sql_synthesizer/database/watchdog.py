@@ -52,6 +52,12 @@ class Watchdog:
             with self._condition:
                 del self._actions[limit]
 
+    def expire(self, limit: Limit) -> None:
+        """Lets a limit that is watched pass now."""
+        with self._condition:
+            limit.at = self._wake = time.monotonic()
+            self._condition.notify()
+
     def close(self) -> None:
         """Ends the thread once nothing is watched any more."""
         with self._condition:

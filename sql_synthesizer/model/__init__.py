@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, TypedDict
 
+from sql_synthesizer.model.cancellation import Cancellation
+
 Scalar = str | int | float | bool | None
 """A result cell as a JSON scalar: dates are text, and numbers that neither a 64-bit integer nor a double holds."""
 
@@ -62,13 +64,17 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One request for an answer. ``deadline`` is on the clock of ``time.monotonic()``, in seconds."""
+    """One request for an answer. ``deadline`` is on the clock of ``time.monotonic()``, in seconds.
+
+    ``cancellation`` lets another thread take it back.
+    """
 
     text: str
     database: str
     caller: Caller
     max_rows: int
     deadline: float
+    cancellation: Cancellation | None = None
 
     def remaining(self) -> float:
         """Seconds left until the deadline; never negative."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
 
-from sql_synthesizer.errors import OUTCOME_BY_REASON
+from sql_synthesizer.errors import OUTCOME_BY_REASON, error_classes
 from sql_synthesizer.monitoring.metric import Combination, Feed, Label, Metric, Source
 from sql_synthesizer.telemetry import vocabulary
 from sql_synthesizer.telemetry.vocabulary import Declared, Vocabulary
@@ -22,6 +22,7 @@ QUERY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 
 """From a cached answer to the longest deadline, with a bound at the 2 s objective."""
 STAGE_BUCKETS = (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 LLM_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+WAIT_BUCKETS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
 SYNC_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0)
 
 SERIES_BUDGET = 4_000
@@ -51,6 +52,14 @@ _make_timer = partial(_make_metric, "histogram", "seconds", unit="seconds")
 def _is_cache_combination(labels: Combination, _: Declared) -> bool:
     looked_up = labels["hit_miss"] in ("hit", "miss")
     return labels["hit_miss"] == "error" or looked_up == (labels["operation"] == "get")
+
+
+PASSING = frozenset(cls.reason for cls in error_classes() if cls.status == 503)
+"""Reasons for which a question of a job is asked again."""
+
+
+def _is_passing(labels: Combination, _: Declared) -> bool:
+    return labels["reason"] in PASSING
 
 
 _REASON = Label("reason", vocabulary.REASON, "@reason")
@@ -149,6 +158,60 @@ METRICS: tuple[Metric, ...] = (
         labels=[vocabulary.LAYER, vocabulary.GRADE],
     ),
     _make_counter("feedback_total", "Ratings given by analysts", vocabulary.FEEDBACK, labels=[vocabulary.RATING]),
+    # jobs
+    _make_gauge("job_questions_waiting", "Questions of jobs that wait", vocabulary.JOB_WAITING, mode="livemax"),
+    _make_gauge(
+        "job_questions_running", "Questions of jobs in the hand of a worker", vocabulary.JOB_RUNNING, mode="livemax"
+    ),
+    _make_gauge(
+        "job_oldest_age_seconds",
+        "Age of the oldest job that no worker has begun",
+        vocabulary.JOB_OLDEST,
+        unit="seconds",
+        mode="livemax",
+    ),
+    _make_gauge(
+        "job_worker_beat_timestamp_seconds",
+        "When a worker of jobs last said that it lives, in Unix time",
+        vocabulary.JOB_BEAT,
+        unit="seconds",
+        mode="livemax",
+    ),
+    _make_counter(
+        "job_changes_total",
+        "Jobs submitted, begun, and ended by how",
+        vocabulary.SECURITY_EVENTS["job_change"],
+        labels=[vocabulary.JOB_CHANGE],
+    ),
+    _make_counter(
+        "job_questions_total",
+        "Tries to answer a question of a job, by how they ended",
+        vocabulary.JOB_QUESTION,
+        labels=[Label("outcome", vocabulary.OUTCOME, "@outcome")],
+    ),
+    _make_timer(
+        "job_wait_seconds",
+        "Time that questions of jobs waited for a worker",
+        Feed(vocabulary.JOB_QUESTION, "wait_seconds"),
+        buckets=WAIT_BUCKETS,
+    ),
+    _make_timer(
+        "job_run_seconds", "Time that a try of a question took", vocabulary.JOB_QUESTION, buckets=QUERY_BUCKETS
+    ),
+    _make_counter(
+        "job_retries_total",
+        "Questions of jobs that were asked again because the service could not answer, or ended meanwhile",
+        vocabulary.JOB_RETRIED,
+        labels=[vocabulary.REASON],
+        allowed=_is_passing,
+    ),
+    _make_counter(
+        "job_dead_letters_total",
+        "Questions of jobs that were given up after all tries",
+        vocabulary.JOB_GIVEN_UP,
+        labels=[vocabulary.REASON],
+        allowed=_is_passing,
+    ),
     # HTTP
     _make_counter(
         "http_requests_total",

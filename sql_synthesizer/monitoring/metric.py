@@ -31,7 +31,8 @@ class Feed:
     """What a metric is fed from.
 
     ``value`` is ``count``, ``errors`` (operations whose reason is not ``ok``), ``seconds``, ``level`` or the
-    name of a numeric detail. Only operations with one of ``outcomes`` count, where there are any.
+    name of a numeric detail, which every operation that feeds a histogram has. Only operations with one of ``outcomes``
+    count, where there are any.
     """
 
     source: Source

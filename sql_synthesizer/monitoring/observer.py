@@ -153,7 +153,8 @@ class _Count(_FeedSeries):
 
 class _Observe(_FeedSeries):
     def apply_fact(self, fact: Any, pending: dict[Any, float], marked: set[tuple[Any, int]]) -> None:
-        child, seconds = self.child(fact), fact.duration_ns / 1e9
+        seconds = fact.duration_ns / 1e9 if self._value == "seconds" else getattr(fact.details, self._value)
+        child = self.child(fact)
         if (
             fact.trace.sampled or fact.notable
         ):  # an exemplar costs more than the observation: one for each bucket and batch is enough

@@ -22,6 +22,7 @@ from sql_synthesizer.model import ApiKey, Role
 from sql_synthesizer.model.masking import mask_secrets, mask_statement
 from sql_synthesizer.store._engine import RowRefused, begin_transaction, migrate_tables, open_engine, store_url
 from sql_synthesizer.store._files import SECRET_BYTES, backup_file, load_secret, restore_file
+from sql_synthesizer.store.jobs import JobStore, Record
 from sql_synthesizer.telemetry import Fact, Operation, Telemetry, vocabulary
 
 HISTORY_ROWS = 100_000
@@ -178,6 +179,10 @@ class Store:
             oldest = max(limit for limit in limits if limit is not None)
             connection.execute(delete(_HISTORY).where(_HISTORY.c.asked_at <= oldest))
             connection.execute(delete(_FEEDBACK).where(_FEEDBACK.c.question_id.not_in(select(_HISTORY.c.question_id))))
+
+    def jobs(self, record: Record) -> JobStore:
+        """The jobs, which are in the same database; ``record`` is called before a change of one takes effect."""
+        return JobStore(self._engine, self._insert, record)
 
     # --- upkeep -----------------------------------------------------------------------------
 

@@ -60,6 +60,49 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE api_keys ADD COLUMN rate_limit TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE api_keys ADD COLUMN session_version INTEGER NOT NULL DEFAULT 0",
     ),
+    (
+        """CREATE TABLE jobs (
+            id TEXT PRIMARY KEY,
+            owner TEXT NOT NULL,
+            token TEXT NOT NULL,
+            digest TEXT NOT NULL,
+            database TEXT NOT NULL,
+            max_rows INTEGER NOT NULL,
+            traceparent TEXT NOT NULL,
+            total INTEGER NOT NULL,
+            submitted_at DOUBLE PRECISION NOT NULL,
+            state TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            following INTEGER NOT NULL,
+            waiting INTEGER NOT NULL,
+            ended INTEGER NOT NULL,
+            ready_at DOUBLE PRECISION NOT NULL,
+            started_at DOUBLE PRECISION,
+            ended_at DOUBLE PRECISION,
+            UNIQUE (owner, token)
+        )""",
+        "CREATE INDEX jobs_that_wait ON jobs (owner, submitted_at) WHERE waiting > 0",
+        "CREATE INDEX jobs_by_time ON jobs (submitted_at)",
+        """CREATE TABLE job_questions (
+            job_id TEXT NOT NULL,
+            position INTEGER NOT NULL,
+            question TEXT NOT NULL,
+            outcome TEXT NOT NULL DEFAULT '',
+            attempts INTEGER NOT NULL DEFAULT 0,
+            body TEXT NOT NULL DEFAULT '',
+            ended_at DOUBLE PRECISION,
+            PRIMARY KEY (job_id, position)
+        )""",
+        """CREATE TABLE job_claims (
+            job_id TEXT NOT NULL,
+            position INTEGER NOT NULL,
+            attempt INTEGER NOT NULL,
+            worker TEXT NOT NULL,
+            PRIMARY KEY (job_id, position)
+        )""",
+        "CREATE TABLE job_workers (id TEXT PRIMARY KEY, beat DOUBLE PRECISION NOT NULL)",
+        "CREATE TABLE job_owners (owner TEXT PRIMARY KEY, served BIGINT NOT NULL)",
+    ),
 )
 """The statements that lead from each version of the tables to the next; released ones are never changed."""
 

@@ -78,6 +78,12 @@ class Details:
     page: int | None = None
     path: str | None = None
     scheme: str | None = None
+    job_id: str | None = None
+    questions: int | None = None
+    """Of a job."""
+    position: int | None = None
+    attempt: int | None = None
+    wait_seconds: float | None = None
     status: int | None = None
     """Of the HTTP reply: the service's own, or that of the model's endpoint."""
     timed_out: int | None = None

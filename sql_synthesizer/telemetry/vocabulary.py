@@ -99,6 +99,7 @@ SINK = Vocabulary("sink", ("file",))
 VERSION = Vocabulary("version", declared=True)
 LAYER = Vocabulary("layer", ("fragment", "decoding", "intent"))
 GRADE = Vocabulary("grade", ("weak", "suspicious", "attack"))
+JOB_CHANGE = Vocabulary("change", ("submitted", "started", "done", "failed", "cancelled"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,9 @@ EXPORT = OperationType("export", (DATABASE_TYPE,), event="result_export")
 PAGE_READ = OperationType("page_read", (DATABASE_TYPE,), event="result_export")
 TRACKED_QUERY = OperationType("tracked_query", (QUERY_TYPE, DATABASE_TYPE))
 COMMAND = OperationType("command")
+JOB_SUBMIT = OperationType("job_submit")
+JOB_QUESTION = OperationType("job_question")
+JOB_READ = OperationType("job_read", event="result_export")
 
 PROBES = ("/health", "/metrics")
 """How the routes begin that are polled: what asks for them begins no trace, unless it fails."""
@@ -151,9 +155,17 @@ class EventType:
 
 
 def _make_security_event(
-    name: str, severity: str, help: str, *aliases: str, owasp: str = "", unnamed: str = ""
+    name: str,
+    severity: str,
+    help: str,
+    *aliases: str,
+    labels: tuple[Vocabulary, ...] = (),
+    owasp: str = "",
+    unnamed: str = "",
 ) -> EventType:
-    return EventType(name, severity, audited=True, help=help, aliases=aliases, owasp=owasp, unnamed=unnamed)
+    return EventType(
+        name, severity, audited=True, labels=labels, help=help, aliases=aliases, owasp=owasp, unnamed=unnamed
+    )
 
 
 _ORDINARY = "it names what is out of the ordinary"
@@ -261,6 +273,9 @@ SECURITY_EVENTS: dict[str, EventType] = {
             owasp="sensitive_read",
         ),
         _make_security_event("result_export", "low", "A caller exported a result.", unnamed=_ORDINARY),
+        _make_security_event(
+            "job_change", "info", "A job was submitted or begun, or has ended.", labels=(JOB_CHANGE,), unnamed=_ORDINARY
+        ),
         _make_security_event("audit_access", "low", "Someone read the audit record.", owasp="sensitive_read"),
         _make_security_event(
             "audit_verification_failed",
@@ -287,6 +302,8 @@ SECURITY_EVENTS: dict[str, EventType] = {
 }
 
 FEEDBACK = EventType("feedback", labels=(RATING,), help="An analyst rated an answer.")
+JOB_RETRIED = EventType("job_retried", labels=(REASON,), help="A question of a job will be asked again.")
+JOB_GIVEN_UP = EventType("job_given_up", labels=(REASON,), help="A question of a job was given up: a dead letter.")
 FALLBACK = EventType("fallback", labels=(REASON,), help="The rules engine answered because the model did not.")
 COALESCED = EventType("coalesced", help="A question waited for an equal one instead of being worked on twice.")
 SESSION_LEFT = EventType(
@@ -340,6 +357,10 @@ AUDIT_FINGERPRINT = ReadingType("audit_fingerprint", (), "Start of the MAC at th
 AUDIT_VERIFIED = ReadingType(
     "audit_verified", (), "When the audit record was last found sound, else when this process started, in Unix time."
 )
+JOB_WAITING = ReadingType("job_waiting", (), "Questions of jobs that wait.")
+JOB_RUNNING = ReadingType("job_running", (), "Questions of jobs that a worker has in hand.")
+JOB_OLDEST = ReadingType("job_oldest", (), "Age of the oldest job that nobody has begun, in seconds.")
+JOB_BEAT = ReadingType("job_beat", (), "When a worker of jobs last said that it lives, in Unix time.")
 CACHE_ENTRIES = ReadingType("cache_entries", (CACHE_TYPE,), "Entries held in the memory cache.")
 TELEMETRY_QUEUE = ReadingType("telemetry_queue", (), "Facts that wait to be folded.")
 LAST_FOLD = ReadingType("last_fold", (), "When facts were last folded, in Unix time.")

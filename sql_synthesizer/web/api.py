@@ -30,7 +30,9 @@ EXAMPLE = "SELECT count(*) FROM customers"
 QUESTION_ID = r"^[0-9a-f]{16}$"
 
 
-class _RequestBody(BaseModel):
+class RequestBody(BaseModel):
+    """What a request may send: nothing that is not listed."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
@@ -44,7 +46,7 @@ class ErrorBody(BaseModel):
     suggestions: list[str] | None = Field(None, description="Only of declined questions: what can be asked instead.")
 
 
-class QueryBody(_RequestBody):
+class QueryBody(RequestBody):
     """A question in plain language."""
 
     question: str = Field(description="What you want to know.", examples=["How many customers are there?"])
@@ -53,7 +55,7 @@ class QueryBody(_RequestBody):
     page_size: int | None = Field(None, ge=1, le=1000, description=PAGE_SIZE)
 
 
-class SqlBody(_RequestBody):
+class SqlBody(RequestBody):
     """An analyst's own read-only statement."""
 
     sql: str = Field(description="One SELECT.", examples=[EXAMPLE])
@@ -62,7 +64,7 @@ class SqlBody(_RequestBody):
     page_size: int | None = Field(None, ge=1, le=1000, description=PAGE_SIZE)
 
 
-class FeedbackBody(_RequestBody):
+class FeedbackBody(RequestBody):
     """Whether an answer was right."""
 
     question_id: str = Field(pattern=QUESTION_ID)
@@ -122,18 +124,22 @@ class _Documented(TypedDict):
     security: list[dict[str, list[str]]]
 
 
+def document(reply: type[BaseModel] | None = None, status: int = 200) -> _Documented:
+    """What a route may answer: every error, and its own reply where that has a model."""
+    errors: ResponseDict = {str(cls.status): ErrorBody for cls in error_classes(SqlSynthesizerError)}
+    return _Documented(responses=errors | ({str(status): reply} if reply else {}), security=[{"key": []}])
+
+
 def register_routes(app: OpenAPI, rooms: Rooms) -> None:
     """Adds the routes under /api; ``g.caller`` is set before they run."""
-    errors: ResponseDict = {str(cls.status): ErrorBody for cls in error_classes(SqlSynthesizerError)}
     asking, reading = Tag(name="asking"), Tag(name="reading")
-    common = _Documented(responses=errors, security=[{"key": []}])
-    answered = _Documented(responses={**errors, "200": AnswerBody}, security=[{"key": []}])
+    common, answered = document(), document(AnswerBody)
     settings = rooms.settings
 
     @app.post("/api/query", tags=[asking], summary="Answer a question", **answered)
     @allow(Role.VIEWER)
     def query(body: QueryBody) -> AnswerReply:
-        _check_text(body.question, settings.max_question_chars)
+        check_text(body.question, settings.max_question_chars)
         question = _build_question(rooms, g.caller, body.question, body.database, body.max_rows)
         return _build_reply(rooms, rooms.service.ask(question), g.caller, body.page_size)
 
@@ -142,7 +148,7 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
     def sql(body: SqlBody) -> AnswerReply:
         if not body.sql.strip():
             raise QuestionEmpty("The statement is empty; write a SELECT.", hint=f"For example: {EXAMPLE}.")
-        _check_text(body.sql, settings.max_sql_chars)
+        check_text(body.sql, settings.max_sql_chars)
         question = _build_question(rooms, g.caller, body.sql, body.database, body.max_rows)
         return _build_reply(rooms, rooms.service.run(question), g.caller, body.page_size)
 
@@ -202,7 +208,8 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
         }
 
 
-def _check_text(text: str, limit: int) -> None:
+def check_text(text: str, limit: int) -> None:
+    """Raises QuestionEmpty, QuestionTooLong."""
     if not text.strip():
         raise QuestionEmpty
     if len(text) > limit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -14,6 +14,7 @@ from sql_synthesizer_proof.evidence.embedding import BROKEN, SPILLED
 from sql_synthesizer_proof.evidence.world import World, WorldReply
 
 QUESTION = {"question": "how many customers are there"}
+JOB = {"questions": [QUESTION["question"]]}
 SENSITIVE = {"sql": "SELECT email FROM customers LIMIT 1"}
 NOBODY = f"sqs_{'0' * 12}_{'x' * 43}"
 """A well-formed key that was never made."""
@@ -60,7 +61,7 @@ def _key_id(key: str) -> str:
     return key.split("_")[1]
 
 
-def _post_request(world: World, path: str, body: dict[str, str], status: int) -> Caused:
+def _post_request(world: World, path: str, body: Mapping[str, object], status: int) -> Caused:
     return Caused(world.send_request("POST", path, body), status, _key_id(world.key))
 
 
@@ -205,6 +206,19 @@ def _exported_answer(world: World) -> Caused:
     """An answer is exported as a file."""
     answer = world.send_request("POST", "/api/query", QUESTION).json()
     return Caused(world.send_request("GET", f"/api/results/{answer['question_id']}/csv"), 200, _key_id(world.key))
+
+
+@_causes_event("job_change")
+def _job_submitted(world: World) -> Caused:
+    """A job of one question is submitted; nobody asks it."""
+    return Caused(world.send_request("POST", "/api/jobs", JOB), 202, _key_id(world.key))
+
+
+@_causes_event("result_export")
+def _job_read(world: World) -> Caused:
+    """The results of a job are read."""
+    job = world.send_request("POST", "/api/jobs", JOB).json()
+    return Caused(world.send_request("GET", job["results"]), 200, _key_id(world.key))
 
 
 # --- the record itself -----------------------------------------------------------------------

@@ -141,3 +141,23 @@ def refused_labels(m: Scope, window: str) -> Expr:
 def dropped_facts(m: Scope, window: str) -> Expr:
     """Facts that the telemetry dropped within the window, by signal."""
     return m("telemetry_dropped_total").increase(window, keep=("signal",))
+
+
+def jobs_waiting(m: Scope) -> Expr:
+    """Questions of jobs that wait; every process exports the number of all."""
+    return m("job_questions_waiting").grouped("max", "job")
+
+
+def job_age(m: Scope) -> Expr:
+    """Seconds that the oldest job that nobody began has waited."""
+    return m("job_oldest_age_seconds").grouped("max", "job")
+
+
+def job_silence(m: Scope) -> Expr:
+    """Seconds since a worker of jobs last said that it lives."""
+    return Expr("time()") - m("job_worker_beat_timestamp_seconds").grouped("max", "job")
+
+
+def dead_letters(m: Scope, window: str) -> Expr:
+    """Questions of jobs that were given up within the window."""
+    return m("job_dead_letters_total").increase(window)

@@ -89,6 +89,7 @@ class Service:
         self.url = f"http://127.0.0.1:{self.port}"
         self.metrics_url = f"http://127.0.0.1:{self.metrics_port}/metrics"
         self.out = self.state.parent / "service.log"
+        self.environment.setdefault("SQL_SYNTHESIZER_JOB_THREADS", "0")
         self.environment |= {
             "SQL_SYNTHESIZER_PORT": str(self.port),
             "METRICS_PORT": str(self.metrics_port),

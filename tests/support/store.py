@@ -15,7 +15,8 @@ from sqlalchemy import create_engine
 from sql_synthesizer.model import ApiKey, Role
 from sql_synthesizer.store import HistoryEntry, Store
 
-TABLES = ("api_keys", "history", "feedback", "meta", "schema_version")
+JOB_TABLES = ("jobs", "job_questions", "job_claims", "job_workers", "job_owners")
+TABLES = ("api_keys", "history", "feedback", "meta", "schema_version", *JOB_TABLES)
 
 
 def key(name: str = "k1", **changes: Any) -> ApiKey:

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from sql_synthesizer import errors
 from sql_synthesizer.errors import SqlSynthesizerError, UnexpectedError, error_classes
 from sql_synthesizer.telemetry.vocabulary import SECURITY_EVENTS
 from sql_synthesizer_proof.mixin.checks.source import list_faults, words_beside
 
 ROOTS = (SqlSynthesizerError, UnexpectedError)
 """Those whose reason is ``internal``."""
+TABLES = ("errors", "error_requests")
 
 
 def error_faults() -> Iterator[str]:
     """What a class of ``errors`` lacks; one that only others derive from needs nothing but a status."""
-    said = words_beside("errors.py")
-    classes = [cls for cls in error_classes() if cls not in ROOTS and cls.__module__ == errors.__name__]
+    said = words_beside(*(f"{name}.py" for name in TABLES))
+    classes = [
+        cls for cls in error_classes() if cls not in ROOTS and cls.__module__.removeprefix("sql_synthesizer.") in TABLES
+    ]
     reasons = Counter(vars(cls).get("reason") for cls in classes)
     for cls in classes:
         own = vars(cls)

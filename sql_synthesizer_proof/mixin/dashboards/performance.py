@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sql_synthesizer.monitoring import slo
 from sql_synthesizer_proof.mixin import signals
+from sql_synthesizer_proof.mixin.dashboards.jobs import JOBS
 from sql_synthesizer_proof.mixin.dashboards.panel import Dashboard, P, Panel, PanelQuery, PanelRow, W, one_query
 
 OUTCOMES = P("question_outcomes_total")
@@ -140,6 +141,6 @@ STAGES = PanelRow(
 DASHBOARD = Dashboard(
     "application-performance",
     "SQL Synthesizer - Application Performance",
-    "Throughput, response time, errors and cache of the questions, and the stages they pass.",
-    (QUERIES, STAGES),
+    "Throughput, response time, errors and cache of the questions, the stages they pass, and jobs.",
+    (QUERIES, STAGES, JOBS),
 )

@@ -1,0 +1,100 @@
+"""``sql-synthesizer jobs``: many questions handed in at once, and looked after later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import orjson
+
+from sql_synthesizer.cli.session import open_rooms, record_command
+from sql_synthesizer.errors import InvalidRequest
+from sql_synthesizer.model import Caller
+from sql_synthesizer.web.jobs import MOST_QUESTIONS, JobBody, job_json, result_json, submit_questions
+
+if TYPE_CHECKING:
+    from sql_synthesizer.jobs import JobView
+    from sql_synthesizer.wiring import Rooms
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+PAGE = 100
+
+
+@click.group("jobs")
+def command() -> None:
+    """Submit, list, show and cancel jobs, and print their results; a running service or worker asks the questions."""
+
+
+@contextmanager
+def _recorded_rooms() -> Iterator[tuple[Rooms, Caller]]:
+    with open_rooms() as rooms, record_command(rooms) as caller:
+        yield rooms, caller
+
+
+@command.command()
+@click.argument("questions", nargs=-1)
+@click.option("--file", "path", type=FILE, help="File of further questions, one a line.")
+@click.option("--name", help="Which of several configured databases to ask.")
+@click.option("--max-rows", type=click.IntRange(1), help="Rows of each answer at most.")
+@click.option("--key", help="Idempotency key: given again with the same questions, it is the same job.")
+def submit(
+    questions: tuple[str, ...], path: Path | None, name: str | None, max_rows: int | None, key: str | None
+) -> None:
+    """Hand in QUESTIONS, and print the job's id."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path else []
+    asked = [*questions, *(line for line in lines if line.strip())]
+    if not 1 <= len(asked) <= MOST_QUESTIONS:
+        raise InvalidRequest(
+            f"A job has 1 to {MOST_QUESTIONS} questions.",
+            hint='For example: sql-synthesizer jobs submit "how many customers are there".',
+        )
+    body = JobBody(questions=asked, database=name, max_rows=max_rows, idempotency_key=key)
+    with _recorded_rooms() as (rooms, caller):
+        click.echo(submit_questions(rooms, caller, body).job.id)
+
+
+@command.command(name="list")
+@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
+def list_jobs(limit: int) -> None:
+    """List the latest jobs of all callers: id, state, questions that have ended, owner, reason."""
+    with _recorded_rooms() as (rooms, caller):
+        for view in rooms.jobs.list_jobs(caller, limit, everybody=True):
+            job = view.job
+            done = f"{job.ended}/{job.total}"
+            click.echo(f"{job.id}  {job.state:<9}  {done:>9}  {job.owner:<16}  {job.reason}".rstrip())
+
+
+@command.command()
+@click.argument("job_id")
+def show(job_id: str) -> None:
+    """Show how far the job with this id is."""
+    with _recorded_rooms() as (rooms, caller):
+        _print_job(rooms.jobs.show(caller, job_id))
+
+
+@command.command()
+@click.argument("job_id")
+def cancel(job_id: str) -> None:
+    """Take the job with this id back; what runs for it in a database is cancelled."""
+    with _recorded_rooms() as (rooms, caller):
+        _print_job(rooms.jobs.cancel(caller, job_id))
+
+
+@command.command()
+@click.argument("job_id")
+def results(job_id: str) -> None:
+    """Print the results of the job with this id, a line of JSON for each question."""
+    with _recorded_rooms() as (rooms, caller):
+        for offset in range(0, rooms.jobs.show(caller, job_id).job.total, PAGE):
+            _, found = rooms.jobs.results(caller, job_id, offset, PAGE)
+            for question in found:
+                click.echo(orjson.dumps(result_json(question)).decode())
+
+
+def _print_job(view: JobView) -> None:
+    for name, value in job_json(view).items():
+        if value not in (None, ""):
+            click.echo(f"{name:<13} {value}")

@@ -1,0 +1,162 @@
+"""The JSON interface of jobs: many questions handed in at once, and looked after later."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal
+
+import orjson
+from flask import g
+from flask_openapi3 import OpenAPI, Tag
+from pydantic import BaseModel, Field
+
+from sql_synthesizer.jobs import JobView
+from sql_synthesizer.model import Caller, Role
+from sql_synthesizer.model.masking import mask_secrets
+from sql_synthesizer.store.jobs import JobQuestion
+from sql_synthesizer.web.admission import allow
+from sql_synthesizer.web.api import JsonObject, PageQuery, RequestBody, check_text, document
+from sql_synthesizer.wiring import Rooms
+
+MOST_QUESTIONS = 1000
+
+
+class JobBody(RequestBody):
+    """Questions that are answered in the background."""
+
+    questions: list[str] = Field(min_length=1, max_length=MOST_QUESTIONS, examples=[["How many customers are there?"]])
+    database: str | None = Field(None, description="Which database to ask; the default one when absent.")
+    max_rows: int | None = Field(None, ge=1, description="Rows of each answer at most.")
+    idempotency_key: str | None = Field(
+        None, pattern=r"^[!-~]{1,64}$", description="Sent again with the same questions, it returns the same job."
+    )
+
+
+class JobReply(BaseModel):
+    """A job, as it is now. Times are UTC."""
+
+    id: str
+    state: Literal["queued", "running", "done", "failed", "cancelled"]
+    reason: str = Field(description="Why it failed, or was cancelled; else empty.")
+    database: str
+    questions: int
+    ended: int = Field(description="Questions that have ended, answered or not.")
+    position: int | None = Field(description="Questions that come before its next one; null when it has ended.")
+    submitted_at: str
+    started_at: str | None
+    ended_at: str | None
+    job_trace_id: str = Field(description="The trace that all of its work is in.")
+    results: str = Field(description="Path of its results.")
+
+
+class JobListReply(BaseModel):
+    """Jobs, newest first."""
+
+    items: list[JobReply]
+
+
+class JobPath(BaseModel):
+    """Which job."""
+
+    job_id: str = Field(pattern=r"^[0-9a-f]{16}$")
+
+
+class JobListQuery(BaseModel):
+    """How many, and whose."""
+
+    limit: int = Field(50, ge=1, le=500)
+    everybody: bool = Field(False, description="Those of all callers, for operators.")
+
+
+class JobPage(PageQuery):
+    """Which part of the results."""
+
+    page_size: int = Field(20, ge=1, le=100)
+
+
+def register_routes(app: OpenAPI, rooms: Rooms) -> None:
+    """Adds the routes under /api/jobs; ``g.caller`` is set before they run."""
+    tag, queue = Tag(name="jobs"), rooms.jobs
+
+    @app.post("/api/jobs", tags=[tag], summary="Hand in questions", **document(JobReply, 202))
+    @allow(Role.VIEWER)
+    def submit_job(body: JobBody) -> tuple[JsonObject, int, dict[str, str]]:
+        job = submit_questions(rooms, g.caller, body)
+        return job_json(job), 202, {"Location": f"/api/jobs/{job.job.id}"}
+
+    @app.get("/api/jobs", tags=[tag], summary="Your latest jobs", **document(JobListReply))
+    @allow(Role.VIEWER)
+    def list_jobs(query: JobListQuery) -> JsonObject:
+        return {"items": [job_json(job) for job in queue.list_jobs(g.caller, query.limit, everybody=query.everybody)]}
+
+    @app.get("/api/jobs/<string:job_id>", tags=[tag], summary="How far a job is", **document(JobReply))
+    @allow(Role.VIEWER)
+    def show_job(path: JobPath) -> JsonObject:
+        return job_json(queue.show(g.caller, path.job_id))
+
+    @app.delete("/api/jobs/<string:job_id>", tags=[tag], summary="Take a job back", **document(JobReply))
+    @allow(Role.VIEWER)
+    def cancel_job(path: JobPath) -> JsonObject:
+        return job_json(queue.cancel(g.caller, path.job_id))
+
+    @app.get("/api/jobs/<string:job_id>/results", tags=[tag], summary="A page of the results", **document())
+    @allow(Role.VIEWER)
+    def read_results(path: JobPath, query: JobPage) -> JsonObject:
+        offset = (query.page - 1) * query.page_size
+        job, found = queue.results(g.caller, path.job_id, offset, query.page_size)
+        more = offset + query.page_size < job.total
+        following = f"/api/jobs/{job.id}/results?page={query.page + 1}&page_size={query.page_size}"
+        return {
+            "id": job.id,
+            "state": job.state,
+            "page": query.page,
+            "items": [result_json(question) for question in found],
+            "next": following if more else None,
+        }
+
+
+def submit_questions(rooms: Rooms, caller: Caller, body: JobBody) -> JobView:
+    """Takes a job in, each question of which has passed the same checks as one that is asked at once."""
+    settings = rooms.settings
+    for question in body.questions:
+        check_text(question, settings.max_question_chars)
+    database = rooms.databases.config(body.database or rooms.databases.default).name
+    rows = min(body.max_rows or settings.max_rows, settings.row_cap)
+    return rooms.jobs.submit(caller, body.questions, database=database, max_rows=rows, token=body.idempotency_key)
+
+
+def job_json(view: JobView) -> JsonObject:
+    """A job as callers see it."""
+    job = view.job
+    return {
+        "id": job.id,
+        "state": job.state,
+        "reason": job.reason,
+        "database": job.database,
+        "questions": job.total,
+        "ended": job.ended,
+        "position": view.ahead,
+        "submitted_at": _format_time(job.submitted_at),
+        "started_at": _format_time(job.started_at),
+        "ended_at": _format_time(job.ended_at),
+        "job_trace_id": view.trace_id,
+        "results": f"/api/jobs/{job.id}/results",
+    }
+
+
+def result_json(question: JobQuestion) -> JsonObject:
+    """A question with how it ended: ``ok`` and an answer, a reason and an error, or an empty outcome."""
+    body = orjson.loads(question.body) if question.body else None
+    answered = question.outcome == "ok"
+    return {
+        "index": question.position,
+        "question": mask_secrets(question.question),
+        "outcome": question.outcome,
+        "attempts": question.attempts,
+        "answer": body if answered else None,
+        "error": None if answered else body,
+    }
+
+
+def _format_time(moment: float | None) -> str | None:
+    return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
