@@ -171,6 +171,10 @@ class Settings(BaseSettings):
         unit="seconds",
         gt=0,
     )
+    trace_store_bytes: int = _make_field(
+        64_000_000, "Size of the service's own store of traces; 0 for none.", unit="bytes", ge=0
+    )
+    trace_store_hours: float = _make_field(72.0, "How long the store keeps a trace.", unit="hours", gt=0)
     otlp_endpoint: str | None = _make_field(
         None, "OTLP/HTTP endpoint that spans are sent to.", env="OTEL_EXPORTER_OTLP_ENDPOINT"
     )
@@ -238,6 +242,11 @@ class Settings(BaseSettings):
     def drain_file(self) -> Path:
         """File that exists while the service drains."""
         return self.state_dir / "draining"
+
+    @property
+    def trace_store_path(self) -> Path:
+        """File of the service's own store of traces."""
+        return self.state_dir / "traces.sqlite"
 
     @property
     def demo_path(self) -> Path:

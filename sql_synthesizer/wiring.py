@@ -23,7 +23,8 @@ from sql_synthesizer.jobs import JobLimits, JobQueue, JobWorker
 from sql_synthesizer.monitoring import logs, metrics, multiprocess, slo
 from sql_synthesizer.monitoring.health import Health
 from sql_synthesizer.monitoring.registry import Measured
-from sql_synthesizer.monitoring.tail import TailObserver
+from sql_synthesizer.monitoring.tail import Keeper, TailObserver
+from sql_synthesizer.monitoring.trace_store import TraceStore
 from sql_synthesizer.schema import SchemaCache
 from sql_synthesizer.service import Service
 from sql_synthesizer.settings import DatabaseSettings, Settings, secret_text
@@ -254,7 +255,10 @@ def _precreate_series(measured: Measured, databases: DatabaseManager, cache: Ans
 def _build_exporters(settings: Settings, facade: Telemetry, *, logging: bool) -> Iterator[Observer]:
     if logging:
         yield logs.LogObserver(settings, facade)
+    keepers: list[Keeper] = [TraceStore(settings, facade)] if settings.trace_store_bytes else []
     if settings.otlp_endpoint:
         from sql_synthesizer.monitoring.tracing import SpanExport  # noqa: PLC0415
 
-        yield TailObserver(settings, facade, [SpanExport(settings, facade)])
+        keepers.append(SpanExport(settings, facade))
+    if keepers:
+        yield TailObserver(settings, facade, keepers)
