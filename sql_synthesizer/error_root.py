@@ -17,6 +17,8 @@ class SqlSynthesizerError(Exception):
     reason: ClassVar[str] = "internal"
     outcome: ClassVar[str] = "failed"
     event: str | None = None
+    trace_id: str = ""
+    """The trace that it ended a part of."""
     default_message: ClassVar[str] = "The service failed to handle the request."
     default_hint: ClassVar[str] = "Try again; if it persists, give the trace id to the operator."
 

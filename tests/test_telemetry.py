@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from sql_synthesizer import errors
 from sql_synthesizer.errors import AuditUnavailable, ConfigurationError, PoolTimeout, StatementRefused, error_classes
-from sql_synthesizer.telemetry import Event, Fact, Operation, Telemetry, vocabulary
+from sql_synthesizer.telemetry import Event, Fact, Operation, Telemetry, carry, vocabulary
 from sql_synthesizer.telemetry.testing import MemoryObserver, MemoryRecorder
 from sql_synthesizer.telemetry.traceparent import format_traceparent, parse_traceparent
 
@@ -156,7 +158,39 @@ def test_nothing_is_lost_between_threads_and_close(telemetry: Telemetry) -> None
     assert len(observer(telemetry).operations(STAGE)) == 2000
 
 
-def test_carry_survives_asyncio(telemetry: Telemetry) -> None:
+def test_what_is_carried_runs_under_what_was_current(telemetry: Telemetry) -> None:
+    host = contextvars.ContextVar("host", default="")
+
+    def parent() -> tuple[str, str]:
+        with telemetry.operation(STAGE, stage="execute") as operation:
+            return operation.parent_id, host.get()
+
+    with telemetry.operation(vocabulary.HTTP_REQUEST) as above, ThreadPoolExecutor(4) as pool:
+        host.set("theirs")
+        carried = carry(parent)
+        found = {pool.submit(carried).result() for _ in range(8)} | set(pool.map(lambda _: carried(), range(8)))
+        host.set("changed")
+    assert found == {(above.span_id, "theirs")}
+    assert carried() == (above.span_id, "theirs")
+    assert parent() == ("", "changed")
+
+
+def test_a_parent_that_is_given_wins(telemetry: Telemetry) -> None:
+    with telemetry.operation(vocabulary.HTTP_REQUEST) as above:
+        above.trace.actor = "somebody"
+        given = (above.trace.trace_id, above.span_id, False)
+        with telemetry.operation(vocabulary.COMMAND, parent=given) as below:
+            assert (below.trace.trace_id, below.parent_id, below.trace.sampled) == given
+            assert below.trace.actor == ""
+
+
+def test_an_error_names_the_trace_that_it_ended(telemetry: Telemetry) -> None:
+    with pytest.raises(errors.Declined) as caught, telemetry.operation(STAGE) as operation:
+        raise errors.Declined
+    assert caught.value.trace_id == operation.trace.trace_id
+
+
+def test_asyncio_carries_by_itself(telemetry: Telemetry) -> None:
     async def child() -> str:
         await asyncio.sleep(0)
         with telemetry.operation(STAGE, stage="execute") as operation:

@@ -1,7 +1,7 @@
 """The seam between the rooms that work and the listeners that watch: operations and events, on one facade."""
 
 from sql_synthesizer.telemetry.facade import Observer, Recorder, Telemetry, default
-from sql_synthesizer.telemetry.operations import Event, Fact, Operation, Reading, Trace, reason_of
+from sql_synthesizer.telemetry.operations import Event, Fact, Operation, Reading, Trace, carry, reason_of
 
 __all__ = [
     "Event",
@@ -12,6 +12,7 @@ __all__ = [
     "Recorder",
     "Telemetry",
     "Trace",
+    "carry",
     "default",
     "reason_of",
 ]

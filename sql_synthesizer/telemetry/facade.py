@@ -113,12 +113,13 @@ class Telemetry:
     def operation(
         self, type: OperationType, *, parent: tuple[str, str, bool] | None = None, **labels: str
     ) -> Operation:
-        """Opens an operation under the current one, or a new trace.
+        """Opens an operation under ``parent``, else under the current one, else a new trace.
 
-        ``parent`` is a remote (trace id, span id, sampled), as ``parse_traceparent`` returns it.
+        ``parent`` is a remote (trace id, span id, sampled), as ``parse_traceparent`` returns it; what is under it
+        shares neither caller nor record with what is current here.
         """
         above = current.get()
-        if above is not None:
+        if parent is None and above is not None:
             if above.facade is self:
                 return Operation(self, type, above.trace, above.span_id, labels)
             parent = above.trace.trace_id, above.span_id, above.trace.sampled

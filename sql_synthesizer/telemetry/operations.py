@@ -6,19 +6,38 @@ import contextvars
 import os
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import wraps
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 from sql_synthesizer.errors import OUTCOME_BY_REASON, Cancelled, SqlSynthesizerError
 from sql_synthesizer.telemetry.vocabulary import EventType, OperationType, ReadingType
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 current: contextvars.ContextVar[Operation | None] = contextvars.ContextVar("sql_synthesizer_operation", default=None)
 """The innermost open operation of this thread or task."""
 _random = random.Random()
 os.register_at_fork(after_in_child=_random.seed)
+
+
+def carry(function: Callable[P, R]) -> Callable[P, R]:
+    """``function``, to be called in another thread under what is current here: the operation, the host's own context.
+
+    Tasks of asyncio and ``asyncio.to_thread`` do this by themselves; threads, timers, executors and queues do not. It
+    may be called any number of times, also at once. Work in another process continues by ``format_traceparent``.
+    """
+    context = contextvars.copy_context()
+
+    @wraps(function)
+    def run_carried(*args: P.args, **kwargs: P.kwargs) -> R:
+        return context.copy().run(function, *args, **kwargs)
+
+    return run_carried
 
 
 class Facade(Protocol):
@@ -177,6 +196,8 @@ class Operation:
         """Notes the error that ended the operation, when it did not pass through the ``with`` block."""
         self.error = error
         self.reason = reason_of(error)
+        if isinstance(error, SqlSynthesizerError):
+            error.trace_id = self.trace.trace_id
         self.facade.report_error(error)
 
     def close(self, error: BaseException | None = None) -> None:
