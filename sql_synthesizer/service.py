@@ -226,6 +226,7 @@ class Service:
             self._free.release()
 
     def _timed_stage(self, work: _Work, stage: str) -> _Timed:
+        work.question.cancellation.check()
         return _Timed(stage, work.timings, self._telemetry.operation(vocabulary.STAGE_OPERATION, stage=stage))
 
     def _load_schema(self, work: _Work) -> Schema:

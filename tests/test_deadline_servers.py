@@ -118,6 +118,14 @@ def test_a_session_that_cannot_be_ended_is_counted(watched: Watched, monkeypatch
 def test_one_more_than_can_be_ended_is_counted(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(reaper.AT_ONCE):
         watched.manager._reaper._free.acquire()
+    monkeypatch.setattr(reaper, "PATIENCE", 0.2)
+    watched.time_out()
+    assert len(until(watched.left)) == 1
+
+
+def test_when_too_many_wait_the_next_is_counted_at_once(watched: Watched) -> None:
+    for _ in range(reaper.WAITING):
+        watched.manager._reaper._waiting.acquire()
     watched.time_out()
     assert len(watched.left()) == 1
 

@@ -211,12 +211,10 @@ class DatabaseManager:
         session = None
         try:
             session = pool.driver.session_id(raw)
-            with (
-                self._watchdog.watch(limit, pool.driver.stopper(raw)),
-                cancellation.stopping(lambda: self._watchdog.expire(limit)),
-            ):
+            with self._watchdog.watch(limit, pool.driver.stopper(raw)):
                 try:
-                    yield connection
+                    with cancellation.stopping(lambda: self._watchdog.expire(limit)):
+                        yield connection
                 finally:
                     reusable = pool.driver.end(raw)
             if not reusable:

@@ -10,14 +10,16 @@ from contextlib import closing
 from sql_synthesizer.database.driver import Driver
 from sql_synthesizer.database.watchdog import Limit, Watchdog
 from sql_synthesizer.errors import DatabaseUnavailable
-from sql_synthesizer.telemetry import Telemetry, vocabulary
+from sql_synthesizer.telemetry import Telemetry, carry, vocabulary
 
 logger = logging.getLogger("sql_synthesizer.database")
 
 AT_ONCE = 4
 """Sessions that are ended at a time, in all databases; each takes a connection beside the pool."""
 PATIENCE = 3.0
-"""Seconds within which a session has to be gone."""
+"""Seconds within which a session has to be gone, its wait for a turn included."""
+WAITING = 64
+"""Sessions that are being ended or wait for their turn, in all databases; each has a thread."""
 PAUSE = 0.05
 
 
@@ -28,14 +30,27 @@ class Reaper:
         self._watchdog = watchdog
         self._telemetry = telemetry
         self._free = threading.BoundedSemaphore(AT_ONCE)
+        self._waiting = threading.BoundedSemaphore(WAITING)
 
     def end_session(self, name: str, driver: Driver, session: int) -> None:
         """Ends a session of the database ``name`` that was hung up on just now; returns at once."""
-        if self._free.acquire(blocking=False):
+        if self._waiting.acquire(blocking=False):
             work = (name, driver, session, time.monotonic())
-            threading.Thread(target=self._keep_ending, args=work, name="reaper", daemon=True).start()
+            threading.Thread(target=carry(self._end_in_turn), args=work, name="reaper", daemon=True).start()
         else:
             self._report_left(name, driver, session)
+
+    def _end_in_turn(self, name: str, driver: Driver, session: int, since: float) -> None:
+        try:
+            if self._free.acquire(timeout=PATIENCE):
+                try:
+                    self._keep_ending(name, driver, session, since)
+                finally:
+                    self._free.release()
+            else:
+                self._report_left(name, driver, session)
+        finally:
+            self._waiting.release()
 
     def _keep_ending(self, name: str, driver: Driver, session: int, since: float) -> None:
         gone = False
@@ -50,7 +65,6 @@ class Reaper:
         except faults as error:
             logger.debug("database %s: session %d: %s", name, session, type(error).__name__)
         finally:
-            self._free.release()
             if not gone:
                 self._report_left(name, driver, session)
 

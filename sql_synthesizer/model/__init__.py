@@ -74,7 +74,7 @@ class Question:
     caller: Caller
     max_rows: int
     deadline: float
-    cancellation: Cancellation | None = None
+    cancellation: Cancellation = field(default_factory=Cancellation, compare=False, repr=False)
 
     def remaining(self) -> float:
         """Seconds left until the deadline; never negative."""

@@ -18,11 +18,12 @@ class Cancellation:
         self._stops: list[Callable[[], None]] = []
 
     def cancel(self) -> None:
-        """Stops what is being done now, and lets nothing further begin."""
+        """Stops what is being done now, and lets nothing further begin; callable more than once."""
         with self._lock:
-            self.cancelled = True
-            for stop in self._stops:
-                stop()
+            if not self.cancelled:
+                self.cancelled = True
+                for stop in self._stops:
+                    stop()
 
     def check(self) -> None:
         """Raises Cancelled when the work was taken back."""
