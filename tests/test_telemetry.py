@@ -184,6 +184,19 @@ def test_a_parent_that_is_given_wins(telemetry: Telemetry) -> None:
             assert below.trace.actor == ""
 
 
+def test_what_nobody_foresaw_is_reported_once(telemetry: Telemetry) -> None:
+    def fail() -> None:
+        try:
+            with telemetry.operation(STAGE):
+                raise ValueError
+        except ValueError as error:
+            raise errors.UnexpectedError from error
+
+    with pytest.raises(errors.UnexpectedError), telemetry.operation(vocabulary.HTTP_REQUEST):
+        fail()
+    assert [record.type.name for record in recorder(telemetry).records] == ["unexpected_error"]
+
+
 def test_an_error_names_the_trace_that_it_ended(telemetry: Telemetry) -> None:
     with pytest.raises(errors.Declined) as caught, telemetry.operation(STAGE) as operation:
         raise errors.Declined

@@ -17,7 +17,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from sql_synthesizer.errors import ConfigurationError, SqlSynthesizerError
+from sql_synthesizer.errors import ConfigurationError, SqlSynthesizerError, UnexpectedError
 from sql_synthesizer.telemetry import vocabulary
 from sql_synthesizer.telemetry.operations import Event, Fact, Operation, Reading, Trace, current, new_trace
 from sql_synthesizer.telemetry.vocabulary import Declared, EventType, OperationType, ReadingType
@@ -159,7 +159,8 @@ class Telemetry:
 
     def report_error(self, error: BaseException) -> None:
         """Emits the security event that an error stands for, once, however many operations it passes."""
-        if getattr(error, "reported", False) or not isinstance(error, Exception):
+        told = error.__cause__ if isinstance(error, UnexpectedError) else None
+        if getattr(told or error, "reported", False) or not isinstance(error, Exception):
             return
         error.reported = True  # type: ignore[attr-defined]
         if not isinstance(error, SqlSynthesizerError):
