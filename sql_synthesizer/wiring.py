@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ from sql_synthesizer.audit import AuditLog
 from sql_synthesizer.cache import AnswerCache
 from sql_synthesizer.database import DatabaseManager
 from sql_synthesizer.demo import demo_settings, ensure_demo
-from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.errors import ConfigurationError, QuestionEmpty, QuestionTooLong
 from sql_synthesizer.guard.question import QuestionGuard
 from sql_synthesizer.guard.statement import StatementGuard
 from sql_synthesizer.jobs import JobLimits, JobQueue, JobWorker
+from sql_synthesizer.model import Caller, Question
 from sql_synthesizer.monitoring import logs, metrics, multiprocess, slo
 from sql_synthesizer.monitoring.health import Health
 from sql_synthesizer.monitoring.registry import Measured
@@ -88,6 +90,14 @@ class Rooms:
             threads=threads,
             deadline=self.settings.deadline,
         )
+
+    def build_question(
+        self, caller: Caller, text: str, database: str | None = None, max_rows: int | None = None
+    ) -> Question:
+        """A question within the settings' limits, with their deadline from now. Raises UnknownDatabase."""
+        name = self.databases.config(database or self.databases.default).name
+        rows = min(max_rows or self.settings.max_rows, self.settings.row_cap)
+        return Question(text, name, caller, rows, time.monotonic() + self.settings.deadline)
 
     def close(self) -> None:
         """Ends the threads, folds what is left, makes the audit record durable and closes connections."""
@@ -177,6 +187,14 @@ def _wire_rooms(settings: Settings, facade: Telemetry, closing: ExitStack, *, lo
         model=model,
         closing=closing,
     )
+
+
+def check_text(text: str, limit: int) -> None:
+    """Raises QuestionEmpty, QuestionTooLong."""
+    if not text.strip():
+        raise QuestionEmpty
+    if len(text) > limit:
+        raise QuestionTooLong(f"The text has {len(text)} characters; the limit is {limit}.")
 
 
 def configured_databases(settings: Settings) -> tuple[DatabaseSettings, ...]:

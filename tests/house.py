@@ -16,7 +16,7 @@ FLOORS = {
     1: ("telemetry",),
     2: ("guard", "schema", "synthesizer", "database", "cache", "store", "access", "demo"),
     3: ("service", "jobs"),
-    4: ("wiring", "web", "webapp"),
+    4: ("wiring", "agent", "web", "webapp"),
     5: ("operate", "cli", "__main__"),
     6: (PROOF,),
 }

@@ -20,6 +20,7 @@ WATCHERS_ONLY = ("prometheus_client", "opentelemetry", "psutil")
 MAY_NAME = {"operate": {"psutil"}, PROOF: {"psutil", "opentelemetry", "prometheus_client"}}
 """Beside the wing: who looks at processes from outside."""
 LAZY = {
+    "sql_synthesizer/__init__.py": ("sql_synthesizer.agent", "750 ms for any part of the package"),
     "sql_synthesizer/access/_limits.py": ("redis", "120 ms, and few settings name it"),
     "sql_synthesizer/cache/__init__.py": (
         "sql_synthesizer.cache._",
@@ -60,7 +61,7 @@ every_file = pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(RO
 def test_imports_go_down(path: Path) -> None:
     name, below = room(path), rooms_below(path)
     if name == "__init__":
-        assert not below
+        assert below == {"agent"}, "the package's own file hands on the agents, and nothing else"
     elif name in WING:
         allowed = {*FLOORS[0], *FLOORS[1], *WING}
         assert below <= allowed, f"the wing sees floors 0 and 1 only, not {below - allowed}"
@@ -135,7 +136,7 @@ def test_a_file_of_tests_is_read_in_one_go_too() -> None:
 def test_size() -> None:
     """The whole stays small enough to be read; a higher number here is a decision."""
     lines = sum(path.read_text(encoding="utf-8").count("\n") for path in FILES)
-    assert lines <= 35_865, f"{lines} lines: delete what is not needed; what brings something new raises the number"
+    assert lines <= 36_253, f"{lines} lines: delete what is not needed; what brings something new raises the number"
 
 
 def test_project_speaks_of_the_product_only() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +11,7 @@ import orjson
 from sql_synthesizer.cli import format_error
 from sql_synthesizer.cli.session import open_rooms, record_command
 from sql_synthesizer.errors import QuestionEmpty, SqlSynthesizerError
-from sql_synthesizer.model import Answer, Question
+from sql_synthesizer.model import Answer
 from sql_synthesizer.web.csv import csv_lines
 
 if TYPE_CHECKING:
@@ -52,12 +51,8 @@ def _read_line() -> str:
 
 
 def _ask_question(rooms: Rooms, text: str, name: str | None, *, max_rows: int | None, **options: Any) -> None:
-    settings = rooms.settings
-    rows = min(max_rows or settings.max_rows, settings.row_cap)
     with record_command(rooms) as caller:
-        database = rooms.databases.config(name or rooms.databases.default).name
-        question = Question(text, database, caller, rows, time.monotonic() + settings.deadline)
-        answer = rooms.service.ask(question)
+        answer = rooms.service.ask(rooms.build_question(caller, text, name, max_rows))
     _print_answer(answer, **options)
 
 

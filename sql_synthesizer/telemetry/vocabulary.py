@@ -130,6 +130,7 @@ COMMAND = OperationType("command")
 JOB_SUBMIT = OperationType("job_submit")
 JOB_QUESTION = OperationType("job_question")
 JOB_READ = OperationType("job_read", event="result_export")
+AGENT_CALL = OperationType("agent_call")
 
 PROBES = ("/health", "/metrics")
 """How the routes begin that are polled: what asks for them begins no trace, unless it fails."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal, TypedDict
@@ -12,14 +11,14 @@ from flask_openapi3 import OpenAPI, Tag
 from flask_openapi3.types import ResponseDict
 from pydantic import BaseModel, ConfigDict, Field
 
-from sql_synthesizer.errors import NotFound, QuestionEmpty, QuestionTooLong, SqlSynthesizerError, error_classes
-from sql_synthesizer.model import Answer, AnswerReply, Caller, Question, Role, Rows, Scalar, Schema, Table
+from sql_synthesizer.errors import NotFound, QuestionEmpty, SqlSynthesizerError, error_classes
+from sql_synthesizer.model import Answer, AnswerReply, Caller, Role, Rows, Scalar, Schema, Table
 from sql_synthesizer.model.dialects import DIALECTS
 from sql_synthesizer.store import HistoryEntry
 from sql_synthesizer.telemetry import vocabulary
 from sql_synthesizer.web.admission import allow
 from sql_synthesizer.web.csv import BOM, csv_lines
-from sql_synthesizer.wiring import Rooms
+from sql_synthesizer.wiring import Rooms, check_text
 
 JsonObject = Mapping[str, object]
 """The fields of a JSON reply."""
@@ -140,7 +139,7 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
     @allow(Role.VIEWER)
     def query(body: QueryBody) -> AnswerReply:
         check_text(body.question, settings.max_question_chars)
-        question = _build_question(rooms, g.caller, body.question, body.database, body.max_rows)
+        question = rooms.build_question(g.caller, body.question, body.database, body.max_rows)
         return _build_reply(rooms, rooms.service.ask(question), g.caller, body.page_size)
 
     @app.post("/api/sql", tags=[asking], summary="Run a read-only statement", **answered)
@@ -149,7 +148,7 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
         if not body.sql.strip():
             raise QuestionEmpty("The statement is empty; write a SELECT.", hint=f"For example: {EXAMPLE}.")
         check_text(body.sql, settings.max_sql_chars)
-        question = _build_question(rooms, g.caller, body.sql, body.database, body.max_rows)
+        question = rooms.build_question(g.caller, body.sql, body.database, body.max_rows)
         return _build_reply(rooms, rooms.service.run(question), g.caller, body.page_size)
 
     @app.get("/api/schema", tags=[reading], summary="Tables and columns that can be asked about", **common)
@@ -178,7 +177,7 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
     @allow(Role.ANALYST)
     def export(path: ResultPath) -> Response:
         entry = _find_own_question(rooms, path.question_id, g.caller)
-        question = _build_question(rooms, g.caller, entry.question, entry.database, settings.row_cap)
+        question = rooms.build_question(g.caller, entry.question, entry.database, settings.row_cap)
         return _csv_response(rooms.service.export(entry, question), path.question_id)
 
     @app.get("/api/history", tags=[reading], summary="Your latest questions", **common)
@@ -206,21 +205,6 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
             "default_database": rooms.databases.default,
             "llm": rooms.service.has_model,
         }
-
-
-def check_text(text: str, limit: int) -> None:
-    """Raises QuestionEmpty, QuestionTooLong."""
-    if not text.strip():
-        raise QuestionEmpty
-    if len(text) > limit:
-        raise QuestionTooLong(f"The text has {len(text)} characters; the limit is {limit}.")
-
-
-def _build_question(rooms: Rooms, caller: Caller, text: str, database: str | None, max_rows: int | None) -> Question:
-    settings = rooms.settings
-    name = rooms.databases.config(database or rooms.databases.default).name
-    rows = min(max_rows or settings.max_rows, settings.row_cap)
-    return Question(text, name, caller, rows, time.monotonic() + settings.deadline)
 
 
 def _build_reply(rooms: Rooms, answer: Answer, caller: Caller, page_size: int | None) -> AnswerReply:

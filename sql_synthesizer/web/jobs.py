@@ -15,8 +15,8 @@ from sql_synthesizer.model import Caller, Role
 from sql_synthesizer.model.masking import mask_secrets
 from sql_synthesizer.store.jobs import JobQuestion
 from sql_synthesizer.web.admission import allow
-from sql_synthesizer.web.api import JsonObject, PageQuery, RequestBody, check_text, document
-from sql_synthesizer.wiring import Rooms
+from sql_synthesizer.web.api import JsonObject, PageQuery, RequestBody, document
+from sql_synthesizer.wiring import Rooms, check_text
 
 MOST_QUESTIONS = 1000
 

@@ -8,9 +8,10 @@ from typing import assert_type
 from flask import Flask
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from sql_synthesizer import __version__
+from sql_synthesizer import AsyncQueryAgent, QueryAgent, __version__
 from sql_synthesizer.database import DatabaseManager
 from sql_synthesizer.errors import SqlSynthesizerError
+from sql_synthesizer.model import Answer
 from sql_synthesizer.monitoring.metrics import (
     ACTIVE_CONNECTIONS,
     METRICS_REGISTRY,
@@ -22,7 +23,7 @@ from sql_synthesizer.monitoring.metrics import (
 )
 from sql_synthesizer.security_audit import SecurityAuditLogger
 from sql_synthesizer.settings import Settings, load
-from sql_synthesizer.telemetry import Event, Telemetry, default, vocabulary
+from sql_synthesizer.telemetry import Event, Telemetry, carry, default, vocabulary
 from sql_synthesizer.telemetry.testing import MemoryObserver, MemoryRecorder
 from sql_synthesizer.webapp import create_app
 from sql_synthesizer.wiring import Rooms, build_rooms
@@ -59,6 +60,18 @@ async def names(directory: Path) -> None:
     assert_type(default, Telemetry)
     app: Flask = create_app(rooms=rooms)
     app.config.update(TESTING=True)
+
+    with QueryAgent("reports", settings, rate_limit="none") as agent:
+        assert_type(agent.ask("how many", max_rows=5, user="alice", traceparent=None), Answer)
+        assert_type(agent.ask_many(["how many"], at_once=2), list[Answer | SqlSynthesizerError])
+        for index, result in agent.stream(iter(["how many"])):
+            assert_type((index, result), tuple[int, Answer | SqlSynthesizerError])
+        assert_type(carry(agent.ask)("how many"), Answer)
+    async with AsyncQueryAgent("reports") as later:
+        assert_type(await later.ask("how many", database="shop"), Answer)
+        assert_type(await later.ask_many(["how many"]), list[Answer | SqlSynthesizerError])
+        async for index, result in later.stream(["how many"]):
+            assert_type((index, result), tuple[int, Answer | SqlSynthesizerError])
 
     observer, recorder = MemoryObserver(), MemoryRecorder()
     rooms.telemetry.observers.append(observer)
