@@ -12,7 +12,7 @@ SERVICE, PROOF = "sql_synthesizer", "sql_synthesizer_proof"
 FACE_LINES = 40
 
 FLOORS = {
-    0: ("settings", "database_settings", "errors", "error_requests", "error_root", "files", "model"),
+    0: ("settings", "database_settings", "errors", "error_requests", "error_root", "files", "model", "connecting"),
     1: ("telemetry",),
     2: ("guard", "schema", "synthesizer", "database", "cache", "store", "access", "demo"),
     3: ("service", "jobs"),

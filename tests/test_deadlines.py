@@ -261,7 +261,7 @@ def test_all_addresses_of_a_model_share_the_deadline(monkeypatch: pytest.MonkeyP
         raise endpoint.httpcore2.ConnectTimeout
 
     addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{n}", 9)) for n in range(1, 9)]
-    monkeypatch.setattr(endpoint.socket, "getaddrinfo", lambda *_, **__: addresses)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
     monkeypatch.setattr(endpoint.httpcore2.SyncBackend, "connect_tcp", refuse)
     with closing(make_endpoint("http://model.test/v1")) as called, pytest.raises(EndpointError) as caught:
         complete(called, 30)

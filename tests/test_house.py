@@ -21,7 +21,7 @@ MAY_NAME = {"operate": {"psutil"}, PROOF: {"psutil", "opentelemetry", "prometheu
 """Beside the wing: who looks at processes from outside."""
 LAZY = {
     "sql_synthesizer/__init__.py": ("sql_synthesizer.agent", "750 ms for any part of the package"),
-    "sql_synthesizer/access/_limits.py": ("redis", "120 ms, and few settings name it"),
+    "sql_synthesizer/access/_limits.py": ("sql_synthesizer.connecting.redis_pool", "120 ms, and few settings name it"),
     "sql_synthesizer/cache/__init__.py": (
         "sql_synthesizer.cache._",
         "130 ms for Redis, 7 ms for Memcached",
@@ -136,7 +136,7 @@ def test_a_file_of_tests_is_read_in_one_go_too() -> None:
 def test_size() -> None:
     """The whole stays small enough to be read; a higher number here is a decision."""
     lines = sum(path.read_text(encoding="utf-8").count("\n") for path in FILES)
-    assert lines <= 36_253, f"{lines} lines: delete what is not needed; what brings something new raises the number"
+    assert lines <= 36_402, f"{lines} lines: delete what is not needed; what brings something new raises the number"
 
 
 def test_project_speaks_of_the_product_only() -> None:

@@ -123,17 +123,11 @@ class Counter:
 def _make_redis_storage(settings: Settings) -> Storage:
     if settings.redis_url is None:
         raise ConfigurationError("rate_limit_storage is 'redis', but REDIS_URL is not set.")
-    from redis.backoff import NoBackoff  # noqa: PLC0415
-    from redis.retry import Retry  # noqa: PLC0415
+    from sql_synthesizer.connecting.redis_pool import make_pool  # noqa: PLC0415
 
-    wait = settings.cache_timeout
+    url = settings.redis_url.get_secret_value()
     try:
-        return RedisStorage(
-            settings.redis_url.get_secret_value(),
-            key_prefix="sql-synthesizer-limits",
-            socket_timeout=wait,
-            socket_connect_timeout=wait,
-            retry=Retry(NoBackoff(), 0),  # type: ignore[arg-type] # an option of the client that limits does not list
-        )
+        pool = make_pool(url, settings.cache_timeout)
+        return RedisStorage(url, connection_pool=pool, key_prefix="sql-synthesizer-limits")
     except ValueError:
         raise ConfigurationError("REDIS_URL is not a Redis URL, such as redis://127.0.0.1:6379/0.") from None

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import socket
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 from pymemcache.client.base import Client
 from pymemcache.client.hash import HashClient
 from pymemcache.exceptions import MemcacheClientError, MemcacheServerError, MemcacheUnexpectedCloseError
 
+from sql_synthesizer.connecting import look_up
 from sql_synthesizer.errors import ConfigurationError
 
 DEAD_TIME = 1.0
 """Seconds that a failed server of several gets no keys."""
+
+
+class _Sockets:
+    """The module ``socket``, but for names that take too long."""
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(socket, name)
+
+    def getaddrinfo(self, host: str, port: int, *arguments: int) -> list[Any]:
+        return look_up(host, port, self._timeout, *arguments)
 
 
 class Memcached:
@@ -29,6 +45,7 @@ class Memcached:
             default_noreply=False,
             retry_attempts=0,
             dead_timeout=DEAD_TIME,
+            socket_module=_Sockets(timeout),
         )
 
     def get(self, key: str) -> bytes | None:
@@ -48,7 +65,7 @@ class Memcached:
 
     def ping(self, timeout: float) -> None:
         for server in self._servers:
-            probe = Client(server, connect_timeout=timeout, timeout=timeout)
+            probe = Client(server, connect_timeout=timeout, timeout=timeout, socket_module=_Sockets(timeout))
             try:
                 probe.version()
             finally:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import redis
-from redis.backoff import NoBackoff
 from redis.exceptions import LockError
-from redis.retry import Retry
+
+from sql_synthesizer.connecting.redis_pool import make_pool
 
 
 class Redis:
@@ -18,9 +18,7 @@ class Redis:
         self._client = self._make_client(timeout)
 
     def _make_client(self, timeout: float) -> redis.Redis:
-        return redis.Redis.from_url(
-            self._url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0)
-        )
+        return redis.Redis.from_pool(make_pool(self._url, timeout))
 
     def get(self, key: str) -> bytes | None:
         return self._client.get(key)  # type: ignore[return-value] # the stubs speak for the asynchronous client too

@@ -13,9 +13,12 @@ from typing import Any
 
 from sqlalchemy import URL, create_engine
 
+from sql_synthesizer.connecting import Waiter
 from sql_synthesizer.database.faults import DriverFault
-from sql_synthesizer.errors import SettingNotHeld, StatementTimeout
+from sql_synthesizer.errors import DatabaseUnavailable, SettingNotHeld, StatementTimeout
 
+OPENED_AT_ONCE = 32
+"""Connections to a database that may be on their way at a time, among them those that nobody waits for any more."""
 BATCH = 500
 """Rows fetched at once; the caps are looked at after each batch."""
 
@@ -37,19 +40,30 @@ class Driver(ABC):
     """Seconds past the deadline that the server is given to cancel by itself before its ``stopper`` is called."""
     breaks = True
     """Whether the ``stopper`` leaves the connection unusable."""
+    hangs = True
+    """Whether a connection may take longer than it is told to: names, several addresses, servers that drip."""
     errors: tuple[type[Exception], ...]
 
     def __init__(self, kind: str, engine_url: URL) -> None:
+        self._waiter = Waiter(OPENED_AT_ONCE)
         self.kind = kind
         """One of ``dialects.DIALECTS``."""
         self.engine_url = engine_url
         """What SQLAlchemy reads of the database; it is connected to by ``connect``."""
 
     def connect(self, timeout: float) -> Any:
-        """Opens a connection whose session is read-only and reads statements as the guard does.
+        """Opens a connection, within ``timeout`` seconds, whose session is read-only and reads as the guard does.
 
-        Raises SettingNotHeld, PrivilegedLogin.
+        Raises DatabaseUnavailable, SettingNotHeld, PrivilegedLogin.
         """
+        if not self.hangs:
+            return self._connect(timeout)
+        try:
+            return self._waiter.call(lambda: self._connect(timeout), timeout, lambda late: late.close())
+        except TimeoutError:
+            raise DatabaseUnavailable(details={"connection": f"none within {timeout:.3g} s"}) from None
+
+    def _connect(self, timeout: float) -> Any:
         raw = self._open_connection(timeout)
         try:
             self._settle_session(raw)

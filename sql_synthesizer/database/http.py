@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import URL, create_engine
 
+from sql_synthesizer.connecting import look_up
 from sql_synthesizer.database.driver import Batches, Driver, fetch_batches
 from sql_synthesizer.database.faults import FAILED, REFUSED, TIMEOUT, UNAVAILABLE, DriverFault
 from sql_synthesizer.settings import Settings
@@ -44,6 +45,10 @@ class HttpDriver(Driver):
         parameters = limit_session(self.kind, self._parameters, timeout, self._seconds)
         return self._dialect.loaded_dbapi.connect(*self._arguments, **parameters)
 
+    def begin(self, raw: Any, seconds: float, max_rows: int | None) -> None:
+        """Looks for the server's name first, for which the drivers have no limit."""
+        look_up(self.engine_url.host or "", self.engine_url.port or 0, seconds)
+
     def run(self, raw: Any, sql: str, deadline: float) -> tuple[Sequence[str], Batches]:
         """Runs one query."""
         cursor = raw.cursor()
@@ -56,7 +61,8 @@ class HttpDriver(Driver):
         if found:
             return DriverFault(_WORDS[found[1]])
         name = type(error).__name__
-        if "Connection" in name or "Timeout" in name or name in {"OperationalError", "Http503Error", "OSError"}:
+        gone = {"OperationalError", "Http503Error", "OSError", "gaierror"}
+        if "Connection" in name or "Timeout" in name or name in gone:
             return DriverFault(UNAVAILABLE)
         return DriverFault("other" if name in {"ProgrammingError", "TrinoUserError"} else FAILED)
 

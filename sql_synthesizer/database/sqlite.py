@@ -50,6 +50,7 @@ class SqliteDriver(Driver):
     """SQLite through the standard library; only files that exist, opened read-only."""
 
     grace = 0.0
+    hangs = False
     breaks = False
     errors = (sqlite3.Error, sqlite3.Warning)
     busy_seconds = 1.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import email.utils
 import logging
-import socket
 import ssl
 import threading
 import time
@@ -16,6 +15,7 @@ import httpcore2
 import httpx2
 import openai
 
+from sql_synthesizer.connecting import find_addresses
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.synthesizer.reply import ANSWER_SCHEMA, EndpointError, ModelReply, read_completion
 
@@ -118,13 +118,15 @@ class _DeadlineBackend(httpcore2.SyncBackend):
     ) -> httpcore2.NetworkStream:
         failure: Exception = httpcore2.ConnectError("the host has no address")
         try:
-            addresses = dict.fromkeys(found[4][0] for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+            addresses = find_addresses(host, port, _deadline.time_left(httpcore2.ConnectTimeout))
+        except TimeoutError:
+            raise httpcore2.ConnectTimeout("the name of the host took too long") from None
         except OSError as error:
             raise httpcore2.ConnectError(type(error).__name__) from None
         for address in addresses:
             left = _deadline.time_left(httpcore2.ConnectTimeout)
             try:
-                return _DeadlineStream(super().connect_tcp(str(address), port, left, local_address, socket_options))
+                return _DeadlineStream(super().connect_tcp(address, port, left, local_address, socket_options))
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
         raise failure
