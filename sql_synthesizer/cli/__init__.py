@@ -22,6 +22,8 @@ VERBS = {
     "jobs": "Submit many questions at once, and look after them.",
     "worker": "Ask the questions of jobs, beside those that serve asks.",
     "keys": "Create, list and revoke API keys.",
+    "trace": "Show all that is known of a trace, question or job.",
+    "traces": "List recent traces, or the slow and failed ones.",
     "audit": "Search the audit record.",
     "store": "Back up and restore the service's own state.",
     "inbox": "Catch notifications on this machine and show them on a page.",
@@ -61,6 +63,10 @@ def load_verb(name: str) -> click.Command | None:
             from sql_synthesizer.cli.keys import command
         case "audit":
             from sql_synthesizer.cli.audit import command
+        case "trace":
+            from sql_synthesizer.cli.trace import command
+        case "traces":
+            from sql_synthesizer.cli.trace import list_command as command
         case "store":
             from sql_synthesizer.cli.store import command
         case "inbox":

@@ -42,10 +42,13 @@ EXPORTS: Mapping[str, Callable[[Iterable[Record]], Iterator[bytes]]] = {**FORMAT
 """Format -> what makes the lines of a file."""
 
 
-class _MomentParam(click.ParamType[datetime]):
+class MomentParam(click.ParamType[datetime]):
+    """A moment in ISO 8601; UTC unless it says otherwise."""
+
     name = "moment"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """The moment that the text says; anything else is a usage error."""
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
@@ -59,7 +62,7 @@ def command() -> None:
 
 
 @contextmanager
-def _recorded_access(action: str, **details: Any) -> Iterator[Rooms]:
+def recorded_access(action: str, **details: Any) -> Iterator[Rooms]:
     """The rooms, once it is on record that somebody uses the audit record; also when only its reserve is left."""
     with open_rooms(audit_reserve_bytes=0) as rooms, record_command(rooms):
         rooms.telemetry.emit(vocabulary.SECURITY_EVENTS["audit_access"], action=action, **details)
@@ -75,9 +78,9 @@ _FILTER_OPTIONS = (
     click.option("--question", "question_id", help="Question id of a reply."),
     click.option("--value", help="A literal of a statement, or a hashed question; found by its hashes."),
     click.option(
-        "--since", type=_MomentParam(), help="Not before this moment (ISO 8601; UTC unless it says otherwise)."
+        "--since", type=MomentParam(), help="Not before this moment (ISO 8601; UTC unless it says otherwise)."
     ),
-    click.option("--until", type=_MomentParam(), help="Before this moment."),
+    click.option("--until", type=MomentParam(), help="Before this moment."),
 )
 
 
@@ -93,7 +96,7 @@ def add_filter_options(function: Any) -> Any:
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
 def search(limit: int, **options: Any) -> None:
     """Print the newest matching records, oldest first, as JSON lines."""
-    with _recorded_access("search", search=_recorded_filters({**options, "limit": limit})) as rooms:
+    with recorded_access("search", search=_recorded_filters({**options, "limit": limit})) as rooms:
         for record in search_records(rooms.settings.audit_path, _make_filter(rooms, **options), limit=limit):
             click.echo(orjson.dumps(record).decode())
 
@@ -104,7 +107,7 @@ def search(limit: int, **options: Any) -> None:
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="File, made for its owner only.")
 def export(name: str, output: Path | None, **options: Any) -> None:
     """Write every matching record, oldest first, as JSON lines, as CSV, or as OCSF 1.6 events for a SIEM."""
-    with _recorded_access("export", format=name, output=str(output or "-"), search=_recorded_filters(options)) as rooms:
+    with recorded_access("export", format=name, output=str(output or "-"), search=_recorded_filters(options)) as rooms:
         lines = EXPORTS[name](filter_records(rooms.settings.audit_path, _make_filter(rooms, **options)))
         if output is None:
             sys.stdout.buffer.writelines(lines)
@@ -119,7 +122,7 @@ def export(name: str, output: Path | None, **options: Any) -> None:
 @click.argument("text")
 def value(text: str) -> None:
     """Print how a value stands in the record: the hash of a literal, and that of a hashed question, for each key."""
-    with _recorded_access("value") as rooms:
+    with recorded_access("value") as rooms:
         for key in rooms.audit.keyring:
             literal, question = value_hashes(text, key.values)
             click.echo(f"key {key.id}  literal {literal}  question {question}")
@@ -169,7 +172,7 @@ def verify(
 @click.option("--days", type=click.IntRange(1), help="Default: the setting audit_retention_days.")
 def retire(days: int | None) -> None:
     """Remove segments older than so many days that the last verification found sound."""
-    with _recorded_access("retire", days=days) as rooms:
+    with recorded_access("retire", days=days) as rooms:
         settings, keyring = rooms.settings, rooms.audit.keyring
         days = days or settings.audit_retention_days
         if days is None:
@@ -188,7 +191,7 @@ def erase(question_id: str | None, actor: str | None) -> None:
     if not question_id and not actor:
         raise ConfigurationError("Say whose text is to be erased.", hint="Give --question ID or --actor NAME.")
     asked = {name: given for name, given in (("question_id", question_id), ("actor", actor)) if given}
-    with _recorded_access("erase", erase=asked) as rooms:
+    with recorded_access("erase", erase=asked) as rooms:
         settings = rooms.settings
         count = lifecycle.erase_texts(
             settings.audit_path, rooms.audit.keyring, lambda record: asked.items() <= record.items()
@@ -199,7 +202,7 @@ def erase(question_id: str | None, actor: str | None) -> None:
 @command.command("rotate-key")
 def rotate_key() -> None:
     """Make another key for the record; the old ones stay in the key file for verifying."""
-    with _recorded_access("rotate-key") as rooms:
+    with recorded_access("rotate-key") as rooms:
         key = lifecycle.rotate_key(rooms.settings.audit_path, rooms.audit.keyring)
     click.echo(f"Key {key.id} seals from now on; running services take it up within seconds.")
 
