@@ -56,6 +56,7 @@ def test_rows_are_limited(guard: StatementGuard, sql: str, limit: int) -> None:
         ("postgresql", "SELECT id FROM orders LIMIT ALL", "LIMIT 101"),
         ("postgresql", "SELECT id FROM orders LIMIT NULL OFFSET 3", "LIMIT 101 OFFSET 3"),
         ("postgresql", "SELECT id FROM orders OFFSET 2 ROWS FETCH NEXT 5 ROWS ONLY", "LIMIT 5 OFFSET 2"),
+        ("postgresql", "((SELECT id FROM orders LIMIT 900))", "orders LIMIT 101"),  # not behind a parenthesis
         ("mariadb", "SELECT id FROM orders LIMIT 5, 10", "LIMIT 10 OFFSET 5"),
         ("mariadb", "(SELECT id FROM orders) UNION (SELECT id FROM staff)", "LIMIT 101"),
         ("trino", "SELECT id FROM orders OFFSET 2 LIMIT 500", "OFFSET 2 LIMIT 101"),

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from sqlglot import exp
 
+from sql_synthesizer.errors import StatementRefused
 from sql_synthesizer.guard.statement import StatementGuard
 from sql_synthesizer.guard.statement.functions import ALLOWED
+from sql_synthesizer.guard.statement.nodes import check_nodes
 from sql_synthesizer.model import Table
+from sql_synthesizer.model.dialects import DIALECTS as ROWS
 from tests.support.statements import DIALECTS, column, passed, refusal, rule
 
 
@@ -241,6 +245,18 @@ def test_functions_that_reach_further_are_on_no_list(name: str) -> None:
 )
 def test_refused_by_rule(guard: StatementGuard, dialect: str, sql: str, name: str) -> None:
     assert rule(guard, sql, dialect) == name
+
+
+@pytest.mark.parametrize("digits", ["0g", "1'; "])
+def test_digits_are_looked_at_again_behind_the_parser(digits: str) -> None:
+    with pytest.raises(StatementRefused) as caught:
+        check_nodes(exp.select(exp.HexString(this=digits)), ROWS["postgresql"])
+    assert caught.value.details["rule"] == "number"
+
+
+def test_a_text_that_each_round_makes_anew_does_not_grow(guard: StatementGuard) -> None:
+    rounds = "SELECT 1, 'a' UNION ALL SELECT n + 1, repeat('b', 500) FROM r WHERE n < 9"
+    passed(guard, f"WITH RECURSIVE r(n, t) AS ({rounds}) SELECT strpos(t, repeat('c', 500)) FROM r", "postgresql")
 
 
 def test_a_refusal_names_the_function_and_carries_a_security_event(guard: StatementGuard) -> None:
