@@ -169,6 +169,7 @@ def test_closed_in_a_thread():
 def test_the_tests_that_run_the_changed_lines_come_first(tree: Path) -> None:
     room = tree / SERVICE / "jar"
     room.mkdir()
+    (tree / SERVICE / "__init__.py").touch()  # one that is installed would be found before a folder without it
     (room / "lid.py").write_text(
         "def open(size):\n    return (\n        size\n    )\n\ndef close(size):\n    size += 1\n"
     )
