@@ -171,6 +171,9 @@ class Settings(BaseSettings):
         unit="seconds",
         gt=0,
     )
+    sql_comment: bool = _make_field(
+        False, "Whether a statement ends with a comment that names its trace, for the database's own log."
+    )
     trace_store_bytes: int = _make_field(
         64_000_000, "Size of the service's own store of traces; 0 for none.", unit="bytes", ge=0
     )

@@ -34,6 +34,7 @@ from sql_synthesizer.model import Rows
 from sql_synthesizer.model.cancellation import Cancellation
 from sql_synthesizer.settings import DatabaseSettings, Settings
 from sql_synthesizer.telemetry import Telemetry, vocabulary
+from sql_synthesizer.telemetry.traceparent import format_comment
 
 logger = logging.getLogger("sql_synthesizer.database")
 
@@ -91,6 +92,8 @@ class DatabaseManager:
         """
         pool = self._find_pool(name)
         _check_query(sql)
+        if self._settings.sql_comment and (operation := self._telemetry.current()) is not None:
+            sql += format_comment(operation)
         with self._open_session(pool, deadline, max_rows, cancellation) as connection:
             raw = _raw_connection(connection)
             try:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from sql_synthesizer.telemetry import Operation
+
+_COMMENT = re.compile(r" /\*traceparent='[0-9a-f-]{55}'\*/\Z")
 
 
 def parse_traceparent(header: str | None) -> tuple[str, str, bool] | None:
@@ -21,6 +25,18 @@ def parse_traceparent(header: str | None) -> tuple[str, str, bool] | None:
 def parse_hex(text: str) -> int | None:
     """The number that lower-case hexadecimal digits stand for; None for anything else."""
     return int(text, 16) if text and all(c in "0123456789abcdef" for c in text) else None
+
+
+def format_comment(operation: Operation) -> str:
+    """The comment that names the trace in a statement, as sqlcommenter does; empty unless it is digits alone."""
+    header = format_traceparent(operation)
+    return f" /*traceparent='{header}'*/" if parse_traceparent(header) else ""
+
+
+def find_comment(sql: str) -> str:
+    """The comment that ``format_comment`` has put at the end of a statement; empty when there is none."""
+    found = _COMMENT.search(sql)
+    return found[0] if found else ""
 
 
 def format_traceparent(operation: Operation) -> str:
