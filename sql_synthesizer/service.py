@@ -200,7 +200,11 @@ class Service:
     def _admit_question(self, question: Question) -> Iterator[_Work]:
         database_type = self.databases.dialect(question.database)
         with self._telemetry.operation(
-            vocabulary.QUESTION, query_type="unknown", database_type=database_type, source="none"
+            vocabulary.QUESTION,
+            query_type="unknown",
+            database_type=database_type,
+            source="none",
+            database=question.database,
         ) as operation:
             operation.trace.question_id = operation.span_id
             work = _Work(question, Schema(question.database, database_type, ()), operation, {})

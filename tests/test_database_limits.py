@@ -212,7 +212,7 @@ def test_a_full_pool_times_out_and_says_so(sqlite_url: str, bench: Callable[...,
     waits = one.observer.operations(vocabulary.CONNECTION_WAIT)
     assert [wait.details.timed_out for wait in waits] == [None, None, 1, None]
     assert [wait.reason for wait in waits] == ["ok", "ok", "pool_timeout", "ok"]
-    assert {wait.labels["database_type"] for wait in waits} == {"sqlite"}
+    assert {wait.labels["database"] for wait in waits} == {"main"}
 
 
 @pytest.mark.parametrize("url", KINDS, indirect=True)

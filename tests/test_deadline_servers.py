@@ -111,8 +111,7 @@ def test_a_session_that_cannot_be_ended_is_counted(watched: Watched, monkeypatch
     monkeypatch.setattr(watched.driver, "end_session", lambda *_: False)
     monkeypatch.setattr(reaper, "PATIENCE", 0.2)
     watched.time_out()
-    kind = watched.manager.dialect("main")
-    assert until(watched.left) == [{"database_type": kind}]
+    assert until(watched.left) == [{"database": "main"}]
 
 
 def test_one_more_than_can_be_ended_is_counted(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -260,7 +260,7 @@ def test_full_pool(app_settings: dict[str, Any]) -> None:
         with app.rooms.databases.connect("shop", HANG):
             reply = app.ask(QUESTION)
         assert (reply.status_code, reply.get_json()["reason"]) == (503, "pool_timeout")
-        assert app.counted("connection_timeouts_total", database_type="sqlite") >= 1
+        assert app.counted("connection_timeouts_total", database="shop") >= 1
         assert app.ask(QUESTION).status_code == 200
 
 

@@ -70,9 +70,11 @@ class DatabaseManager:
         self.default = settings.default_database or next(iter(self.names), "")
         if self.default and self.default not in self._pools:
             raise ConfigurationError(f"The default database {self.default!r} is none of: {', '.join(self.names)}.")
+        telemetry.declared.declare(vocabulary.DATABASE, *self.names)
         telemetry.read(vocabulary.POOL_IN_USE, lambda: self._sum_pool_levels(lambda pool: pool.pool.checkedout()))
         telemetry.read(vocabulary.POOL_LIMIT, lambda: self._sum_pool_levels(lambda pool: pool.size))
-        telemetry.read(vocabulary.WRITING_LOGINS, lambda: self._sum_pool_levels(self._may_write))
+        telemetry.read(vocabulary.POOL_USE, lambda: self._pool_levels(lambda pool: pool.pool.checkedout() / pool.size))
+        telemetry.read(vocabulary.WRITING_LOGINS, lambda: self._pool_levels(self._may_write))
 
     def config(self, name: str) -> DatabaseSettings:
         """The settings of a database. Raises UnknownDatabase."""
@@ -192,6 +194,9 @@ class DatabaseManager:
                 f"There is no database named {name[:64]!r}; known: {', '.join(self._pools) or 'none'}."
             ) from None
 
+    def _pool_levels(self, level: Callable[[_Pool], float]) -> Iterable[tuple[Mapping[str, str], float]]:
+        return [({"database": name}, level(pool)) for name, pool in self._pools.items()]
+
     def _sum_pool_levels(self, level: Callable[[_Pool], int]) -> Iterable[tuple[Mapping[str, str], float]]:
         sums: Counter[str] = Counter()
         for pool in self._pools.values():
@@ -241,7 +246,7 @@ class DatabaseManager:
                 pool.slots.release()
 
     def _acquire_connection(self, pool: _Pool, deadline: float, max_rows: int | None) -> Connection:
-        with self._telemetry.operation(vocabulary.CONNECTION_WAIT, database_type=pool.driver.kind) as wait:
+        with self._telemetry.operation(vocabulary.CONNECTION_WAIT, database=pool.config.name) as wait:
             patience = min(self._settings.pool_wait, deadline - time.monotonic())
             if not pool.slots.acquire(timeout=max(0.0, patience)):
                 wait.details.timed_out = 1

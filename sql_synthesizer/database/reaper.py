@@ -38,7 +38,7 @@ class Reaper:
             work = (name, driver, session, time.monotonic())
             threading.Thread(target=carry(self._end_in_turn), args=work, name="reaper", daemon=True).start()
         else:
-            self._report_left(name, driver, session)
+            self._report_left(name, session)
 
     def _end_in_turn(self, name: str, driver: Driver, session: int, since: float) -> None:
         try:
@@ -48,7 +48,7 @@ class Reaper:
                 finally:
                     self._free.release()
             else:
-                self._report_left(name, driver, session)
+                self._report_left(name, session)
         finally:
             self._waiting.release()
 
@@ -66,8 +66,8 @@ class Reaper:
             logger.debug("database %s: session %d: %s", name, session, type(error).__name__)
         finally:
             if not gone:
-                self._report_left(name, driver, session)
+                self._report_left(name, session)
 
-    def _report_left(self, name: str, driver: Driver, session: int) -> None:
+    def _report_left(self, name: str, session: int) -> None:
         logger.warning("database %s: session %d may go on past its deadline; it could not be ended", name, session)
-        self._telemetry.emit(vocabulary.SESSION_LEFT, database_type=driver.kind)
+        self._telemetry.emit(vocabulary.SESSION_LEFT, database=name)

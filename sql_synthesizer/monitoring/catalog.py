@@ -6,12 +6,10 @@ these rows or checked against them. Which alerts and panels watch a metric follo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal
 
 from sql_synthesizer.errors import OUTCOME_BY_REASON, error_classes
-from sql_synthesizer.monitoring.metric import Combination, Feed, Label, Metric, Source
+from sql_synthesizer.monitoring.metric import Combination, Feed, Label, Metric, make_attempts, make_metric
 from sql_synthesizer.telemetry import vocabulary
 from sql_synthesizer.telemetry.vocabulary import Declared, Vocabulary
 
@@ -21,6 +19,9 @@ JOB = "sql-synthesizer"
 QUERY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
 """From a cached answer to the longest deadline, with a bound at the 2 s objective."""
 STAGE_BUCKETS = (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+DATABASE_BUCKETS = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+CONNECTION_BUCKETS = (0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0)
+"""Fewer, as there is a histogram of these for each of many databases."""
 LLM_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 WAIT_BUCKETS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
 SYNC_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0)
@@ -29,24 +30,9 @@ SERIES_BUDGET = 4_000
 """Series that one instance may export: the threshold of an alert, below Prometheus' ``sample_limit``."""
 
 
-def _make_metric(
-    kind: Literal["counter", "histogram", "gauge"],
-    value: str,
-    name: str,
-    help: str,
-    *sources: Feed | Source,
-    labels: Sequence[Label | Vocabulary] = (),
-    **options: Any,
-) -> Metric:
-    """A row, fed ``value`` of each source, or by the exporter; a vocabulary stands for the label of its name."""
-    feeds = tuple(source if isinstance(source, Feed) else Feed(source, value) for source in sources)
-    own = tuple(label if isinstance(label, Label) else Label(label.name, label, label.name) for label in labels)
-    return Metric(name, kind, help, feeds, labels=own, **options)
-
-
-_make_counter = partial(_make_metric, "counter", "count")
-_make_gauge = partial(_make_metric, "gauge", "level")
-_make_timer = partial(_make_metric, "histogram", "seconds", unit="seconds")
+_make_counter = partial(make_metric, "counter", "count")
+_make_gauge = partial(make_metric, "gauge", "level")
+_make_timer = partial(make_metric, "histogram", "seconds", unit="seconds")
 
 
 def _is_cache_combination(labels: Combination, _: Declared) -> bool:
@@ -65,14 +51,6 @@ def _is_passing(labels: Combination, _: Declared) -> bool:
 _REASON = Label("reason", vocabulary.REASON, "@reason")
 _QUERY_LABELS = (vocabulary.QUERY_TYPE, vocabulary.DATABASE_TYPE, Label("success", vocabulary.SUCCESS, "@success"))
 _LLM_LABELS = (vocabulary.PROVIDER, vocabulary.MODEL)
-ATTEMPTED = ("answered", "failed")
-"""Outcomes of what the service took on: it did it, or failed. The rest says nothing of it, so no ratio may count it."""
-
-
-def _attempts(value: str, *sources: Source) -> tuple[Feed, ...]:
-    return tuple(Feed(source, value, outcomes=ATTEMPTED) for source in sources)
-
-
 _QUERY_SOURCES = (vocabulary.QUESTION, vocabulary.TRACKED_QUERY)
 
 EVENT_TYPE = Vocabulary("event_type", vocabulary.SECURITY_EVENTS)
@@ -82,14 +60,14 @@ METRICS: tuple[Metric, ...] = (
     _make_timer(
         "query_duration_seconds",
         "Time spent processing SQL queries, of those that the service attempted",
-        *_attempts("seconds", *_QUERY_SOURCES),
+        *make_attempts("seconds", *_QUERY_SOURCES),
         labels=_QUERY_LABELS,
         buckets=QUERY_BUCKETS,
     ),
     _make_counter(
         "queries_total",
         "Total number of SQL queries processed: answered, or failed because of the service",
-        *_attempts("count", *_QUERY_SOURCES),
+        *make_attempts("count", *_QUERY_SOURCES),
         labels=_QUERY_LABELS,
     ),
     _make_gauge(
@@ -101,7 +79,7 @@ METRICS: tuple[Metric, ...] = (
     _make_counter(
         "cache_operations_total",
         "Total cache operations",
-        *_attempts("count", vocabulary.CACHE_ACCESS),
+        *make_attempts("count", vocabulary.CACHE_ACCESS),
         labels=[vocabulary.CACHE_OPERATION, vocabulary.CACHE_TYPE, vocabulary.HIT_MISS],
         allowed=_is_cache_combination,
     ),
@@ -136,6 +114,19 @@ METRICS: tuple[Metric, ...] = (
         Feed(vocabulary.CACHE_ACCESS, "seconds", {"stage": "cache"}),
         labels=[vocabulary.STAGE],
         buckets=STAGE_BUCKETS,
+    ),
+    _make_counter(
+        "database_queries_total",
+        "Attempted questions by database: answered, or failed because of the service",
+        *make_attempts("count", vocabulary.QUESTION),
+        labels=[vocabulary.DATABASE, Label("success", vocabulary.SUCCESS, "@success")],
+    ),
+    _make_timer(
+        "database_query_duration_seconds",
+        "Time spent on answered questions, by database",
+        Feed(vocabulary.QUESTION, "seconds", outcomes=("answered",)),
+        labels=[vocabulary.DATABASE],
+        buckets=DATABASE_BUCKETS,
     ),
     _make_gauge("questions_running", "Questions being worked on", vocabulary.QUESTIONS_RUNNING),
     _make_gauge("questions_limit", "Questions that may run at once", vocabulary.QUESTIONS_LIMIT),
@@ -249,30 +240,38 @@ METRICS: tuple[Metric, ...] = (
         labels=[vocabulary.DATABASE_TYPE],
     ),
     _make_gauge(
+        "connection_pool_use_ratio",
+        "Connections in use per connection that may be, of the worker whose pool is fullest",
+        vocabulary.POOL_USE,
+        unit="ratio",
+        labels=[vocabulary.DATABASE],
+        mode="livemax",
+    ),
+    _make_gauge(
         "writing_logins",
-        "Databases whose login may write, which no statement needs",
+        "1 where the login of the database may write, which no statement needs, else 0",
         vocabulary.WRITING_LOGINS,
-        labels=[vocabulary.DATABASE_TYPE],
+        labels=[vocabulary.DATABASE],
         mode="livemax",
     ),
     _make_timer(
         "connection_wait_seconds",
         "Time spent waiting for a database connection",
         vocabulary.CONNECTION_WAIT,
-        labels=[vocabulary.DATABASE_TYPE],
-        buckets=STAGE_BUCKETS,
+        labels=[vocabulary.DATABASE],
+        buckets=CONNECTION_BUCKETS,
     ),
     _make_counter(
         "connection_timeouts_total",
         "Times that no database connection came free in time",
         Feed(vocabulary.CONNECTION_WAIT, "timed_out"),
-        labels=[vocabulary.DATABASE_TYPE],
+        labels=[vocabulary.DATABASE],
     ),
     _make_counter(
         "database_sessions_left_total",
         "Database sessions that could not be ended at their deadline",
         vocabulary.SESSION_LEFT,
-        labels=[vocabulary.DATABASE_TYPE],
+        labels=[vocabulary.DATABASE],
     ),
     _make_gauge(
         "cache_entries", "Answers held by the memory cache", vocabulary.CACHE_ENTRIES, labels=[vocabulary.CACHE_TYPE]

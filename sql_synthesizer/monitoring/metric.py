@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Literal
+from typing import Any, Literal
 
 from sql_synthesizer.telemetry.vocabulary import Declared, EventType, OperationType, ReadingType, Vocabulary
 
@@ -76,3 +76,27 @@ class Metric:
         for chosen in product(*choices):
             if self.allowed is None or self.allowed(dict(zip(self.label_names, chosen, strict=True)), declared):
                 yield chosen
+
+
+def make_metric(
+    kind: Literal["counter", "histogram", "gauge"],
+    value: str,
+    name: str,
+    help: str,
+    *sources: Feed | Source,
+    labels: Sequence[Label | Vocabulary] = (),
+    **options: Any,
+) -> Metric:
+    """A row, fed ``value`` of each source, or by the exporter; a vocabulary stands for the label of its name."""
+    feeds = tuple(source if isinstance(source, Feed) else Feed(source, value) for source in sources)
+    own = tuple(label if isinstance(label, Label) else Label(label.name, label, label.name) for label in labels)
+    return Metric(name, kind, help, feeds, labels=own, **options)
+
+
+ATTEMPTED = ("answered", "failed")
+"""Outcomes of what the service took on: it did it, or failed. The rest says nothing of it, so no ratio may count it."""
+
+
+def make_attempts(value: str, *sources: Source) -> tuple[Feed, ...]:
+    """Feeds that count what was attempted alone."""
+    return tuple(Feed(source, value, outcomes=ATTEMPTED) for source in sources)

@@ -81,12 +81,18 @@ ERROR_RATIO = 0.05
 LEAST_QUERIES = 20
 """Queries in the window below which a ratio means nothing; quiet services have the burn rates."""
 LATENCY_QUANTILE = 0.95
+DATABASE_ERROR_RATIO = 0.25
+LEAST_DATABASE_ERRORS = 5
+LEAST_DATABASE_QUERIES = 10
+"""In ten minutes: a database may have few of the questions."""
+POOL_TIMEOUTS = 5
 OVERLOAD_RATIO = 0.05
 LEAST_REFUSALS = 5
 
 MEMORY_BYTES = 4 * 1024**3
 CPU_PERCENT = 80.0
 POOL_SATURATION = 0.8
+POOL_USED_UP = 1.0
 RESTARTS = 2
 
 CACHE_ERROR_RATIO = 0.05

@@ -79,6 +79,7 @@ REASON = Vocabulary("reason", OUTCOME_BY_REASON)
 SUCCESS = Vocabulary("success", ("success", "error"))
 QUERY_TYPE = Vocabulary("query_type", ("select", "join", "aggregate", "set", "unknown"))
 DATABASE_TYPE = Vocabulary("database_type", (*DIALECTS, "unknown"))
+DATABASE = Vocabulary("database", declared=True)
 SOURCE = Vocabulary("source", ("llm", "rules", "cache", "analyst", "none"))
 CACHE_TYPE = Vocabulary("cache_type", ("memory", "redis", "memcached"))
 CACHE_OPERATION = Vocabulary("operation", ("get", "set", "delete"))
@@ -116,11 +117,11 @@ class OperationType:
 
 
 HTTP_REQUEST = OperationType("http_request", (METHOD, ROUTE, STATUS))
-QUESTION = OperationType("question", (QUERY_TYPE, DATABASE_TYPE, SOURCE), event="query_execution")
+QUESTION = OperationType("question", (QUERY_TYPE, DATABASE_TYPE, SOURCE, DATABASE), event="query_execution")
 STAGE_OPERATION = OperationType("stage", (STAGE,))
 CACHE_ACCESS = OperationType("cache", (CACHE_OPERATION, CACHE_TYPE, HIT_MISS), inner=True)
 LLM_REQUEST = OperationType("llm_request", (PROVIDER, MODEL, LLM_OUTCOME))
-CONNECTION_WAIT = OperationType("connection_wait", (DATABASE_TYPE,), inner=True)
+CONNECTION_WAIT = OperationType("connection_wait", (DATABASE,), inner=True)
 AUDIT_SETTLE = OperationType("audit_settle")
 SCHEMA_READ = OperationType("schema_read", (DATABASE_TYPE,), event="schema_access", inner=True)
 EXPORT = OperationType("export", (DATABASE_TYPE,), event="result_export")
@@ -308,7 +309,7 @@ JOB_GIVEN_UP = EventType("job_given_up", labels=(REASON,), help="A question of a
 FALLBACK = EventType("fallback", labels=(REASON,), help="The rules engine answered because the model did not.")
 COALESCED = EventType("coalesced", help="A question waited for an equal one instead of being worked on twice.")
 SESSION_LEFT = EventType(
-    "session_left", labels=(DATABASE_TYPE,), help="A session of a database could not be ended at its deadline."
+    "session_left", labels=(DATABASE,), help="A session of a database could not be ended at its deadline."
 )
 QUESTION_VERDICT = EventType("question_verdict", labels=(LAYER, GRADE), help="A layer of the question guard spoke.")
 LABEL_REFUSED = EventType("label_refused", help="A label value outside its vocabulary became 'other'.")
@@ -348,7 +349,8 @@ class ReadingType:
 
 POOL_IN_USE = ReadingType("pool_in_use", (DATABASE_TYPE,), "Connections handed out.")
 POOL_LIMIT = ReadingType("pool_limit", (DATABASE_TYPE,), "Connections that may be handed out.")
-WRITING_LOGINS = ReadingType("writing_logins", (DATABASE_TYPE,), "Databases whose login may write.")
+POOL_USE = ReadingType("pool_use", (DATABASE,), "Connections handed out, per connection that may be.")
+WRITING_LOGINS = ReadingType("writing_logins", (DATABASE,), "1 when the login may write, else 0.")
 QUESTIONS_RUNNING = ReadingType("questions_running", (), "Questions being worked on.")
 QUESTIONS_LIMIT = ReadingType("questions_limit", (), "Questions that may run at once.")
 DEPENDENCY_UP = ReadingType("dependency_up", (DEPENDENCY,), "1 when the last ping succeeded, else 0.")

@@ -13,6 +13,9 @@ M = Scope(f'job="{catalog.JOB}"')
 OPTIONAL = ("cache", "model", "schema", "schema_.+")
 """Dependencies without which the service is degraded, not down."""
 JOB_DEPENDENCY = ("job", "dependency")
+LOCAL = ("instance", "database")
+"""Where a fault of one database, or of the way to it from one instance, is to be seen."""
+CACHE = ("instance", "cache_type")
 
 
 def failed_questions(m: Scope) -> MetricSeries:
@@ -23,6 +26,22 @@ def failed_questions(m: Scope) -> MetricSeries:
 def error_ratio(m: Scope, window: str) -> Expr:
     """Failures of the service per question, 0 to 1."""
     return ratio_of(failed_questions(m).rate(window), m("queries_total").rate(window))
+
+
+def database_error_ratio(m: Scope, window: str) -> Expr:
+    """Failures of the service per attempted question, 0 to 1, by database and instance."""
+    questions = m("database_queries_total")
+    return ratio_of(questions.where(success="error").rate(window, keep=LOCAL), questions.rate(window, keep=LOCAL))
+
+
+def database_latency(m: Scope, window: str) -> Expr:
+    """A quantile of the duration of answered questions, in seconds, by database and instance."""
+    return m("database_query_duration_seconds").quantile(slo.LATENCY_QUANTILE, window, keep=LOCAL)
+
+
+def pool_timeouts(m: Scope, window: str) -> Expr:
+    """Times that no connection came free within the window, by database and instance."""
+    return m("connection_timeouts_total").increase(window, keep=LOCAL)
 
 
 def slow_ratio(m: Scope, window: str) -> Expr:
@@ -37,14 +56,14 @@ def latency_quantile(m: Scope, window: str, *, quantile: float = slo.LATENCY_QUA
 
 
 def overload_ratio(m: Scope, window: str) -> Expr:
-    """Questions turned away for overload per attempted question, 0 to 1."""
-    overloaded = m("question_outcomes_total").where(reason="overloaded")
-    return ratio_of(overloaded.rate(window), m("queries_total").rate(window))
+    """Questions turned away for overload per attempted question, 0 to 1, by instance."""
+    overloaded, keep = m("question_outcomes_total").where(reason="overloaded"), ("instance",)
+    return ratio_of(overloaded.rate(window, keep=keep), m("queries_total").rate(window, keep=keep))
 
 
 def pool_use(m: Scope, window: str) -> Expr:
-    """Connections in use per connection that may be, 0 to 1."""
-    return m("active_connections").over("avg_over_time", window) / m("connection_pool_limit").selector()
+    """Connections in use per connection that may be, 0 to 1, by database, of the worker where most are."""
+    return m("connection_pool_use_ratio").over("avg_over_time", window)
 
 
 def cache_lookups(m: Scope) -> MetricSeries:
@@ -53,17 +72,16 @@ def cache_lookups(m: Scope) -> MetricSeries:
 
 
 def _error_ratio(operations: MetricSeries, window: str) -> Expr:
-    keep = ("cache_type",)
-    return ratio_of(operations.where(hit_miss="error").rate(window, keep=keep), operations.rate(window, keep=keep))
+    return ratio_of(operations.where(hit_miss="error").rate(window, keep=CACHE), operations.rate(window, keep=CACHE))
 
 
 def cache_error_ratio(m: Scope, window: str) -> Expr:
-    """Cache operations that raised an error, 0 to 1, by cache."""
+    """Cache operations that raised an error, 0 to 1, by cache and instance."""
     return _error_ratio(m("cache_operations_total"), window)
 
 
 def lookup_error_ratio(m: Scope, window: str) -> Expr:
-    """Look-ups that raised an error, 0 to 1, by cache."""
+    """Look-ups that raised an error, 0 to 1, by cache and instance."""
     return _error_ratio(cache_lookups(m), window)
 
 
@@ -80,12 +98,13 @@ def answered_questions(m: Scope, window: str) -> Expr:
 
 
 def llm_failure_ratio(m: Scope, window: str) -> Expr:
-    """Questions that the model failed on, of those that it was asked, 0 to 1.
+    """Questions that the model failed on, of those that it was asked, 0 to 1, by instance.
 
     Fallbacks are counted, not failed calls: once the circuit breaker is open there are no calls.
     """
-    failed = m("fallbacks_total").rate(window)
-    return ratio_of(failed, failed + m("llm_requests_total").where(outcome="success").rate(window))
+    keep = ("instance",)
+    failed = m("fallbacks_total").rate(window, keep=keep)
+    return ratio_of(failed, failed + m("llm_requests_total").where(outcome="success").rate(window, keep=keep))
 
 
 def llm_spend(m: Scope, window: str) -> Expr:
@@ -98,14 +117,20 @@ def security_events(m: Scope, window: str, event_type: str) -> Expr:
     return m("security_events_total").where(event_type=event_type).increase(window, keep=("event_type",))
 
 
+def failed_verifications(m: Scope, window: str) -> Expr:
+    """Verifications within the window that found an audit record bad, by instance."""
+    events = m("security_events_total").where(event_type="audit_verification_failed")
+    return events.increase(window, keep=("instance", "event_type"))
+
+
 def grave_events(m: Scope, window: str) -> Expr:
     """Security events of high and critical severity per second."""
     return m("security_events_total").where(severity=("high", "critical")).rate(window)
 
 
 def audit_failures(m: Scope, window: str) -> Expr:
-    """Failed writes of the audit record within the window."""
-    return m("audit_write_failures_total").increase(window)
+    """Failed writes of the audit record within the window, by instance."""
+    return m("audit_write_failures_total").increase(window, keep=("instance",))
 
 
 def audit_unverified(m: Scope) -> Expr:
@@ -134,13 +159,13 @@ def cpu_use(m: Scope, window: str) -> Expr:
 
 
 def refused_labels(m: Scope, window: str) -> Expr:
-    """Label values outside their vocabulary within the window."""
-    return m("label_values_refused_total").increase(window)
+    """Label values outside their vocabulary within the window, by instance."""
+    return m("label_values_refused_total").increase(window, keep=("instance",))
 
 
 def dropped_facts(m: Scope, window: str) -> Expr:
-    """Facts that the telemetry dropped within the window, by signal."""
-    return m("telemetry_dropped_total").increase(window, keep=("signal",))
+    """Facts that the telemetry dropped within the window, by signal and instance."""
+    return m("telemetry_dropped_total").increase(window, keep=("instance", "signal"))
 
 
 def jobs_waiting(m: Scope) -> Expr:

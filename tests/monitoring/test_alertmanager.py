@@ -222,6 +222,7 @@ def test_templates_bear_an_alert_without_annotations(tmp_path: Path) -> None:
 
 # Inhibition, in the real server: each case has a job of its own
 
+HERE, THERE = {"instance": "a:8080"}, {"instance": "b:8080"}
 DOWN = {"alertname": "SqlSynthesizerDown", "severity": "critical"}
 DEPENDENCY = {"alertname": "SqlSynthesizerDependencyDown", "severity": "critical"}
 ERRORS = {"alertname": "HighErrorRate", "severity": "critical"}
@@ -229,10 +230,11 @@ ATTACK = {"alertname": "SQLInjectionAttempts", "severity": "critical", "team": "
 BURN = {"alertname": "SqlSynthesizerErrorBudgetBurn"}
 FULL = {"alertname": "SqlSynthesizerConnectionPoolExhausted", "severity": "critical", "instance": "a:8080"}
 BUSY = {"alertname": "SqlSynthesizerConnectionPoolSaturated", "severity": "warning", "instance": "a:8080"}
-DEGRADED = {"alertname": "SqlSynthesizerDependencyDegraded", "severity": "warning"}
-NO_CACHE = {"alertname": "SqlSynthesizerCacheDown", "severity": "critical", "cache_type": "redis"}
-CACHE_ERRORS = {"alertname": "SqlSynthesizerCacheErrors", "severity": "warning"}
-NO_MODEL = {"alertname": "SqlSynthesizerLLMFailures", "severity": "critical"}
+WAITED = {"alertname": "SqlSynthesizerConnectionPoolTimeouts", "severity": "warning", "instance": "a:8080"}
+DEGRADED = {"instance": "a:8080", "alertname": "SqlSynthesizerDependencyDegraded", "severity": "warning"}
+NO_CACHE = HERE | {"alertname": "SqlSynthesizerCacheDown", "severity": "critical", "cache_type": "redis"}
+CACHE_ERRORS = {"alertname": "SqlSynthesizerCacheErrors", "severity": "warning", "instance": "a:8080"}
+NO_MODEL = {"alertname": "SqlSynthesizerLLMFailures", "severity": "critical", "instance": "a:8080"}
 
 CASES: dict[str, tuple[dict[str, str], dict[str, str], bool]] = {
     "down mutes a critical follower": (DOWN, ERRORS, True),
@@ -247,11 +249,14 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], bool]] = {
         DEPENDENCY | {"dependency": "cache", "severity": "warning"},
         False,
     ),
-    "a full pool mutes a busy one": (FULL | {"database_type": "mysql"}, BUSY | {"database_type": "mysql"}, True),
-    "a full pool does not mute another": (FULL | {"database_type": "mysql"}, BUSY | {"database_type": "sqlite"}, False),
+    "a full pool mutes a busy one": (FULL | {"database": "shop"}, BUSY | {"database": "shop"}, True),
+    "a full pool mutes what comes of it": (FULL | {"database": "shop"}, WAITED | {"database": "shop"}, True),
+    "a full pool does not mute what comes of another": (FULL, WAITED | THERE, False),
+    "a full pool does not mute another": (FULL | {"database": "shop"}, BUSY | {"database": "books"}, False),
     "no cache mutes its errors": (NO_CACHE, CACHE_ERRORS | {"cache_type": "redis"}, True),
     "no cache does not mute another's errors": (NO_CACHE, CACHE_ERRORS | {"cache_type": "memory"}, False),
     "no cache mutes its ping": (NO_CACHE, DEGRADED | {"dependency": "cache"}, True),
+    "no cache does not mute another's ping": (NO_CACHE, DEGRADED | THERE | {"dependency": "cache"}, False),
     "no cache does not mute the model's ping": (NO_CACHE, DEGRADED | {"dependency": "model"}, False),
     "errors mute no cause": (ERRORS, DEPENDENCY | {"dependency": "store"}, False),
     "no model does not mute the cache's ping": (NO_MODEL, DEGRADED | {"dependency": "cache"}, False),

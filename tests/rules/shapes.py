@@ -19,6 +19,7 @@ class Ratio:
 
     It fires above ``share``, or below it where ``low``; over ``window`` seconds, after ``hold`` seconds, and with
     ``least`` events within the window where the rule asks for so many. ``within``: ``rest`` counts the part too.
+    ``local``: each instance is looked at alone, so that a busy and healthy one beside the bad one hides nothing.
     """
 
     rule: str
@@ -30,6 +31,7 @@ class Ratio:
     least: int | None = None
     low: bool = False
     within: bool = False
+    local: bool = False
     step: int = 15
     alerts: Sequence[str] = (OURS,)
 
@@ -48,6 +50,13 @@ class Ratio:
         def grown(rate: float) -> str:
             return counter(*((seconds, each * rate) for seconds, each in phases), step=self.step)
 
+        if self.local:
+            return {
+                self.part("a"): grown(share),
+                self.rest("a"): grown(self._rest(share)),
+                self.part("b"): grown(0),
+                self.rest("b"): grown(100),
+            }
         return {
             self.part("a"): grown(0.75 * share),
             self.part("b"): grown(0.25 * share),
@@ -168,14 +177,17 @@ def recurring(rule: str, named: Named, window: int, hold: int, alerts: Sequence[
     ]
 
 
-def count(rule: str, named: Named, number: float, window: int, alerts: Sequence[str] = (OURS,)) -> list[Case]:
-    """An alert on the number of events within a window."""
+def count(
+    rule: str, named: Named, number: float, window: int, alerts: Sequence[str] = (OURS,), *, local: bool = False
+) -> list[Case]:
+    """An alert on the number of events within a window; each instance counts alone where it is ``local``."""
     end = 2 * window + 60
+    shares = {"a": 1.0, "b": 0.5} if local else {"a": 0.5, "b": 0.5}
     return [
         Case(
             rule,
             f"{number * share:g} within the window, by two instances",
-            {named(instance): counter((end, number * share / 2 / window)) for instance in "ab"},
+            {named(at): counter((end, number * share * part / window)) for at, part in shares.items()},
             alerts=alerts,
             **expected(fires, end),
         )

@@ -173,6 +173,7 @@ load_scenario = partial(AlertScenario, wave="load", settings=SETTINGS, ballast=T
 SCENARIOS = (
     load_scenario("SqlSynthesizerInstanceDown", instance_killed, prepare=extra_instance("second")),
     load_scenario("HighQueryLatency", SLOW_STATEMENTS, prepare=BUSY),
+    load_scenario("SqlSynthesizerDatabaseSlow", SLOW_STATEMENTS, prepare=BUSY),
     load_scenario("SqlSynthesizerOverloaded", SLOW_STATEMENTS, prepare=BUSY),
     load_scenario("HighMemoryUsage", memory_held),
     load_scenario("HighCPUUsage", cpu_burned),

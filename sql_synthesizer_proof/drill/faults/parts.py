@@ -10,12 +10,14 @@ import psutil
 
 from sql_synthesizer.operate.traffic import ASKED, RequestKind, Traffic
 from sql_synthesizer_proof.drill.chain import Chain
-from sql_synthesizer_proof.drill.faults.locks import COUNT, owner_connection, run_in_background
+from sql_synthesizer_proof.drill.faults.locks import COUNT, owner_connection, query_table, run_in_background
 from sql_synthesizer_proof.drill.scenario import AlertScenario, lasting_fault, share_fault
 from sql_synthesizer_proof.volume import fill_volume
 
 HOLDERS = 8
 """Callers that wait for the locked table: more than there are connections."""
+BURST = 10.0
+"""Seconds that a pool is full: shorter than between two scrapes, so that it never counts as used up."""
 FLOOD = 150.0
 """Questions a second, each a dozen facts, that a queue of a hundred facts cannot hold."""
 SMALL = (("workers", 2), ("telemetry_capacity", 100))
@@ -49,6 +51,22 @@ def connections_held(chain: Chain) -> Iterator[None]:
         connection.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
         with run_in_background(send_statements, HOLDERS):
             yield
+
+
+@contextmanager
+def pool_full_at_times(chain: Chain) -> Iterator[None]:
+    """More callers than there are connections want a table that is locked for seconds, again and again."""
+
+    def hold_lock(stop: threading.Event) -> None:
+        with owner_connection(chain) as connection:
+            while not stop.is_set():
+                connection.execute("LOCK TABLE suppliers IN ACCESS EXCLUSIVE MODE")
+                stop.wait(BURST)
+                connection.rollback()
+                stop.wait(2 * BURST)
+
+    with run_in_background(hold_lock), query_table(chain.service, "suppliers", HOLDERS):
+        yield
 
 
 def audit_unwritable(chain: Chain) -> AbstractContextManager[None]:
@@ -104,9 +122,11 @@ DATABASE_KILLED = share_fault(database_killed)
 SCENARIOS = (
     AlertScenario("SqlSynthesizerDependencyDown", DATABASE_KILLED, "database"),
     AlertScenario("HighErrorRate", DATABASE_KILLED, "database"),
+    AlertScenario("SqlSynthesizerDatabaseErrors", DATABASE_KILLED, "database"),
     AlertScenario("SqlSynthesizerCacheDown", cache_killed, "attacks"),
     AlertScenario("SqlSynthesizerLLMFailures", model_failing, "attacks"),
     AlertScenario("SqlSynthesizerConnectionPoolExhausted", connections_held, "pool"),
+    AlertScenario("SqlSynthesizerConnectionPoolTimeouts", pool_full_at_times, "bursts"),
     AlertScenario("SqlSynthesizerAuditWriteFailures", audit_unwritable, "audit"),
     AlertScenario("SqlSynthesizerTelemetryDropping", facts_flooding, "flood", settings=SMALL),
     AlertScenario("SqlSynthesizerTelemetryStalled", worker_frozen, "worker", settings=SMALL),

@@ -26,43 +26,84 @@ ALERTS = (
     Alert(
         "SqlSynthesizerDependencyDegraded",
         "warning",
-        OPTIONAL.grouped("max", *signals.JOB_DEPENDENCY).equals(0),
+        OPTIONAL.selector().equals(0),
         "SQL Synthesizer works without {{ $labels.dependency }}",
-        "No instance of {{ $labels.job }} can use {{ $labels.dependency }}; answers are slower, fewer or by an older "
-        "schema.",
+        "{{ $labels.instance }} cannot use {{ $labels.dependency }}; answers are slower, fewer or by an older schema.",
         (PANELS, "Dependency health"),
+        hold="5m",
+    ),
+    Alert(
+        "SqlSynthesizerDatabaseErrors",
+        "critical",
+        signals.database_error_ratio(M, slo.USUAL)
+        .above(slo.DATABASE_ERROR_RATIO)
+        .and_matching(
+            M("database_queries_total")
+            .where(success="error")
+            .increase(slo.USUAL, keep=signals.LOCAL)
+            .at_least(slo.LEAST_DATABASE_ERRORS)
+        ),
+        "Questions to the database {{ $labels.database }} fail",
+        "{{ $value | humanizePercentage }} of the questions that {{ $labels.instance }} takes for the database "
+        "{{ $labels.database }} fail because of the service.",
+        (PANELS, "Error ratio by database"),
+        hold="1m",
+    ),
+    Alert(
+        "SqlSynthesizerDatabaseSlow",
+        "warning",
+        signals.database_latency(M, "10m")
+        .above(slo.LATENCY_BOUND)
+        .and_matching(
+            M("database_query_duration_seconds")
+            .increase("10m", keep=signals.LOCAL)
+            .at_least(slo.LEAST_DATABASE_QUERIES)
+        ),
+        "Answers from the database {{ $labels.database }} are slow",
+        "One question in twenty that {{ $labels.instance }} answers from the database {{ $labels.database }} takes "
+        "longer than {{ $value | humanizeDuration }}.",
+        (PANELS, "Response time by database"),
         hold="5m",
     ),
     Alert(
         "SqlSynthesizerConnectionPoolSaturated",
         "warning",
         signals.pool_use(M, slo.USUAL).above(slo.POOL_SATURATION),
-        "The {{ $labels.database_type }} connection pool is nearly used up",
-        "On average {{ $value | humanizePercentage }} of the {{ $labels.database_type }} connections of "
-        "{{ $labels.instance }} are in use.",
+        "The connection pool of {{ $labels.database }} is nearly used up",
+        "On average {{ $value | humanizePercentage }} of the connections to the database {{ $labels.database }} that a "
+        "worker of {{ $labels.instance }} may have are in use.",
         (PANELS, "Pool use"),
         hold="5m",
     ),
     Alert(
         "SqlSynthesizerConnectionPoolExhausted",
         "critical",
-        M("active_connections").over("min_over_time", "30s").at_least(M("connection_pool_limit").selector()),
-        "The {{ $labels.database_type }} connection pool is used up",
-        "All {{ $value | humanize }} {{ $labels.database_type }} connections of {{ $labels.instance }} are in use; "
-        "questions wait, then fail.",
-        (PANELS, "Connections in use"),
+        M("connection_pool_use_ratio").over("min_over_time", "30s").at_least(slo.POOL_USED_UP),
+        "The connection pool of {{ $labels.database }} is used up",
+        "All connections to the database {{ $labels.database }} that a worker of {{ $labels.instance }} may have are "
+        "in use; questions wait, then fail.",
+        (PANELS, "Pool use"),
         hold="15s",
         fill=30,
         fault="every connection is held; all samples within 30 s must show it",
+    ),
+    Alert(
+        "SqlSynthesizerConnectionPoolTimeouts",
+        "warning",
+        signals.pool_timeouts(M, slo.USUAL).at_least(slo.POOL_TIMEOUTS),
+        "Questions to {{ $labels.database }} get no connection",
+        "About {{ $value | humanize }} questions to the database {{ $labels.database }} failed on "
+        "{{ $labels.instance }} within 5 minutes because no connection came free in time.",
+        (PANELS, "No connection in time"),
     ),
     Alert(
         "SqlSynthesizerCacheDown",
         "critical",
         signals.lookup_error_ratio(M, "1m")
         .above(slo.CACHE_DOWN_RATIO)
-        .and_matching(signals.cache_lookups(M).increase("1m", keep=("cache_type",)).at_least(slo.LEAST_LOOKUPS_DOWN)),
+        .and_matching(signals.cache_lookups(M).increase("1m", keep=signals.CACHE).at_least(slo.LEAST_LOOKUPS_DOWN)),
         "The {{ $labels.cache_type }} cache is down",
-        "{{ $value | humanizePercentage }} of the look-ups of {{ $labels.job }} in {{ $labels.cache_type }} fail; "
+        "{{ $value | humanizePercentage }} of the look-ups of {{ $labels.instance }} in {{ $labels.cache_type }} fail; "
         "no question is answered from it.",
         (PANELS, "Look-up error ratio"),
         hold="30s",
@@ -74,7 +115,8 @@ ALERTS = (
         "warning",
         signals.cache_error_ratio(M, slo.USUAL).above(slo.CACHE_ERROR_RATIO),
         "The {{ $labels.cache_type }} cache makes errors",
-        "{{ $value | humanizePercentage }} of the operations of {{ $labels.job }} on {{ $labels.cache_type }} fail.",
+        "{{ $value | humanizePercentage }} of the operations of {{ $labels.instance }} on {{ $labels.cache_type }} "
+        "fail.",
         (PANELS, "Cache error ratio"),
         hold="5m",
     ),
@@ -104,10 +146,10 @@ ALERTS = (
         "critical",
         signals.llm_failure_ratio(M, slo.FAST)
         .above(slo.LLM_FAILURE_RATIO)
-        .and_matching(M("fallbacks_total").increase(slo.FAST).at_least(slo.LEAST_FALLBACKS)),
+        .and_matching(M("fallbacks_total").increase(slo.FAST, keep=("instance",)).at_least(slo.LEAST_FALLBACKS)),
         "The language model fails",
-        "The model gives no usable reply to {{ $value | humanizePercentage }} of the questions that {{ $labels.job }} "
-        "asks it; they fall back on the rules engine, which understands fewer.",
+        "The model gives no usable reply to {{ $value | humanizePercentage }} of the questions that "
+        "{{ $labels.instance }} asks it; they fall back on the rules engine, which understands fewer.",
         (PANELS, "Model failure ratio"),
         hold="30s",
         fill=25,

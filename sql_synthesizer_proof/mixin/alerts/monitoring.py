@@ -40,8 +40,8 @@ TELEMETRY = (
         "warning",
         signals.dropped_facts(M, slo.USUAL).above(0),
         "SQL Synthesizer drops {{ $labels.signal }} telemetry",
-        "About {{ $value | humanize }} facts of {{ $labels.job }} were dropped within 5 minutes. Metrics, spans or log "
-        "lines are incomplete; the audit record is not.",
+        "About {{ $value | humanize }} facts of {{ $labels.instance }} were dropped within 5 minutes. Metrics, spans "
+        "or log lines are incomplete; the audit record is not.",
         (PANELS, "Dropped facts"),
     ),
     Alert(
@@ -49,8 +49,8 @@ TELEMETRY = (
         "warning",
         signals.refused_labels(M, "10m").above(slo.REFUSED_LABELS),
         "Unknown label values reach the metrics",
-        "{{ $value | humanize }} label values of {{ $labels.job }} were outside their vocabulary within 10 minutes and "
-        "were counted as 'other'.",
+        "{{ $value | humanize }} label values of {{ $labels.instance }} were outside their vocabulary within 10 "
+        "minutes and were counted as 'other'.",
         (PANELS, "Refused label values"),
     ),
     Alert(

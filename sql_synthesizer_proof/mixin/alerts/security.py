@@ -58,7 +58,7 @@ ALERTS = (
         "critical",
         signals.audit_failures(M, slo.USUAL).above(0),
         "The audit record cannot be written",
-        "About {{ $value | humanize }} writes of the audit record of {{ $labels.job }} failed within 5 minutes. "
+        "About {{ $value | humanize }} writes of the audit record of {{ $labels.instance }} failed within 5 minutes. "
         "Answers are withheld until it can be written again.",
         (PANELS, "Audit write failures"),
         fill=5,
@@ -67,9 +67,10 @@ ALERTS = (
     security_alert(
         "SqlSynthesizerAuditVerificationFailed",
         "critical",
-        signals.security_events(M, slo.USUAL, "audit_verification_failed").above(0),
+        signals.failed_verifications(M, slo.USUAL).above(0),
         "The audit record does not verify",
-        "A verification of the audit record of {{ $labels.job }} found records that were changed, removed or forged.",
+        "A verification of the audit record of {{ $labels.instance }} found records that were changed, removed or "
+        "forged.",
         (PANELS, "Audit verification failures"),
         fill=0,
         fault="a verification finds a bad record",

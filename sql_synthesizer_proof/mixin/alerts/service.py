@@ -81,11 +81,14 @@ ALERTS = (
         signals.overload_ratio(M, slo.FAST)
         .above(slo.OVERLOAD_RATIO)
         .and_matching(
-            M("question_outcomes_total").where(reason="overloaded").increase(slo.FAST).at_least(slo.LEAST_REFUSALS)
+            M("question_outcomes_total")
+            .where(reason="overloaded")
+            .increase(slo.FAST, keep=("instance",))
+            .at_least(slo.LEAST_REFUSALS)
         ),
         "SQL Synthesizer refuses questions for overload",
-        "{{ $value | humanizePercentage }} of the questions to {{ $labels.job }} are refused because as many as may "
-        "run at once are running.",
+        "{{ $value | humanizePercentage }} of the questions to {{ $labels.instance }} are refused because as many as "
+        "may run at once are running.",
         (OVERVIEW, "Refused for overload"),
         hold="1m",
     ),

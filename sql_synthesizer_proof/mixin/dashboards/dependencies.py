@@ -9,22 +9,22 @@ from sql_synthesizer_proof.mixin.dashboards.panel import HOUR, Dashboard, P, Pan
 CACHE = ("cache_type",)
 MODEL = ("provider", "model")
 NO_MODEL = "No model is configured"
-DATABASE = ("database_type",)
+DATABASE = ("database",)
 
 HEALTH = PanelRow(
     "Health",
     (
         Panel.show_states(
             "Dependency health",
-            "Whether the last health check of each dependency succeeded, on the instance that fares best. Without "
-            "cache or model the service goes on.",
-            one_query(P("dependency_up").grouped("max", *signals.JOB_DEPENDENCY), "{{dependency}}"),
+            "Whether the last health check of each dependency succeeded on each instance. Without cache or model the "
+            "service goes on.",
+            one_query(P("dependency_up").selector(), "{{dependency}} {{instance}}"),
             width=18,
         ),
         Panel(
             "Logins that may write",
             "Databases whose login has more rights than to read; docs/statements.md has a role that has not.",
-            one_query(P("writing_logins").grouped("max", "database_type"), "{{database_type}}"),
+            one_query(P("writing_logins").grouped("max", "database").above(0), "{{database}}"),
             "short",
             "stat",
             width=6,
@@ -36,44 +36,60 @@ HEALTH = PanelRow(
 POOL = PanelRow(
     "Database",
     (
+        Panel.show_ratio(
+            "Error ratio by database",
+            "Share of the attempted questions that failed because of the service, by database and instance. An alert "
+            "fires above the line.",
+            one_query(signals.database_error_ratio(P, W), "{{database}} {{instance}}"),
+            slo.DATABASE_ERROR_RATIO,
+            empty="No questions",
+        ),
+        Panel(
+            "Response time by database",
+            "95th percentile of the duration of answered questions, by database and instance.",
+            one_query(signals.database_latency(P, W), "{{database}} {{instance}}", exemplars=True),
+            "s",
+            bounds=(slo.LATENCY_BOUND,),
+            empty="No questions",
+        ),
+        Panel(
+            "Pool use",
+            "Share of the connections in use, of the worker where most are, averaged. When all are, questions wait and "
+            "then fail.",
+            one_query(signals.pool_use(P, slo.USUAL), "{{database}} {{instance}}"),
+            "percentunit",
+            bounds=(slo.POOL_SATURATION, slo.POOL_USED_UP),
+            most=1,
+        ),
         Panel(
             "Connections in use",
-            "Connections handed out, and how many may be. When all are, questions wait and then fail.",
+            "Connections handed out, and how many may be, of all databases of a kind and all workers.",
             (
                 PanelQuery(P("active_connections").selector(), "{{database_type}} {{instance}}"),
                 PanelQuery(P("connection_pool_limit").selector(), "limit {{database_type}} {{instance}}"),
             ),
             width=6,
         ),
-        Panel.show_ratio(
-            "Pool use",
-            "Share of the connections in use, averaged.",
-            one_query(signals.pool_use(P, slo.USUAL), "{{database_type}} {{instance}}"),
-            slo.POOL_SATURATION,
-            width=6,
-            most=1,
-        ),
         Panel(
             "Wait for a connection",
             "95th percentile of the time that questions waited for a connection.",
-            one_query(
-                P("connection_wait_seconds").quantile(0.95, W, keep=DATABASE), "{{database_type}}", exemplars=True
-            ),
+            one_query(P("connection_wait_seconds").quantile(0.95, W, keep=DATABASE), "{{database}}", exemplars=True),
             "s",
-            width=4,
+            width=6,
             empty="No statements",
         ),
         Panel(
             "No connection in time",
-            "Times within an hour that no connection came free in time.",
-            one_query(P("connection_timeouts_total").increase(HOUR, keep=DATABASE), "{{database_type}}"),
-            width=4,
+            "Times within 5 minutes that no connection came free in time.",
+            one_query(signals.pool_timeouts(P, slo.USUAL), "{{database}} {{instance}}"),
+            width=6,
+            bounds=(slo.POOL_TIMEOUTS,),
         ),
         Panel(
             "Sessions left behind",
             "Sessions within an hour that could not be ended in the database at their deadline and may go on there.",
-            one_query(P("database_sessions_left_total").increase(HOUR, keep=DATABASE), "{{database_type}}"),
-            width=4,
+            one_query(P("database_sessions_left_total").increase(HOUR, keep=DATABASE), "{{database}}"),
+            width=6,
         ),
     ),
 )
@@ -110,14 +126,14 @@ LOOKUPS = PanelRow(
         Panel.show_ratio(
             "Cache error ratio",
             "Share of all operations that failed.",
-            one_query(signals.cache_error_ratio(P, slo.USUAL), "{{cache_type}}"),
+            one_query(signals.cache_error_ratio(P, slo.USUAL), "{{cache_type}} {{instance}}"),
             slo.CACHE_ERROR_RATIO,
             empty="No operations",
         ),
         Panel.show_ratio(
             "Look-up error ratio",
             "Share of the look-ups that failed; above one half the cache counts as down.",
-            one_query(signals.lookup_error_ratio(P, W), "{{cache_type}}"),
+            one_query(signals.lookup_error_ratio(P, W), "{{cache_type}} {{instance}}"),
             slo.CACHE_DOWN_RATIO,
             empty="No look-ups",
         ),
@@ -145,7 +161,7 @@ MODELS = PanelRow(
             "Model failure ratio",
             "Share of the questions that the model was to answer and gave no usable reply to; also while its circuit "
             "breaker is open and it is not called.",
-            one_query(signals.llm_failure_ratio(P, W), "{{job}}"),
+            one_query(signals.llm_failure_ratio(P, W), "{{instance}}"),
             slo.LLM_FAILURE_RATIO,
             empty=NO_MODEL,
         ),

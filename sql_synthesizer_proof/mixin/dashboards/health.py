@@ -69,7 +69,7 @@ TELEMETRY = PanelRow(
         Panel(
             "Dropped facts",
             "Facts dropped within five minutes, by signal.",
-            one_query(signals.dropped_facts(P, slo.USUAL), "{{signal}}"),
+            one_query(signals.dropped_facts(P, slo.USUAL), "{{signal}} {{instance}}"),
             width=4,
             bounds=(0.0,),
         ),
@@ -82,7 +82,7 @@ TELEMETRY = PanelRow(
         Panel(
             "Refused label values",
             "Label values outside their vocabulary within ten minutes; they are counted as 'other'.",
-            one_query(signals.refused_labels(P, "10m"), "{{job}}"),
+            one_query(signals.refused_labels(P, "10m"), "{{instance}}"),
             bounds=(slo.REFUSED_LABELS,),
         ),
         Panel(

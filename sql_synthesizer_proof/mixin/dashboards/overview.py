@@ -141,7 +141,7 @@ SERVICE = PanelRow(
         Panel.show_ratio(
             "Refused for overload",
             "Share of the questions that were refused because as many as may run at once were running.",
-            one_query(signals.overload_ratio(P, W), "{{job}}"),
+            one_query(signals.overload_ratio(P, W), "{{instance}}"),
             slo.OVERLOAD_RATIO,
             width=4,
             empty="No questions",

@@ -161,14 +161,14 @@ RECORD = PanelRow(
         Panel(
             "Audit write failures",
             "Failed writes within five minutes. While writes fail, answers are withheld.",
-            one_query(signals.audit_failures(P, slo.USUAL), "{{job}}"),
+            one_query(signals.audit_failures(P, slo.USUAL), "{{instance}}"),
             width=4,
             bounds=(0.0,),
         ),
         Panel(
             "Audit verification failures",
             "Verifications within an hour that found records changed, removed or forged.",
-            one_query(signals.security_events(P, HOUR, "audit_verification_failed"), "{{job}}"),
+            one_query(signals.failed_verifications(P, HOUR), "{{instance}}"),
             kind="stat",
             width=4,
             bounds=(0.0,),

@@ -6,11 +6,12 @@ import re
 from dataclasses import replace
 
 from tests.rules.scenario import Case
-from tests.rules.scenarios import dependencies, monitoring, objectives, security, service, telemetry
+from tests.rules.scenarios import databases, dependencies, monitoring, objectives, security, service, telemetry
 
 WRITTEN: tuple[Case, ...] = (
     *service.CASES,
     *objectives.CASES,
+    *databases.CASES,
     *dependencies.CASES,
     *security.CASES,
     *telemetry.CASES,

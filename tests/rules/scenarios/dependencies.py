@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 from tests.rules.scenario import HERE, OURS, Case, Text, counter, falling, gauge, own
-from tests.rules.shapes import Ratio, average, count
+from tests.rules.shapes import Ratio, count
 
 FAULT = 300
 dependency = partial(own, "dependency_up")
@@ -56,11 +55,18 @@ DEPENDENCY_DEGRADED = [
         {dependency(at, dependency="cache"): LOST for at in "ab"},
         firing=(615,),
         quiet=(300, 585),
-        alerts=(f'dependency="cache",{OURS}',),
+        alerts=tuple(f'dependency="cache",instance="{at}",{OURS}' for at in "ab"),
+    ),
+    without(
+        "one of two instances loses the cache",
+        {dependency("a", dependency="cache"): LOST, dependency("b", dependency="cache"): UP},
+        firing=(615,),
+        quiet=(300, 585),
+        alerts=(f'dependency="cache",{HERE}',),
         text=Text(
             "warning",
             "SQL Synthesizer works without cache",
-            "No instance of sql-synthesizer can use cache; answers are slower, fewer or by an older schema.",
+            "a cannot use cache; answers are slower, fewer or by an older schema.",
             "dependencies",
         ),
     ),
@@ -68,84 +74,21 @@ DEPENDENCY_DEGRADED = [
         "the model is lost",
         {dependency(dependency="model"): LOST},
         firing=(615,),
-        alerts=(f'dependency="model",{OURS}',),
+        alerts=(f'dependency="model",{HERE}',),
     ),
     *(
         without(
             f"{name} names nothing",
             {dependency(dependency=name): LOST},
             firing=(615,),
-            alerts=(f'dependency="{name}",{OURS}',),
+            alerts=(f'dependency="{name}",{HERE}',),
         )
         for name in ("schema", "schema_shop")
-    ),
-    without(
-        "one of two instances loses it",
-        {dependency("a", dependency="cache"): LOST, dependency("b", dependency="cache"): UP},
-        quiet=(900,),
     ),
     without("the database is lost", {dependency(dependency="database"): LOST}, quiet=(900,)),
 ]
 
-POOL = 'database_type="sqlite",' + HERE
-used, limit = (
-    partial(own, "active_connections", database_type="sqlite"),
-    partial(own, "connection_pool_limit", database_type="sqlite"),
-)
-limits = {limit(at): gauge((3000, 10)) for at in "ab"}
-
-
-saturated = partial(Case, "SqlSynthesizerConnectionPoolSaturated", alerts=(POOL,))
-SATURATED = [
-    *(
-        replace(case, series={**case.series, **limits})
-        for case in average("SqlSynthesizerConnectionPoolSaturated", used, 8, hold=300, alerts=(POOL,))
-    ),
-    saturated(
-        "nine of ten",
-        {used("a"): gauge((600, 9)), used("b"): gauge((600, 8)), **limits},
-        firing=(600,),
-        text=Text(
-            "warning",
-            "The sqlite connection pool is nearly used up",
-            "On average 90% of the sqlite connections of a are in use.",
-            "dependencies",
-        ),
-    ),
-]
-
-exhausted = partial(Case, "SqlSynthesizerConnectionPoolExhausted", alerts=(POOL,))
-EXHAUSTED = [
-    exhausted(
-        "all ten on one of two instances",
-        {
-            used("a"): gauge((100, 9), (100, 10), (60, 9), step=1),
-            used("b"): gauge((260, 9), step=1),
-            limit("a"): gauge((260, 10), step=1),
-            limit("b"): gauge((260, 10), step=1),
-        },
-        firing=(148, 199),
-        quiet=(100, 141, 202),
-        step=1,
-    ),
-    exhausted(
-        "all ten, seen every 15 s",
-        {used(): gauge((FAULT + 1, 3), (300, 10)), limit(): gauge((900, 10))},
-        firing=(600,),
-        quiet=(300,),
-        fault=FAULT,
-        text=Text(
-            "critical",
-            "The sqlite connection pool is used up",
-            "All 10 sqlite connections of a are in use; questions wait, then fail.",
-            "dependencies",
-            labels='detection="fast"',
-        ),
-    ),
-    exhausted("more than the limit", {used(): gauge((300, 12)), limit(): gauge((300, 10))}, firing=(300,)),
-]
-
-CACHE = f'cache_type="redis",{OURS}'
+CACHE = f'cache_type="redis",{HERE}'
 operations = partial(own, "cache_operations_total", cache_type="redis")
 hits, misses = (
     partial(operations, operation="get", hit_miss="hit"),
@@ -160,7 +103,7 @@ sets, failed_sets = (
 cache_down = partial(Case, "SqlSynthesizerCacheDown", alerts=(CACHE,))
 CACHE_DOWN = [
     *Ratio(
-        "SqlSynthesizerCacheDown", failed_gets, hits, share=0.5, window=60, hold=30, least=5, step=6, alerts=(CACHE,)
+        "SqlSynthesizerCacheDown", failed_gets, hits, 0.5, 60, hold=30, least=5, local=True, step=6, alerts=(CACHE,)
     ).cases(),
     cache_down(
         "every look-up fails, at one a second, after minutes of health",
@@ -171,7 +114,7 @@ CACHE_DOWN = [
         text=Text(
             "critical",
             "The redis cache is down",
-            "100% of the look-ups of sql-synthesizer in redis fail; no question is answered from it.",
+            "100% of the look-ups of a in redis fail; no question is answered from it.",
             "dependencies",
             labels='detection="fast"',
         ),
@@ -187,7 +130,7 @@ CACHE_DOWN = [
 ]
 
 CACHE_ERRORS = [
-    *Ratio("SqlSynthesizerCacheErrors", failed_gets, sets, share=0.05, window=300, hold=300, alerts=(CACHE,)).cases(),
+    *Ratio("SqlSynthesizerCacheErrors", failed_gets, sets, 0.05, 300, hold=300, local=True, alerts=(CACHE,)).cases(),
     Case(
         "SqlSynthesizerCacheErrors",
         "a tenth fails",
@@ -197,7 +140,7 @@ CACHE_ERRORS = [
         text=Text(
             "warning",
             "The redis cache makes errors",
-            "10% of the operations of sql-synthesizer on redis fail.",
+            "10% of the operations of a on redis fail.",
             "dependencies",
         ),
     ),
@@ -253,16 +196,17 @@ CACHE_UNUSED = [
     unused("nothing is asked", {misses(): never, outcomes(reason="ok", source="rules"): never}, quiet=(900,)),
 ]
 
+CACHES = f'cache_type="redis",{OURS}'
 HIT_RATIO = [
     *Ratio(
-        "SqlSynthesizerCacheHitRatioLow", hits, misses, 0.3, 1800, 1800, least=100, low=True, step=18, alerts=(CACHE,)
+        "SqlSynthesizerCacheHitRatioLow", hits, misses, 0.3, 1800, 1800, least=100, low=True, step=18, alerts=(CACHES,)
     ).cases(),
     Case(
         "SqlSynthesizerCacheHitRatioLow",
         "one in ten",
         {hits(): counter((4500, 0.1)), misses(): counter((4500, 0.9))},
         firing=(4500,),
-        alerts=(CACHE,),
+        alerts=(CACHES,),
         text=Text(
             "warning",
             "Few answers come from the redis cache",
@@ -287,10 +231,12 @@ HIT_RATIO = [
 calls = partial(own, "llm_requests_total", provider="openai", model="small")
 replied = partial(calls, outcome="success")
 fallbacks = partial(own, "fallbacks_total", reason="model_unavailable")
+llm_failures = partial(Case, "SqlSynthesizerLLMFailures", alerts=(HERE,))
 LLM_FAILURES = [
-    *Ratio("SqlSynthesizerLLMFailures", fallbacks, replied, share=0.2, window=120, hold=30, least=5).cases(),
-    Case(
-        "SqlSynthesizerLLMFailures",
+    *Ratio(
+        "SqlSynthesizerLLMFailures", fallbacks, replied, 0.2, 120, hold=30, least=5, local=True, alerts=(HERE,)
+    ).cases(),
+    llm_failures(
         "every question falls back, at one a second, after minutes of health",
         {replied(): counter((FAULT, 1), (300, 0)), fallbacks(): counter((FAULT, 0), (300, 1))},
         firing=(600,),
@@ -299,14 +245,13 @@ LLM_FAILURES = [
         text=Text(
             "critical",
             "The language model fails",
-            "The model gives no usable reply to 100% of the questions that sql-synthesizer asks it; they fall back on "
-            "the rules engine, which understands fewer.",
+            "The model gives no usable reply to 100% of the questions that a asks it; they fall back on the rules "
+            "engine, which understands fewer.",
             "dependencies",
             labels='detection="fast"',
         ),
     ),
-    Case(
-        "SqlSynthesizerLLMFailures",
+    llm_failures(
         "two models fail in two ways, 11% each, after two attempts each",
         {
             replied(): counter((300, 0.40)),
@@ -318,14 +263,12 @@ LLM_FAILURES = [
         },
         firing=(300,),
     ),
-    Case(
-        "SqlSynthesizerLLMFailures",
+    llm_failures(
         "falling traffic, just within the threshold",
         {fallbacks(): falling(60, 390, 0.194), replied(): falling(60, 390, 0.806)},
         quiet=(390,),
     ),
-    Case(
-        "SqlSynthesizerLLMFailures",
+    llm_failures(
         "half of the calls fail, and a second attempt succeeds",
         {replied(): counter((300, 1)), calls(outcome="timeout"): counter((300, 1)), fallbacks(): counter((300, 0))},
         quiet=(300,),
@@ -354,8 +297,6 @@ LLM_SPEND = [
 CASES = (
     *DEPENDENCY_DOWN,
     *DEPENDENCY_DEGRADED,
-    *SATURATED,
-    *EXHAUSTED,
     *CACHE_DOWN,
     *CACHE_ERRORS,
     *CACHE_UNUSED,

@@ -22,17 +22,20 @@ def typed(event_type: str) -> str:
     return f'event_type="{event_type}",{OURS}'
 
 
-def attack(rule: str, event_type: str, severity: str, fast: bool, text: Text) -> list[Case]:
-    """An alert on one type of event."""
-    named, alerts = partial(events, event_type=event_type, severity=severity), (typed(event_type),)
+def attack(rule: str, event_type: str, severity: str, fast: bool, text: Text, *, local: bool = False) -> list[Case]:
+    """An alert on one type of event, of each instance alone where it is ``local``."""
+    named = partial(events, event_type=event_type, severity=severity)
+    alerts = (f'event_type="{event_type}",{HERE}' if local else typed(event_type),)
     case = partial(Case, rule, alerts=alerts)
     once, other = counter((60, 0), (15, 1 / 15), (240, 0)), counter((315, 1))
     return [
         *first(rule, named, 300, alerts=alerts, fast=fast),
         case("of two severities", {named(): TEN, named(severity="low"): TEN}, firing=(600,)),
         case(
-            "one in five minutes on one instance, two on another",
-            {named("a"): counter((600, 1 / 300)), named("b"): counter((600, 2 / 300))},
+            "three in five minutes on one instance" if local else "one on one instance, two on another",
+            {named("a"): counter((600, 3 / 300))}
+            if local
+            else {named("a"): counter((600, 1 / 300)), named("b"): counter((600, 2 / 300))},
             firing=(600,),
             text=text,
         ),
@@ -77,11 +80,12 @@ ATTACKS = [
         Text(
             "critical",
             "The audit record does not verify",
-            "A verification of the audit record of sql-synthesizer found records that were changed, removed or forged.",
+            "A verification of the audit record of a found records that were changed, removed or forged.",
             "security-monitoring",
             "security",
             FAST,
         ),
+        local=True,
     ),
 ]
 
@@ -155,16 +159,17 @@ BURST = [
 
 unwritten = partial(own, "audit_write_failures_total", sink="file")
 AUDIT_FAILURES = [
-    *first("SqlSynthesizerAuditWriteFailures", unwritten, 300, fast=True),
+    *first("SqlSynthesizerAuditWriteFailures", unwritten, 300, alerts=(HERE,), fast=True),
     Case(
         "SqlSynthesizerAuditWriteFailures",
         "two kinds of record",
         {unwritten(): counter((900, 1 / 300)), unwritten(sink="other"): counter((900, 2 / 300))},
         firing=(900,),
+        alerts=(HERE,),
         text=Text(
             "critical",
             "The audit record cannot be written",
-            "About 3 writes of the audit record of sql-synthesizer failed within 5 minutes. Answers are withheld until "
+            "About 3 writes of the audit record of a failed within 5 minutes. Answers are withheld until "
             "it can be written again.",
             "security-monitoring",
             "security",

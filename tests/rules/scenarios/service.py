@@ -252,7 +252,16 @@ overloaded = partial(outcomes, outcome="failed", reason="overloaded")
 refused = partial(outcomes, outcome="refused", reason="question_refused")
 OVERLOADED = [
     *Ratio(
-        "SqlSynthesizerOverloaded", overloaded, successes, share=0.05, window=120, hold=60, least=5, within=True
+        "SqlSynthesizerOverloaded",
+        overloaded,
+        successes,
+        share=0.05,
+        window=120,
+        hold=60,
+        least=5,
+        within=True,
+        local=True,
+        alerts=(HERE,),
     ).cases(),
     Case(
         "SqlSynthesizerOverloaded",
@@ -264,10 +273,11 @@ OVERLOADED = [
             refused(): counter((300, 100)),
         },
         firing=(300,),
+        alerts=(HERE,),
         text=Text(
             "warning",
             "SQL Synthesizer refuses questions for overload",
-            "25% of the questions to sql-synthesizer are refused because as many as may run at once are running.",
+            "25% of the questions to a are refused because as many as may run at once are running.",
             "overview",
         ),
     ),

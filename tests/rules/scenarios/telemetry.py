@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from tests.rules.scenario import HERE, OURS, Case, Text, counter, gauge, listed, metric, own
+from tests.rules.scenario import HERE, Case, Text, counter, gauge, listed, metric, own
 from tests.rules.shapes import count, first, level
 
 folded = partial(own, "last_fold_timestamp_seconds")
@@ -41,15 +41,15 @@ STALLED = [
 ]
 
 dropped = partial(own, "telemetry_dropped_total", signal="logs")
-LOGS = f'signal="logs",{OURS}'
+LOGS = f'signal="logs",{HERE}'
 DROPPING = [
     *first("SqlSynthesizerTelemetryDropping", dropped, 300, alerts=(LOGS,)),
     Case(
         "SqlSynthesizerTelemetryDropping",
         "lines are dropped, spans are not",
         {
-            dropped("a"): counter((900, 0.03)),
-            dropped("b"): counter((900, 0.01)),
+            dropped("a"): counter((900, 0.04)),
+            dropped("b"): counter((900, 0)),
             dropped(signal="traces"): counter((900, 0)),
         },
         firing=(900,),
@@ -57,7 +57,7 @@ DROPPING = [
         text=Text(
             "warning",
             "SQL Synthesizer drops logs telemetry",
-            "About 12 facts of sql-synthesizer were dropped within 5 minutes. Metrics, spans or log lines are "
+            "About 12 facts of a were dropped within 5 minutes. Metrics, spans or log lines are "
             "incomplete; the audit record is not.",
             "monitoring-health",
         ),
@@ -66,17 +66,17 @@ DROPPING = [
 
 labels = partial(own, "label_values_refused_total")
 REFUSED = [
-    *count("SqlSynthesizerLabelValuesRefused", labels, 100, 600),
+    *count("SqlSynthesizerLabelValuesRefused", labels, 100, 600, alerts=(HERE,), local=True),
     Case(
         "SqlSynthesizerLabelValuesRefused",
         "120 in 10 minutes",
         {labels(): counter((900, 0.2))},
         firing=(900,),
+        alerts=(HERE,),
         text=Text(
             "warning",
             "Unknown label values reach the metrics",
-            "120 label values of sql-synthesizer were outside their vocabulary within 10 minutes and were counted as "
-            "'other'.",
+            "120 label values of a were outside their vocabulary within 10 minutes and were counted as 'other'.",
             "monitoring-health",
         ),
     ),
