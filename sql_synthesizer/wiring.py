@@ -32,8 +32,8 @@ from sql_synthesizer.service import Service
 from sql_synthesizer.settings import DatabaseSettings, Settings, secret_text
 from sql_synthesizer.store import HistoryObserver, Store
 from sql_synthesizer.synthesizer import Synthesizer
+from sql_synthesizer.synthesizer.embedded import EmbeddedSynthesizer
 from sql_synthesizer.synthesizer.prompt import PROMPT_VERSION
-from sql_synthesizer.synthesizer.rules import RulesSynthesizer
 from sql_synthesizer.telemetry import Observer, Telemetry
 
 if TYPE_CHECKING:
@@ -145,7 +145,8 @@ def _wire_rooms(settings: Settings, facade: Telemetry, closing: ExitStack, *, lo
     model = _build_model(settings, facade)
     if model is not None:
         closing.callback(model.close)
-    synthesizers: tuple[Synthesizer, ...] = (RulesSynthesizer(),) if model is None else (model, RulesSynthesizer())
+    embedded = EmbeddedSynthesizer()
+    synthesizers: tuple[Synthesizer, ...] = (embedded,) if model is None else (model, embedded)
     schemas = SchemaCache(databases.connect, configured, settings)
     access = Access(settings, store, facade)
     service = Service(

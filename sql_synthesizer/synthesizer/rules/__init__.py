@@ -19,6 +19,7 @@ from sql_synthesizer.synthesizer.rules.suggest import candidate_questions
 from sql_synthesizer.synthesizer.rules.text import tokenize_question
 
 SUGGESTIONS = 3
+_GROUPING = frozenset({"each", "every", "per"})
 
 
 class RulesSynthesizer:
@@ -47,7 +48,10 @@ def parse_question(context: Context) -> Query:
     if not tokens:
         raise NotUnderstood("its signs or its length")
     items = Linker(context, names_of(context.schema), tokens).items()
-    return resolve_draft(Reader(items).read(), context.schema, graph_of(context.schema))
+    query = resolve_draft(Reader(items).read(), context.schema, graph_of(context.schema))
+    if not query.groups and any(t.aggregate for t in query.select) and any(t.lower in _GROUPING for t in tokens):
+        raise NotUnderstood("what is meant by each")
+    return query
 
 
 def _suggest_questions(context: Context) -> tuple[str, ...]:

@@ -1,0 +1,182 @@
+"""From a plan to SQL: tables are joined as the links of the schema say."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from sqlglot import Dialect, exp
+
+from sql_synthesizer.model import ColumnKind, Table
+from sql_synthesizer.model.dialects import DIALECTS, DialectRow
+from sql_synthesizer.synthesizer.engine.joins import Joins, Tree
+from sql_synthesizer.synthesizer.engine.lexicon import ROLES
+from sql_synthesizer.synthesizer.engine.plan import Condition, Constant, Plan, Ref, Term
+
+_COMPARISONS: dict[str, type[exp.Binary]] = {
+    "=": exp.EQ,
+    "!=": exp.NEQ,
+    ">": exp.GT,
+    "<": exp.LT,
+    ">=": exp.GTE,
+    "<=": exp.LTE,
+}
+_INVERSE = {"=": "!=", "!=": "=", ">": "<=", "<": ">=", ">=": "<", "<=": ">"}
+_PATTERNS = {"contain": "%{}%", "start": "{}%", "end": "%{}"}
+_SETS: dict[str, type[exp.SetOperation]] = {"intersect": exp.Intersect, "except": exp.Except, "union": exp.Union}
+_PLAIN = re.compile(r"[a-z_][a-z0-9_]*\Z")
+
+
+class Unjoined(Exception):
+    """No links join the tables of the plan."""
+
+
+def to_sql(plan: Plan, joins: Joins) -> tuple[str, float]:
+    """The plan as text in the schema's dialect, and what its joins cost. Raises Unjoined."""
+    row = DIALECTS[joins.schema.dialect]
+    builder = _Builder(joins, row)
+    tree = builder.build_query(plan)
+    return tree.sql(dialect=row.sqlglot), builder.cost
+
+
+@lru_cache(maxsize=8)
+def _keywords(dialect: str) -> frozenset[str]:
+    words = Dialect.get_or_raise(dialect).tokenizer_class.KEYWORDS
+    return frozenset(word.casefold() for phrase in words for word in phrase.split() if word.isalpha())
+
+
+def _cues(plan: Plan) -> tuple[tuple[frozenset[str], float], ...]:
+    """What links cost more, by words in the names of their columns."""
+    return tuple((names, 0.5) for index, (_, names) in enumerate(ROLES) if plan.cue is not None and index != plan.cue)
+
+
+class _Builder:
+    def __init__(self, joins: Joins, dialect: DialectRow) -> None:
+        self._graph = joins
+        self._dialect = dialect
+        self.cost = 0.0
+
+    def build_query(self, plan: Plan) -> exp.Query:
+        """The SELECT, combined with another where the plan says so."""
+        select = self._build_select(plan)
+        if plan.combined is None:
+            return select
+        kind, other = plan.combined
+        return _SETS[kind](this=select, expression=self._build_select(other), distinct=True)
+
+    def _build_select(self, plan: Plan) -> exp.Select:
+        tables = plan.tables()
+        tree = self._graph.connect(tables, _cues(plan))
+        if tree is None:
+            raise Unjoined(", ".join(table.name for table in tables))
+        self.cost += tree.cost
+        several = bool(tree.links)
+        select = exp.select(*(self._term(t, several=several) for t in plan.select)).from_(self._table(tree.root))
+        for table, condition in self._joins(tree):
+            select = select.join(self._table(table), on=condition)
+        for either in plan.where:
+            select = select.where(exp.or_(*(self._condition(c, several=several) for c in either)))
+        if plan.groups:
+            select = select.group_by(*(self._term(t, several=several) for t in dict.fromkeys(plan.groups)))
+        for having in plan.having:
+            select = select.having(self._condition(having, several=several))
+        for order in plan.orders:
+            term = self._term(order.term, several=several)
+            select = select.order_by(exp.Ordered(this=term, desc=order.descending, nulls_first=not order.descending))
+        if plan.limit is not None:
+            select = select.limit(plan.limit)
+        return select.distinct() if plan.distinct else select
+
+    def _joins(self, tree: Tree) -> list[tuple[Table, exp.Expr]]:
+        joined = {tree.root.name}
+        found: list[tuple[Table, exp.Expr]] = []
+        for link in tree.links:
+            table = link.parent if link.child.name in joined else link.child
+            joined.add(table.name)
+            pairs = zip(link.columns, link.target_columns, strict=True)
+            condition = exp.and_(
+                *(
+                    self._column(link.child, a, several=True).eq(self._column(link.parent, b, several=True))
+                    for a, b in pairs
+                )
+            )
+            found.append((table, condition))
+        return found
+
+    # --- names ------------------------------------------------------------------------------
+
+    def _identifier(self, name: str) -> exp.Identifier:
+        quoted = not _PLAIN.match(name) or name in _keywords(self._dialect.sqlglot)
+        return exp.to_identifier(name, quoted=quoted)
+
+    def _table(self, table: Table) -> exp.Table:
+        schema = self._identifier(table.schema) if table.schema else None
+        return exp.Table(this=self._identifier(table.name), db=schema)
+
+    def _column(self, table: Table, name: str, *, several: bool) -> exp.Column:
+        return exp.Column(this=self._identifier(name), table=self._identifier(table.name) if several else None)
+
+    # --- values -----------------------------------------------------------------------------
+
+    def _term(self, term: Term, *, several: bool) -> exp.Expr:
+        if term.ref is None:
+            return exp.Count(this=exp.Star())
+        column: exp.Expr = self._column(term.ref.table, term.ref.column.name, several=several)
+        if term.bucket:
+            column = exp.TimeToStr(this=column, format=exp.Literal.string(term.bucket))
+        if not term.aggregate:
+            return column
+        if term.aggregate == "count":
+            return exp.Count(this=exp.Distinct(expressions=[column]) if term.distinct else column)
+        function = {"sum": exp.Sum, "avg": exp.Avg, "min": exp.Min, "max": exp.Max}[term.aggregate]
+        return function(this=exp.Distinct(expressions=[column]) if term.distinct else column)
+
+    def _condition(self, condition: Condition, *, several: bool) -> exp.Expr:
+        term = self._term(condition.term, several=several)
+        operator, negated = condition.operator, condition.negated
+        if condition.plan is not None:
+            inner = self._build_select(condition.plan)
+            if operator == "in":
+                return self._membership(term, inner, condition)
+            operator = _INVERSE[operator] if negated else operator
+            return _COMPARISONS[operator](this=term, expression=exp.Subquery(this=inner))
+        if operator in _COMPARISONS:
+            operator = _INVERSE[operator] if negated else operator
+            return _COMPARISONS[operator](this=term, expression=self._literal(condition.values[0], condition.term.ref))
+        built = self._other(term, condition)
+        return exp.not_(exp.paren(built)) if negated else built
+
+    def _membership(self, term: exp.Expr, inner: exp.Select, condition: Condition) -> exp.Expr:
+        shown = condition.plan.select[0] if condition.plan else None
+        column = shown.ref.column if shown is not None and shown.ref is not None else None
+        if condition.negated and column is not None and column.nullable and not column.primary_key:
+            inner = inner.where(exp.not_(exp.Is(this=inner.selects[0].copy(), expression=exp.null())))
+        found = exp.In(this=term, query=exp.Subquery(this=inner))
+        return exp.not_(found) if condition.negated else found
+
+    def _other(self, term: exp.Expr, condition: Condition) -> exp.Expr:
+        values, ref = condition.values, condition.term.ref
+        if condition.operator == "null":
+            return exp.Is(this=term, expression=exp.null())
+        if condition.operator == "between":
+            return exp.Between(this=term, low=self._literal(values[0], ref), high=self._literal(values[1], ref))
+        if condition.operator == "in":
+            return term.isin(*(self._literal(v, ref) for v in values))
+        text = str(values[0])
+        escaped = re.sub(r"([%_!])", r"!\1", text)
+        like = exp.ILike if self._dialect.has_ilike else exp.Like
+        matched: exp.Expr = like(
+            this=term, expression=exp.Literal.string(_PATTERNS[condition.operator].format(escaped))
+        )
+        return exp.Escape(this=matched, expression=exp.Literal.string("!")) if escaped != text else matched
+
+    def _literal(self, value: Constant, ref: Ref | None) -> exp.Expr:
+        if isinstance(value, float):
+            return exp.convert(int(value) if value == int(value) else value)
+        if (
+            ref is not None
+            and ref.column.kind in {ColumnKind.DATE, ColumnKind.DATETIME}
+            and not self._dialect.dates_are_text
+        ) and re.match(r"\d{4}-\d{2}-\d{2}", value):
+            return exp.cast(exp.Literal.string(value), "date")
+        return exp.Literal.string(value)
