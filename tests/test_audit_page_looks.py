@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from sql_synthesizer.audit.manifest import Manifest
+from sql_synthesizer.audit.verdict import VerificationState
 from sql_synthesizer.audit.verify import verify_record
 from sql_synthesizer.model import Role
 from sql_synthesizer.settings import load
-from sql_synthesizer.web.audit_page import escape_unprintable, record_summary
+from sql_synthesizer.web.audit_page import _count_verified_records, escape_unprintable, record_summary
 from tests.support.app import App, running
 from tests.support.audit_page import emit, rows
 
@@ -234,6 +237,19 @@ def test_the_page_tells_what_the_last_verification_said(app: App) -> None:
     assert re.search(r"2 faults, found.*changed in x\.jsonl, record 7", page, re.DOTALL)
     verified(app)
     assert "No fault at the last verification" in app.get("/audit").text
+
+
+def test_of_a_manifest_that_cannot_be_read_no_record_counts_as_verified(tmp_path: Path) -> None:
+    (tmp_path / "audit").touch()
+    with pytest.raises(NotADirectoryError):
+        Manifest(tmp_path / "audit").lines()
+    assert _count_verified_records(tmp_path / "audit", VerificationState()) == 0
+
+
+def test_moments_are_shown_to_the_millisecond(app: App) -> None:
+    emit(app)
+    (record, *_) = app.records()
+    assert record["time"][:23].replace("T", " ") in app.get("/audit").text
 
 
 def test_a_verification_that_is_overdue_is_no_good_news(app_settings: dict[str, Any]) -> None:

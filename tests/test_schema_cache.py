@@ -176,6 +176,21 @@ def test_values_may_be_switched_off(door: Door) -> None:
     assert len(door.timeouts) == 0
 
 
+def test_an_index_ends_at_its_size_and_says_so_once(
+    door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sql_synthesizer.schema.values.VALUES_IN_ALL", 1)
+    with door.engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE part (maker TEXT, good TEXT, note TEXT)")
+        connection.exec_driver_sql("INSERT INTO part VALUES ('Acme', 'bolt', 'new')")
+    schemas = SchemaCache(door, [CONFIG], Settings(schema_ttl=1000))
+    schemas.get("main")
+    with caplog.at_level("INFO", "sql_synthesizer.schema"):
+        values = ready(schemas.values("main"))
+    assert [len(values.find(text)) for text in ("acme", "bolt", "new")] == [1, 0, 0]
+    assert [record.message for record in caplog.records] == ["database main: its value index is cut at its limits"]
+
+
 def test_columns_of_many_values_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "shop.sqlite"
     create_demo(path)

@@ -84,6 +84,15 @@ def test_a_store_that_does_not_answer_holds_up_nobody(watched: Any, tmp_path: Pa
     assert {item.question_id for item in store.history("k1")} == {"q1", "q2"}
 
 
+def test_the_next_questions_do_not_wait_for_a_retry(watched: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, history, _, telemetry = watched
+    monkeypatch.setattr("sql_synthesizer.store.HISTORY_RETRY", 2 * HANG)
+    for name in ("q1", "q2"):
+        ask(telemetry, name)
+        telemetry.fold()
+        assert history.flush(HANG)
+
+
 def test_what_a_store_refused_is_kept_for_the_next_try(watched: Any, tmp_path: Path) -> None:
     store, history, observer, telemetry = watched
     change = functools.partial(change_store, tmp_path / "store.sqlite")

@@ -16,6 +16,7 @@ from sql_synthesizer.errors import AuditUnavailable, ConfigurationError, PoolTim
 from sql_synthesizer.telemetry import Event, Fact, Operation, Telemetry, carry, vocabulary
 from sql_synthesizer.telemetry.testing import MemoryObserver, MemoryRecorder
 from sql_synthesizer.telemetry.traceparent import format_traceparent, parse_traceparent
+from tests.support.serving import HANG
 
 STAGE = vocabulary.STAGE_OPERATION
 
@@ -226,6 +227,15 @@ def test_readings_are_asked_for_and_a_failing_source_is_counted(telemetry: Telem
     assert levels["pool_in_use"] == 3
     assert "pool_limit" not in levels
     assert memory.events("telemetry_error")
+
+
+def test_readings_are_taken_when_they_are_due(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sql_synthesizer.telemetry.facade.READING_INTERVAL", 2 * HANG)
+    taken: list[int] = []
+    telemetry.read(vocabulary.POOL_IN_USE, lambda: [({"database_type": "sqlite"}, taken.append(1) or 3)])
+    telemetry.fold(readings=True)
+    telemetry.fold()
+    assert len(taken) == 1
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import gc
 import io
 import json
 import warnings
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -77,6 +77,7 @@ def test_pages_belong_to_their_caller(app: App) -> None:
     seen, following = list(body["rows"]), body["next"]
     while following:
         page = app.get(following).get_json()
+        assert page["columns"] == body["columns"]
         seen += page["rows"]
         following = page["next"]
     assert len(seen) == 25
@@ -278,11 +279,25 @@ def test_keys_roles_and_sign_in(app_settings: dict[str, Any]) -> None:
         assert app.post("/login", data={"api_key": viewer}).status_code == 403
         assert app.post("/login", data={"api_key": "wrong", "csrf_token": token}).status_code == 401
         assert app.post("/login", data={"api_key": viewer, "csrf_token": token}).status_code == 302
-        assert app.get("/api/me").get_json()["role"] == "viewer"
+        me = app.get("/api/me").get_json()
+        assert (me["role"], me["open"]) == ("viewer", False)
         assert app.ask(QUESTION).status_code == 403, "a session needs its CSRF token"
         token = app.get("/").text.split('name="csrf-token" content="')[1].split('"')[0]
         reply = app.post("/api/query", {"question": QUESTION}, headers={"X-CSRFToken": token})
         assert reply.status_code == 200
+
+
+def test_without_keys_everybody_is_let_in(app: App) -> None:
+    assert app.get("/api/me").get_json()["open"] is True
+
+
+def test_a_hook_that_fails_leaves_no_request_open(app: App) -> None:
+    def fail(_: object) -> NoReturn:
+        raise RuntimeError
+
+    app.flask.after_request(fail)
+    assert app.get("/api/me").status_code == 500
+    assert app.counted("http_requests_total", status="5xx") == 1
 
 
 def test_rate_limit(app_settings: dict[str, Any]) -> None:
