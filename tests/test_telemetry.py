@@ -229,6 +229,14 @@ def test_readings_are_asked_for_and_a_failing_source_is_counted(telemetry: Telem
     assert memory.events("telemetry_error")
 
 
+def test_a_route_is_a_label_value_with_its_methods(telemetry: Telemetry) -> None:
+    declared = telemetry.declared
+    assert not declared.accepts(vocabulary.ROUTE, "/things/<id>")
+    declared.declare_route("/things/<id>", "GET", "HEAD")
+    assert declared.accepts(vocabulary.ROUTE, "/things/<id>")
+    assert declared.methods["/things/<id>"] == ("GET", "HEAD")
+
+
 def test_readings_are_taken_when_they_are_due(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sql_synthesizer.telemetry.facade.READING_INTERVAL", 2 * HANG)
     taken: list[int] = []
