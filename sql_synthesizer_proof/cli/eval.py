@@ -1,15 +1,16 @@
-"""``sql-synthesizer eval``: scores of the guards on labelled texts."""
+"""``sql-synthesizer eval``: scores of the guards and of the embedded engine on labelled data."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import click
 
 from sql_synthesizer.settings import load
-from sql_synthesizer_proof import security
+from sql_synthesizer_proof import answers, security
 
 
 @click.group("eval")
@@ -32,6 +33,34 @@ def command_security(directory: Path | None, by: str, as_json: bool, stdio: bool
         raise click.UsageError("name the directory of labelled texts, or give --stdio")
     found = security.evaluate_lines(judge, security.read_lines(directory), by)
     click.echo(json.dumps(found.as_dict(), indent=2) if as_json else _format_table(found))
+
+
+@command.command("answers")
+@click.argument("path", type=click.Path(exists=True, path_type=Path), required=False)
+@click.option("--by", type=click.Choice(["source", "difficulty", "db"]), default="source", show_default=True)
+@click.option("--synthesizer", type=click.Choice(["rules"]), default="rules", show_default=True, help="What answers.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.option("--stdio", is_flag=True, help="Answer lines of JSON from standard input, one answer a line.")
+def command_answers(path: Path | None, by: str, synthesizer: str, *, as_json: bool, stdio: bool) -> None:
+    """Ask the questions of PATH, or of PATH/questions.jsonl, and compare rows with those of their gold SQL."""
+    del synthesizer  # there is one that needs no network
+    answerer = answers.Answerer(load())
+    if stdio:
+        answers.answer_lines(answerer, sys.stdin, sys.stdout)
+        return
+    if path is None:
+        raise click.UsageError("name the questions, or give --stdio")
+    found = answers.evaluate_lines(answerer, answers.read_lines(path), by)
+    if as_json:
+        click.echo(json.dumps({name: score.as_dict() for name, score in found.items()}, indent=2))
+        return
+    click.echo(f"{'':32} {'n':>6} {'right':>7} {'declined':>9}  right of answers: all    sure  unsure  share sure")
+    for name, score in sorted(found.items()):
+        row = defaultdict(lambda: float("nan"), score.as_dict())
+        click.echo(
+            f"{name:32} {score.questions:6} {row['right']:7.1%} {row['declined']:9.1%}  {row['right_of_all']:21.1%} "
+            f"{row['right_of_sure']:7.1%} {row['right_of_unsure']:7.1%} {row['sure']:11.1%}"
+        )
 
 
 def _format_table(found: security.Evaluation) -> str:

@@ -1,0 +1,159 @@
+"""How often questions are answered rightly: each is asked of its database, and rows compared with those of gold SQL.
+
+A line is ``{"id", "question", "db_path"}``, for scores also ``gold_sql`` and, if there are, ``gold_alternatives``,
+``source`` and ``difficulty``. ``db_path`` is an SQLite file or a URL; in a file of questions
+``db`` names ``databases/DB.sqlite`` beside it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import time
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from pydantic import SecretStr
+
+from sql_synthesizer.database import DatabaseManager
+from sql_synthesizer.errors import Declined, SqlSynthesizerError
+from sql_synthesizer.guard.statement import StatementGuard
+from sql_synthesizer.schema import SchemaCache
+from sql_synthesizer.settings import DatabaseSettings, Settings
+from sql_synthesizer.synthesizer import Context
+from sql_synthesizer.synthesizer.embedded import EmbeddedSynthesizer
+from sql_synthesizer.synthesizer.engine.readings import UNSURE
+from sql_synthesizer.telemetry import Telemetry
+
+NAME = "asked"
+OPEN_DATABASES = 4
+MAX_ROWS = 50_000
+SECONDS = 20.0
+GROUPS = ("all", "sure", "unsure")
+
+
+class Database:
+    """One database that is asked, with its schema and values."""
+
+    def __init__(self, path: str, settings: Settings) -> None:
+        url = path if "://" in path else f"sqlite:///{Path(path).resolve()}"
+        config = DatabaseSettings(name=NAME, url=SecretStr(url))
+        self.manager = DatabaseManager([config], settings, Telemetry())
+        self.schemas = SchemaCache(self.manager.connect, [config], settings)
+
+    def rows(self, sql: str) -> Counter[tuple[str, ...]]:
+        """The rows of a statement, without regard to their order or that of the columns."""
+        found = self.manager.execute(NAME, sql, max_rows=MAX_ROWS, deadline=time.monotonic() + SECONDS)
+        return Counter(tuple(sorted(map(_value_text, row))) for row in found.rows)
+
+
+class Answerer:
+    """Turns questions into SQL with the embedded engine; the databases asked last stay open."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings.model_copy(
+            update={"allow_privileged_login": True, "databases_file": None, "default_database": None}
+        )
+        self._engine = EmbeddedSynthesizer()
+        self._guard = StatementGuard()
+        self._open: OrderedDict[str, Database] = OrderedDict()
+
+    def database(self, path: str) -> Database:
+        """The database at a path or URL."""
+        if path not in self._open:
+            self._open[path] = Database(path, self._settings)
+            if len(self._open) > OPEN_DATABASES:
+                self._open.popitem(last=False)[1].manager.close()
+        self._open.move_to_end(path)
+        return self._open[path]
+
+    def answer(self, path: str, question: str) -> tuple[str | None, bool]:
+        """SQL that the statement guard lets through and whether it is sure; None where the question is declined."""
+        database = self.database(path)
+        schema = database.schemas.get(NAME)
+        values = database.schemas.values(NAME)
+        today, deadline = datetime.datetime.now(datetime.UTC).date(), time.monotonic() + SECONDS
+        try:
+            statement = self._engine.synthesize(Context(question, schema, values, today, MAX_ROWS, deadline))
+            self._guard.check(statement, schema, max_rows=MAX_ROWS)
+        except (Declined, SqlSynthesizerError):
+            return None, False
+        return statement.sql, UNSURE not in statement.explanation
+
+
+def answer_lines(answerer: Answerer, source: TextIO, target: TextIO) -> None:
+    """Reads questions as lines of JSON and writes ``{"id", "sql"}`` for each at once; ``null`` declines."""
+    for line in source:
+        if line.strip():
+            asked = json.loads(line)
+            sql, _ = answerer.answer(asked["db_path"], asked["question"])
+            print(json.dumps({"id": asked["id"], "sql": sql}, ensure_ascii=False), file=target, flush=True)
+
+
+@dataclass(slots=True)
+class Score:
+    """Counts of one group of questions."""
+
+    questions: int = 0
+    answered: Counter[str] = field(default_factory=Counter)
+    right: Counter[str] = field(default_factory=Counter)
+
+    def add(self, *, answered: bool, sure: bool, right: bool) -> None:
+        """Counts one question."""
+        self.questions += 1
+        for group in ("all", "sure" if sure else "unsure") if answered else ():
+            self.answered[group] += 1
+            self.right[group] += right
+
+    def as_dict(self) -> dict[str, float]:
+        """Shares: of the questions answered rightly and declined; of the answers of each group those that are right."""
+        shares = {
+            "questions": self.questions,
+            "right": self.right["all"] / self.questions,
+            "declined": 1 - self.answered["all"] / self.questions,
+        }
+        groups = {f"right_of_{g}": self.right[g] / self.answered[g] for g in GROUPS if self.answered[g]}
+        return {**shares, **groups, "sure": self.answered["sure"] / self.questions}
+
+
+def evaluate_lines(answerer: Answerer, lines: Iterator[dict[str, Any]], by: str) -> dict[str, Score]:
+    """Asks every question and compares rows; the score of all, then of each value of the field ``by``."""
+    scores: dict[str, Score] = defaultdict(Score)
+    for line in lines:
+        sql, sure = answerer.answer(line["db_path"], line["question"])
+        right = sql is not None and _is_right(answerer.database(line["db_path"]), sql, line)
+        for name in ("all", f"{by}: {line.get(by, '-')}"):
+            scores[name].add(answered=sql is not None, sure=sure, right=right)
+    return dict(scores)
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The questions of a file, or of ``questions.jsonl`` of a directory, that are for SQLite."""
+    file = path / "questions.jsonl" if path.is_dir() else path
+    for text in file.read_text(encoding="utf-8").splitlines():
+        line = json.loads(text)
+        if "db" in line and "db_path" not in line:
+            line["db_path"] = str(file.parent / "databases" / f"{line['db']}.sqlite")
+        if line.get("dialect", "sqlite") == "sqlite" and line.get("gold_sql") is not None:
+            yield line
+
+
+def _is_right(database: Database, sql: str, line: dict[str, Any]) -> bool:
+    try:
+        found = database.rows(sql)
+    except SqlSynthesizerError:
+        return False
+    for gold in [line["gold_sql"], *line.get("gold_alternatives", [])]:
+        try:
+            if database.rows(gold) == found:
+                return True
+        except SqlSynthesizerError:
+            continue
+    return False
+
+
+def _value_text(value: object) -> str:
+    return f"{value:.7g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,73 @@
+"""The verb that asks labelled questions of their databases: lines in, lines out, and scores."""
+
+from __future__ import annotations
+
+import io
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from sql_synthesizer.settings import load
+from sql_synthesizer_proof.answers import Answerer, answer_lines, evaluate_lines, read_lines
+from sql_synthesizer_proof.cli.eval import command
+from tests.support.worlds import MUSIC
+
+ASKED = [
+    ("How many songs are there?", "SELECT COUNT(*) FROM songs", "counts"),
+    ("titles of all jazz songs", "SELECT title FROM songs WHERE genre = 'jazz'", "lists"),
+    ("artists without albums", "SELECT name FROM artists WHERE id = 1", "lists"),
+    ("What is the capital of France?", "SELECT 1", "others"),
+]
+
+
+@pytest.fixture
+def questions(tmp_path: Path) -> Path:
+    """A directory of questions with one database."""
+    (tmp_path / "databases").mkdir()
+    connection = sqlite3.connect(tmp_path / "databases" / "music.sqlite")
+    connection.executescript(MUSIC)
+    connection.close()
+    lines = [
+        json.dumps({"id": n, "db": "music", "question": question, "gold_sql": gold, "source": source})
+        for n, (question, gold, source) in enumerate(ASKED)
+    ]
+    lines.append(json.dumps({"id": 9, "db": "music", "question": "?", "gold_sql": "SELECT 1", "dialect": "postgres"}))
+    (tmp_path / "questions.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    return tmp_path
+
+
+def test_lines_in_and_lines_out(questions: Path) -> None:
+    asked = [
+        json.dumps({"id": f"q{n}", "db_path": str(questions / "databases" / "music.sqlite"), "question": question})
+        for n, (question, _, _) in enumerate(ASKED)
+    ]
+    target = io.StringIO()
+    answer_lines(Answerer(load()), io.StringIO("\n\n".join(asked)), target)
+    answers = [json.loads(line) for line in target.getvalue().splitlines()]
+    assert [answer["id"] for answer in answers] == ["q0", "q1", "q2", "q3"]
+    assert [answer["sql"] is None for answer in answers] == [False, False, False, True]
+
+
+def test_scores_are_of_rows(questions: Path) -> None:
+    found = {
+        name: score.as_dict()
+        for name, score in evaluate_lines(Answerer(load()), read_lines(questions), "source").items()
+    }
+    assert found["all"]["questions"] == 4
+    assert found["all"]["right"] == 0.5
+    assert found["all"]["declined"] == 0.25
+    assert found["source: counts"]["right_of_all"] == 1.0
+    assert found["source: lists"]["right"] == 0.5
+    assert found["source: others"] == {"questions": 1, "right": 0.0, "declined": 1.0, "sure": 0.0}
+
+
+def test_the_verb_prints_a_table_or_json(questions: Path) -> None:
+    table = CliRunner().invoke(command, ["answers", str(questions)])
+    assert table.exit_code == 0
+    assert "source: counts" in table.output
+    figures = json.loads(CliRunner().invoke(command, ["answers", "--json", "--by", "db", str(questions)]).output)
+    assert figures["db: music"]["questions"] == 4
+    assert CliRunner().invoke(command, ["answers"]).exit_code == 2
