@@ -103,6 +103,7 @@ def test_a_broken_view_does_not_hide_the_rest(
             "CREATE TABLE a (id); CREATE TABLE b (id); CREATE VIEW v AS SELECT * FROM b; DROP TABLE b"
         )
     assert [table.name for table in cache(sqlite_url).get("main").tables] == ["a"]
+    assert [table.name for table in cache(sqlite_url, hidden=("v",)).get("main").tables] == ["a"], "it is there"
 
 
 def test_a_foreign_key_without_a_target_says_nothing(
