@@ -35,19 +35,20 @@ EXTRA = 60.0
 ENDING = 10.0
 """Seconds in which a test run that was interrupted may end its servers."""
 TESTS = {
-    "access": "test_access*.py test_statement_access.py properties/test_lockout.py",
+    "access": "test_access*.py test_statement_access.py properties/test_lockout.py test_jobs_worker.py",
     "audit": "test_audit*.py test_security_audit.py",
     "cache": "test_cache*.py",
-    "database": "test_database*.py",
+    "database": "test_database*.py test_sql_comment.py test_deadline_*.py test_cancellation.py",
     "guard": "test_guard*.py test_statement_access.py test_eval.py properties/test_guard*.py "
     "properties/test_question*.py",
     "monitoring": "test_metrics*.py test_exposition*.py test_health.py test_logs.py test_tracing.py test_catalog.py "
-    "test_contract.py test_two_applications.py test_processes.py test_http_server.py",
+    "test_contract.py test_two_applications.py test_processes.py test_http_server.py "
+    "test_trace_*.py test_tail.py",
     "schema": "test_schema*.py test_marks*.py",
-    "store": "test_store*.py",
+    "store": "test_store*.py test_jobs_store.py test_jobs_worker.py",
     "telemetry": "test_telemetry*.py test_metrics*.py test_tracing.py test_logs.py test_contract.py",
     "web": "test_webapp*.py test_refusals.py test_audit_page*.py test_admission.py test_framing.py "
-    "test_slow_clients.py",
+    "test_slow_clients.py test_jobs_api.py test_trace_views.py",
 }
 """Room -> the test files that concern it, the quick ones first."""
 
