@@ -80,6 +80,7 @@ class _PostgresGenerator(PostgresGenerator):
     TRANSFORMS: ClassVar[dict[Any, Any]] = {
         **PostgresGenerator.TRANSFORMS,
         exp.Pow: lambda self, e: self.binary(e, "^"),
+        exp.CurrentTime: lambda *_: "CURRENT_TIME",
     }
 
 

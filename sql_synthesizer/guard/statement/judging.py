@@ -21,13 +21,14 @@ from sql_synthesizer.guard.statement.growth import MAX_WORK, check_growth
 from sql_synthesizer.guard.statement.masking import expand_stars, mask_columns
 from sql_synthesizer.guard.statement.names import StatementNames, TableIndex
 from sql_synthesizer.guard.statement.nodes import check_nodes, refuse_statement
+from sql_synthesizer.guard.statement.postgres import check_postgres
 from sql_synthesizer.guard.statement.reading import parse_query
 from sql_synthesizer.model import Role, Schema, Statement
 from sql_synthesizer.settings import DatabaseSettings
 
 CACHED_VERDICTS = 1_024
 CACHED_CHARS = 4_000
-_RULES = 5
+_RULES = 6
 """Raised by hand when the code of the rules changes; the lists of names are part of the policy's hash."""
 
 _LEAVE_OUT = "Name the columns that you need, without the sensitive ones."
@@ -116,6 +117,8 @@ class StatementGuard:
             )
         check_growth(columns)
         names = columns.names
+        if grammar.dialect.sqlglot == "postgres":
+            check_postgres(names.nodes)
         tables = tuple(sorted(names.tables))
         return Statement(written, "", "", _query_type(names.nodes), tables, masked or sensitive, limit)
 
