@@ -106,6 +106,9 @@ LEAST_FALLBACKS = 5
 LLM_SPEND_USD = 10.0
 """US dollars within an hour."""
 
+SESSIONS_LEFT = 0.0
+"""Database sessions within a quarter of an hour that could not be ended."""
+
 SECURITY_EVENTS_PER_SECOND = 10.0
 AUTHENTICATION_FAILURES = 20.0
 """Within ten minutes."""

@@ -66,6 +66,11 @@ def pool_use(m: Scope, window: str) -> Expr:
     return m("connection_pool_use_ratio").over("avg_over_time", window)
 
 
+def left_sessions(m: Scope, window: str) -> Expr:
+    """Sessions of databases within the window that could not be ended at their deadline."""
+    return m("database_sessions_left_total").increase(window, keep=("database",))
+
+
 def cache_lookups(m: Scope) -> MetricSeries:
     """Look-ups in the cache."""
     return m("cache_operations_total").where(operation="get")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
 
 import psutil
 
@@ -20,6 +21,8 @@ BURST = 10.0
 """Seconds that a pool is full: shorter than between two scrapes, so that it never counts as used up."""
 FLOOD = 150.0
 """Questions a second, each a dozen facts, that a queue of a hundred facts cannot hold."""
+WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%orders%'"
+MARKED = (("databases_file", Path(__file__).with_name("marked.yml")), ("schema_ttl", 15))
 SMALL = (("workers", 2), ("telemetry_capacity", 100))
 
 
@@ -67,6 +70,34 @@ def pool_full_at_times(chain: Chain) -> Iterator[None]:
 
     with run_in_background(hold_lock), query_table(chain.service, "suppliers", HOLDERS):
         yield
+
+
+@contextmanager
+def session_stopped(chain: Chain) -> Iterator[None]:
+    """The process of a session is stopped in the database while it waits for a table, so that nothing can end it."""
+
+    def send_statements(stop: threading.Event) -> None:
+        with chain.service.client() as client:
+            while not stop.wait(1.0):
+                client.send("POST", "/api/sql", {"sql": COUNT + "orders"})
+
+    with owner_connection(chain) as connection, run_in_background(send_statements):
+        connection.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
+        while (waiting := connection.execute(WAITING).fetchone()) is None:
+            connection.execute("SELECT pg_sleep(0.1), pg_stat_clear_snapshot()")
+        with _processes_frozen([psutil.Process(waiting[0])]):
+            connection.rollback()
+            yield
+
+
+def column_renamed(chain: Chain) -> AbstractContextManager[None]:
+    """A column that the settings hide gets another name."""
+
+    def rename(before: str, after: str) -> None:
+        with owner_connection(chain) as connection:
+            connection.execute(f"ALTER TABLE customers RENAME COLUMN {before} TO {after}")
+
+    return lasting_fault(lambda: rename("newsletter", "letters"), lambda: rename("letters", "newsletter"))
 
 
 def audit_unwritable(chain: Chain) -> AbstractContextManager[None]:
@@ -127,6 +158,10 @@ SCENARIOS = (
     AlertScenario("SqlSynthesizerLLMFailures", model_failing, "attacks"),
     AlertScenario("SqlSynthesizerConnectionPoolExhausted", connections_held, "pool"),
     AlertScenario("SqlSynthesizerConnectionPoolTimeouts", pool_full_at_times, "bursts"),
+    AlertScenario("SqlSynthesizerSessionsLeft", session_stopped, "left"),
+    AlertScenario(
+        "SqlSynthesizerDependencyDegraded", column_renamed, "marks", labels={"dependency": "schema"}, settings=MARKED
+    ),
     AlertScenario("SqlSynthesizerAuditWriteFailures", audit_unwritable, "audit"),
     AlertScenario("SqlSynthesizerTelemetryDropping", facts_flooding, "flood", settings=SMALL),
     AlertScenario("SqlSynthesizerTelemetryStalled", worker_frozen, "worker", settings=SMALL),

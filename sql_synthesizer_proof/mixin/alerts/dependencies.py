@@ -97,6 +97,15 @@ ALERTS = (
         (PANELS, "No connection in time"),
     ),
     Alert(
+        "SqlSynthesizerSessionsLeft",
+        "warning",
+        signals.left_sessions(M, "15m").above(slo.SESSIONS_LEFT),
+        "Statements go on in {{ $labels.database }} past their deadline",
+        "{{ $value | humanize }} sessions of {{ $labels.job }} in {{ $labels.database }} within 15 minutes could "
+        "not be ended at their deadline and may go on there.",
+        (PANELS, "Sessions left behind"),
+    ),
+    Alert(
         "SqlSynthesizerCacheDown",
         "critical",
         signals.lookup_error_ratio(M, "1m")

@@ -87,8 +87,9 @@ POOL = PanelRow(
         ),
         Panel(
             "Sessions left behind",
-            "Sessions within an hour that could not be ended in the database at their deadline and may go on there.",
-            one_query(P("database_sessions_left_total").increase(HOUR, keep=DATABASE), "{{database}}"),
+            "Sessions within 15 minutes that could not be ended in the database at their deadline and may go on there.",
+            one_query(signals.left_sessions(P, "15m"), "{{database}}"),
+            bounds=(slo.SESSIONS_LEFT,),
             width=6,
         ),
     ),

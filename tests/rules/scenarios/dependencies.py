@@ -88,6 +88,31 @@ DEPENDENCY_DEGRADED = [
     without("the database is lost", {dependency(dependency="database"): LOST}, quiet=(900,)),
 ]
 
+LEFT = f'database="shop",{OURS}'
+left = partial(own, "database_sessions_left_total", database="shop")
+sessions = partial(Case, "SqlSynthesizerSessionsLeft", alerts=(LEFT,))
+SESSIONS_LEFT = [
+    sessions(
+        "one of two instances leaves one, and is forgotten after a quarter of an hour",
+        {left("a"): gauge((600, 3), (1200, 4)), left("b"): gauge((1800, 0))},
+        firing=(660, 1470),
+        quiet=(585, 1530),
+    ),
+    sessions(
+        "three in a quarter of an hour",
+        {left("a"): counter((1800, 2 / 900)), left("b"): counter((1800, 1 / 900))},
+        firing=(1800,),
+        text=Text(
+            "warning",
+            "Statements go on in shop past their deadline",
+            "3 sessions of sql-synthesizer in shop within 15 minutes could not be ended at their deadline and may go "
+            "on there.",
+            "dependencies",
+        ),
+    ),
+    sessions("a restart", {left("a"): gauge((600, 3), (1200, 0))}, quiet=(660, 1200)),
+]
+
 CACHE = f'cache_type="redis",{HERE}'
 operations = partial(own, "cache_operations_total", cache_type="redis")
 hits, misses = (
@@ -297,6 +322,7 @@ LLM_SPEND = [
 CASES = (
     *DEPENDENCY_DOWN,
     *DEPENDENCY_DEGRADED,
+    *SESSIONS_LEFT,
     *CACHE_DOWN,
     *CACHE_ERRORS,
     *CACHE_UNUSED,
