@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.files import take_lock
 from sql_synthesizer.monitoring import shared
 from sql_synthesizer.operate.child import Child, ignore_signals, module_command, own_command
+from sql_synthesizer.operate.leftovers import end_leftovers, note_sessions
 from sql_synthesizer.settings import (
     Settings,
     child_environment,
@@ -29,7 +31,12 @@ from sql_synthesizer.settings import (
 )
 
 SERVER = "sql_synthesizer.web.server"
+SESSIONS = "serve.sessions"
+"""File of the state directory that names the processes of the supervisor, until they have ended."""
 STOPPING = (signal.SIGTERM, signal.SIGINT)
+HANDLED = (*STOPPING, signal.SIGHUP)
+RELOADED = {"the web server": signal.SIGHUP, "the job worker": signal.SIGTERM}
+"""Part -> the signal that has it begin anew once its work in hand is done; the job worker is started again."""
 POLL = 0.2
 """Seconds between two looks at the children and at whether a signal came."""
 RESTARTS = 5
@@ -84,6 +91,7 @@ def command(**overrides: Any) -> None:
     for name, closest in unknown_variables().items():
         click.echo(f"Warning: {name} is not a setting" + (f"; did you mean {closest}?" if closest else "."), err=True)
     lock = _lock_state_dir(settings)
+    end_leftovers(settings.state_dir / SESSIONS)
     _check_port(settings.host, settings.port, "SQL_SYNTHESIZER_PORT or --port")
     if settings.metrics_enabled:
         _check_port(settings.metrics_host, settings.metrics_port, "METRICS_PORT or --metrics-port")
@@ -100,8 +108,9 @@ def command(**overrides: Any) -> None:
 
 def _supervise_children(settings: Settings, environment: dict[str, str]) -> None:
     came: list[int] = []
-    for number in STOPPING:  # they are only noted: however many more come, the stop goes on
-        signal.signal(number, lambda number, _frame: came.append(number))
+    asked: list[int] = []
+    for number in HANDLED:  # they are only noted: however many more come, the stop goes on
+        signal.signal(number, lambda number, _frame: (came if number in STOPPING else asked).append(number))
     parts = {"the web server": module_command("gunicorn", "-c", f"python:{SERVER}", f"{SERVER}:application()")}
     if settings.metrics_enabled:
         parts["the exporter"] = module_command("sql_synthesizer.monitoring.exposition")
@@ -113,14 +122,26 @@ def _supervise_children(settings: Settings, environment: dict[str, str]) -> None
     def keep_running() -> bool:
         return not came and all(child.ensure_running() for child in children)
 
+    noted: list[int] = []
+
+    def note_changes() -> None:
+        if noted != (pids := [child.pid for child in children]):
+            note_sessions(settings.state_dir / SESSIONS, pids)
+            noted[:] = pids
+
     try:
         for name, command in parts.items():
             children.append(_Part(name, command, environment, settings.metrics_dir).start())
+        note_changes()
         if _await_ready(settings, keep_running):
             _print_addresses(settings)
         if settings.job_threads and not came:
             children.insert(1, worker.start())
         while keep_running():
+            if asked:
+                asked.clear()
+                _reload(environment, children)
+            note_changes()
             upkeep.poll_steps()
             time.sleep(POLL)
         if came:
@@ -132,9 +153,21 @@ def _supervise_children(settings: Settings, environment: dict[str, str]) -> None
         for child in children:
             child.stop(settings.deadline + 10)
         settings.drain_file.unlink(missing_ok=True)
-        ignore_signals(STOPPING)
+        (settings.state_dir / SESSIONS).unlink(missing_ok=True)
+        ignore_signals(HANDLED)
     if not came:
         raise ConfigurationError("A process of the service cannot run.", hint="Its last lines above say why.")
+
+
+def _reload(environment: dict[str, str], children: list[_Part]) -> None:
+    """Has the web server and the job worker begin anew with what files say now, unless no service could be built."""
+    if subprocess.run(module_command(SERVER), env=environment, check=False).returncode:  # noqa: S603 - this program
+        click.echo("Not reloaded: the last settings stay in force.", err=True)
+        return
+    for child in children:
+        if child.name in RELOADED:
+            child.send(RELOADED[child.name])
+    click.echo("Reloaded: the databases file and secret files; keys are read anew.", err=True)
 
 
 def _await_ready(settings: Settings, alive: Callable[[], bool]) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import resource
+import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.arbiter import Arbiter
@@ -19,6 +22,7 @@ from sql_synthesizer.settings import format_address, load
 if TYPE_CHECKING:
     from flask_openapi3 import OpenAPI
 
+PR_SET_PDEATHSIG = 1
 _settings = load()
 _files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
 
@@ -52,8 +56,15 @@ class JsonLogger(Logger):
 logger_class = JsonLogger
 
 
+def end_with_parent() -> None:
+    """Has this process stop as by SIGTERM when the supervisor dies, however that happens; Linux only."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
+
+
 def on_starting(_server: Arbiter) -> None:
     """Loads the application once, before the workers fork, and exempts it from garbage collection: it stays loaded."""
+    end_with_parent()
     gc.disable()
     from sql_synthesizer.guard.question import intent  # noqa: PLC0415
     from sql_synthesizer.web import app as _app  # noqa: PLC0415, F401
@@ -86,3 +97,23 @@ def application() -> OpenAPI:
         sys.stderr.write(f"Error: {error.message}\n{error.hint}\n")
         wrong = isinstance(error, ConfigurationError)
         sys.exit(Arbiter.APP_LOAD_ERROR if wrong else Arbiter.WORKER_BOOT_ERROR)
+
+
+def check_databases() -> int:
+    """Whether the databases could be served as files say now; what is wrong goes to standard error."""
+    from sql_synthesizer.database import DatabaseManager  # noqa: PLC0415
+    from sql_synthesizer.schema import SchemaCache  # noqa: PLC0415
+    from sql_synthesizer.wiring import configured_databases  # noqa: PLC0415
+
+    try:
+        databases = configured_databases(load())
+        manager = DatabaseManager(databases, _settings, telemetry.Telemetry())
+        SchemaCache(manager.connect, databases, _settings).check_settings()
+    except SqlSynthesizerError as error:
+        sys.stderr.write(f"Error: {error.message}\n{error.hint}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(check_databases())
