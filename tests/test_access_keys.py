@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sql_synthesizer.access import KEY_TTL, Access, Session
+from sql_synthesizer.access import KEY_TTL, Access, Session, _keys
 from sql_synthesizer.errors import AuthenticationFailed, ConfigurationError, InvalidRequest, NotFound, StoreUnavailable
 from sql_synthesizer.model import ApiKey, Caller, Role
 from sql_synthesizer.settings import Settings
@@ -23,7 +24,7 @@ from tests.support.access import access as access
 from tests.support.access import make as make
 from tests.support.access import recorder as recorder
 from tests.support.access import store as store
-from tests.support.serving import HANG
+from tests.support.serving import HANG, ends, until
 
 # --- keys ------------------------------------------------------------------------------------
 
@@ -186,3 +187,75 @@ def test_no_file_without_its_key(make: Callable[..., Access], store: Store, tmp_
         access.ensure_first_key(tmp_path / "key")
     assert not (tmp_path / "key").exists()
     assert make(auth="required").ensure_first_key(tmp_path / "key")
+
+
+class Down:
+    """A store that answers, fails, or hangs until ``go``."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self.fails, self.go, self.asked = store, False, threading.Event(), 0
+        self.go.set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def get_key(self, key_id: str) -> Any:
+        self.asked += 1
+        self.go.wait(HANG)
+        if self.fails:
+            raise StoreUnavailable
+        return self._store.get_key(key_id)
+
+
+@pytest.fixture
+def down(access: Access, store: Store) -> Down:
+    access.keys._store = made = Down(store)  # type: ignore[assignment]
+    return made
+
+
+def read_again(access: Access) -> None:
+    with access.keys._lock:
+        access.keys._cached.clear()
+
+
+def test_a_known_key_goes_on_while_the_store_is_down(access: Access, down: Down) -> None:
+    key, other = (access.keys.create_key(label, Role.VIEWER) for label in ("laptop", "desk"))
+    access.authenticate(with_key(key))
+    down.fails = True
+    for _ in range(3):
+        read_again(access)
+        access.authenticate(with_key(key))
+    assert down.asked == 2, "once while it answered, once when it did not, and then not for a while"
+    with pytest.raises(StoreUnavailable):
+        access.authenticate(with_key(other))
+    with access.keys._lock:
+        access.keys._known.clear()  # its time is over
+    read_again(access)
+    with pytest.raises(StoreUnavailable):
+        access.authenticate(with_key(key))
+
+
+def test_a_known_key_does_not_wait_for_a_store_that_hangs(
+    access: Access, down: Down, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_keys, "SLOW", 0.0)
+    key = access.keys.create_key("laptop", Role.VIEWER)
+    access.authenticate(with_key(key))
+    read_again(access)
+    down.go.clear()
+    first = threading.Thread(target=access.authenticate, args=(with_key(key),))
+    first.start()
+    until(lambda: access.keys._asking)
+    ends(lambda: access.authenticate(with_key(key)))
+    down.go.set()
+    first.join(HANG)
+    assert not first.is_alive()
+
+
+def test_a_key_that_was_revoked_here_is_not_known_any_more(access: Access, down: Down) -> None:
+    key = access.keys.create_key("laptop", Role.VIEWER)
+    access.authenticate(with_key(key))
+    access.keys.revoke_key(id_of(key))
+    down.fails = True
+    with pytest.raises(StoreUnavailable):
+        access.authenticate(with_key(key))

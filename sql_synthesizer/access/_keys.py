@@ -17,13 +17,19 @@ from typing import Any, Protocol
 
 from cachetools import TTLCache
 
-from sql_synthesizer.errors import ConfigurationError, InvalidRequest, NotFound
+from sql_synthesizer.errors import ConfigurationError, InvalidRequest, NotFound, StoreUnavailable
 from sql_synthesizer.model import ApiKey, Role
 from sql_synthesizer.settings import RATE_LIMIT
 from sql_synthesizer.telemetry import Telemetry, vocabulary
 
-KEY_TTL = 30.0
-"""Seconds that a key is cached: how long a change may take to reach every process."""
+KEY_TTL = 4.0
+"""Seconds that a key is believed unchanged; a change reaches every process within these and one look at the store."""
+KNOWN_TTL = 900.0
+"""Seconds that a key goes on while the store does not answer, since the store last told of it."""
+BACK_OFF = 2.0
+"""Seconds after a failure in which the store is not asked for keys that are known."""
+SLOW = 1.0
+"""Seconds after which a store that has not answered somebody else is not waited for, if the key is known."""
 UNLIMITED = "none"
 """The limit of a key that has none."""
 
@@ -54,6 +60,10 @@ class Keys:
         self._telemetry = telemetry
         self._lock = threading.Lock()
         self._cached: TTLCache[str, ApiKey] = TTLCache(1024, KEY_TTL)
+        self._known: TTLCache[str, ApiKey] = TTLCache(1024, KNOWN_TTL)
+        self._asking: list[float] = []
+        """When each of those who wait for the store began to (monotonic)."""
+        self._down_until = 0.0
 
     def create_key(self, label: str, role: Role, *, days: int | None = None, limit: str = "default") -> str:
         """Creates an API key and returns its text, of which only the digest is stored.
@@ -117,16 +127,40 @@ class Keys:
         with self._lock:
             key = self._cached.get(key_id)
         if key is None or key.session_version < version:
+            key = self._read_key(key_id)
+        return key
+
+    def _read_key(self, key_id: str) -> ApiKey | None:
+        """The key as the store has it; while that does not answer, as it last had it."""
+        now = time.monotonic()
+        with self._lock:
+            known = self._known.get(key_id)
+            if known is not None and (now < self._down_until or any(begun < now - SLOW for begun in self._asking)):
+                return known
+            self._asking.append(now)
+        try:
             key = self._store.get_key(key_id)
+        except StoreUnavailable:
+            if known is None:
+                raise
+            log.warning("the store does not answer: known keys go on for %.0f s", KNOWN_TTL)
+            self._down_until = time.monotonic() + BACK_OFF
+            return known
+        finally:
+            with self._lock:
+                self._asking.remove(now)
+        with self._lock:
             if key is not None:
-                with self._lock:
-                    self._cached[key_id] = key
+                self._cached[key_id] = self._known[key_id] = key
+            else:
+                self._known.pop(key_id, None)
         return key
 
     def forget(self, key_id: str) -> None:
         """Removes a key from the cache, so that its next use reads the store."""
         with self._lock:
             self._cached.pop(key_id, None)
+            self._known.pop(key_id, None)
 
     def create_first_key(self, path: Path) -> bool:
         """Writes an operator's key to a new private file if the store has no key at all; returns whether it did.

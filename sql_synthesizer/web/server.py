@@ -7,6 +7,7 @@ import gc
 import resource
 import signal
 import sys
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
 from sql_synthesizer import telemetry
-from sql_synthesizer.errors import ConfigurationError, SqlSynthesizerError
+from sql_synthesizer.errors import ConfigurationError, SqlSynthesizerError, StoreUnavailable
 from sql_synthesizer.monitoring import logs, multiprocess
 from sql_synthesizer.settings import format_address, load
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from flask_openapi3 import OpenAPI
 
 PR_SET_PDEATHSIG = 1
+STORE_PATIENCE = 40.0
+"""Seconds that a worker waits for the store before it is started anew, less than gunicorn's ``timeout``."""
+STORE_PAUSE = 2.0
 _settings = load()
 _files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
 
@@ -91,8 +95,16 @@ def application() -> OpenAPI:
     from sql_synthesizer.web.app import create_app  # noqa: PLC0415
     from sql_synthesizer.wiring import build_rooms  # noqa: PLC0415
 
+    until = time.monotonic() + STORE_PATIENCE
     try:
-        return create_app(rooms=build_rooms(_settings, telemetry.default))
+        while True:
+            try:
+                return create_app(rooms=build_rooms(_settings, telemetry.default))
+            except StoreUnavailable:
+                if time.monotonic() > until:
+                    raise
+                sys.stderr.write("Waiting for the store.\n")
+                time.sleep(STORE_PAUSE)
     except SqlSynthesizerError as error:
         sys.stderr.write(f"Error: {error.message}\n{error.hint}\n")
         wrong = isinstance(error, ConfigurationError)
