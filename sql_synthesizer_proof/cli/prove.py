@@ -1,4 +1,4 @@
-"""``sql-synthesizer prove``: verifies the claims about the audit record on the real service."""
+"""``sql-synthesizer prove``: verifies claims about the audit record and about traces on the real service."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from sql_synthesizer_proof.drill.chain import end_on_signal, make_workspace
-from sql_synthesizer_proof.evidence import events
+from sql_synthesizer_proof.evidence import events, traces
 from sql_synthesizer_proof.evidence.disk import prove_disk
 from sql_synthesizer_proof.evidence.edits import prove_edits
 from sql_synthesizer_proof.evidence.kills import prove_kills
@@ -21,7 +21,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.group("prove")
 def command() -> None:
-    """Verify the claims about the audit record, by measurements on a private copy of the service."""
+    """Verify claims about the audit record and traces, by measurements on a private copy of the service."""
 
 
 @command.command("events")
@@ -58,3 +58,20 @@ def command_audit(count: int, json_file: Path | None) -> None:
     if json_file:
         json_file.write_text(json.dumps([asdict(claim) for claim in claims], indent=2) + "\n", encoding="utf-8")
     sys.exit(any(claim.kept is False for claim in claims))
+
+
+@command.command("traces")
+@click.option("--requests", "count", type=click.IntRange(1, 10_000), default=500, show_default=True)
+@click.option("--json", "json_file", type=FILE, help="Write everything that was seen here.")
+def command_traces(count: int, json_file: Path | None) -> None:
+    """Send mixed requests and jobs, each in a trace of its own, and look for each in spans, log, record and exemplars.
+
+    The exit status is 1 when one of them is not found wherever it has to be.
+    """
+    end_on_signal()
+    with make_workspace("prove-") as home:
+        sent = traces.prove_traces(home / "service", count)
+    click.echo(traces.as_text(sent))
+    if json_file:
+        json_file.write_text(traces.as_json(sent), encoding="utf-8")
+    sys.exit(not all(one.complete for one in sent))
