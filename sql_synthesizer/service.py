@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +21,6 @@ from sql_synthesizer.errors import (
     Declined,
     ModelInvalid,
     ModelUnavailable,
-    Overloaded,
     PageExpired,
     StatementInvalid,
     StatementRefused,
@@ -32,6 +30,7 @@ from sql_synthesizer.guard.statement import StatementGuard
 from sql_synthesizer.guard.statement.judging import policy_of
 from sql_synthesizer.model import MASK, Answer, Caller, Question, Rows, Schema, Statement
 from sql_synthesizer.schema import SchemaCache
+from sql_synthesizer.slots import Slots
 from sql_synthesizer.store import HistoryEntry
 from sql_synthesizer.synthesizer import Context, Repairer, Synthesizer
 from sql_synthesizer.telemetry import Operation, Telemetry, vocabulary
@@ -88,7 +87,7 @@ class _Timed:
 
 
 class Service:
-    """Answers questions. ``synthesizers`` are tried in order; ``slots`` is how many questions run at once."""
+    """Answers questions. ``synthesizers`` are tried in order; whoever waits for a database has one of the ``slots``."""
 
     def __init__(
         self,
@@ -100,7 +99,7 @@ class Service:
         statement_guard: StatementGuard,
         synthesizers: Sequence[Synthesizer],
         cache: AnswerCache,
-        slots: int,
+        slots: Slots,
         statement_timeout: float,
         cache_version: str = "",
         today: Callable[[], datetime.date] = lambda: datetime.datetime.now(datetime.UTC).date(),
@@ -112,14 +111,13 @@ class Service:
         self._statement_guard = statement_guard
         self._synthesizers = tuple(synthesizers)
         self._cache = cache
-        self._free = threading.BoundedSemaphore(slots)
-        self._counting = threading.Lock()
-        self._running = 0
+        self.slots = slots
         self._statement_timeout = statement_timeout
         self._cache_version = cache_version
         self._today = today
-        telemetry.read(vocabulary.QUESTIONS_RUNNING, lambda: [({}, self._running)])
-        telemetry.read(vocabulary.QUESTIONS_LIMIT, lambda: [({}, slots)])
+        telemetry.read(vocabulary.QUESTIONS_RUNNING, lambda: [({}, slots.running)])
+        telemetry.read(vocabulary.QUESTIONS_WAITING, lambda: [({}, slots.waiting)])
+        telemetry.read(vocabulary.QUESTIONS_LIMIT, lambda: [({}, slots.size)])
 
     @property
     def has_model(self) -> bool:
@@ -139,26 +137,35 @@ class Service:
             work.operation.details.question = text
             work.schema = self._load_schema(work)
             key = self._cache_key(work)
-            return self._build_answer(work, self._load_cached_entry(work, key) or self._compute_entry_once(work, key))
+            entry = self._load_cached_entry(work, key)
+            if entry is None:
+                with self._hold_slot(work) as waited:
+                    entry = self._compute_entry_once(work, key, late=waited)
+            return self._build_answer(work, entry)
 
     def run(self, question: Question) -> Answer:
         """Runs an analyst's own statement, which ``question.text`` holds; it is guarded like any other."""
         with self._admit_question(question) as work:
             work.operation.details.sql = question.text
             work.schema = self._load_schema(work)
-            statement, rows = self._execute_statement(work, Statement(question.text, "analyst"))
+            with self._hold_slot(work):
+                statement, rows = self._execute_statement(work, Statement(question.text, "analyst"))
             return self._build_answer(work, CachedAnswer.of(statement, question.text, rows))
 
     def export(self, earlier: HistoryEntry, question: Question) -> Rows:
         """Runs the statement of an earlier answer again without its limit, up to ``question.max_rows`` rows."""
         database_type = self.databases.dialect(question.database)
-        with self._telemetry.operation(vocabulary.EXPORT, database_type=database_type) as operation, self._hold_slot():
+        with (
+            self._telemetry.operation(vocabulary.EXPORT, database_type=database_type) as operation,
+            self.slots.enter(question.caller.identity),
+        ):
             if MASK in earlier.sql:
                 raise PageExpired("The statement of this answer held a secret, which is not kept.")
             details = operation.details
             details.question_id, details.sql, details.database = earlier.question_id, earlier.sql, question.database
             work = _Work(question, self.schemas.get(question.database, question.deadline), operation, {})
-            _, rows = self._execute_statement(work, Statement(earlier.sql, "analyst"))
+            with self._hold_slot(work):
+                _, rows = self._execute_statement(work, Statement(earlier.sql, "analyst"))
             details.row_count = len(rows.rows)
             return rows
 
@@ -210,24 +217,18 @@ class Service:
             work = _Work(question, Schema(question.database, database_type, ()), operation, {})
             details = operation.details
             details.database, details.timings_ms, details.question = question.database, work.timings, question.text
-            with self._hold_slot():
+            with self.slots.enter(question.caller.identity):
                 yield work
                 with _Timed("settle", work.timings):
                     operation.settle()
 
     @contextmanager
-    def _hold_slot(self) -> Iterator[None]:
-        """Holds one of the slots for work that waits for a database; raises Overloaded when none is free."""
-        if not self._free.acquire(blocking=False):
-            raise Overloaded(retry_after=1)
-        with self._counting:
-            self._running += 1
-        try:
-            yield
-        finally:
-            with self._counting:
-                self._running -= 1
-            self._free.release()
+    def _hold_slot(self, work: _Work) -> Iterator[bool]:
+        """A slot, and whether the question had to wait for it. Raises Overloaded."""
+        with self._timed_stage(work, "queue"):
+            waited = self.slots.acquire(work.question)
+        with self.slots.hold(work.question):
+            yield waited
 
     def _timed_stage(self, work: _Work, stage: str) -> _Timed:
         work.question.cancellation.check()
@@ -263,11 +264,12 @@ class Service:
             self._check_statement(work, cached.to_statement())
         return replace(cached, source="cache")
 
-    def _compute_entry_once(self, work: _Work, key: str) -> CachedAnswer:
-        """Computes the entry, or takes the one that an equal question computed meanwhile."""
+    def _compute_entry_once(self, work: _Work, key: str, *, late: bool) -> CachedAnswer:
+        """Computes the entry, or takes the one that an equal question computed meanwhile; who is ``late`` looks."""
         with self._cache.lock(key, work.question.remaining()) as waited:
             if waited:
                 self._telemetry.emit(vocabulary.COALESCED)
+            if waited or late:
                 cached = self._load_cached_entry(work, key)
                 if cached is not None:
                     return cached

@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     metrics_port: int = _make_field(8080, "Port of the metrics exporter.", env="METRICS_PORT", ge=1, le=65535)
     workers: int = _make_field(1, "Web worker processes.", ge=1, le=64)
     threads: int = _make_field(8, "Threads of each web worker.", ge=3, le=256)
+    question_queue: int = _make_field(
+        128, "Questions of a worker that may wait for others to end; each takes a thread.", ge=0, le=1000
+    )
     trusted_proxies: int = _make_field(
         0, "Proxies in front whose X-Forwarded-For is believed; with any, keys are required.", ge=0, le=10
     )

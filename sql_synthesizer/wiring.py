@@ -30,6 +30,7 @@ from sql_synthesizer.monitoring.trace_store import TraceStore
 from sql_synthesizer.schema import SchemaCache
 from sql_synthesizer.service import Service
 from sql_synthesizer.settings import DatabaseSettings, Settings, secret_text
+from sql_synthesizer.slots import Slots
 from sql_synthesizer.store import HistoryObserver, Store
 from sql_synthesizer.synthesizer import Synthesizer
 from sql_synthesizer.synthesizer.embedded import EmbeddedSynthesizer
@@ -157,7 +158,7 @@ def _wire_rooms(settings: Settings, facade: Telemetry, closing: ExitStack, *, lo
         statement_guard=StatementGuard(),
         synthesizers=synthesizers,
         cache=cache,
-        slots=settings.threads - RESERVED_THREADS,
+        slots=Slots(settings.threads - RESERVED_THREADS, settings.question_queue),
         statement_timeout=settings.statement_timeout,
         cache_version=_cache_version(settings, synthesizers),
     )

@@ -14,7 +14,7 @@ FACE_LINES = 40
 FLOORS = {
     0: ("settings", "database_settings", "errors", "error_requests", "error_root", "files", "model", "connecting"),
     1: ("telemetry",),
-    2: ("guard", "schema", "synthesizer", "database", "cache", "store", "access", "demo"),
+    2: ("guard", "schema", "synthesizer", "database", "cache", "store", "access", "slots", "demo"),
     3: ("service", "jobs"),
     4: ("wiring", "agent", "web", "webapp"),
     5: ("operate", "cli", "__main__"),

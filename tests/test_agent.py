@@ -210,7 +210,7 @@ def test_no_more_run_at_once_than_is_said(with_model: Any, gate: Gate, at_once: 
         stream = agent.stream(questions, at_once=at_once)
         first = threading.Thread(target=lambda: taken.append(next(stream)[0] + 100))
         first.start()
-        until(lambda: running._running == most)
+        until(lambda: running.slots.running == most)
         assert taken == list(range(most)), "no more are taken than run"
         gate.open.set()
         first.join(HANG)
@@ -236,7 +236,7 @@ def test_leaving_the_loop_cancels_what_runs(with_model: Any, gate: Gate) -> None
         for _index, result in agent.stream(["a long one", "a short one"]):
             assert isinstance(result, Answer)
             break
-        until(lambda: agent.rooms.service._running == 0)
+        until(lambda: agent.rooms.service.slots.running == 0)
         until(lambda: len(seen.records("query_execution")) == 2)
         assert seen.counted("question_outcomes_total", outcome="cancelled") == 1
         assert seen.counted("queries_total", success="error") == 0
@@ -285,7 +285,7 @@ def test_who_waits_may_be_cancelled(with_model: Any, gate: Gate) -> None:
             ended = await asyncio.gather(*tasks, return_exceptions=True)
             assert all(isinstance(error, asyncio.CancelledError) for error in ended)
             assert isinstance(await agent.ask("a short one"), Answer)
-            await asyncio.to_thread(until, lambda: rooms.service._running == 0)
+            await asyncio.to_thread(until, lambda: rooms.service.slots.running == 0)
             outcomes = [record["details"]["outcome"] for record in seen.records("query_execution")]
             assert sorted(outcomes) == ["answered", "cancelled", "cancelled"]
 
@@ -300,7 +300,7 @@ def test_closing_lets_a_question_end(with_model: Any, gate: Gate) -> None:
     asked: list[Answer] = []
     asking = threading.Thread(target=lambda: asked.append(agent.ask(QUESTION)))
     asking.start()
-    until(lambda: agent.rooms.service._running == 1)
+    until(lambda: agent.rooms.service.slots.running == 1)
     closing = threading.Thread(target=agent.close, args=(HANG,))
     closing.start()
     with pytest.raises(ConfigurationError, match="closed"):

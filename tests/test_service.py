@@ -267,7 +267,7 @@ def test_full_pool(app_settings: dict[str, Any]) -> None:
 def test_overload_is_refused_at_once(model_settings: dict[str, Any], slow: SlowModel) -> None:
     with (
         FakeOpenAI(slow) as model,
-        running(load(**model_settings | {"openai_base_url": model.base_url, "threads": 3})) as app,
+        running(load(**model_settings | {"openai_base_url": model.base_url, "threads": 3, "question_queue": 0})) as app,
         ThreadPoolExecutor(1) as pool,
     ):
         first = pool.submit(post, app)
@@ -277,6 +277,33 @@ def test_overload_is_refused_at_once(model_settings: dict[str, Any], slow: SlowM
         assert (reply.status_code, reply.get_json()["reason"]) == (503, "overloaded")
         assert reply.headers["Retry-After"] == "1"
         assert first.result().status_code == 200
+
+
+def test_others_wait_and_cached_answers_do_not(model_settings: dict[str, Any], slow: SlowModel) -> None:
+    with (
+        FakeOpenAI(slow) as model,
+        running(load(**model_settings | {"openai_base_url": model.base_url, "threads": 3})) as app,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        slow.answer.set()
+        assert post(app).status_code == 200
+        slow.answer.clear()
+        one, two = (pool.submit(app.ask, question) for question in ("how many orders are there", "count the products"))
+        until(lambda: app.rooms.service.slots.waiting == 1)
+        assert app.counted("questions_waiting") == 1
+        assert post(app).get_json()["source"] == "cache"
+        slow.answer.set()
+        assert [reply.result().status_code for reply in (one, two)] == [200, 200]
+        assert app.counted("stage_duration_seconds_count", stage="queue") == 3
+        assert app.rooms.service.slots.running == app.rooms.service.slots.waiting == 0
+
+
+def test_no_slot_is_held_while_the_record_is_written(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[int] = []
+    monkeypatch.setattr(app.rooms.audit, "settle", lambda _: held.append(app.rooms.service.slots.running))
+    assert app.ask(QUESTION).status_code == 200
+    assert held
+    assert not any(held)
 
 
 @pytest.mark.server

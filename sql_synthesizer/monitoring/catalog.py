@@ -129,6 +129,7 @@ METRICS: tuple[Metric, ...] = (
         buckets=DATABASE_BUCKETS,
     ),
     _make_gauge("questions_running", "Questions being worked on", vocabulary.QUESTIONS_RUNNING),
+    _make_gauge("questions_waiting", "Questions that wait for others to end", vocabulary.QUESTIONS_WAITING),
     _make_gauge("questions_limit", "Questions that may run at once", vocabulary.QUESTIONS_LIMIT),
     _make_counter(
         "fallbacks_total",

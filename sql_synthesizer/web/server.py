@@ -32,7 +32,7 @@ _files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
 
 bind = format_address(_settings.host, _settings.port)
 workers = _settings.workers
-threads = _settings.threads
+threads = _settings.threads + _settings.question_queue  # most of them wait, if there are any
 worker_class = "sql_synthesizer.web.worker.RequestWorker"
 worker_connections = 1000 if _files == resource.RLIM_INFINITY else min(1000, _files // 2)
 sendfile = False  # it waits for the client

@@ -95,7 +95,7 @@ def pool_nearly_used(chain: Chain) -> Iterator[None]:
 
 @contextmanager
 def statements_slow(chain: Chain) -> Iterator[None]:
-    """A table is locked for seconds at a time, and more callers want it than may run at once."""
+    """A table is locked for seconds at a time, and more callers want it than may run at once and wait."""
     with lock_table(chain, "countries", SLOW), query_table(chain.others["busy"], "countries", 12):
         yield
 
@@ -164,7 +164,7 @@ def scrapes_slow(chain: Chain) -> Iterator[None]:
         chain.scrape.delay = 0.0
 
 
-BUSY = share_fault(extra_instance("busy", pool_size=8, value_index=False))
+BUSY = share_fault(extra_instance("busy", pool_size=8, value_index=False, question_queue=0))
 SLOW_STATEMENTS = share_fault(statements_slow)
 WRONG_TARGET = share_fault(wrong_target)
 

@@ -134,6 +134,7 @@ SERVICE = PanelRow(
             "Questions being worked on, and how many may be; beyond that they are refused.",
             (
                 PanelQuery(P("questions_running").selector(), "running {{instance}}"),
+                PanelQuery(P("questions_waiting").selector(), "waiting {{instance}}"),
                 PanelQuery(P("questions_limit").selector(), "limit {{instance}}"),
             ),
             width=4,
