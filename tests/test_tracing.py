@@ -16,6 +16,7 @@ from sql_synthesizer.monitoring.tracing import QUEUE, SpanExport
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.telemetry import Telemetry, vocabulary
 from sql_synthesizer.telemetry.testing import MemoryObserver
+from sql_synthesizer.telemetry.traceparent import format_traceparent, parse_traceparent
 from tests.support.otlp import Collector, attributes
 from tests.support.serving import ends
 
@@ -101,6 +102,33 @@ def test_a_remote_parent_is_kept(collector, facade):
     request(facade, parent=("a" * 32, "b" * 16, True))
     root = received(collector, facade, 5)["POST /api/query"]
     assert (root.trace_id.hex(), root.parent_span_id.hex()) == ("a" * 32, "b" * 16)
+
+
+def test_a_job_is_sent_and_processed_in_one_trace(collector, facade):
+    with facade.operation(vocabulary.JOB_SUBMIT) as sent:
+        sent.details.job_id, sent.details.questions = "j1", 2
+    for position in (0, 1):
+        parent = parse_traceparent(format_traceparent(sent))
+        with facade.operation(vocabulary.JOB_QUESTION, parent=parent) as tried:
+            details = tried.details
+            details.job_id, details.position, details.attempt, details.wait_seconds = "j1", position, 1, 0.5
+    facade.fold()
+    first, *processed = collector.wait(3)
+    assert (first.name, first.kind) == ("send jobs", Span.SpanKind.SPAN_KIND_PRODUCER)
+    common = {
+        "messaging.system": "sql_synthesizer",
+        "messaging.destination.name": "jobs",
+        "messaging.message.conversation_id": "j1",
+    }
+    assert {**common, "messaging.operation.type": "send", "messaging.batch.message_count": 2}.items() <= attributes(
+        first
+    ).items()
+    for position, span in enumerate(processed):
+        assert (span.name, span.kind) == ("process jobs", Span.SpanKind.SPAN_KIND_CONSUMER)
+        assert (span.trace_id, span.parent_span_id) == (first.trace_id, first.span_id)
+        assert [(link.trace_id, link.span_id) for link in span.links] == [(first.trace_id, first.span_id)]
+        own = {"sql_synthesizer.position": position, "sql_synthesizer.attempt": 1, "sql_synthesizer.wait": 0.5}
+        assert {**common, **own, "messaging.operation.type": "process"}.items() <= attributes(span).items()
 
 
 def test_names_follow_the_semantic_conventions(collector, facade):

@@ -38,7 +38,7 @@ class SpanEvent:
 
 @dataclass(slots=True)
 class Span:
-    """A finished span. ``remote`` is whether its parent may be another process's."""
+    """A finished span. ``remote`` is whether its parent may be another process's, ``linked`` whether it links to it."""
 
     span_id: str
     parent_id: str
@@ -51,6 +51,7 @@ class Span:
     remote: bool
     attributes: Attributes
     events: list[SpanEvent] = field(default_factory=list)
+    linked: bool = False
 
 
 @dataclass(slots=True)
@@ -119,6 +120,7 @@ def _build_span(operation: Operation, events: list[SpanEvent], *, text: bool) ->
         operation.span_id == operation.trace.root_id,
         attributes,
         events,
+        linked=operation.type is vocabulary.JOB_QUESTION and operation.parent_id != "",
     )
 
 
@@ -191,12 +193,36 @@ def _model_shape(operation: Operation) -> SpanShape:
     return f"chat {labels.get('model', '')}", "client", _known_attributes(attributes)
 
 
+def _job_send_shape(operation: Operation) -> SpanShape:
+    count = {"messaging.batch.message_count": operation.details.questions}
+    return "send jobs", "producer", _messaging_attributes(operation, "send") | _known_attributes(count)
+
+
+def _job_process_shape(operation: Operation) -> SpanShape:
+    details = operation.details
+    own = {OWN + "position": details.position, OWN + "attempt": details.attempt, OWN + "wait": details.wait_seconds}
+    return "process jobs", "consumer", _messaging_attributes(operation, "process") | _known_attributes(own)
+
+
+def _messaging_attributes(operation: Operation, step: str) -> Attributes:
+    attributes: Mapping[str, AttributeValue | None] = {
+        "messaging.system": "sql_synthesizer",
+        "messaging.operation.name": step,
+        "messaging.operation.type": step,
+        "messaging.destination.name": "jobs",
+        "messaging.message.conversation_id": operation.details.job_id,
+    }
+    return _known_attributes(attributes)
+
+
 _SHAPES: dict[str, Callable[[Operation], SpanShape]] = {
     vocabulary.HTTP_REQUEST.name: _http_shape,
     vocabulary.QUESTION.name: _question_shape,
     vocabulary.STAGE_OPERATION.name: _stage_shape,
     vocabulary.CACHE_ACCESS.name: _cache_shape,
     vocabulary.LLM_REQUEST.name: _model_shape,
+    vocabulary.JOB_SUBMIT.name: _job_send_shape,
+    vocabulary.JOB_QUESTION.name: _job_process_shape,
 }
 
 

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import Event as SdkEvent
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from sql_synthesizer import __version__
 from sql_synthesizer.monitoring.outbox import Outbox
@@ -63,10 +63,12 @@ class SpanExport:
         self._facade.emit(vocabulary.TELEMETRY_DROPPED, count=count, signal="traces")
 
     def _readable_span(self, trace_id: str, span: Span) -> ReadableSpan:
+        parent = _span_context(trace_id, span.parent_id, remote=span.remote) if span.parent_id else None
         return ReadableSpan(
             span.name,
             context=_span_context(trace_id, span.span_id),
-            parent=_span_context(trace_id, span.parent_id, remote=span.remote) if span.parent_id else None,
+            parent=parent,
+            links=[Link(parent)] if parent and span.linked else (),
             resource=self._resource,
             attributes=span.attributes,
             events=[SdkEvent(event.name, event.attributes, event.time_ns) for event in span.events],
