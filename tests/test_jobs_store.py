@@ -73,6 +73,12 @@ def test_from_its_submission_to_its_end(bench: Bench) -> None:
     assert bench.changes == [("j1", "submitted"), ("j1", "started"), ("j1", "done")]
 
 
+def test_texts_that_a_database_cannot_hold(bench: Bench) -> None:
+    job = Job("j1", "k1", "t", "d", "shop", 10, "", 1, time.time())
+    bench.jobs.add_job(job, ["how\0 many\ud800"], **LIMITS)
+    assert bench.claim().question == "how many?"
+
+
 def test_owners_take_turns_and_an_owners_jobs_come_in_order(bench: Bench) -> None:
     bench.add("many", 4, "k1")
     bench.add("more", 1, "k1")

@@ -272,6 +272,22 @@ def test_the_store_is_tried_again(bench: Bench, monkeypatch: pytest.MonkeyPatch)
     assert down.is_set()
 
 
+def test_a_question_whose_end_cannot_be_kept_is_asked_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, left = bench.queue.store, [RuntimeError("not foreseen")]
+    end_question = store.end_question
+
+    def broken_once(*args: object, **kwargs: object) -> bool:
+        if left:
+            raise left.pop()
+        return end_question(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store, "end_question", broken_once)
+    job = bench.submit("how many?")
+    with bench.working():
+        ended, (row,) = bench.until_ended(job)
+    assert (ended.state, row.attempts) == ("done", 2)
+
+
 def _broken_once(step: Callable[..., object], down: threading.Event) -> Callable[..., object]:
     left = [StoreUnavailable()]
 

@@ -6,6 +6,7 @@ until it was tried ``ATTEMPTS`` times. A question may therefore be asked more th
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import secrets
@@ -45,6 +46,8 @@ BEAT = 0.5
 """Seconds between two signs of life, and until a cancelled question is stopped."""
 LEASE = 10.0
 """Seconds without a sign of life after which a worker is gone."""
+LOOK_EVERY = 4
+"""Signs of life between two looks after what was left undone."""
 PRUNE_EVERY = 600.0
 RETRY = 1.0
 """Seconds until the store is tried again."""
@@ -109,17 +112,17 @@ class JobWorker:
         """Hands the next question to a thread; False when there is none."""
         if self._stop.is_set():
             return False
+        cancellation = Cancellation()
         try:
-            claim = self._queue.store.claim_question(self.id)
+            with self._lock:
+                claim = self._queue.store.claim_question(self.id)
+                if claim is None:
+                    return False
+                self._hand[claim.job.id, claim.position] = cancellation
         except (StoreUnavailable, AuditUnavailable) as error:
             log.warning("no job can be taken: %s", error.reason)
             self._stop.wait(RETRY)
             return False
-        if claim is None:
-            return False
-        cancellation = Cancellation()
-        with self._lock:
-            self._hand[claim.job.id, claim.position] = cancellation
         self._pool.submit(self._work, claim, cancellation)
         return True
 
@@ -194,11 +197,14 @@ class JobWorker:
 
     def _watch(self, ended: threading.Event) -> None:
         """Says that this worker lives, stops what was cancelled, and looks after what others left."""
+        beats = itertools.count()
         while not ended.wait(BEAT):
             try:
                 self._stop_questions(self._queue.store.beat(self.id))
-                self._reap_workers()
-                self._end_overdue()
+                if next(beats) % LOOK_EVERY == 0:
+                    self._reap_own()
+                    self._reap_workers()
+                    self._end_overdue()
             except (StoreUnavailable, AuditUnavailable) as error:
                 log.warning("jobs cannot be looked after: %s", error.reason)
             except Exception:
@@ -213,6 +219,14 @@ class JobWorker:
             stopped = [self._hand[key] for key in ended if key in self._hand]
         for cancellation in stopped:
             cancellation.cancel()
+
+    def _reap_own(self) -> None:
+        """Lets be asked again what this worker has in hand in the store alone: its end could not be kept."""
+        with self._lock:
+            held = self._queue.store.claims(self.id)
+            dropped = [claim for claim in held if (claim.job.id, claim.position) not in self._hand]
+        for claim in dropped:
+            self._try_concluding(claim, None, WorkerLost())
 
     def _reap_workers(self) -> None:
         """Lets what workers that are gone had in hand be asked again.

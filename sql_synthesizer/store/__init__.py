@@ -20,7 +20,14 @@ from sqlalchemy.dialects import sqlite
 from sql_synthesizer.errors import ConfigurationError, StoreUnavailable
 from sql_synthesizer.model import ApiKey, Role
 from sql_synthesizer.model.masking import mask_secrets, mask_statement
-from sql_synthesizer.store._engine import RowRefused, begin_transaction, migrate_tables, open_engine, store_url
+from sql_synthesizer.store._engine import (
+    RowRefused,
+    begin_transaction,
+    migrate_tables,
+    open_engine,
+    storable_text,
+    store_url,
+)
 from sql_synthesizer.store._files import SECRET_BYTES, backup_file, load_secret, restore_file
 from sql_synthesizer.store.jobs import JobStore, Record
 from sql_synthesizer.telemetry import Fact, Operation, Telemetry, vocabulary
@@ -89,7 +96,7 @@ class Store:
     def get_key(self, key_id: str) -> ApiKey | None:
         """The key of this id, revoked and expired ones too."""
         with begin_transaction(self._engine) as connection:
-            row = connection.execute(select(_KEYS).where(_KEYS.c.id == _storable_text(key_id))).one_or_none()
+            row = connection.execute(select(_KEYS).where(_KEYS.c.id == storable_text(key_id))).one_or_none()
         return None if row is None else _api_key(row)
 
     def list_keys(self) -> list[ApiKey]:
@@ -113,7 +120,7 @@ class Store:
     def limit_key(self, key_id: str, rate_limit: str) -> bool:
         """Gives a key another limit; False when there is no such key or it had been revoked."""
         with begin_transaction(self._engine, write=True) as connection:
-            return _update_key(connection, key_id, rate_limit=_storable_text(rate_limit))
+            return _update_key(connection, key_id, rate_limit=storable_text(rate_limit))
 
     def end_sessions(self, key_id: str) -> None:
         """Raises the key's ``session_version``, which ends the page sessions begun with it."""
@@ -127,7 +134,7 @@ class Store:
         if not entries:
             return
         rows = [_row_values(_HISTORY, entry) for entry in entries]
-        used = {_storable_text(e.identity): e.asked_at for e in sorted(entries, key=lambda entry: entry.asked_at)}
+        used = {storable_text(e.identity): e.asked_at for e in sorted(entries, key=lambda entry: entry.asked_at)}
         with begin_transaction(self._engine, write=True) as connection:
             connection.execute(self._insert(_HISTORY).on_conflict_do_nothing(), rows)
             for identity, at in sorted(used.items()):
@@ -140,14 +147,14 @@ class Store:
     def history(self, identity: str, limit: int = 50) -> list[HistoryEntry]:
         """What this caller asked, newest first."""
         query = (
-            select(_HISTORY).where(_HISTORY.c.identity == _storable_text(identity)).order_by(_HISTORY.c.asked_at.desc())
+            select(_HISTORY).where(_HISTORY.c.identity == storable_text(identity)).order_by(_HISTORY.c.asked_at.desc())
         )
         with begin_transaction(self._engine) as connection:
             return [HistoryEntry(*row) for row in connection.execute(query.limit(max(0, limit)))]
 
     def find_question(self, question_id: str) -> HistoryEntry | None:
         """The question of this id, whoever asked it."""
-        query = select(_HISTORY).where(_HISTORY.c.question_id == _storable_text(question_id))
+        query = select(_HISTORY).where(_HISTORY.c.question_id == storable_text(question_id))
         with begin_transaction(self._engine) as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else HistoryEntry(*row)
@@ -157,10 +164,10 @@ class Store:
 
         Comments are cut at ``COMMENT_CHARS`` characters.
         """
-        key = {"question_id": _storable_text(question_id), "identity": _storable_text(identity)}
+        key = {"question_id": storable_text(question_id), "identity": storable_text(identity)}
         value = {
-            "rating": _storable_text(rating),
-            "comment": mask_secrets(_storable_text(comment or ""))[:COMMENT_CHARS],
+            "rating": storable_text(rating),
+            "comment": mask_secrets(storable_text(comment or ""))[:COMMENT_CHARS],
             "at": time.time(),
         }
         asked = select(_HISTORY.c.question_id).filter_by(**key)
@@ -337,7 +344,7 @@ def _api_key(row: Row[Any]) -> ApiKey:
 
 def _update_key(connection: Connection, key_id: str, **values: object) -> bool:
     """Changes a key unless it is revoked; False when there is no such key."""
-    unrevoked = (_KEYS.c.id == _storable_text(key_id)) & _KEYS.c.revoked_at.is_(None)
+    unrevoked = (_KEYS.c.id == storable_text(key_id)) & _KEYS.c.revoked_at.is_(None)
     return connection.execute(update(_KEYS).where(unrevoked).values(values)).rowcount == 1
 
 
@@ -352,12 +359,7 @@ def _insert_of(dialect: str) -> Callable[[TableClause], Any]:
 
 def _row_values(kept: TableClause, item: object) -> dict[str, object]:
     values = {name: getattr(item, name) for name in kept.c.keys()}  # noqa: SIM118 - not a mapping
-    return {name: _storable_text(value) if isinstance(value, str) else value for name, value in values.items()}
-
-
-def _storable_text(value: str) -> str:
-    """What both databases can hold: no lone surrogates, no NUL."""
-    return value.encode("utf-8", "replace").decode().replace("\0", "")
+    return {name: storable_text(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
 def _require_sqlite(dialect: str) -> None:

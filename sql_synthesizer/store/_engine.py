@@ -199,6 +199,11 @@ def check_version(version: int, known: int = len(MIGRATIONS)) -> None:
         )
 
 
+def storable_text(value: str) -> str:
+    """What both databases can hold: no lone surrogates, no NUL."""
+    return value.encode("utf-8", "replace").decode().replace("\0", "")
+
+
 def _create_private_file(path: Path) -> None:
     """Makes the file when it is new; SQLite gives its side files the same permissions.
 

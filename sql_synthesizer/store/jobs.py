@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, TableClause, and_, column, delete, func, select, table, update
 
 from sql_synthesizer.errors import IdempotencyConflict, QueueFull
-from sql_synthesizer.store._engine import begin_transaction
+from sql_synthesizer.store._engine import begin_transaction, storable_text
 
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
 OPEN = (QUEUED, RUNNING)
@@ -128,7 +128,9 @@ class JobStore:
                 raise QueueFull(retry_after=NEW_DELAY, details={"waiting": int(waiting), "own": int(own)})
             job = replace(job, waiting=job.total)
             connection.execute(_JOBS.insert().values({field.name: getattr(job, field.name) for field in fields(Job)}))
-            rows = [{"job_id": job.id, "position": n, "question": text} for n, text in enumerate(questions)]
+            rows = [
+                {"job_id": job.id, "position": n, "question": storable_text(text)} for n, text in enumerate(questions)
+            ]
             connection.execute(_QUESTIONS.insert(), rows)
             self._record(job, "submitted")
             return job
@@ -180,7 +182,7 @@ class JobStore:
             if row is None:
                 return False
             place = (_QUESTIONS.c.job_id == claim.job.id) & (_QUESTIONS.c.position == claim.position)
-            ended = {"outcome": outcome, "question": question, "body": body, "attempts": claim.attempt}
+            ended = {"outcome": outcome, "question": storable_text(question), "body": body, "attempts": claim.attempt}
             connection.execute(update(_QUESTIONS).where(place).values(**ended, ended_at=time.time()))
             if row.ended == row.total:
                 self._end(connection, row.id, FAILED if row.reason else DONE, row.reason)
