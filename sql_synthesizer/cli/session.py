@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sql_synthesizer import telemetry
 from sql_synthesizer.files import hold_lock
 from sql_synthesizer.model import Caller, Role
-from sql_synthesizer.settings import load
+from sql_synthesizer.settings import Settings, load
 from sql_synthesizer.telemetry import vocabulary
 
 if TYPE_CHECKING:
@@ -20,17 +20,18 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_rooms(*, log: bool = False, **overrides: Any) -> Iterator[Rooms]:
+def open_rooms(*, log: bool = False, lasting: bool = False, **overrides: Any) -> Iterator[Rooms]:
     """The rooms, closed at the end. Beside a running service the command's events join its metrics.
 
-    With ``log`` they are lines on standard output too, as the service's own are.
+    With ``log`` they are lines on standard output too, as the service's own are. One that is ``lasting`` also reports
+    levels.
     """
     settings = load(**overrides)
-    shared = _is_service_running(settings.state_dir / "serve.lock") and settings.metrics_enabled
+    shared = joins_metrics(settings)
     if shared:
         # the client library reads this once, when it is first imported
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(settings.metrics_dir.resolve())
-    telemetry.default.levels = False
+    telemetry.default.levels = lasting
     from sql_synthesizer.monitoring import logs, multiprocess  # noqa: PLC0415
     from sql_synthesizer.wiring import build_rooms  # noqa: PLC0415
 
@@ -55,6 +56,11 @@ def record_command(rooms: Rooms) -> Iterator[Caller]:
             yield caller
         finally:
             rooms.telemetry.settle()
+
+
+def joins_metrics(settings: Settings) -> bool:
+    """Whether a service runs on this state directory whose exporter shows what this process counts."""
+    return settings.metrics_enabled and _is_service_running(settings.state_dir / "serve.lock")
 
 
 def _is_service_running(lock: Path) -> bool:

@@ -97,13 +97,17 @@ class _ServiceCollector(Collector):
 
 
 class Exporter:
-    """Owns METRICS_PORT. Raises ConfigurationError when the port cannot be had."""
+    """Owns METRICS_PORT. Raises ConfigurationError when the port cannot be had.
 
-    def __init__(self, config: Settings, parent_pid: int) -> None:
+    By default it watches the application of its parent; one that is ``alone`` exports its own process.
+    """
+
+    def __init__(self, config: Settings, parent_pid: int, *, alone: bool = False) -> None:
         self._config = config
         self._parent_pid = parent_pid
+        self._alone = alone
         self._stop = threading.Event()
-        self._usage = ProcessTree(parent_pid)
+        self._usage = ProcessTree(os.getpid() if alone else parent_pid)
         try:
             self._server = HttpServer(
                 _Handler, _ServiceCollector(), config.metrics_host, config.metrics_port, connections=CONNECTIONS
@@ -129,9 +133,11 @@ class Exporter:
         self._stop.set()
 
     def _update_gauges(self) -> None:
-        up, memory, cpu = (metrics.observer.client(n) for n in ("app_up", "memory_usage_bytes", "cpu_usage_percent"))
+        memory, cpu = (metrics.observer.client(name) for name in ("memory_usage_bytes", "cpu_usage_percent"))
         while not self._stop.is_set():
-            up.set(float(is_app_alive(self._config.host, self._config.port)))
+            if not self._alone:
+                up = metrics.observer.client("app_up")
+                up.set(float(is_app_alive(self._config.host, self._config.port)))
             resident, percent = self._usage.sample()
             memory.set(resident)
             cpu.set(percent)

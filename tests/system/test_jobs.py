@@ -11,6 +11,8 @@ from typing import Any
 import psutil
 
 from sql_synthesizer.audit import read_records
+from sql_synthesizer.operate.child import Child, own_command
+from tests.support.ports import free_port
 from tests.support.serving import Service, fetch, run_own, service, until
 
 COUNT = "how many customers are there"
@@ -49,4 +51,21 @@ def test_a_worker_ends_with_its_supervisor(tmp_path: Path) -> None:
     environment = {**os.environ, "SQL_SYNTHESIZER_STATE_DIR": str(tmp_path)}
     gone = subprocess.Popen(["true"])
     gone.wait()
+    environment["PROMETHEUS_METRICS_ENABLED"] = "false"
     assert run_own(environment, "worker", "--parent", str(gone.pid)).returncode == 0
+
+
+def test_a_worker_without_a_service_exports_its_metrics(tmp_path: Path) -> None:
+    port = free_port()
+    environment = {**os.environ, "SQL_SYNTHESIZER_STATE_DIR": str(tmp_path), "METRICS_PORT": str(port)}
+
+    def seen() -> bool:
+        try:
+            return b"job_worker_beat_timestamp_seconds 1." in fetch(f"http://127.0.0.1:{port}/metrics").body
+        except OSError:
+            return False
+
+    worker = Child("A worker", own_command("worker"), seen, tmp_path / "log", environment=environment)
+    with worker:
+        assert b"app_up 0" not in fetch(f"http://127.0.0.1:{port}/metrics").body
+        assert worker.stop() == 0
