@@ -93,7 +93,11 @@ class ServiceProcess:
 
     def web_processes(self) -> list[psutil.Process]:
         """The processes of the web server: first the one above the workers, then those."""
-        return [process for process in self.child.processes() if _is_web(process)]
+        return [process for process in self.child.processes() if _has_argument(process, "gunicorn")]
+
+    def job_workers(self) -> list[psutil.Process]:
+        """The processes that ask the questions of jobs."""
+        return [process for process in self.child.processes() if _has_argument(process, "--parent")]
 
     def kill_worker(self, fits: Callable[[psutil.Process], bool] = lambda _: True) -> None:
         """Kills one of the workers that fit, as soon as there is one. Raises TimeoutError."""
@@ -110,7 +114,7 @@ class ServiceProcess:
         return True
 
 
-def _is_web(process: psutil.Process) -> bool:
+def _has_argument(process: psutil.Process, word: str) -> bool:
     with suppress(psutil.Error):
-        return "gunicorn" in " ".join(process.cmdline())
+        return word in " ".join(process.cmdline())
     return False

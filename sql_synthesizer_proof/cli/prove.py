@@ -1,18 +1,22 @@
-"""``sql-synthesizer prove``: verifies claims about the audit record and about traces on the real service."""
+"""``sql-synthesizer prove``: verifies claims about the audit record, traces and jobs on the real service."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
 from sql_synthesizer_proof.drill.chain import end_on_signal, make_workspace
 from sql_synthesizer_proof.evidence import events, traces
+from sql_synthesizer_proof.evidence.claim import Claim
 from sql_synthesizer_proof.evidence.disk import prove_disk
 from sql_synthesizer_proof.evidence.edits import prove_edits
+from sql_synthesizer_proof.evidence.jobs import prove_jobs
 from sql_synthesizer_proof.evidence.kills import prove_kills
 from sql_synthesizer_proof.evidence.world import run_world
 
@@ -21,7 +25,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.group("prove")
 def command() -> None:
-    """Verify claims about the audit record and traces, by measurements on a private copy of the service."""
+    """Verify claims about the audit record, traces and jobs, by measurements on a private copy of the service."""
 
 
 @command.command("events")
@@ -53,6 +57,25 @@ def command_audit(count: int, json_file: Path | None) -> None:
         claims, ended = prove_kills(home / "kills", count)
         claims += prove_disk(home / "disk")
         claims += prove_edits(ended.state / "audit", ended.child.log, home)
+    _report_claims(claims, json_file)
+
+
+@command.command("jobs")
+@click.option("--jobs", "count", type=click.IntRange(3, 5000), default=300, show_default=True, help="Jobs to submit.")
+@click.option("--kills", type=click.IntRange(1, 1000), default=30, show_default=True, help="Processes to kill.")
+@click.option("--json", "json_file", type=FILE, help="Write every claim here.")
+def command_jobs(count: int, kills: int, json_file: Path | None) -> None:
+    """Kill workers and the service while jobs run, and verify that each job ends once, with a result or a reason.
+
+    The exit status is 1 when a claim does not hold.
+    """
+    end_on_signal()
+    with make_workspace("prove-") as home:
+        claims = prove_jobs(home / "service", count, kills)
+    _report_claims(claims, json_file)
+
+
+def _report_claims(claims: Sequence[Claim], json_file: Path | None) -> NoReturn:
     for claim in claims:
         click.echo(str(claim))
     if json_file:
