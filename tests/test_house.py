@@ -38,7 +38,6 @@ LAZY = {
         "sql_synthesizer.",
         "600 ms, and the metrics directory comes first",
     ),
-    "sql_synthesizer/cli/worker.py": ("sql_synthesizer.monitoring", "the metrics directory comes first"),
     "sql_synthesizer/database/urls.py": (
         "sql_synthesizer.database.",
         "253 ms for PostgreSQL's driver, 207 ms for MariaDB's",

@@ -108,6 +108,10 @@ LLM_SPEND_USD = 10.0
 
 SESSIONS_LEFT = 0.0
 """Database sessions within a quarter of an hour that could not be ended."""
+JOB_AGE_SECONDS = 30.0
+"""Age of the oldest job that nobody began."""
+JOB_SILENCE_SECONDS = 60.0
+"""Since the last sign of a job worker; one is due twice a second."""
 
 SECURITY_EVENTS_PER_SECOND = 10.0
 AUTHENTICATION_FAILURES = 20.0

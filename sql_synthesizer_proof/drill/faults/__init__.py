@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from sql_synthesizer_proof.drill.faults import attacks, budget, load, monitoring, parts
+from sql_synthesizer_proof.drill.faults import attacks, budget, jobs, load, monitoring, parts
 from sql_synthesizer_proof.drill.scenario import AlertScenario
 
 SCENARIOS: tuple[AlertScenario, ...] = (
     *attacks.SCENARIOS,
     *parts.SCENARIOS,
     *load.SCENARIOS,
+    *jobs.SCENARIOS,
     *monitoring.SCENARIOS,
     *budget.SCENARIOS,
 )

@@ -85,7 +85,7 @@ def session_stopped(chain: Chain) -> Iterator[None]:
         connection.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
         while (waiting := connection.execute(WAITING).fetchone()) is None:
             connection.execute("SELECT pg_sleep(0.1), pg_stat_clear_snapshot()")
-        with _processes_frozen([psutil.Process(waiting[0])]):
+        with freeze_processes([psutil.Process(waiting[0])]):
             connection.rollback()
             yield
 
@@ -117,7 +117,8 @@ def facts_flooding(chain: Chain) -> Iterator[None]:
 
 
 @contextmanager
-def _processes_frozen(processes: Sequence[psutil.Process]) -> Iterator[None]:
+def freeze_processes(processes: Sequence[psutil.Process]) -> Iterator[None]:
+    """The processes are stopped, not ended."""
     try:
         for process in processes:
             process.suspend()
@@ -130,12 +131,12 @@ def _processes_frozen(processes: Sequence[psutil.Process]) -> Iterator[None]:
 
 def worker_frozen(chain: Chain) -> AbstractContextManager[None]:
     """One of two workers is stopped, and gunicorn's own process, which would replace it."""
-    return _processes_frozen(chain.service.web_processes()[:2])
+    return freeze_processes(chain.service.web_processes()[:2])
 
 
 def application_frozen(chain: Chain) -> AbstractContextManager[None]:
     """The web server is stopped, not ended, while the exporter lives."""
-    return _processes_frozen(chain.service.web_processes())
+    return freeze_processes(chain.service.web_processes())
 
 
 def service_killed(chain: Chain) -> AbstractContextManager[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sql_synthesizer.monitoring import slo
 from sql_synthesizer_proof.mixin import signals
 from sql_synthesizer_proof.mixin.dashboards.panel import HOUR, P, Panel, PanelQuery, PanelRow, W, one_query
 
@@ -23,6 +24,7 @@ JOBS = PanelRow(
             one_query(signals.job_age(P), "{{job}}"),
             "s",
             width=6,
+            bounds=(slo.JOB_AGE_SECONDS,),
         ),
         Panel(
             "Last sign of a job worker",
@@ -30,6 +32,7 @@ JOBS = PanelRow(
             one_query(signals.job_silence(P), "{{job}}"),
             "s",
             width=6,
+            bounds=(slo.JOB_SILENCE_SECONDS,),
             empty="No worker ever",
         ),
         Panel(
@@ -66,9 +69,10 @@ JOBS = PanelRow(
         ),
         Panel(
             "Dead letters",
-            "Questions of jobs that were given up within an hour, after all tries.",
-            one_query(signals.dead_letters(P, HOUR), "{{job}}"),
+            "Questions of jobs that were given up within five minutes, after all tries.",
+            one_query(signals.dead_letters(P, slo.USUAL), "{{job}}"),
             width=6,
+            bounds=(0.0,),
         ),
     ),
 )

@@ -6,10 +6,11 @@ import re
 from dataclasses import replace
 
 from tests.rules.scenario import Case
-from tests.rules.scenarios import databases, dependencies, monitoring, objectives, security, service, telemetry
+from tests.rules.scenarios import databases, dependencies, jobs, monitoring, objectives, security, service, telemetry
 
 WRITTEN: tuple[Case, ...] = (
     *service.CASES,
+    *jobs.CASES,
     *objectives.CASES,
     *databases.CASES,
     *dependencies.CASES,
