@@ -38,6 +38,7 @@ LAZY = {
         "sql_synthesizer.",
         "600 ms, and the metrics directory comes first",
     ),
+    "sql_synthesizer/cli/worker.py": ("sql_synthesizer.monitoring", "the metrics directory comes first"),
     "sql_synthesizer/database/urls.py": (
         "sql_synthesizer.database.",
         "253 ms for PostgreSQL's driver, 207 ms for MariaDB's",
@@ -136,7 +137,7 @@ def test_a_file_of_tests_is_read_in_one_go_too() -> None:
 def test_size() -> None:
     """The whole stays small enough to be read; a higher number here is a decision."""
     lines = sum(path.read_text(encoding="utf-8").count("\n") for path in FILES)
-    assert lines <= 41_877, f"{lines} lines: delete what is not needed; what brings something new raises the number"
+    assert lines <= 42_362, f"{lines} lines: delete what is not needed; what brings something new raises the number"
 
 
 def test_project_speaks_of_the_product_only() -> None:

@@ -105,7 +105,9 @@ ADDED: dict[str, tuple[Seed, tuple[str, ...]]] = {
     "a setting": (
         together(
             inserted(SETTINGS, "    # limits of input\n", '    spare: int = _make_field(0, "")\n'),
-            inserted(SETTINGS, "    shareable: tuple", '    colour: str = Field("red")\n'),
+            inserted(
+                "sql_synthesizer/database_settings.py", "    shareable: tuple", '    colour: str = Field("red")\n'
+            ),
             replaced(SETTINGS, '_make_field("120/minute", ', '_make_field("often", '),
         ),
         (
