@@ -7,6 +7,7 @@ from contextlib import suppress
 import pytest
 import sqlalchemy
 
+from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.model import Schema
 from sql_synthesizer.schema import reflect_schema
 from sql_synthesizer.schema.definitions import Definition
@@ -207,12 +208,17 @@ def test_materialised_views_and_other_schemas(data: Data) -> None:
         "CREATE MATERIALIZED VIEW hr.kept AS SELECT id, home_phone AS x FROM hr.employees",
         "CREATE VIEW employees AS SELECT id, home_phone FROM hr.employees",
         "CREATE VIEW shown AS SELECT id, x AS y FROM hr.kept",
+        "CREATE MATERIALIZED VIEW near AS SELECT id, x AS z FROM hr.kept",
     )
     for setting in ("hr.employees.home_phone", "HR.Employees.Home_Phone"):
         found = marked(data.read(sensitive=(setting,)), "sensitive")
         assert found == {"employees": {"home_phone"}, "shown": {"y"}}
     assert marked(data.read(sensitive=("hr.kept.x",)), "sensitive") == {"employees": set(), "shown": {"y"}}
     assert data.read(hidden=("hr.employees",)).tables == ()
+    assert marked(data.read(sensitive=("near.z",)), "sensitive") == {"employees": set(), "shown": set()}
+    for wrong in ({"sensitive": ("kept.x",)}, {"tables": ("employees", "near")}):
+        with pytest.raises(ConfigurationError, match=r"there is no (kept\.x|near)"):
+            data.read(**wrong)
 
 
 @POSTGRES

@@ -49,6 +49,17 @@ def test_a_name_of_nothing_is_refused(data: Data, case: str) -> None:
     assert near in caught.value.message
 
 
+@pytest.mark.parametrize("data", KINDS[:1], indirect=True)
+def test_each_name_of_nothing_has_a_line(data: Data) -> None:
+    data.run(EMPLOYEES)
+    with pytest.raises(errors.ConfigurationError) as caught:
+        data.read(hidden=("one",), sensitive=("two",))
+    assert [line.partition(";")[0] for line in caught.value.message.splitlines()][1:] == [
+        "  hidden: there is no one",
+        "  sensitive: there is no two",
+    ]
+
+
 @pytest.mark.parametrize("data", KINDS, indirect=True)
 def test_qualified_names(data: Data) -> None:
     data.run(EMPLOYEES, "CREATE TABLE numbers (number VARCHAR(50))")

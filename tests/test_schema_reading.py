@@ -122,7 +122,9 @@ def test_a_foreign_key_without_a_target_says_nothing(
     assert capsys.readouterr().err == ""
 
 
-def test_wide_and_many_tables_are_bounded(sqlite_url: str, tmp_path: Path, cache: Callable[..., SchemaCache]) -> None:
+def test_wide_and_many_tables_are_bounded(
+    sqlite_url: str, tmp_path: Path, cache: Callable[..., SchemaCache], caplog: pytest.LogCaptureFixture
+) -> None:
     with closing(sqlite3.connect(tmp_path / "data.sqlite")) as connection:
         columns = ", ".join(f"c{i}" for i in range(MAX_COLUMNS + 50))
         connection.execute("BEGIN")
@@ -133,6 +135,7 @@ def test_wide_and_many_tables_are_bounded(sqlite_url: str, tmp_path: Path, cache
     found = cache(sqlite_url).get("main")
     assert len(found.tables) == MAX_TABLES
     assert len(found.tables[0].columns) == MAX_COLUMNS
+    assert f"tables beyond the first {MAX_TABLES} are left out" in caplog.text
 
 
 @pytest.mark.parametrize(

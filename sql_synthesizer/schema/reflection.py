@@ -133,7 +133,7 @@ def read_schema(connection: Connection, config: DatabaseSettings, dialect: str) 
 def _build_schema(config: DatabaseSettings, dialect: str, tables: Mapping[str, Table]) -> Schema:
     names = sorted(tables)
     if len(names) > MAX_TABLES:
-        logger.warning("database %s: %d tables are left out of its schema", config.name, len(names) - MAX_TABLES)
+        logger.warning("database %s: tables beyond the first %d are left out of its schema", config.name, MAX_TABLES)
     kept = {name: tables[name] for name in names[:MAX_TABLES]}
     return make_schema(config.name, dialect, tuple(_with_visible_keys(table, kept) for table in kept.values()))
 
