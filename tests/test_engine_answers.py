@@ -72,6 +72,23 @@ def test_readings(name: str, question: str, sql: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("names of the friends of Ann", {"Bob", "Cal"}),
+        ("names of people who like Ann", {"Cal"}),
+        ("How many friends does Ann have?", {2}),
+        ("people who have no friends", {"Cal"}),
+        ("names of ferries from Oban to Mull", {"Tern"}),
+        ("names of ferries departing from Oban", {"Tern", "Skua"}),
+        ("How many ferries arrive in Oban?", {1}),
+        ("What is the average miles per gallon of the ferries?", {3.5}),
+    ],
+)
+def test_a_table_that_refers_twice_to_another(question: str, expected: set[object]) -> None:
+    assert {row[0] for row in rows("twice", read("twice", question).sql)} == expected
+
+
+@pytest.mark.parametrize(
     "question",
     [
         "",

@@ -55,7 +55,22 @@ QUESTIONS: dict[str, dict[str, str]] = {"orders": {}, "music": {}, "films": {}}
 for _line in (Path(__file__).parent.parent / "data" / "newcomers.tsv").read_text(encoding="utf-8").splitlines():
     _name, _question, _sql = _line.split("\t")
     QUESTIONS[_name][_question] = _sql
-SCRIPTS = {"orders": ORDERS, "music": MUSIC, "films": FILMS}
+TWICE = """
+CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT, age INTEGER);
+CREATE TABLE friends (person_id INTEGER REFERENCES people(id), friend_id INTEGER REFERENCES people(id),
+  PRIMARY KEY (person_id, friend_id));
+CREATE TABLE likes (person_id INTEGER REFERENCES people(id), liked_id INTEGER REFERENCES people(id),
+  PRIMARY KEY (person_id, liked_id));
+CREATE TABLE ports (id INTEGER PRIMARY KEY, town TEXT);
+CREATE TABLE ferries (id INTEGER PRIMARY KEY, name TEXT, origin_id INTEGER REFERENCES ports(id),
+  destination_id INTEGER REFERENCES ports(id), mpg REAL);
+INSERT INTO people VALUES (1,'Ann',20),(2,'Bob',30),(3,'Cal',40);
+INSERT INTO friends VALUES (1,2),(1,3),(2,1);
+INSERT INTO likes VALUES (3,1);
+INSERT INTO ports VALUES (1,'Oban'),(2,'Mull'),(3,'Iona');
+INSERT INTO ferries VALUES (1,'Tern',1,2,3.5),(2,'Gull',2,1,4.5),(3,'Skua',1,3,2.5);
+"""
+SCRIPTS = {"orders": ORDERS, "music": MUSIC, "films": FILMS, "twice": TWICE}
 KINDS = {
     "INTEGER": ColumnKind.INTEGER,
     "TEXT": ColumnKind.TEXT,

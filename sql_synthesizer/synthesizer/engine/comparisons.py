@@ -45,6 +45,9 @@ class ComparisonReader(MentionReader):
                 self._add_test(Test(left or Out(slot), key.argument, nested=nested))
                 return
             self.at = place
+            last = self.draft.outs[-1].slot if self.draft.outs and self.mode == "select" else None
+            if left is None and not key.dims and last is not None and not last.is_table:
+                left = Out(last)
             self._add_test(Test(left or Out(Slot(None, (), dims=key.dims)), key.argument, nested=nested))
             return
         if (

@@ -6,12 +6,14 @@ from dataclasses import replace
 
 from sql_synthesizer.model import Column, ColumnKind, Table
 from sql_synthesizer.synthesizer.engine.draft import Draft, Out, Slot, Test, Value
+from sql_synthesizer.synthesizer.engine.ends import at_end, relate, related
 from sql_synthesizer.synthesizer.engine.joins import DATES, NUMBERS, Joins
 from sql_synthesizer.synthesizer.engine.lexicon import UNITS
 from sql_synthesizer.synthesizer.engine.naming import has_labels, keys_of, labels_of, name_words
 from sql_synthesizer.synthesizer.engine.plan import Condition, Constant, Plan, Ref, Term
 from sql_synthesizer.synthesizer.engine.resolve import Assignment
 from sql_synthesizer.synthesizer.rules.joins import is_to_many
+from sql_synthesizer.synthesizer.rules.query import Link
 
 
 class Unplanned(Exception):
@@ -22,6 +24,7 @@ class Conditions:
     """Which rows a plan is about."""
 
     entity: Table
+    relation: tuple[Link, Link] | None = None
 
     def __init__(self, draft: Draft, assignment: Assignment, joins: Joins) -> None:
         self.draft = draft
@@ -87,7 +90,14 @@ class Conditions:
         used |= {self.table_of(slot.owner).name for slot in slots if slot is not None and slot.owner is not None}
         counted = any(o.aggregate == "count" for o, _ in draft.orders) or any(t.left.aggregate for t in draft.tests)
         tables = {table.name: table for table in map(self.table_of, draft.mentions)}
+        self.relation = self._find_relation()
+        if self.relation is not None:
+            tables.pop(self.relation[0].child.name, None)
         spoken = [table for table in tables.values() if table.name not in used]
+        known = [table for name in sorted(used) if (table := self.joins.schema.table(name)) is not None]
+        tree = self.joins.connect(known)
+        passed = {t.name for link in tree.links for t in (link.child, link.parent)} if tree else set()
+        spoken = [table for table in spoken if table.name not in passed]
         if (
             len(spoken) == 1
             and not (counted or draft.groups or draft.buckets)
@@ -107,6 +117,7 @@ class Conditions:
                 self.plan.having.append(condition)
                 previous = None
                 continue
+            condition = self._at_end(test, condition)
             if test.negated and not test.inner and self._is_many(condition):
                 self._exclude([condition], condition.term.tables[0])
                 continue
@@ -118,6 +129,24 @@ class Conditions:
                 previous = (condition,)
                 self.plan.where.append(previous)
         return plain
+
+    def _at_end(self, test: Test, condition: Condition) -> Condition:
+        """The condition itself, or what it means for one of two keys to its table."""
+        term = condition.term
+        if self.relation is not None and condition.operator == "=" and term.tables[0].name == self.entity.name:
+            return relate(*self.relation, condition)
+        tables = [self.entity, *self.plan.tables()]
+        return at_end(self.draft, self.joins, test, condition, tables) or condition
+
+    def _find_relation(self) -> tuple[Link, Link] | None:
+        """The two keys of a table spoken of, where one row of the entity is named and others are asked for."""
+        draft = self.draft
+        named = [t for t in draft.tests if t.operator == "=" and t.left.slot is not None and not t.left.aggregate]
+        named = [t for t in named if t.left.slot is not None and self.table_of(t.left.slot).name == self.entity.name]
+        shown = all(term.ref is not None and term.ref.table.name == self.entity.name for term in self.plan.select)
+        if not named or not shown or not self.plan.select:
+            return None
+        return related(draft, self.joins, self.entity, [(slot, self.table_of(slot)) for slot in draft.mentions])
 
     @staticmethod
     def _is_group_test(condition: Condition) -> bool:
@@ -189,10 +218,29 @@ class Conditions:
         own_column, foreign_column = self.entity.column(own), other.column(foreign)
         if own_column is None or foreign_column is None:
             raise Unplanned
-        positive = [(replace(c, negated=False),) for c in conditions]
+        positive: list[tuple[Condition, ...]] = [(replace(c, negated=False),) for c in conditions]
+        if negated and self._asks_attribute():
+            self._except_attribute(positive, list(tables))
+            return
         needed = [table for table in tables if table.name != other.name]
         inner = Plan(select=[Term(Ref(other, foreign_column))], where=list(positive), needed=needed, cue=self.plan.cue)
         self.plan.where.append((Condition(Term(Ref(self.entity, own_column)), "in", negated=negated, plan=inner),))
+
+    def _asks_attribute(self) -> bool:
+        """Whether values of a column are asked for, and the rows that have them are not spoken of."""
+        outs = self.draft.outs
+        slot = outs[0].slot if len(outs) == 1 and not outs[0].aggregate else None
+        if slot is None or slot.owner is not None or slot.item is None or len(slot.item.tokens) > 2 or slot.is_table:
+            return False
+        spoken = {self.table_of(mention).name for mention in self.draft.mentions}
+        return self.entity.name not in spoken and len(self.plan.select) == 1 and not self._shows_rows()
+
+    def _except_attribute(self, where: list[tuple[Condition, ...]], tables: list[Table]) -> None:
+        """Values of a column that no row has for which the conditions hold: countries without tall buildings."""
+        if self.plan.combined is not None or self.draft.limit is not None or self.draft.groups:
+            raise Unplanned
+        other = Plan(select=list(self.plan.select), where=where, needed=[self.entity, *tables], cue=self.plan.cue)
+        self.plan.combined = ("except", other)
 
     def _add_absent(self, plain: list[Test]) -> None:
         for block in dict.fromkeys(block for _, block in self.draft.absent):

@@ -5,30 +5,30 @@ from __future__ import annotations
 import math
 
 COEFFICIENTS: dict[str, float] = {
-    "unread": -1.229,
-    "links": -1.248,
-    "joins": -0.369,
-    "notes": 0.710,
-    "share": -0.440,
-    "unstored": -0.817,
-    "outs": 0.035,
-    "conditions": -0.252,
-    "either": -0.222,
-    "grouped": -0.553,
-    "having": 0.477,
-    "limit": -0.487,
-    "nested": -0.540,
-    "combined": 2.118,
-    "unnamed": 0.442,
-    "graded": -1.334,
-    "tables": -0.157,
-    "wide": -2.920,
-    "ordered": 0.263,
-    "joined": 0.525,
-    "margin": 0.984,
-    "words": -0.650,
+    "unread": -1.489,
+    "links": -1.007,
+    "joins": -0.458,
+    "notes": 0.721,
+    "share": 1.219,
+    "unstored": -1.056,
+    "outs": 0.309,
+    "conditions": -0.287,
+    "either": 0.499,
+    "grouped": -0.563,
+    "having": 0.344,
+    "limit": -0.275,
+    "nested": -0.666,
+    "combined": 1.359,
+    "unnamed": 0.493,
+    "graded": -1.164,
+    "tables": 0.170,
+    "wide": -4.754,
+    "ordered": 0.075,
+    "joined": 0.242,
+    "margin": 1.205,
+    "words": -0.647,
 }
-INTERCEPT = 2.633
+INTERCEPT = 2.417
 
 
 def estimate_confidence(features: dict[str, float]) -> float:

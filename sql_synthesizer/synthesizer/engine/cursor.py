@@ -18,6 +18,7 @@ class Cursor:
         self.draft = Draft()
         self.draft.trust = 0.3 if _is_repetitive(items) else 1.0
         self.draft.roles = _roles_of(self.items)
+        self.draft.relatives = [at for at, item in enumerate(self.items) if item.key("rel")]
         self.mode = "select"
         self.pending: Out | None = None
         self.negated = False
@@ -267,7 +268,10 @@ class Cursor:
         ):
             return None
         if (
-            any(i.kind == "stop" and i.lower in {"in", "from", "with"} for i in self.items[place + 1 : self.at - 1])
+            any(
+                i.kind == "stop" and i.lower in {"in", "from", "with", "to", "into", "by"}
+                for i in self.items[place + 1 : self.at - 1]
+            )
             and not self.draft.both
         ):
             return None

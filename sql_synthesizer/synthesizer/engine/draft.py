@@ -80,4 +80,5 @@ class Draft:
     cost: float = 0.0
     trust: float = 1.0  # less than 1 where the question asks for what no plan can say
     roles: list[tuple[int, int]] = field(default_factory=list)  # where a word tells an end, and which
+    relatives: list[int] = field(default_factory=list)  # where who and that stand
     notes: list[str] = field(default_factory=list)

@@ -22,7 +22,7 @@ STOPS = frozenset(
     there here out up ever also just then so too very only some such has have had having get gets got their his her
     its they them he she him who whom that what which whose when where with by both either and or s whether how
     exist exists existing along respectively respective corresponding correspond associated current currently
-    all if than else about like would given each one ones""".split()
+    all if than else about would given each one ones""".split()
 )
 """Words that a reading may pass over at no cost."""
 
@@ -31,7 +31,7 @@ FILLERS = frozenset(
     list lists different various possible overall whole related certain particular specific someone something kind
     sort make made use used using come came belong belongs take takes taken hold held live lives living locate
     located happen happened occur occurred named called name full total number present shown wants listed tell
-    wish distinct total amount time times year years old day days people person thing things""".split()
+    wish like distinct total amount time times year years old day days people person thing things""".split()
 )
 """Words that a reading may pass over cheaply."""
 

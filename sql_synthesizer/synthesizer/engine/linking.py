@@ -60,6 +60,11 @@ class Names:
         for entry in self._entries:
             for word in set(entry.words):
                 self._by_word.setdefault(word, []).append(entry)
+        self._initialled: dict[str, list[_Entry]] = {}
+        for entry in self._entries:
+            rest = [word for word in entry.words if word not in entry.own]
+            if len(rest) == 1:
+                self._initialled.setdefault(rest[0], []).append(entry)
         self._costs: dict[str, dict[str, float]] = {}
         self._joined: dict[str, list[_Entry]] = {}
         for entry in self._entries:
@@ -95,10 +100,11 @@ class Names:
         if column in labels and len(labels) < len(table.columns) and stem_word("name") not in parts:
             self._aliases.append(_Entry(table, column, (stem_word("name"),), frozenset(), "name"))
 
-    def lookup(self, words: tuple[str, ...], raw: str, joint: int = 0) -> list[Hit]:
+    def lookup(self, words: tuple[str, ...], raw: str, joint: int = 0, initials: str = "") -> list[Hit]:
         """What these stems can mean, each table or column once, the cheapest first.
 
-        ``raw`` are the words joined; ``joint`` is how many words stand before a preposition, 0 where there is none.
+        ``raw`` are the words joined; ``joint`` is how many words stand before a preposition, 0 where there is none;
+        ``initials`` are the first letters of all words, which a name may consist of: miles per gallon, mpg.
         """
         found: dict[tuple[str, str], Hit] = {}
         for entry in self._joined.get(raw, ()):
@@ -112,6 +118,8 @@ class Names:
                 cost = self._cost(entry, words, costs, joint)
                 if cost is not None:
                     _keep(found, Hit(entry.table, entry.column, cost))
+        for entry in self._initialled.get(initials, ()) if len(initials) > 2 else ():
+            _keep(found, Hit(entry.table, entry.column, ABBREVIATION))
         for entry in self._aliases:
             if words == entry.words or (
                 len(words) == 2 and words[-1] == entry.words[0] and words[0] in self._table_words[entry.table.name]

@@ -20,7 +20,7 @@ class MentionReader(SuperlativeReader):
         if self.mode == "select" and following is not None and following.kind == "key" and following.key("compare"):
             return not slot.is_table
         preposition = self._stop_before(self._next(self.at))
-        if self.mode == "select" and preposition == "of":
+        if self.mode == "select" and preposition == "of" and not (following is not None and following.values):
             return False
         before = self._before(slot.at)
         listed = before is not None and (before.lower == "," or bool(before.key("and")))
@@ -31,7 +31,8 @@ class MentionReader(SuperlativeReader):
             return any((h.table.name, h.column.name) in stored for h in slot.item.columns if h.column)
         if slot.is_table and following is not None:
             if following.kind == "key":
-                return bool(following.key("contain", "start", "end", "null"))
+                compared = following.key("compare", "between") and slot.item.columns[0].cost <= slot.hits[0].cost + 0.1
+                return bool(compared or following.key("contain", "start", "end", "null"))
             places = {(m.table, m.column) for m, _ in following.values}
             if places:
                 best = slot.hits[0].cost + 0.15

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sql_synthesizer.synthesizer.engine.comparisons import ComparisonReader
 from sql_synthesizer.synthesizer.engine.cursor import UNREAD
 from sql_synthesizer.synthesizer.engine.draft import Draft, Out, Slot
+from sql_synthesizer.synthesizer.engine.lexicon import Key
 from sql_synthesizer.synthesizer.engine.spans import Item
 from sql_synthesizer.synthesizer.engine.values import BUCKETS
 
@@ -144,6 +145,8 @@ class Reader(ComparisonReader):
         elif item.key("unsupported"):
             self.draft.trust *= UNSUPPORTED
             self.draft.notes.append(item.text)
+        elif (key := item.key("after")) and item.lower.startswith("or "):
+            self._read_alternative(item, key)
         elif item.key("and", "or"):
             self.joint = "or" if item.key("or") else "and"
         else:
@@ -151,6 +154,15 @@ class Reader(ComparisonReader):
             self.draft.star = self.draft.star or item.key("star") is not None
             self.draft.both = self.draft.both or item.key("both") is not None
             self.draft.cost += 0.0 if item.key("distinct", "star", "both", "either") else 0.2
+
+    def _read_alternative(self, item: Item, key: Key) -> None:
+        """``or before 2008``: another comparison of the same column."""
+        self.joint = "or"
+        timed = item.lower.split()[-1] in {"before", "after", "earlier", "later"}
+        last = self.draft.tests[-1].left if self.draft.tests else None
+        if self.pending is None and last is not None and last.slot is not None and not last.aggregate:
+            self.pending = last
+        self._read_compare(Key("compare", key.argument[0], "date year time" if timed else ""))
 
     def _read_order(self, item: Item) -> None:
         """``sorted by`` begins an order; ``sort the dogs by`` first says what is sorted."""

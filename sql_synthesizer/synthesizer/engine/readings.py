@@ -21,6 +21,8 @@ from sql_synthesizer.synthesizer.engine.spans import Spans
 from sql_synthesizer.synthesizer.engine.words import split_question
 
 PLANS = 8
+UNJOINED = 0.5
+"""What it costs to leave out tables that were only spoken of and that nothing joins."""
 _STRANGE = re.compile(r"[*\\#^|{}\[\]~]|--")
 """Signs that no question has."""
 LEAST_CONFIDENCE = 0.7
@@ -75,7 +77,11 @@ def _try_assignment(joins: Joins, draft: Draft, assignment: Assignment) -> Readi
     assembler = Assembler(draft, assignment, joins)
     try:
         plan = assembler.build()
-        sql, distance = to_sql(plan, joins)
+        try:
+            sql, distance = to_sql(plan, joins)
+        except Unjoined:
+            plan.needed, assembler.cost = [], assembler.cost + UNJOINED
+            sql, distance = to_sql(plan, joins)
     except (Unplanned, Unjoined):
         return None
     cost = draft.cost + assignment.cost + assembler.cost + 0.1 * distance

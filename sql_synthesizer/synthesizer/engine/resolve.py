@@ -10,7 +10,7 @@ from sql_synthesizer.model import Column, ColumnKind, Table
 from sql_synthesizer.synthesizer.engine.draft import Draft, Out, Slot, Test
 from sql_synthesizer.synthesizer.engine.joins import DATES, NUMBERS, Joins
 from sql_synthesizer.synthesizer.engine.lexicon import ROLES
-from sql_synthesizer.synthesizer.engine.naming import keys_of, labels_of, name_words
+from sql_synthesizer.synthesizer.engine.naming import has_labels, keys_of, labels_of, name_words
 from sql_synthesizer.synthesizer.rules.text import split_name
 
 BEAM = 24
@@ -38,6 +38,7 @@ class Resolver:
         self._draft = draft
         self._schema = joins.schema
         self._joins = joins
+        self._plain = {id(out.slot) for out in draft.outs if not out.aggregate}
         self._spoken = {id(slot) for slot in draft.mentions}
         self._absent = {id(slot) for slot, _ in draft.absent}
         self._tests: dict[int, Test] = {id(t.left.slot): t for t in reversed(draft.tests) if t.left.slot is not None}
@@ -209,7 +210,8 @@ class Resolver:
             return 0.6 if column.kind in NUMBERS else 0.3
         aggregate = self._aggregates.get(id(slot), "")
         if column is None:
-            return 0.0 if aggregate in {"", "count"} else 0.8
+            bare = id(slot) in self._plain and not has_labels(table)
+            return (0.25 if bare else 0.0) if aggregate in {"", "count"} else 0.8
         if aggregate in {"avg", "sum"}:
             if column in keys_of(table) or (column.kind not in NUMBERS and column in labels_of(table)):
                 return 3.0

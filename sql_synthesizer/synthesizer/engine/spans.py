@@ -152,7 +152,8 @@ class Spans:
         if length <= LONGEST_NAME and stems and not edge and not all(t.kind == "number" for t in words):
             raw = "".join(t.lower for t in words if t.kind != "possessive")
             joint = next((i for i, t in enumerate(words) if t.lower in {"of", "in", "for"}), 0)
-            found = self.names.lookup(stems, raw, joint)
+            initials = "".join(t.lower[0] for t in words) if length > 2 else ""
+            found = self.names.lookup(stems, raw, joint, initials)
             hits = [hit for hit in found if hit.cost <= LOOSEST and not (participle and 0 < hit.cost < 0.1)][:HITS]
             if joint and any(t.lower in {"in", "for"} for t in words):
                 hits = [Hit(hit.table, hit.column, hit.cost + 0.08) for hit in hits]

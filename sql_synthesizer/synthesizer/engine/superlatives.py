@@ -32,6 +32,12 @@ class SuperlativeReader(ValueReader):
             self.at = self._next(self.at) + 1
             if summed.argument in {"sum", "avg"}:
                 return self._read_super_aggregate(summed.argument, descending=descending, limit=limit)
+        if not dims and following is not None and (money := following.key("measure")):
+            self.at = self._next(self.at) + 1
+            waiting, self.pending = self.pending, None
+            out = waiting or Out(Slot(following, following.hits, dims=money.dims, at=self.at), money.argument)
+            self._rank(out, limit, descending=descending)
+            return True
         slot, place, distinct = self._noun(self.at, "table" if dims or "number of" in item.lower else "column")
         if slot is None and not dims:
             return self._read_unknown_super(item, descending=descending, limit=limit)
@@ -169,7 +175,8 @@ class SuperlativeReader(ValueReader):
                 self.draft.outs.append(Out(slot))
             elif slot.is_table:
                 self._mention(slot)
-        if self.draft.outs and self.draft.outs[-1].slot is not slot and self.mode == "where":
+        listed = before is not None and (before.lower == "," or bool(before.key("and")))
+        if self.draft.outs and self.draft.outs[-1].slot is not slot and not listed:
             self._mention(slot)
         else:
             self.draft.groups.append(slot)

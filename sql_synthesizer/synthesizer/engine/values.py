@@ -6,7 +6,7 @@ from sql_synthesizer.synthesizer.engine.cursor import Cursor
 from sql_synthesizer.synthesizer.engine.draft import Out, Slot
 from sql_synthesizer.synthesizer.engine.joins import NUMBERS
 from sql_synthesizer.synthesizer.engine.lexicon import Key
-from sql_synthesizer.synthesizer.engine.linking import Hit
+from sql_synthesizer.synthesizer.engine.linking import Hit, is_time
 from sql_synthesizer.synthesizer.engine.naming import name_words
 from sql_synthesizer.synthesizer.engine.spans import Item
 
@@ -105,6 +105,8 @@ class ValueReader(Cursor):
             return
         following = self.items[place + 1] if place + 1 < len(self.items) else None
         if following is None or following.kind != "link" or not following.columns or following.hits[0].column is None:
+            return
+        if is_time(following.hits[0].column):
             return
         if following.hits[0].column.kind in NUMBERS and not self._compares(place + 2):
             self.at = place + 2
