@@ -187,6 +187,23 @@ class DatabaseFailed(ServiceFailure):
     default_hint = "Rephrase the question; operators find the driver's message in the log by trace id."
 
 
+class PrivilegeMissing(ServiceFailure):
+    """The service's login may not read what the schema shows."""
+
+    status = 502
+    reason = "privilege_missing"
+    default_message = "The service may not read a table or column of this database."
+    default_hint = "Operators: grant it, as docs/statements.md says, or leave it out with tables or hidden."
+
+
+class StatementCancelled(ServiceFailure):
+    """Somebody else ended the statement in the database before its deadline."""
+
+    reason = "statement_cancelled"
+    default_message = "The statement was ended in the database by its administrator."
+    default_hint = "Ask again; operators: see who ended it, and why."
+
+
 class PoolTimeout(ServiceFailure):
     """Every connection of the pool is in use and none came free in time."""
 

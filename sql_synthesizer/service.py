@@ -22,6 +22,7 @@ from sql_synthesizer.errors import (
     ModelInvalid,
     ModelUnavailable,
     PageExpired,
+    PrivilegeMissing,
     StatementInvalid,
     StatementRefused,
 )
@@ -37,6 +38,7 @@ from sql_synthesizer.telemetry import Operation, Telemetry, vocabulary
 
 WRONG_NAMES = {"unknown_table": "table", "column": "column"}
 """Rules of the statement guard that a model's wrong guess of a name breaks -> what the name should have been."""
+FORBIDDEN = "sensitive_column"  # the rule that looks at who asks, whoever wrote the statement
 _QUOTED = re.compile("""("[^"]*"|'[^']*'|“[^”]*”)""")
 PAGE_TTL = 900
 """Seconds that the pages of an answer are cached."""
@@ -236,7 +238,9 @@ class Service:
 
     def _load_schema(self, work: _Work) -> Schema:
         with self._timed_stage(work, "schema"):
-            return self.schemas.get(work.question.database, work.question.deadline)
+            if not (schema := self.schemas.get(work.question.database, work.question.deadline)).tables:
+                raise PrivilegeMissing("The service can read no table of this database.")
+            return schema
 
     def _cache_key(self, work: _Work) -> str:
         question = work.question
@@ -313,15 +317,17 @@ class Service:
             return self._execute_statement(work, statement)
         except (StatementInvalid, StatementRefused) as error:
             if not isinstance(synthesizer, Repairer):
-                if isinstance(error, StatementRefused) and error.details.get("rule") not in WRONG_NAMES:
+                if error.details.get("rule") == FORBIDDEN:
                     raise
-                raise DatabaseFailed from error
+                raise DatabaseFailed from error  # nobody typed it, so it is a fault of ours
             refused = error
         with self._timed_stage(work, "synthesize"):
             statement = synthesizer.repair(context, statement, _repairable_error(refused))
         try:
             return self._execute_statement(work, statement)
         except (StatementInvalid, StatementRefused) as again:
+            if again.details.get("rule") == FORBIDDEN:
+                raise
             raise ModelInvalid from again
 
     def _execute_statement(self, work: _Work, statement: Statement) -> tuple[Statement, Rows]:
@@ -340,14 +346,18 @@ class Service:
         operation = self._telemetry.operation(vocabulary.STAGE_OPERATION, stage="execute")
         about = operation.details
         about.database_type, about.database, about.sql = work.schema.dialect, question.database, statement.sql
-        with _Timed("execute", work.timings, operation):
-            rows = self.databases.execute(
-                question.database,
-                statement.sql,
-                max_rows=question.max_rows,
-                deadline=deadline,
-                cancellation=question.cancellation,
-            )
+        try:
+            with _Timed("execute", work.timings, operation):
+                rows = self.databases.execute(
+                    question.database,
+                    statement.sql,
+                    max_rows=question.max_rows,
+                    deadline=deadline,
+                    cancellation=question.cancellation,
+                )
+        except PrivilegeMissing:
+            self.schemas.doubt_tables(question.database, statement.tables)
+            raise
         return statement, rows
 
     def _check_statement(self, work: _Work, statement: Statement) -> Statement:

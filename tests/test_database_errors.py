@@ -59,7 +59,7 @@ def test_postgres_classes(url: str, sql: str, kind: str, bench: Callable[..., Be
 
 @pytest.mark.server
 @pytest.mark.parametrize("url", SERVERS, indirect=True)
-def test_missing_permission_is_a_refusal(url: str, bench: Callable[..., Bench]) -> None:
+def test_missing_permission_is_a_failure_of_the_service(url: str, bench: Callable[..., Bench]) -> None:
     owner = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
     with owner.connect() as connection:
         if owner.dialect.name == "postgresql":
@@ -74,7 +74,7 @@ def test_missing_permission_is_a_refusal(url: str, bench: Callable[..., Bench]) 
     if owner.dialect.name != "postgresql":
         target = target.set(database="empty_one")
     one = bench(target.render_as_string(hide_password=False))
-    with pytest.raises(errors.StatementRefused):
+    with pytest.raises(errors.PrivilegeMissing):
         one.run("SELECT * FROM " + ("item" if owner.dialect.name == "postgresql" else "shop.item"))
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sql_synthesizer import errors
 
 REFUSED, TIMEOUT, UNAVAILABLE, FAILED = "refused", "timeout", "unavailable", "failed"
+DENIED, CANCELLED = "denied", "cancelled"
 IDENTIFIER_LENGTH = 128
 
 MESSAGES = {
@@ -27,10 +28,21 @@ MESSAGES = {
 NAMED = frozenset({"undefined_column", "undefined_table", "undefined_function", "ambiguous_column"})
 """Those that speak of a name in the statement."""
 
+_FAILURES: dict[str, type[errors.ServiceFailure]] = {
+    TIMEOUT: errors.StatementTimeout,
+    CANCELLED: errors.StatementCancelled,
+    DENIED: errors.PrivilegeMissing,
+    UNAVAILABLE: errors.DatabaseUnavailable,
+    FAILED: errors.DatabaseFailed,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class DriverFault:
-    """``kind`` is refused, timeout, unavailable, failed or a class of invalid statement."""
+    """``kind`` is one of the six above or a class of invalid statement.
+
+    ``refused`` is what no login may do here, ``denied`` what this one may not; ``cancelled`` what somebody ended.
+    """
 
     kind: str
     identifier: str = ""
@@ -38,15 +50,9 @@ class DriverFault:
     def to_error(self) -> errors.SqlSynthesizerError:
         """The error to raise."""
         if self.kind == REFUSED:
-            return errors.StatementRefused(
-                "The database refused the statement: only reading permitted data is allowed."
-            )
-        if self.kind == TIMEOUT:
-            return errors.StatementTimeout()
-        if self.kind == UNAVAILABLE:
-            return errors.DatabaseUnavailable()
-        if self.kind == FAILED:
-            return errors.DatabaseFailed()
+            return errors.StatementRefused("The database refused the statement: only reading is allowed.")
+        if self.kind in _FAILURES:
+            return _FAILURES[self.kind]()
         shown = f"'{self.identifier}'" if self.identifier else "of that name"
         return errors.StatementInvalid(
             MESSAGES[self.kind].format(shown), details={"class": self.kind, "identifier": self.identifier}

@@ -11,7 +11,7 @@ from sqlalchemy import URL, create_engine
 
 from sql_synthesizer.connecting import look_up
 from sql_synthesizer.database.driver import Batches, Driver, fetch_batches
-from sql_synthesizer.database.faults import FAILED, REFUSED, TIMEOUT, UNAVAILABLE, DriverFault
+from sql_synthesizer.database.faults import CANCELLED, DENIED, FAILED, REFUSED, TIMEOUT, UNAVAILABLE, DriverFault
 from sql_synthesizer.settings import Settings
 
 _WORDS = {
@@ -23,7 +23,10 @@ _WORDS = {
     **dict.fromkeys(("SYNTAX_ERROR",), "syntax"),
     **dict.fromkeys(("TYPE_MISMATCH", "ILLEGAL_TYPE_OF_ARGUMENT"), "type"),
     **dict.fromkeys(("DIVISION_BY_ZERO", "ILLEGAL_DIVISION", "INVALID_CAST_ARGUMENT"), "data"),
-    **dict.fromkeys(("PERMISSION_DENIED", "ACCESS_DENIED", "READONLY"), REFUSED),
+    **dict.fromkeys(("MISMATCHED_COLUMN_ALIASES", "NUMBER_OF_COLUMNS_DOESNT_MATCH"), "other"),
+    **dict.fromkeys(("PERMISSION_DENIED", "ACCESS_DENIED"), DENIED),
+    **dict.fromkeys(("READONLY",), REFUSED),
+    **dict.fromkeys(("USER_CANCELED", "ADMINISTRATIVELY_KILLED", "QUERY_WAS_CANCELLED"), CANCELLED),
     **dict.fromkeys(("EXCEEDED_TIME_LIMIT", "TIMEOUT_EXCEEDED"), TIMEOUT),
     **dict.fromkeys(("AUTHENTICATION_FAILED",), UNAVAILABLE),
 }

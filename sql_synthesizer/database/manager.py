@@ -25,6 +25,7 @@ from sql_synthesizer.errors import (
     ConfigurationError,
     DatabaseUnavailable,
     PoolTimeout,
+    StatementCancelled,
     StatementInvalid,
     StatementRefused,
     StatementTimeout,
@@ -40,6 +41,8 @@ logger = logging.getLogger("sql_synthesizer.database")
 
 LOG_CHARACTERS = 500
 RECYCLE_SECONDS = 1800
+MARGIN = 0.05
+"""Seconds before its deadline from which on a statement that was cancelled is one that took too long."""
 _QUERY = re.compile(r"[\s(]*(?:select|with|values|table)\b", re.IGNORECASE)
 
 
@@ -89,8 +92,8 @@ class DatabaseManager:
     ) -> Rows:
         """Runs one query; ``deadline`` is on the monotonic clock, in seconds.
 
-        Raises StatementInvalid, StatementRefused, StatementTimeout, PoolTimeout, DatabaseUnavailable, DatabaseFailed,
-        Cancelled.
+        Raises StatementInvalid, StatementRefused, Cancelled, and what is the service's failure: StatementTimeout,
+        PoolTimeout, DatabaseUnavailable, DatabaseFailed, PrivilegeMissing, StatementCancelled.
         """
         pool = self._find_pool(name)
         _check_query(sql)
@@ -228,7 +231,7 @@ class DatabaseManager:
             if not reusable:
                 connection.invalidate()
         except BaseException as error:
-            fault = self._translate_error(pool, error, fired=limit.fired)
+            fault = self._translate_error(pool, error, fired=limit.fired, late=time.monotonic() > deadline - MARGIN)
             if cancellation.cancelled and isinstance(error, Exception):
                 fault = Cancelled()
             lost = not reusable or isinstance(fault, DatabaseUnavailable) or (limit.fired and pool.driver.breaks)
@@ -296,13 +299,15 @@ class DatabaseManager:
             fault = self._translate_error(pool, error, fired=False)
             raise (_StaleError if isinstance(fault, DatabaseUnavailable) else fault) from None
 
-    def _translate_error(self, pool: _Pool, error: BaseException, *, fired: bool) -> BaseException:
+    def _translate_error(self, pool: _Pool, error: BaseException, *, fired: bool, late: bool = False) -> BaseException:
         cause = error.orig if isinstance(error, DBAPIError) else error
         if fired and isinstance(error, Exception):
             return StatementTimeout()
         if not isinstance(cause, pool.driver.errors):
             return error
         fault = pool.driver.classify_error(cause).to_error()
+        if late and isinstance(fault, StatementCancelled):  # by the server itself, which says no more than that
+            fault = StatementTimeout()
         if isinstance(fault, StatementInvalid):
             # What an analyst mistyped is the analyst's business; the driver quotes it, and values of rows.
             self._log_error(pool, cause, logging.DEBUG, text=self._settings.log_text)

@@ -21,7 +21,17 @@ from sql_synthesizer.database.driver import (
     url_arguments,
     verify_pins,
 )
-from sql_synthesizer.database.faults import FAILED, NAMED, REFUSED, TIMEOUT, UNAVAILABLE, DriverFault, clean_identifier
+from sql_synthesizer.database.faults import (
+    CANCELLED,
+    DENIED,
+    FAILED,
+    NAMED,
+    REFUSED,
+    TIMEOUT,
+    UNAVAILABLE,
+    DriverFault,
+    clean_identifier,
+)
 from sql_synthesizer.errors import PrivilegedLogin
 from sql_synthesizer.settings import Settings
 
@@ -76,11 +86,14 @@ _NUMBERS = {
     **dict.fromkeys((1064, 1065, 1149), "syntax"),
     **dict.fromkeys((1253, 1267, 1270, 1271, 1582, 4078, 4079), "type"),
     **dict.fromkeys((1241, 1242, 1264, 1292, 1365, 1366, 1406, 1411, 1690), "data"),
-    **dict.fromkeys((1060, 1222, 1235, 1248, 1327), "other"),
-    **dict.fromkeys((1044, 1142, 1143, 1227, 1290, 1370, 1419, 1792, 1836), REFUSED),
+    **dict.fromkeys((1060, 1136, 1222, 1235, 1248, 1327, 1353), "other"),
+    **dict.fromkeys((*range(3573, 3600), *range(4002, 4015)), "other"),  # WITH and windows, of MySQL and of MariaDB
+    **dict.fromkeys((1044, 1142, 1143, 1370), DENIED),
+    **dict.fromkeys((1227, 1290, 1419, 1792, 1836), REFUSED),
     **dict.fromkeys((1205, 1969, 3024), TIMEOUT),
     **dict.fromkeys((0, 1040, 1045, 1053, 1130, 1203, 1226, 1698, 1927), UNAVAILABLE),
-    **dict.fromkeys((1317, 1021, 1037, 1038, 1041), FAILED),
+    **dict.fromkeys((1317,), CANCELLED),
+    **dict.fromkeys((1021, 1037, 1038, 1041), FAILED),
 }
 _NAME = re.compile(
     r"(?:Unknown column|Table|Unknown table|Unknown database|Column) '(?P<name>[^']+)'|FUNCTION (?P<function>\S+)"

@@ -21,7 +21,17 @@ from sql_synthesizer.database.driver import (
     url_arguments,
     verify_pins,
 )
-from sql_synthesizer.database.faults import FAILED, NAMED, REFUSED, TIMEOUT, UNAVAILABLE, DriverFault, clean_identifier
+from sql_synthesizer.database.faults import (
+    CANCELLED,
+    DENIED,
+    FAILED,
+    NAMED,
+    REFUSED,
+    TIMEOUT,
+    UNAVAILABLE,
+    DriverFault,
+    clean_identifier,
+)
 from sql_synthesizer.errors import PrivilegedLogin, StatementTimeout
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.telemetry.traceparent import find_comment
@@ -36,8 +46,10 @@ _STATES = {
     **dict.fromkeys(("42804", "42846", "42725", "42P18", "42P22"), "type"),
     **dict.fromkeys(("21000",), "data"),
     **dict.fromkeys(("0A000",), "other"),
-    **dict.fromkeys(("42501", "42P11", "25001", "25006"), REFUSED),
-    **dict.fromkeys(("57014", "55P03"), TIMEOUT),
+    **dict.fromkeys(("42501",), DENIED),
+    **dict.fromkeys(("42P11", "25001", "25006"), REFUSED),
+    **dict.fromkeys(("57014",), CANCELLED),
+    **dict.fromkeys(("55P03",), TIMEOUT),
     **dict.fromkeys(("3D000", "53300", "57P01", "57P02", "57P03", "57P05"), UNAVAILABLE),
 }
 _CLASSES = {"08": UNAVAILABLE, "28": UNAVAILABLE, "22": "data", "42": "other", "54": "other"}

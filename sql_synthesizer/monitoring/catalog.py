@@ -226,6 +226,12 @@ METRICS: tuple[Metric, ...] = (
         labels=[_REASON],
         allowed=lambda labels, _: labels["reason"] != "ok",
     ),
+    _make_counter(
+        "http_failures_total",
+        "HTTP requests beside questions and probes that failed because of the service",
+        Feed(vocabulary.HTTP_REQUEST, "failed"),
+        labels=[vocabulary.ROUTE],
+    ),
     # dependencies
     _make_gauge(
         "dependency_up",

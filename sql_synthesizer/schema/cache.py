@@ -5,25 +5,29 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from sqlalchemy import event
+import sqlalchemy
+from sqlalchemy import event, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from sql_synthesizer.errors import (
     ConfigurationError,
     DatabaseFailed,
+    PrivilegeMissing,
     SchemaTimeout,
     ServiceFailure,
     SqlSynthesizerError,
+    StatementInvalid,
     StatementTimeout,
     UnknownDatabase,
 )
-from sql_synthesizer.model import Schema, ValueLookup
+from sql_synthesizer.model import Schema, Table, ValueLookup
 from sql_synthesizer.model.dialects import find_dialect
 from sql_synthesizer.schema.reflection import FAULTS_HINT, format_faults, hide_unknown, read_schema
 from sql_synthesizer.schema.values import NO_VALUES, Connect, ValueIndex
@@ -53,6 +57,8 @@ class _SchemaEntry:
     failed_at: float = 0.0
     fault: str = ""
     """What the settings name in vain, by the last reading."""
+    doubted: dict[str, Table] = field(default_factory=dict)
+    """Tables that the database would not let the service read, until it does."""
 
     @property
     def names_things(self) -> bool:
@@ -110,17 +116,37 @@ class SchemaCache:
         if faults:
             raise ConfigurationError("\n".join(faults), hint=FAULTS_HINT)
 
-    def is_checked(self, name: str) -> bool:
-        """Whether the settings of a database name anything in it."""
-        return self._find_entry(name).names_things
-
     def ping(self, name: str, timeout: float, *, last: bool) -> None:
-        """Raises while what the settings name was never found; with ``last``, when it was not at the last reading."""
+        """Raises while what the settings name was never found.
+
+        With ``last``, also when it was not at the last reading, and while there is no table, or one that was doubted,
+        that can be read.
+        """
         entry = self._find_entry(name)
         if entry.names_things and (last or entry.schema is None):
             self.get(name, time.monotonic() + timeout)
-            if entry.fault and last:
+        if last:
+            if entry.fault:
                 raise ConfigurationError(entry.fault, hint=FAULTS_HINT)
+            if entry.schema is not None and not entry.schema.tables:
+                raise PrivilegeMissing
+            self._check_doubted(entry, timeout)
+
+    def doubt_tables(self, name: str, tables: Iterable[str]) -> None:
+        """Has ``ping`` look whether these tables can be read, as the database has just said that they cannot."""
+        entry = self._find_entry(name)
+        known = [entry.schema and entry.schema.table(table) for table in tables]
+        entry.doubted.update({table.name: table for table in known if table})
+
+    def _check_doubted(self, entry: _SchemaEntry, timeout: float) -> None:
+        for name, table in list(entry.doubted.items()):
+            columns: list[sqlalchemy.ColumnClause[object]] = [
+                sqlalchemy.column(column.name) for column in table.columns
+            ]
+            query = select(*columns).select_from(sqlalchemy.table(table.name, schema=table.schema))
+            with suppress(StatementInvalid), self._connect(entry.config.name, timeout) as connection:
+                connection.execute(query.where(sqlalchemy.false())).close()
+            entry.doubted.pop(name, None)  # as it was read, or is not there any more
 
     def values(self, name: str) -> ValueLookup:
         """Where words occur as values; found by a background thread that the first call starts."""

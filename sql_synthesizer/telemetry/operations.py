@@ -106,6 +106,7 @@ class Details:
     status: int | None = None
     """Of the HTTP reply: the service's own, or that of the model's endpoint."""
     timed_out: int | None = None
+    failed: int | None = None
     sent_bytes: int | None = None
     max_tokens: int | None = None
     input_tokens: int | None = None

@@ -306,7 +306,7 @@ SECURITY_EVENTS: dict[str, EventType] = {
 FEEDBACK = EventType("feedback", labels=(RATING,), help="An analyst rated an answer.")
 JOB_RETRIED = EventType("job_retried", labels=(REASON,), help="A question of a job will be asked again.")
 JOB_GIVEN_UP = EventType("job_given_up", labels=(REASON,), help="A question of a job was given up: a dead letter.")
-FALLBACK = EventType("fallback", labels=(REASON,), help="The rules engine answered because the model did not.")
+FALLBACK = EventType("fallback", labels=(REASON,), help="A question went to the rules engine: the model had failed.")
 COALESCED = EventType("coalesced", help="A question waited for an equal one instead of being worked on twice.")
 SESSION_LEFT = EventType(
     "session_left", labels=(DATABASE,), help="A session of a database could not be ended at its deadline."

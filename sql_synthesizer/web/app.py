@@ -215,8 +215,7 @@ def _release_response(response: Response) -> Response:
         return response
     if operation.reason != AuditUnavailable.reason:  # else the response already says that it is withheld
         response = _settle_response(operation, response)
-    operation.labels["status"] = f"{response.status_code // 100}xx"
-    operation.details.status = response.status_code
+    _note_status(operation, response.status_code)
     operation.close()
     response.headers["X-Trace-Id"] = operation.trace.trace_id
     response.headers["traceresponse"] = format_traceparent(operation)
@@ -225,6 +224,15 @@ def _release_response(response: Response) -> Response:
     elif response.status_code == 304 or request.method == "HEAD":
         response.close()  # the server closes only what it sends
     return response
+
+
+def _note_status(operation: Operation, status: int) -> None:
+    """Notes how the request ended; what failed and was not a question, which is counted as such, is a failure."""
+    operation.labels["status"] = f"{status // 100}xx"
+    operation.details.status = status
+    probe = operation.labels.get("route", "").startswith(vocabulary.PROBES)  # whose 503 is an answer
+    if status >= 500 and operation.outcome != "invalid" and not operation.trace.question_id and not probe:
+        operation.details.failed = 1
 
 
 def _settle_response(operation: Operation, response: Response) -> Response:
@@ -249,7 +257,7 @@ def _mark_failed(operation: Operation, error: AuditUnavailable) -> None:
 def _teardown_request(error: BaseException | None) -> None:
     operation = g.pop("operation", None)
     if operation is not None:
-        operation.labels["status"] = "5xx"
+        _note_status(operation, 500)
         operation.close(error)
 
 

@@ -16,6 +16,7 @@ JOB_DEPENDENCY = ("job", "dependency")
 LOCAL = ("instance", "database")
 """Where a fault of one database, or of the way to it from one instance, is to be seen."""
 CACHE = ("instance", "cache_type")
+REQUEST = ("instance", "route")
 
 
 def failed_questions(m: Scope) -> MetricSeries:
@@ -53,6 +54,12 @@ def slow_ratio(m: Scope, window: str) -> Expr:
 def latency_quantile(m: Scope, window: str, *, quantile: float = slo.LATENCY_QUANTILE) -> Expr:
     """A quantile of the duration of successful questions, in seconds."""
     return m("query_duration_seconds").where(success="success").quantile(quantile, window)
+
+
+def request_failure_ratio(m: Scope, window: str) -> Expr:
+    """Requests beside questions that failed because of the service, 0 to 1, by route and instance."""
+    failed, requests = m("http_failures_total"), m("http_requests_total")
+    return ratio_of(failed.rate(window, keep=REQUEST), requests.rate(window, keep=REQUEST))
 
 
 def overload_ratio(m: Scope, window: str) -> Expr:

@@ -149,12 +149,26 @@ def port_closed(chain: Chain) -> AbstractContextManager[None]:
     return lasting_fault(chain.scrape.close, chain.scrape.open)
 
 
+@contextmanager
+def schema_unreadable(chain: Chain) -> Iterator[None]:
+    """The database is killed, and a client asks for its schema until the one that is remembered is too old."""
+
+    def ask_schema(stop: threading.Event) -> None:
+        with chain.service.client() as client:
+            while not stop.wait(1.0):
+                client.send("GET", "/api/schema")
+
+    with database_killed(chain), run_in_background(ask_schema):
+        yield
+
+
 DATABASE_KILLED = share_fault(database_killed)
 
 SCENARIOS = (
     AlertScenario("SqlSynthesizerDependencyDown", DATABASE_KILLED, "database"),
     AlertScenario("HighErrorRate", DATABASE_KILLED, "database"),
     AlertScenario("SqlSynthesizerDatabaseErrors", DATABASE_KILLED, "database"),
+    AlertScenario("SqlSynthesizerRequestErrors", schema_unreadable, "schema", settings=(("schema_ttl", 1.0),)),
     AlertScenario("SqlSynthesizerCacheDown", cache_killed, "attacks"),
     AlertScenario("SqlSynthesizerLLMFailures", model_failing, "attacks"),
     AlertScenario("SqlSynthesizerConnectionPoolExhausted", connections_held, "pool"),

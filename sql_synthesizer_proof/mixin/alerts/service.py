@@ -63,6 +63,20 @@ ALERTS = (
         fault="every question fails, at one question a second",
     ),
     Alert(
+        "SqlSynthesizerRequestErrors",
+        "critical",
+        signals.request_failure_ratio(M, slo.USUAL)
+        .above(slo.REQUEST_FAILURE_RATIO)
+        .and_matching(
+            M("http_failures_total").increase(slo.USUAL, keep=signals.REQUEST).at_least(slo.LEAST_FAILED_REQUESTS)
+        ),
+        "Requests to {{ $labels.route }} fail",
+        "{{ $value | humanizePercentage }} of the requests to {{ $labels.route }} on {{ $labels.instance }} fail "
+        "because of the service; questions are not among them.",
+        (OVERVIEW, "Failed requests by route"),
+        hold="1m",
+    ),
+    Alert(
         "HighQueryLatency",
         "warning",
         signals.latency_quantile(M, slo.USUAL)

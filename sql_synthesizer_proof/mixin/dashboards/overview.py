@@ -106,6 +106,14 @@ QUESTIONS = PanelRow(
             "reqps",
             stacked=True,
         ),
+        Panel.show_ratio(
+            "Failed requests by route",
+            "Share of the requests beside questions and probes that failed because of the service. An alert fires "
+            "above the line.",
+            one_query(signals.request_failure_ratio(P, W).above(0), "{{route}} {{instance}}"),
+            slo.REQUEST_FAILURE_RATIO,
+            empty="No failures",
+        ),
         Panel(
             "HTTP response time by route",
             "95th percentile of the time to answer, by route.",

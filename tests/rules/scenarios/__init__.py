@@ -6,10 +6,21 @@ import re
 from dataclasses import replace
 
 from tests.rules.scenario import Case
-from tests.rules.scenarios import databases, dependencies, jobs, monitoring, objectives, security, service, telemetry
+from tests.rules.scenarios import (
+    databases,
+    dependencies,
+    jobs,
+    monitoring,
+    objectives,
+    requests,
+    security,
+    service,
+    telemetry,
+)
 
 WRITTEN: tuple[Case, ...] = (
     *service.CASES,
+    *requests.CASES,
     *jobs.CASES,
     *objectives.CASES,
     *databases.CASES,
