@@ -11,7 +11,7 @@ from functools import partial
 from sql_synthesizer.errors import OUTCOME_BY_REASON, error_classes
 from sql_synthesizer.monitoring.metric import Combination, Feed, Label, Metric, make_attempts, make_metric
 from sql_synthesizer.telemetry import vocabulary
-from sql_synthesizer.telemetry.vocabulary import Declared, Vocabulary
+from sql_synthesizer.telemetry.vocabulary import Declared
 
 PREFIX = "sql_synthesizer_"
 JOB = "sql-synthesizer"
@@ -53,8 +53,6 @@ _QUERY_LABELS = (vocabulary.QUERY_TYPE, vocabulary.DATABASE_TYPE, Label("success
 _LLM_LABELS = (vocabulary.PROVIDER, vocabulary.MODEL)
 _QUERY_SOURCES = (vocabulary.QUESTION, vocabulary.TRACKED_QUERY)
 
-EVENT_TYPE = Vocabulary("event_type", vocabulary.SECURITY_EVENTS)
-
 METRICS: tuple[Metric, ...] = (
     # the specification's seven
     _make_timer(
@@ -87,7 +85,10 @@ METRICS: tuple[Metric, ...] = (
         "security_events_total",
         "Security events detected",
         *vocabulary.SECURITY_EVENTS.values(),
-        labels=[Label("event_type", EVENT_TYPE, "@event"), Label("severity", vocabulary.SEVERITY, "@severity")],
+        labels=[
+            Label("event_type", vocabulary.EVENT_TYPE, "@event"),
+            Label("severity", vocabulary.SEVERITY, "@severity"),
+        ],
         allowed=lambda labels, _: vocabulary.SECURITY_EVENTS[labels["event_type"]].severity == labels["severity"],
     ),
     _make_gauge(

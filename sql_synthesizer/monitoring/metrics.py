@@ -13,7 +13,7 @@ import atexit
 import inspect
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import wraps
 from typing import Any, Self, TypeVar, cast
 
@@ -23,7 +23,7 @@ from sql_synthesizer import telemetry
 from sql_synthesizer.errors import Cancelled, UnexpectedError
 from sql_synthesizer.monitoring.registry import Measured
 from sql_synthesizer.telemetry import Event, Operation, Telemetry, Trace, vocabulary
-from sql_synthesizer.telemetry.vocabulary import OperationType
+from sql_synthesizer.telemetry.vocabulary import Declared, OperationType, Vocabulary
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -54,16 +54,48 @@ def facade_metrics(facade: Telemetry) -> Measured:
     return _measured if facade is telemetry.default else Measured(facade)
 
 
+def declare(
+    *,
+    query_types: Iterable[str] = (),
+    database_types: Iterable[str] = (),
+    cache_types: Iterable[str] = (),
+    cache_operations: Iterable[str] = (),
+    event_types: Iterable[str] = (),
+) -> None:
+    """Lets the decorators and ``track_security_event`` export names of your own, which are ``other`` without this.
+
+    At most 16 of each, of lower-case letters, digits and underscores; ValueError says what is too much. Call it before
+    the decorators are applied. A declared event type is exported with the severity that it is reported with.
+    """
+    declared, events = telemetry.default.declared, tuple(event_types)
+    for vocabulary_, names in (
+        (vocabulary.QUERY_TYPE, query_types),
+        (vocabulary.DATABASE_TYPE, database_types),
+        (vocabulary.CACHE_TYPE, cache_types),
+        (vocabulary.CACHE_OPERATION, cache_operations),
+        (vocabulary.EVENT_TYPE, events),
+    ):
+        declared.declare_foreign(vocabulary_, names)
+    for event in events:
+        if declared.is_foreign(vocabulary.EVENT_TYPE, event):
+            for severity in vocabulary.SEVERITY.values:
+                SECURITY_EVENTS.labels(event, severity)
+
+
 def track_query_metrics(query_type: str, database_type: str) -> Callable[[F], F]:
     """Decorates a function that runs a query: its calls are counted and timed, ``error`` when one raises.
 
     One that was cancelled neither succeeded nor failed, and is not counted.
-    Plain functions and coroutine functions can be decorated. Raises TypeError on a generator function.
+    Plain functions, coroutine functions and objects that are called as one of the two can be decorated. Raises
+    TypeError on a generator function. Names that nobody declared are ``other``, and so are those of pairs beyond the
+    first 24 with a declared name: the series of one instance are bounded.
     """
+    names = _known_label(vocabulary.QUERY_TYPE, query_type), _known_label(vocabulary.DATABASE_TYPE, database_type)
+    if not _foreign_pairs.take(names, telemetry.default.declared):
+        query_type, database_type = names = vocabulary.QUERY_TYPE(query_type), vocabulary.DATABASE_TYPE(database_type)
     for success in vocabulary.SUCCESS.values:
-        labels = (vocabulary.QUERY_TYPE(query_type), vocabulary.DATABASE_TYPE(database_type), success)
-        QUERY_DURATION.labels(*labels)
-        QUERY_TOTAL.labels(*labels)
+        QUERY_DURATION.labels(*names, success)
+        QUERY_TOTAL.labels(*names, success)
 
     def open_query() -> Operation:
         return _open_operation(vocabulary.TRACKED_QUERY, query_type=query_type, database_type=database_type)
@@ -75,19 +107,22 @@ def track_query_metrics(query_type: str, database_type: str) -> Callable[[F], F]
 
 
 def track_cache_metrics(operation: str, cache_type: str) -> Callable[[F], F]:
-    """Decorates a function that uses a cache: a ``get`` that returns None is a miss, one that raises an error.
+    """Decorates a function that uses a cache: None is a miss, anything else a hit, an exception an error.
 
-    Calls of other operations are ``ok`` or ``error``. The same kinds of functions can be decorated as above.
+    Calls of ``set``, ``delete`` and ``clear``, which look nothing up, are ``ok`` or ``error``. The same kinds of
+    functions can be decorated as above.
     """
-    results = ("hit", "miss", "error") if operation == "get" else ("ok", "error")
+    looks_up = operation not in ("set", "delete", "clear")
+    results = ("hit", "miss", "error") if looks_up else ("ok", "error")
+    names = _known_label(vocabulary.CACHE_OPERATION, operation), _known_label(vocabulary.CACHE_TYPE, cache_type)
     for result in results:
-        CACHE_OPERATIONS.labels(vocabulary.CACHE_OPERATION(operation), vocabulary.CACHE_TYPE(cache_type), result)
+        CACHE_OPERATIONS.labels(*names, result)
 
     def open_access() -> Operation:
         return _open_operation(vocabulary.CACHE_ACCESS, operation=operation, cache_type=cache_type)
 
     def close_access(access: Operation, error: BaseException | None, result: object) -> None:
-        found = results[result is None] if operation == "get" else "ok"
+        found = results[result is None] if looks_up else "ok"
         access.labels["hit_miss"] = found if error is None else "error"
         _close_operation(access, error, result)
 
@@ -100,7 +135,8 @@ def track_cache_metrics(operation: str, cache_type: str) -> Callable[[F], F]:
 def track_security_event(event_type: str, severity: str) -> None:
     """Reports a security event. Its severity is the catalogue's; one that differs, except ``info``, is recorded.
 
-    Older spellings of a type are accepted; an unknown one is ``other``, of the severity given if there is such.
+    Older spellings of a type are accepted; an unknown one is ``other``, of the severity given if there is such. One
+    that was declared keeps its name, and has the severity given.
     Raises AuditUnavailable when the audit recorder is full.
     """
     report_security_event(telemetry.default, event_type, severity, {})
@@ -115,7 +151,9 @@ def report_security_event(
     name, given = str(event_type), str(severity)
     type = vocabulary.find_security_event(name, given)
     given_differently: dict[str, str] = {} if given in ("info", type.severity) else {"given_severity": given[:16]}
-    if type.name == vocabulary.OTHER != name:
+    if type.name == vocabulary.OTHER and facade.declared.is_foreign(vocabulary.EVENT_TYPE, name):
+        given_differently[vocabulary.FOREIGN_EVENT] = name
+    elif type.name == vocabulary.OTHER != name:
         given_differently["unknown_event_type"] = name[:64]
         facade.emit(vocabulary.LABEL_REFUSED)
     return facade.emit(type, trace, **{**details, **given_differently})
@@ -149,6 +187,31 @@ def _start_folding() -> None:
         telemetry.default.start()
 
 
+class _ForeignPairs:
+    """The pairs of query and database type with a declared name, which have a histogram each."""
+
+    LIMIT = 24
+
+    def __init__(self) -> None:
+        self._pairs: set[tuple[str, str]] = set()
+
+    def take(self, names: tuple[str, str], declared: Declared) -> bool:
+        """Whether this pair may have series of its own."""
+        kinds = (vocabulary.QUERY_TYPE, vocabulary.DATABASE_TYPE)
+        if not any(declared.is_foreign(kind, name) for kind, name in zip(kinds, names, strict=True)):
+            return True
+        if len(self._pairs) < self.LIMIT:
+            self._pairs.add(names)
+        return names in self._pairs
+
+
+_foreign_pairs = _ForeignPairs()
+
+
+def _known_label(kind: Vocabulary, value: str) -> str:
+    return value if telemetry.default.declared.is_foreign(kind, value) else kind(value)
+
+
 def _open_operation(type: OperationType, **labels: Any) -> Operation:
     _start_folding()
     return telemetry.default.operation(type, **labels)
@@ -172,19 +235,32 @@ class _Call:
         self._begin = begin
         self._end = end
         self.result: object = None
+        self.later = False
+        """Whether what was called gave a coroutine, which is what is to be reported."""
 
     def __enter__(self) -> Self:
         self._operation = self._begin().__enter__()
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        self._end(self._operation, error, self.result)
+        if self.later:
+            self._operation.leave()
+        else:
+            self._end(self._operation, error, self.result)
 
 
 def _tracked_function(function: Callable[..., Any], begin: Begin, end: End) -> Callable[..., Any]:
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise TypeError(f"{function.__qualname__} is a generator function: decorate what consumes it instead")
-    if inspect.iscoroutinefunction(function):
+    called = (function, getattr(function, "__call__", None))  # noqa: B004 - what an object's call is, not whether
+    if any(inspect.isgeneratorfunction(each) or inspect.isasyncgenfunction(each) for each in called):
+        name = getattr(function, "__qualname__", type(function).__name__)
+        raise TypeError(f"{name} is a generator function: decorate what consumes it instead")
+
+    async def await_result(awaited: Awaitable[Any]) -> Any:
+        with _Call(begin, end) as call:
+            call.result = await awaited
+        return call.result
+
+    if any(inspect.iscoroutinefunction(each) for each in called):
 
         @wraps(function)
         async def call_later(*args: Any, **kwargs: Any) -> Any:
@@ -198,6 +274,7 @@ def _tracked_function(function: Callable[..., Any], begin: Begin, end: End) -> C
     def call_now(*args: Any, **kwargs: Any) -> Any:
         with _Call(begin, end) as call:
             call.result = function(*args, **kwargs)
-        return call.result
+            call.later = inspect.iscoroutine(call.result)
+        return await_result(call.result) if inspect.iscoroutine(call.result) else call.result
 
     return call_now

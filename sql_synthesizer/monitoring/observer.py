@@ -177,7 +177,7 @@ _SPECIAL: dict[str, Callable[[Any], str]] = {
     "@reason": lambda fact: cast("str", fact.reason),
     "@outcome": lambda fact: cast("str", fact.outcome),
     "@success": lambda fact: "error" if fact.outcome == "failed" else "success",
-    "@event": lambda fact: cast("str", fact.type.name),
+    "@event": lambda fact: cast("str", fact.details.get(vocabulary.FOREIGN_EVENT) or fact.type.name),
     "@severity": lambda fact: cast("str", fact.type.severity),
 }
 
@@ -189,7 +189,8 @@ def _make_getter(label: Label, feed: Feed) -> Callable[[Any], Any]:
         return lambda _: fixed
     if key in _SPECIAL:
         return _SPECIAL[key]
-    absent = next((word for word in ("unknown", "none") if word in label.vocabulary), None)
+    without = vocabulary.OTHER if label.vocabulary.declared else None
+    absent = next((word for word in ("unknown", "none") if word in label.vocabulary), without)
     if isinstance(feed.source, OperationType):
         return lambda fact: fact.labels.get(key) or absent
     if isinstance(feed.source, ReadingType):

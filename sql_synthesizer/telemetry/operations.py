@@ -201,6 +201,10 @@ class Operation:
             error.trace_id = self.trace.trace_id
         self.facade.report_error(error)
 
+    def leave(self) -> None:
+        """Steps out of it without an end, and reports nothing."""
+        current.reset(self._token)
+
     def close(self, error: BaseException | None = None) -> None:
         """Ends the operation and reports it; ``with`` does this by itself."""
         self.duration_ns = time.perf_counter_ns() - self._start

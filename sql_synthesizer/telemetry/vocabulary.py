@@ -7,6 +7,7 @@ worth knowing goes into ``details``, which reach spans, logs and the audit recor
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -14,6 +15,7 @@ from sql_synthesizer.errors import OUTCOME_BY_REASON
 from sql_synthesizer.model.dialects import DIALECTS
 
 OTHER = "other"
+_NAME = re.compile("[a-z][a-z0-9_]{0,63}")
 
 
 class Vocabulary:
@@ -45,9 +47,12 @@ class Declared:
     """The values of declared vocabularies in one application, added at start and bounded by ``LIMIT`` for each."""
 
     LIMIT = 64
+    FOREIGN_LIMIT = 16
+    """Values that other programs may add to a closed vocabulary."""
 
     def __init__(self) -> None:
         self._values: dict[Vocabulary, dict[str, None]] = {}
+        self._foreign: dict[Vocabulary, set[str]] = {}
         self.methods: dict[str, tuple[str, ...]] = {}
         """Route -> its methods."""
 
@@ -60,6 +65,16 @@ class Declared:
             if len(known) < self.LIMIT:
                 known[value] = None
 
+    def declare_foreign(self, vocabulary: Vocabulary, names: Iterable[str]) -> None:
+        """Lets a closed vocabulary have values of other programs. Raises ValueError beyond ``FOREIGN_LIMIT``."""
+        known = self._foreign.setdefault(vocabulary, set())
+        new = {name for name in names if name not in vocabulary} - known
+        if len(known) + len(new) > self.FOREIGN_LIMIT:
+            raise ValueError(f"{vocabulary.name}: at most {self.FOREIGN_LIMIT} values can be declared")
+        if wrong := sorted(name for name in new if not _NAME.fullmatch(name)):
+            raise ValueError(f"{vocabulary.name}: {wrong[0][:64]!r} is no name of lower-case letters, digits and _")
+        known.update(new)
+
     def declare_route(self, route: str, *methods: str) -> None:
         """Makes a URL rule a known label value, with the methods it takes."""
         self.declare(ROUTE, route)
@@ -71,7 +86,13 @@ class Declared:
 
     def accepts(self, vocabulary: Vocabulary, value: object) -> bool:
         """Whether a label of this vocabulary may have the value."""
-        return value == OTHER or value in (self._values.get(vocabulary, ()) if vocabulary.declared else vocabulary)
+        if value == OTHER or value in (self._values.get(vocabulary, ()) if vocabulary.declared else vocabulary):
+            return True
+        return value in self._foreign.get(vocabulary, ())
+
+    def is_foreign(self, vocabulary: Vocabulary, value: object) -> bool:
+        """Whether another program declared the value."""
+        return value in self._foreign.get(vocabulary, ())
 
 
 OUTCOME = Vocabulary("outcome", dict.fromkeys(OUTCOME_BY_REASON.values()))
@@ -323,6 +344,9 @@ AUDIT_CHECKPOINT = EventType(
 
 EVENTS = SECURITY_EVENTS | {row.name: row for row in list(globals().values()) if isinstance(row, EventType)}
 
+EVENT_TYPE = Vocabulary("event_type", SECURITY_EVENTS)
+FOREIGN_EVENT = "declared_event_type"
+"""The detail of an ``other`` event that names the type which another program declared."""
 EVENT_ALIASES: dict[str, str] = {alias: event.name for event in EVENTS.values() for alias in event.aliases}
 
 
