@@ -346,18 +346,14 @@ class Service:
         operation = self._telemetry.operation(vocabulary.STAGE_OPERATION, stage="execute")
         about = operation.details
         about.database_type, about.database, about.sql = work.schema.dialect, question.database, statement.sql
-        try:
-            with _Timed("execute", work.timings, operation):
-                rows = self.databases.execute(
-                    question.database,
-                    statement.sql,
-                    max_rows=question.max_rows,
-                    deadline=deadline,
-                    cancellation=question.cancellation,
-                )
-        except PrivilegeMissing:
-            self.schemas.doubt_tables(question.database, statement.tables)
-            raise
+        with _Timed("execute", work.timings, operation), self.schemas.doubting(question.database, statement.tables):
+            rows = self.databases.execute(
+                question.database,
+                statement.sql,
+                max_rows=question.max_rows,
+                deadline=deadline,
+                cancellation=question.cancellation,
+            )
         return statement, rows
 
     def _check_statement(self, work: _Work, statement: Statement) -> Statement:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 from sql_synthesizer.errors import OUTCOME_BY_REASON, error_classes
+from sql_synthesizer.monitoring import own_metrics
 from sql_synthesizer.monitoring.metric import Combination, Feed, Label, Metric, make_attempts, make_metric
 from sql_synthesizer.telemetry import vocabulary
 from sql_synthesizer.telemetry.vocabulary import Declared
@@ -169,6 +170,7 @@ METRICS: tuple[Metric, ...] = (
         vocabulary.JOB_BEAT,
         unit="seconds",
         mode="livemax",
+        unwatched="rules and panels look at its age",
     ),
     _make_counter(
         "job_changes_total",
@@ -353,6 +355,7 @@ METRICS: tuple[Metric, ...] = (
         vocabulary.AUDIT_VERIFIED,
         unit="seconds",
         mode="livemax",
+        unwatched="rules and panels look at its age",
     ),
     _make_gauge(
         "audit_checkpoint_fingerprint",
@@ -361,41 +364,7 @@ METRICS: tuple[Metric, ...] = (
         mode="livemostrecent",
         unwatched="an anchor: audit verify --fingerprint compares it with the record",
     ),
-    # the monitoring itself
-    _make_counter(
-        "telemetry_dropped_total",
-        "Facts dropped because the telemetry queue was full",
-        vocabulary.TELEMETRY_DROPPED,
-        labels=[vocabulary.SIGNAL],
-    ),
-    _make_counter(
-        "telemetry_errors_total",
-        "Exceptions raised by a telemetry observer",
-        vocabulary.TELEMETRY_ERROR,
-        labels=[vocabulary.SIGNAL],
-    ),
-    _make_counter(
-        "label_values_refused_total",
-        "Label values outside their vocabulary that were exported as 'other'",
-        vocabulary.LABEL_REFUSED,
-    ),
-    _make_gauge("telemetry_queue_length", "Facts that wait to be folded", vocabulary.TELEMETRY_QUEUE),
-    _make_gauge(
-        "last_fold_timestamp_seconds",
-        "When the process that is furthest behind last folded its facts, in Unix time",
-        vocabulary.LAST_FOLD,
-        unit="seconds",
-        mode="livemin",
-    ),
-    _make_gauge("app_up", "1 when the application answered its last liveness check, else 0", mode="livemostrecent"),
-    _make_gauge(
-        "worker_start_time_seconds",
-        "When the youngest worker started, in Unix time",
-        vocabulary.WORKER_START,
-        unit="seconds",
-        mode="livemax",
-    ),
-    _make_gauge("build_info", "1, with the version as a label", labels=[vocabulary.VERSION], mode="livemostrecent"),
+    *own_metrics.METRICS,
 )
 
 BY_NAME: dict[str, Metric] = {PREFIX + metric.name: metric for metric in METRICS}

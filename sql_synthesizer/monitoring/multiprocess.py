@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from sql_synthesizer.files import draft_file
 from sql_synthesizer.monitoring import catalog, exemplars
+from sql_synthesizer.monitoring.clock import with_ages
 from sql_synthesizer.monitoring.metric import Metric
 from sql_synthesizer.monitoring.shared import lock_directory
 from sql_synthesizer.settings import read_variable
@@ -107,7 +108,10 @@ class SharedCollector(Collector):
         self._directory = place
 
     def collect(self) -> Iterable[Family]:
-        """The metric families by name. Raises TimeoutError when the lock is not free in time."""
+        """The metric families by name, then the time. Raises TimeoutError when the lock is not free in time."""
+        return with_ages(self._collect_shared())
+
+    def _collect_shared(self) -> Iterable[Family]:
         with lock_directory(self._directory):
             _finish_merges(self._directory)
             families = _merge_with_retry(sorted(str(file) for file in self._directory.glob("*.db")))

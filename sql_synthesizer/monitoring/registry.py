@@ -9,6 +9,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector, RestrictedRegistry
 
 from sql_synthesizer.monitoring import catalog, multiprocess
+from sql_synthesizer.monitoring.clock import with_ages
 from sql_synthesizer.monitoring.observer import MetricsObserver
 from sql_synthesizer.monitoring.resources import ProcessTree
 from sql_synthesizer.telemetry import Telemetry
@@ -26,7 +27,7 @@ class FacadeRegistry(CollectorRegistry):
     def collect(self) -> Iterable[Metric]:
         """Every family, up to date."""
         self._facade.fold()
-        return super().collect()
+        return with_ages(super().collect())
 
     def restricted_registry(self, names: Iterable[str]) -> RestrictedRegistry:
         """The families of these names, up to date."""

@@ -127,6 +127,8 @@ AUDIT_UNVERIFIED_SECONDS = 93_600.0
 
 FOLD_AGE_SECONDS = 30.0
 """Age of the last fold at which the metrics count as stale; a fold is due every 0.2 s."""
+CLOCK_SKEW_SECONDS = 10.0
+"""Between a host's clock and that of Prometheus; a scrape takes a part of it."""
 REFUSED_LABELS = 100.0
 """Within ten minutes."""
 SCRAPE_SECONDS = 5.0

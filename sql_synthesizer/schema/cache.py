@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -132,11 +132,16 @@ class SchemaCache:
                 raise PrivilegeMissing
             self._check_doubted(entry, timeout)
 
-    def doubt_tables(self, name: str, tables: Iterable[str]) -> None:
-        """Has ``ping`` look whether these tables can be read, as the database has just said that they cannot."""
-        entry = self._find_entry(name)
-        known = [entry.schema and entry.schema.table(table) for table in tables]
-        entry.doubted.update({table.name: table for table in known if table})
+    @contextmanager
+    def doubting(self, name: str, tables: Iterable[str]) -> Iterator[None]:
+        """Has ``ping`` look whether these tables can be read, once the database has said within that they cannot."""
+        try:
+            yield
+        except PrivilegeMissing:
+            entry = self._find_entry(name)
+            known = [entry.schema and entry.schema.table(table) for table in tables]
+            entry.doubted.update({table.name: table for table in known if table})
+            raise
 
     def _check_doubted(self, entry: _SchemaEntry, timeout: float) -> None:
         for name, table in list(entry.doubted.items()):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sql_synthesizer.cli.session import open_rooms, record_command
+from sql_synthesizer.monitoring.catalog import PREFIX
+from sql_synthesizer.monitoring.clock import CLOCK
 from sql_synthesizer.monitoring.http_server import HttpHandler, HttpServer
 from sql_synthesizer.monitoring.metrics import track_security_event
 
@@ -25,6 +28,21 @@ class _Handler(HttpHandler):
 
     def do_GET(self) -> None:
         self.send_reply(200, self.server.owner, "text/plain; version=0.0.4")
+
+
+class _ClockHandler(HttpHandler):
+    server: HttpServer[float]
+
+    def do_GET(self) -> None:
+        now = time.time() + self.server.owner
+        self.send_reply(200, f"{PREFIX}{CLOCK} {now}\n", "text/plain; version=0.0.4")
+
+
+@contextmanager
+def run_wrong_clock(seconds: float) -> Iterator[str]:
+    """The address of a program that exports the time as a service would whose clock is so much ahead."""
+    with HttpServer(_ClockHandler, seconds) as server:
+        yield f"127.0.0.1:{server.port}"
 
 
 @contextmanager

@@ -147,7 +147,7 @@ def audit_failures(m: Scope, window: str) -> Expr:
 
 def audit_unverified(m: Scope) -> Expr:
     """Seconds since the audit record was last found sound."""
-    return Expr("time()") - m("audit_verified_timestamp_seconds").selector()
+    return m("audit_verified_age_seconds").selector()
 
 
 def audit_free(m: Scope) -> Expr:
@@ -157,7 +157,13 @@ def audit_free(m: Scope) -> Expr:
 
 def fold_age(m: Scope) -> Expr:
     """Seconds since the telemetry of the slowest worker was last folded."""
-    return Expr("time()") - m("last_fold_timestamp_seconds").selector()
+    return m("last_fold_age_seconds").selector()
+
+
+def clock_skew(m: Scope) -> Expr:
+    """Seconds between the clock of a host and that of Prometheus, whichever is ahead."""
+    clock = m("clock_timestamp_seconds").selector()
+    return (clock - clock.call("timestamp")).call("abs")
 
 
 def memory_use(m: Scope, window: str) -> Expr:
@@ -192,7 +198,7 @@ def job_age(m: Scope) -> Expr:
 
 def job_silence(m: Scope) -> Expr:
     """Seconds since a worker of jobs last said that it lives."""
-    return Expr("time()") - m("job_worker_beat_timestamp_seconds").grouped("max", "job")
+    return m("job_worker_beat_age_seconds").grouped("min", "job")
 
 
 def dead_letters(m: Scope, window: str) -> Expr:

@@ -148,6 +148,13 @@ def wrong_target(chain: Chain) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def clock_behind(chain: Chain) -> Iterator[None]:
+    """A target of the service's job, a stand-in for an instance, says a time that is a minute behind."""
+    with foreign.run_wrong_clock(-60.0) as address, add_target(chain, "sql-synthesizer", address):
+        yield
+
+
 def instance_killed(chain: Chain) -> AbstractContextManager[None]:
     """One of several instances is killed."""
     second = chain.others["second"].child
@@ -182,6 +189,7 @@ SCENARIOS = (
     load_scenario("SqlSynthesizerAuditVolumeFilling", audit_volume_filling),
     load_scenario("SqlSynthesizerAuditNotVerified", verification_missing),
     load_scenario("SqlSynthesizerScrapeSlow", scrapes_slow),
+    load_scenario("SqlSynthesizerClockSkew", clock_behind),
     load_scenario("SqlSynthesizerMetricsAbsent", WRONG_TARGET),
     load_scenario("SqlSynthesizerSeriesExplosion", WRONG_TARGET),
     load_scenario("SqlSynthesizerLabelValuesRefused", unknown_values),

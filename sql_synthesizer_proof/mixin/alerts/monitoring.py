@@ -36,6 +36,16 @@ TELEMETRY = (
         fault="a worker no longer folds what it observes",
     ),
     Alert(
+        "SqlSynthesizerClockSkew",
+        "warning",
+        signals.clock_skew(M).above(slo.CLOCK_SKEW_SECONDS),
+        "The clock of {{ $labels.instance }} is wrong",
+        "The clock of {{ $labels.instance }} and that of Prometheus are {{ $value | humanizeDuration }} apart. "
+        "Records, keys and sessions have times that are not.",
+        (PANELS, "Clock skew"),
+        hold="5m",
+    ),
+    Alert(
         "SqlSynthesizerTelemetryDropping",
         "warning",
         signals.dropped_facts(M, slo.USUAL).above(0),

@@ -62,6 +62,13 @@ TELEMETRY = PanelRow(
             bounds=(slo.FOLD_AGE_SECONDS,),
         ),
         Panel(
+            "Clock skew",
+            "Seconds between the clock of each instance and that of Prometheus, whichever is ahead.",
+            one_query(signals.clock_skew(P), "{{instance}}"),
+            "s",
+            bounds=(slo.CLOCK_SKEW_SECONDS,),
+        ),
+        Panel(
             "Facts waiting",
             "Facts that wait to be folded. At the limit they are dropped.",
             one_query(P("telemetry_queue_length").selector(), "{{instance}}"),

@@ -8,8 +8,8 @@ from tests.rules.scenario import Case, Text, counter, gauge, own, ramp
 from tests.rules.shapes import first
 
 FAULT = 300
-BEATS, LAST = ramp(0, 1, 900), f"{ramp(0, 1, FAULT)} {gauge((600, FAULT))}"
-beat, waiting = partial(own, "job_worker_beat_timestamp_seconds"), partial(own, "job_questions_waiting")
+BEATS, LAST = gauge((900, 0)), f"{gauge((FAULT, 0))} {ramp(0, 1, 600)}"
+beat, waiting = partial(own, "job_worker_beat_age_seconds"), partial(own, "job_questions_waiting")
 age, letters = partial(own, "job_oldest_age_seconds"), partial(own, "job_dead_letters_total", reason="worker_lost")
 SOME, NONE = gauge((900, 3)), gauge((900, 0))
 
@@ -39,7 +39,7 @@ WORKERS_STUCK = [
     ),
     stuck(
         "it is silent for a minute, again and again",
-        {beat(): f"{gauge((75, 15))} {gauge((75, 90))} {gauge((75, 165))}", waiting(): SOME},
+        {beat(): " ".join(["0 0 15 30 45"] * 3), waiting(): SOME},
         quiet=(75, 90, 150, 165),
     ),
 ]

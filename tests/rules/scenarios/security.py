@@ -218,15 +218,15 @@ VOLUME = [
     ),
 ]
 
-sound = partial(own, "audit_verified_timestamp_seconds")
+sound = partial(own, "audit_verified_age_seconds")
 unseen = partial(Case, "SqlSynthesizerAuditNotVerified", alerts=(HERE,), step=60)
-BEFORE = -93_000
-"""When the record was found sound: 600 seconds later the clock of the tests is past the limit."""
+BEFORE = 93_000
+"""Age at the start: 600 seconds later it is over the limit."""
 
 UNVERIFIED = [
     unseen(
         "one of two instances",
-        {sound("a"): gauge((1800, BEFORE), step=60), sound("b"): gauge((1800, 0), step=60)},
+        {sound("a"): ramp(BEFORE, 1, 1800, step=60), sound("b"): ramp(0, 1, 1800, step=60)},
         firing=(1020,),
         quiet=(840,),
         text=Text(
@@ -237,7 +237,11 @@ UNVERIFIED = [
             "security",
         ),
     ),
-    unseen("found sound meanwhile", {sound(): gauge((840, BEFORE), (1800, 840), step=60)}, quiet=(840, 1320, 2400)),
+    unseen(
+        "found sound meanwhile",
+        {sound(): f"{ramp(BEFORE, 1, 840, step=60)} {ramp(0, 1, 1800, step=60)}"},
+        quiet=(840, 1320, 2400),
+    ),
 ]
 
 CASES = (*ATTACKS, *SPIKE, *BURST, *AUDIT_FAILURES, *VOLUME, *UNVERIFIED)

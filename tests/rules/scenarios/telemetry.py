@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 
-from tests.rules.scenario import HERE, Case, Text, counter, gauge, listed, metric, own
+from tests.rules.scenario import HERE, Case, Text, counter, expected, gauge, listed, metric, own, ramp
 from tests.rules.shapes import count, first, level
 
-folded = partial(own, "last_fold_timestamp_seconds")
+folded = partial(own, "last_fold_age_seconds")
 
 
 def stands(at: int, until: int, step: int) -> str:
-    """The time of the last fold of a process that folds until ``at``."""
-    return listed([min(now, at) for now in range(0, until, step)])
+    """The age of the last fold of a process that folds until ``at``."""
+    return listed([max(0, now - at) for now in range(0, until, step)])
 
 
 stalled = partial(Case, "SqlSynthesizerTelemetryStalled", alerts=(HERE,))
@@ -36,6 +36,32 @@ STALLED = [
             "What happens on a has not reached its metrics for 1m 30s: the other alerts see the past.",
             "monitoring-health",
             labels='detection="fast"',
+        ),
+    ),
+]
+
+clock = partial(own, "clock_timestamp_seconds")
+skewed = partial(Case, "SqlSynthesizerClockSkew", alerts=(HERE,))
+SKEW = [
+    *(
+        skewed(
+            f"{offset:+d} s on one of two instances",
+            {clock("a"): ramp(offset, 1, 900), clock("b"): ramp(0, 1, 900)},
+            **expected(abs(offset) > 10, 600),
+        )
+        for offset in (60, -60, 11, -11, 9, -9)
+    ),
+    skewed(
+        "an hour behind, until it is set",
+        {clock(): f"{ramp(-3600, 1, 600)} {ramp(615, 1, 600)}"},
+        firing=(315, 600),
+        quiet=(285, 630),
+        text=Text(
+            "warning",
+            "The clock of a is wrong",
+            "The clock of a and that of Prometheus are 1h 0m 0s apart. Records, keys and sessions have times "
+            "that are not.",
+            "monitoring-health",
         ),
     ),
 ]
@@ -114,4 +140,4 @@ SCRAPES = [
     ),
 ]
 
-CASES = (*STALLED, *DROPPING, *REFUSED, *SCRAPES)
+CASES = (*STALLED, *SKEW, *DROPPING, *REFUSED, *SCRAPES)
