@@ -165,11 +165,16 @@ class AuditLog:
         self._commit_all()
 
     def ping(self, timeout: float) -> None:
-        """Raises AuditUnavailable when the directory cannot be written; a write in the last seconds is proof enough.
+        """Raises AuditUnavailable when the key is gone or the directory cannot be written.
+
+        A write in the last seconds is proof enough that it can.
 
         ``timeout``, in seconds, bounds the wait for other writers; the write itself cannot be interrupted.
         """
         self._check_volume()
+        if not self.keyring.path.exists():
+            _logger.error("the audit key %s is gone: what is recorded now cannot be verified later", self.keyring.path)
+            raise AuditUnavailable
         if not self._failing and time.monotonic() - self._written_at < PROBE_INTERVAL:
             return
         last = self._last_ticket()

@@ -142,6 +142,7 @@ def _supervise_children(settings: Settings, environment: dict[str, str]) -> None
                 asked.clear()
                 _reload(environment, children)
             note_changes()
+            _heal_metrics(settings, children)
             upkeep.poll_steps()
             time.sleep(POLL)
         if came:
@@ -157,6 +158,16 @@ def _supervise_children(settings: Settings, environment: dict[str, str]) -> None
         ignore_signals(HANDLED)
     if not came:
         raise ConfigurationError("A process of the service cannot run.", hint="Its last lines above say why.")
+
+
+def _heal_metrics(settings: Settings, children: list[_Part]) -> None:
+    """Makes the directory of metric files again when it is gone, and has all begin new files in it."""
+    if (settings.metrics_dir / "lock").exists():
+        return
+    click.echo(f"The metrics directory {settings.metrics_dir} was gone: counters begin anew.", err=True)
+    shared.prepare_directory(settings.metrics_dir)
+    for child in children:
+        child.send(RELOADED.get(child.name, signal.SIGTERM))
 
 
 def _reload(environment: dict[str, str], children: list[_Part]) -> None:

@@ -23,6 +23,7 @@ from sql_synthesizer.model.masking import mask_secrets, mask_statement
 from sql_synthesizer.store._engine import (
     RowRefused,
     begin_transaction,
+    file_identity,
     migrate_tables,
     open_engine,
     storable_text,
@@ -85,6 +86,7 @@ class Store:
         self._insert = _insert_of(self._engine.dialect.name)
         self._until_prune = 0
         self.version = migrate_tables(self._engine)
+        self._file = file_identity(self._engine)
 
     # --- API keys ---------------------------------------------------------------------------
 
@@ -194,7 +196,10 @@ class Store:
     # --- upkeep -----------------------------------------------------------------------------
 
     def ping(self) -> None:
-        """Returns when the database answers."""
+        """Returns when the database answers. Raises StoreUnavailable, also when its file is not that of the start."""
+        if file_identity(self._engine) != self._file:
+            log.error("the file of the store was removed or replaced: what is written now is lost; see store restore")
+            raise StoreUnavailable(details={"error": "FileReplaced"})
         with begin_transaction(self._engine) as connection:
             connection.execute(select(_META.c.key).limit(1))
 

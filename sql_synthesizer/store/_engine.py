@@ -148,6 +148,17 @@ def store_url(given: str | None, state_dir: Path) -> URL:
     raise ConfigurationError("The setting store_url names neither PostgreSQL nor an SQLite file.")
 
 
+def file_identity(engine: Engine) -> tuple[int, int] | None:
+    """Which file the name of an SQLite store means now; None when there is none, or the store is no file."""
+    if engine.dialect.name != "sqlite":
+        return None
+    try:
+        found = Path(engine.url.database or "").stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 class RowRefused(StoreUnavailable):
     """The database takes no such values, however often they are tried."""
 
