@@ -74,7 +74,9 @@ def test_a_job_over_http(app: App) -> None:
     assert (row["index"], row["outcome"], row["attempts"], row["error"]) == (0, "ok", 1, None)
     assert row["answer"]["rows"] == app.ask(COUNT).get_json()["rows"]
     assert row["answer"]["trace_id"] == job["job_trace_id"]
-    (row,) = app.get(first["next"]).get_json()["items"]
+    last = app.get(first["next"]).get_json()
+    assert last["next"] is None
+    (row,) = last["items"]
     assert (row["outcome"], row["error"]["reason"], row["answer"]) == ("declined", "declined", None)
     assert [item["id"] for item in app.get("/api/jobs").get_json()["items"]] == [job["id"]]
 
