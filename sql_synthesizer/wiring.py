@@ -22,6 +22,7 @@ from sql_synthesizer.guard.question import QuestionGuard
 from sql_synthesizer.guard.statement import StatementGuard
 from sql_synthesizer.jobs import JobLimits, JobQueue, JobWorker
 from sql_synthesizer.model import Caller, Question
+from sql_synthesizer.model.cancellation import Cancellation
 from sql_synthesizer.monitoring import logs, metrics, multiprocess, slo
 from sql_synthesizer.monitoring.health import Health
 from sql_synthesizer.monitoring.registry import Measured
@@ -93,12 +94,18 @@ class Rooms:
         )
 
     def build_question(
-        self, caller: Caller, text: str, database: str | None = None, max_rows: int | None = None
+        self,
+        caller: Caller,
+        text: str,
+        database: str | None = None,
+        max_rows: int | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Question:
         """A question within the settings' limits, with their deadline from now. Raises UnknownDatabase."""
         name = self.databases.config(database or self.databases.default).name
         rows = min(max_rows or self.settings.max_rows, self.settings.row_cap)
-        return Question(text, name, caller, rows, time.monotonic() + self.settings.deadline)
+        deadline = time.monotonic() + self.settings.deadline
+        return Question(text, name, caller, rows, deadline, cancellation or Cancellation())
 
     def close(self) -> None:
         """Ends the threads, folds what is left, makes the audit record durable and closes connections."""

@@ -6,17 +6,18 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal, TypedDict
 
-from flask import Response, g
+from flask import Response, g, request
 from flask_openapi3 import OpenAPI, Tag
 from flask_openapi3.types import ResponseDict
 from pydantic import BaseModel, ConfigDict, Field
 
 from sql_synthesizer.errors import NotFound, QuestionEmpty, SqlSynthesizerError, error_classes
-from sql_synthesizer.model import Answer, AnswerReply, Caller, Role, Rows, Scalar, Schema, Table
+from sql_synthesizer.model import Answer, AnswerReply, Caller, Question, Role, Rows, Scalar, Schema, Table
 from sql_synthesizer.model.dialects import DIALECTS
 from sql_synthesizer.store import HistoryEntry
 from sql_synthesizer.telemetry import vocabulary
 from sql_synthesizer.web.admission import allow
+from sql_synthesizer.web.connection import client_cancellation
 from sql_synthesizer.web.csv import BOM, csv_lines
 from sql_synthesizer.wiring import Rooms, check_text
 
@@ -135,11 +136,14 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
     common, answered = document(), document(AnswerBody)
     settings = rooms.settings
 
+    def build_question(text: str, database: str | None, max_rows: int | None) -> Question:
+        return rooms.build_question(g.caller, text, database, max_rows, client_cancellation(request.environ))
+
     @app.post("/api/query", tags=[asking], summary="Answer a question", **answered)
     @allow(Role.VIEWER)
     def query(body: QueryBody) -> AnswerReply:
         check_text(body.question, settings.max_question_chars)
-        question = rooms.build_question(g.caller, body.question, body.database, body.max_rows)
+        question = build_question(body.question, body.database, body.max_rows)
         return _build_reply(rooms, rooms.service.ask(question), g.caller, body.page_size)
 
     @app.post("/api/sql", tags=[asking], summary="Run a read-only statement", **answered)
@@ -148,7 +152,7 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
         if not body.sql.strip():
             raise QuestionEmpty("The statement is empty; write a SELECT.", hint=f"For example: {EXAMPLE}.")
         check_text(body.sql, settings.max_sql_chars)
-        question = rooms.build_question(g.caller, body.sql, body.database, body.max_rows)
+        question = build_question(body.sql, body.database, body.max_rows)
         return _build_reply(rooms, rooms.service.run(question), g.caller, body.page_size)
 
     @app.get("/api/schema", tags=[reading], summary="Tables and columns that can be asked about", **common)
@@ -177,7 +181,7 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
     @allow(Role.ANALYST)
     def export(path: ResultPath) -> Response:
         entry = _find_own_question(rooms, path.question_id, g.caller)
-        question = rooms.build_question(g.caller, entry.question, entry.database, settings.row_cap)
+        question = build_question(entry.question, entry.database, settings.row_cap)
         return _csv_response(rooms.service.export(entry, question), path.question_id)
 
     @app.get("/api/history", tags=[reading], summary="Your latest questions", **common)

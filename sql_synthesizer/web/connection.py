@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -32,6 +34,7 @@ from sql_synthesizer.errors import (
     SqlSynthesizerError,
     UnknownCoding,
 )
+from sql_synthesizer.model.cancellation import Cancellation
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 
 REFUSAL = "sql_synthesizer.refusal"
 """Key in the WSGI environment of the error that the application answers with, in place of a request."""
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 HEAD_BYTES = 32_768
 """Request line and header fields together at most."""
 HEAD_WITHIN = 10.0
@@ -77,11 +81,28 @@ class ClientSocket(socket.socket):
     def __init__(self, accepted: socket.socket) -> None:
         super().__init__(accepted.family, accepted.type, accepted.proto, accepted.detach())
         self.unsent = bytearray()
+        self.cancellation = Cancellation()
+        """Takes back the request that a thread answers."""
+        self._sending = threading.Lock()
+        self._replied = False
 
     def sendall(self, data: ReadableBuffer, _flags: int = 0, /) -> None:
         """Returns at once. Raises OSError when the client is gone."""
-        self.unsent += data
-        self.flush()
+        with self._sending:
+            self._replied = True
+            self.unsent += data
+            self.flush()
+
+    def begin_request(self) -> None:
+        """From now on a thread answers."""
+        self.cancellation = Cancellation()
+        self._replied = False
+
+    def probe_client(self) -> None:
+        """Sends what clients pass over, unless the reply has begun: one that is gone answers with a reset."""
+        with self._sending:
+            if not self._replied:
+                self.send(CONTINUE)
 
     def flush(self) -> bool:
         """Sends what the kernel takes now; whether that was all. Raises OSError when the client is gone."""
@@ -89,6 +110,12 @@ class ClientSocket(socket.socket):
             while self.unsent:
                 del self.unsent[: self.send(self.unsent)]
         return not self.unsent
+
+
+def client_cancellation(environ: Mapping[str, object]) -> Cancellation:
+    """What takes a request back when its client leaves; under another server nothing does."""
+    sock = environ.get("gunicorn.socket")
+    return sock.cancellation if isinstance(sock, ClientSocket) else Cancellation()
 
 
 class Connection(TConn):
@@ -150,7 +177,7 @@ class Connection(TConn):
                 return True
             if self._invited:
                 self._invited = False
-                self.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+                self.sock.sendall(CONTINUE)
         except SqlSynthesizerError as error:
             self.refuse(error)
         except (ParseException, NoMoreData, StopIteration) as error:

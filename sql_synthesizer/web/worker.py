@@ -48,6 +48,10 @@ class RequestWorker(ThreadWorker):
         """Bytes of the largest body, which the application says."""
         self._waiting: dict[Connection, None] = {}
         """Clients that the loop waits for, longest first; of the others a thread has the request."""
+        self._answered: set[Connection] = set()
+        """Those others, as long as it would be noticed that they leave."""
+        self._doubted: set[Connection] = set()
+        """Those that send no more, which have closed their connection or half of it."""
         self._swept = 0.0
         self._evicted, self._told = 0, float("-inf")
 
@@ -77,7 +81,7 @@ class RequestWorker(ThreadWorker):
 
     def wait_for_and_dispatch_events(self, timeout: float | None) -> None:
         """As gunicorn's, in time for the deadlines of who is waited for."""
-        super().wait_for_and_dispatch_events(SWEEP if self._waiting else timeout)
+        super().wait_for_and_dispatch_events(SWEEP if self._waiting or self._doubted else timeout)
 
     def murder_keepalived(self, force: bool = False) -> None:
         """Ends the wait for clients whose time is up: who has begun a request is told so."""
@@ -85,6 +89,10 @@ class RequestWorker(ThreadWorker):
         if now < self._swept + SWEEP and not force:
             return
         self._swept = now
+        for client in list(self._doubted):
+            if client.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                self._doubted.remove(client)
+                client.sock.cancellation.cancel()
         for client in [client for client in self._waiting if force or client.deadline <= now]:
             if client.reading and not client.idle and not force:
                 client.refuse(RequestTimeout())
@@ -113,6 +121,7 @@ class RequestWorker(ThreadWorker):
 
     def finish_request(self, conn: Connection, fs: Future[bool]) -> None:  # type: ignore[override]
         """Sends what the thread has left of its reply."""
+        self._look_away(conn)
         conn.keep = not fs.cancelled() and fs.exception() is None and fs.result()
         self._guard_socket(conn, self._begin_sending)
 
@@ -164,9 +173,36 @@ class RequestWorker(ThreadWorker):
             self._drop(client)
 
     def _dispatch(self, client: Connection) -> None:
-        """Lets a thread answer."""
+        """Lets a thread answer, until the client leaves."""
         self._leave(client)
+        client.sock.begin_request()
+        self.poller.register(client.sock, selectors.EVENT_READ, partial(self._notice_end, client))
+        self._answered.add(client)
         self.enqueue_req(client)
+
+    def _notice_end(self, client: Connection, _sock: socket.socket) -> None:
+        """Takes the request back when its client is gone; one that sends on already is not looked at any more.
+
+        One that sends no more may still read, if it knows interim responses.
+        """
+        if client not in self._answered:  # it was answered in the same turn of the loop
+            return
+        self._look_away(client)
+        try:
+            ended = not client.sock.recv(1, socket.MSG_PEEK)
+            if ended and client.request is not None and (client.request.version or (1, 0)) >= (1, 1):
+                client.sock.probe_client()
+                self._doubted.add(client)
+        except BlockingIOError:
+            return
+        except OSError:
+            client.sock.cancellation.cancel()
+
+    def _look_away(self, client: Connection) -> None:
+        self._doubted.discard(client)
+        if client in self._answered:
+            self._answered.remove(client)
+            self.poller.unregister(client.sock)
 
     def _leave(self, client: Connection) -> None:
         if client in self._waiting:
