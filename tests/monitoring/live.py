@@ -104,6 +104,7 @@ def _drive(live: Live, load: Load) -> None:
         load.twins(number)
         load.crowd()
     load.flood()
+    until(lambda: live.query("sql_synthesizer_job_run_seconds_count > 0"))
     until(lambda: live.query('rate(sql_synthesizer_security_events_total{event_type="rate_limit_exceeded"}[30s]) > 0'))
 
 

@@ -15,6 +15,7 @@ ENVIRONMENT = {
     "SQL_SYNTHESIZER_RATE_LIMIT": "400/minute",
     "SQL_SYNTHESIZER_FAILED_LOGIN_LIMIT": "1000/minute",
     "SQL_SYNTHESIZER_THREADS": "4",
+    "SQL_SYNTHESIZER_JOB_THREADS": "1",
     "SQL_SYNTHESIZER_POOL_SIZE": "1",
     "SQL_SYNTHESIZER_POOL_WAIT": "0.1",
     "SQL_SYNTHESIZER_MODEL_RETRIES": "0",
@@ -71,6 +72,7 @@ class Load:
             self.ask(question)
         for statement in STATEMENTS:
             self.send("/api/sql", {"sql": statement})
+        self.send("/api/jobs", {"questions": [ANSWERED[0]]})
         self.model.fail(500)
         self.ask(f"how many products have price over {number}")
         self.model.reply(text="no object")

@@ -63,9 +63,8 @@ JOBS = PanelRow(
         Panel(
             "Repeated questions",
             "Questions of jobs that were asked again within an hour, by why.",
-            one_query(P("job_retries_total").increase(HOUR, keep=("reason",)).above(0), "{{reason}}"),
+            one_query(P("job_retries_total").increase(HOUR, keep=("reason",)), "{{reason}}"),
             width=6,
-            empty="None",
         ),
         Panel(
             "Dead letters",
