@@ -23,8 +23,8 @@ HEALTH = PanelRow(
         ),
         Panel(
             "Logins that may write",
-            "Databases whose login has more rights than to read; docs/statements.md has a role that has not.",
-            one_query(P("writing_logins").grouped("max", "database").above(0), "{{database}}"),
+            "1 where the login of a database has more rights than to read; docs/statements.md has a role that has not.",
+            one_query(P("writing_logins").grouped("max", "database"), "{{database}}"),
             "short",
             "stat",
             width=6,
