@@ -23,7 +23,7 @@ from sql_synthesizer.guard.statement import StatementGuard
 from sql_synthesizer.jobs import JobLimits, JobQueue, JobWorker
 from sql_synthesizer.model import Caller, Question
 from sql_synthesizer.model.cancellation import Cancellation
-from sql_synthesizer.monitoring import logs, metrics, multiprocess, slo
+from sql_synthesizer.monitoring import catalog, logs, metrics, multiprocess, slo
 from sql_synthesizer.monitoring.health import Health
 from sql_synthesizer.monitoring.registry import Measured
 from sql_synthesizer.monitoring.tail import Keeper, TailObserver
@@ -78,6 +78,8 @@ class Rooms:
         except ConfigurationError:
             self.close()
             raise
+        if self.settings.telemetry:
+            self.metrics.observer.precreate(metrics=catalog.OF_ROUTES)
         self.telemetry.start()
         self.health.start()
         return self

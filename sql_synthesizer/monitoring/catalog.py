@@ -368,3 +368,5 @@ METRICS: tuple[Metric, ...] = (
 )
 
 BY_NAME: dict[str, Metric] = {PREFIX + metric.name: metric for metric in METRICS}
+OF_ROUTES = (BY_NAME[PREFIX + "http_failures_total"],)
+"""Counters that an alert looks at and whose label values, the routes, are known only once the web has been built."""

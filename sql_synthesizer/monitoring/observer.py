@@ -51,9 +51,11 @@ class MetricsObserver:
             self._clients[name] = found
         return found
 
-    def precreate(self, known: Mapping[str, Sequence[str]] | None = None) -> None:
+    def precreate(
+        self, known: Mapping[str, Sequence[str]] | None = None, metrics: Sequence[Metric] = catalog.METRICS
+    ) -> None:
         """Creates every series that can be known, so that its first increase is seen; ``known`` narrows labels."""
-        for metric in catalog.METRICS:
+        for metric in metrics:
             if metric.kind != "gauge" and metric.labels:
                 for values in metric.combinations(self.declared, known):
                     self.client(metric.name).labels(*values)

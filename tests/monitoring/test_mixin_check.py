@@ -195,7 +195,7 @@ IN_CODE: dict[str, tuple[Seed, str]] = {
         "it has no text that it catches",
     ),
     "a metric renamed in the code": (
-        replaced("sql_synthesizer/monitoring/catalog.py", '"app_up"', '"application_up"'),
+        replaced("sql_synthesizer/monitoring/own_metrics.py", '"app_up"', '"application_up"'),
         "there is no metric sql_synthesizer_app_up",
     ),
     "a label dropped in the code": (

@@ -120,7 +120,8 @@ def _is_type(node: exp.Expr) -> bool:
 def _is_union(node: exp.Expr) -> bool:
     first = node.this
     bare = isinstance(first, exp.Select) and any(first.args.get(key) for key in ("order", "limit", "offset"))
-    return not bare and not any(node.args.get(key) for key in ("by_name", "side", "kind", "on"))
+    named = node.expression.args.get("with_")  # without parentheses only the whole may begin with WITH
+    return not bare and not named and not any(node.args.get(key) for key in ("by_name", "side", "kind", "on"))
 
 
 def _is_tuple(node: exp.Expr) -> bool:

@@ -110,9 +110,9 @@ QUESTIONS = PanelRow(
             "Failed requests by route",
             "Share of the requests beside questions and probes that failed because of the service. An alert fires "
             "above the line.",
-            one_query(signals.request_failure_ratio(P, W).above(0), "{{route}} {{instance}}"),
+            one_query(signals.request_failure_ratio(P, W), "{{route}} {{instance}}"),
             slo.REQUEST_FAILURE_RATIO,
-            empty="No failures",
+            empty="No requests",
         ),
         Panel(
             "HTTP response time by route",
