@@ -13,7 +13,14 @@ settings.load_profile("tests")  # how long an example takes says how busy the ma
 
 pytest_plugins = ["tests.support.databases", "tests.support.data", "tests.support.caches", "tests.support.app"]
 
-LONG_FILES = ("test_secrets.py", "test_events.py", "test_public_names.py", "test_readme.py", "test_keys.py")
+LONG_FILES = (
+    "test_drill.py",
+    "test_secrets.py",
+    "test_events.py",
+    "test_public_names.py",
+    "test_readme.py",
+    "test_keys.py",
+)
 """Files in which one test alone takes half a minute: started last, they would keep one worker busy alone."""
 
 
