@@ -104,10 +104,14 @@ class Rooms:
         cancellation: Cancellation | None = None,
     ) -> Question:
         """A question within the settings' limits, with their deadline from now. Raises UnknownDatabase."""
-        name = self.databases.config(database or self.databases.default).name
-        rows = min(max_rows or self.settings.max_rows, self.settings.row_cap)
+        name, rows = self.bound_request(database, max_rows)
         deadline = time.monotonic() + self.settings.deadline
         return Question(text, name, caller, rows, deadline, cancellation or Cancellation())
+
+    def bound_request(self, database: str | None, max_rows: int | None) -> tuple[str, int]:
+        """The database that is meant, and the rows that may be asked for. Raises UnknownDatabase."""
+        name = self.databases.config(database or self.databases.default).name
+        return name, min(max_rows or self.settings.max_rows, self.settings.row_cap)
 
     def close(self) -> None:
         """Ends the threads, folds what is left, makes the audit record durable and closes connections."""

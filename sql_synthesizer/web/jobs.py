@@ -117,11 +117,9 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
 
 def submit_questions(rooms: Rooms, caller: Caller, body: JobBody) -> JobView:
     """Takes a job in, each question of which has passed the same checks as one that is asked at once."""
-    settings = rooms.settings
     for question in body.questions:
-        check_text(question, settings.max_question_chars)
-    database = rooms.databases.config(body.database or rooms.databases.default).name
-    rows = min(body.max_rows or settings.max_rows, settings.row_cap)
+        check_text(question, rooms.settings.max_question_chars)
+    database, rows = rooms.bound_request(body.database, body.max_rows)
     return rooms.jobs.submit(caller, body.questions, database=database, max_rows=rows, token=body.idempotency_key)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from sql_synthesizer.model import Column, ColumnKind, ForeignKey, Schema, Table, ValueMatch
+from sql_synthesizer.model import Column, ColumnKind, ForeignKey, Schema, Table
+from tests.support.port import Values
 
 ORDERS = """
 CREATE TABLE clients (client_id INTEGER PRIMARY KEY, name TEXT, city TEXT, country TEXT, joined_on DATE);
@@ -77,21 +77,6 @@ KINDS = {
     "REAL": ColumnKind.NUMBER,
     "DATE": ColumnKind.DATE,
 }
-
-
-class Values:
-    """Every text value of a database, by its spelling without case."""
-
-    def __init__(self, connection: sqlite3.Connection, tables: Sequence[Table]) -> None:
-        self._found: dict[str, list[ValueMatch]] = {}
-        for table in tables:
-            for column in (c for c in table.columns if c.kind is ColumnKind.TEXT):
-                for (value,) in connection.execute(f"SELECT DISTINCT {column.name} FROM {table.name}"):
-                    match = ValueMatch(table.name, column.name, value)
-                    self._found.setdefault(value.casefold(), []).append(match)
-
-    def find(self, text: str) -> Sequence[ValueMatch]:
-        return self._found.get(text.casefold(), [])
 
 
 @cache

@@ -10,7 +10,7 @@ from functools import lru_cache
 from sql_synthesizer.model import Column, ColumnKind, Schema, Table
 from sql_synthesizer.synthesizer.engine.naming import keys_of
 from sql_synthesizer.synthesizer.engine.words import stem_word
-from sql_synthesizer.synthesizer.rules.joins import JoinGraph
+from sql_synthesizer.synthesizer.rules.joins import schema_links
 from sql_synthesizer.synthesizer.rules.query import Link
 from sql_synthesizer.synthesizer.rules.text import split_name
 
@@ -37,7 +37,7 @@ class Joins:
         self.schema = schema
         self._edges: dict[str, list[tuple[Link, float]]] = defaultdict(list)
         self._graded: dict[str, list[tuple[Table, Column, int]]] = {}
-        declared = list(JoinGraph._schema_links(schema))  # noqa: SLF001
+        declared = list(schema_links(schema))
         pairs = {frozenset({link.child.name, link.parent.name}) for link in declared}
         for link in declared:
             self._add(link, 1.0 + 0.01 * _place(link))

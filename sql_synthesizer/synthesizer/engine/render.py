@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
-from sqlglot import Dialect, exp
+from sqlglot import exp
 
 from sql_synthesizer.model import ColumnKind, Table
 from sql_synthesizer.model.dialects import DIALECTS, DialectRow
 from sql_synthesizer.synthesizer.engine.joins import Joins, Tree
 from sql_synthesizer.synthesizer.engine.lexicon import ROLES
 from sql_synthesizer.synthesizer.engine.plan import Condition, Constant, Plan, Ref, Term
+from sql_synthesizer.synthesizer.rules.spelling import COMPARISONS, build_identifier, build_pattern, build_table
 
-_COMPARISONS: dict[str, type[exp.Binary]] = {
-    "=": exp.EQ,
-    "!=": exp.NEQ,
-    ">": exp.GT,
-    "<": exp.LT,
-    ">=": exp.GTE,
-    "<=": exp.LTE,
-}
 _INVERSE = {"=": "!=", "!=": "=", ">": "<=", "<": ">=", ">=": "<", "<=": ">"}
-_PATTERNS = {"contain": "%{}%", "start": "{}%", "end": "%{}"}
 _SETS: dict[str, type[exp.SetOperation]] = {"intersect": exp.Intersect, "except": exp.Except, "union": exp.Union}
-_PLAIN = re.compile(r"[a-z_][a-z0-9_]*\Z")
 
 
 class Unjoined(Exception):
@@ -37,12 +27,6 @@ def to_sql(plan: Plan, joins: Joins) -> tuple[str, float]:
     builder = _Builder(joins, row)
     tree = builder.build_query(plan)
     return tree.sql(dialect=row.sqlglot), builder.cost
-
-
-@lru_cache(maxsize=8)
-def _keywords(dialect: str) -> frozenset[str]:
-    words = Dialect.get_or_raise(dialect).tokenizer_class.KEYWORDS
-    return frozenset(word.casefold() for phrase in words for word in phrase.split() if word.isalpha())
 
 
 def _cues(plan: Plan) -> tuple[tuple[frozenset[str], float], ...]:
@@ -71,9 +55,10 @@ class _Builder:
             raise Unjoined(", ".join(table.name for table in tables))
         self.cost += tree.cost
         several = bool(tree.links)
-        select = exp.select(*(self._term(t, several=several) for t in plan.select)).from_(self._table(tree.root))
+        shown = [self._term(term, several=several) for term in plan.select]
+        select = exp.select(*shown).from_(build_table(tree.root, self._dialect))
         for table, condition in self._joins(tree):
-            select = select.join(self._table(table), on=condition)
+            select = select.join(build_table(table, self._dialect), on=condition)
         for either in plan.where:
             select = select.where(exp.or_(*(self._condition(c, several=several) for c in either)))
         if plan.groups:
@@ -106,12 +91,7 @@ class _Builder:
     # --- names ------------------------------------------------------------------------------
 
     def _identifier(self, name: str) -> exp.Identifier:
-        quoted = not _PLAIN.match(name) or name in _keywords(self._dialect.sqlglot)
-        return exp.to_identifier(name, quoted=quoted)
-
-    def _table(self, table: Table) -> exp.Table:
-        schema = self._identifier(table.schema) if table.schema else None
-        return exp.Table(this=self._identifier(table.name), db=schema)
+        return build_identifier(name, self._dialect)
 
     def _column(self, table: Table, name: str, *, several: bool) -> exp.Column:
         return exp.Column(this=self._identifier(name), table=self._identifier(table.name) if several else None)
@@ -139,10 +119,10 @@ class _Builder:
             if operator == "in":
                 return self._membership(term, inner, condition)
             operator = _INVERSE[operator] if negated else operator
-            return _COMPARISONS[operator](this=term, expression=exp.Subquery(this=inner))
-        if operator in _COMPARISONS:
+            return COMPARISONS[operator](this=term, expression=exp.Subquery(this=inner))
+        if operator in COMPARISONS:
             operator = _INVERSE[operator] if negated else operator
-            return _COMPARISONS[operator](this=term, expression=self._literal(condition.values[0], condition.term.ref))
+            return COMPARISONS[operator](this=term, expression=self._literal(condition.values[0], condition.term.ref))
         built = self._other(term, condition)
         return exp.not_(exp.paren(built)) if negated else built
 
@@ -162,13 +142,7 @@ class _Builder:
             return exp.Between(this=term, low=self._literal(values[0], ref), high=self._literal(values[1], ref))
         if condition.operator == "in":
             return term.isin(*(self._literal(v, ref) for v in values))
-        text = str(values[0])
-        escaped = re.sub(r"([%_!])", r"!\1", text)
-        like = exp.ILike if self._dialect.has_ilike else exp.Like
-        matched: exp.Expr = like(
-            this=term, expression=exp.Literal.string(_PATTERNS[condition.operator].format(escaped))
-        )
-        return exp.Escape(this=matched, expression=exp.Literal.string("!")) if escaped != text else matched
+        return build_pattern(term, condition.operator, str(values[0]), self._dialect)
 
     def _literal(self, value: Constant, ref: Ref | None) -> exp.Expr:
         if isinstance(value, float):

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from functools import lru_cache
-
-from sqlglot import Dialect, exp
+from sqlglot import exp
 
 from sql_synthesizer.model import ColumnKind, Table
 from sql_synthesizer.model.dialects import DIALECTS, DialectRow
@@ -13,30 +10,20 @@ from sql_synthesizer.synthesizer.rules.dates import Span
 from sql_synthesizer.synthesizer.rules.joins import fan_out_tables
 from sql_synthesizer.synthesizer.rules.names import key_columns
 from sql_synthesizer.synthesizer.rules.query import Constant, Filter, Link, Query, Ref, Term
+from sql_synthesizer.synthesizer.rules.spelling import (
+    COMPARISONS,
+    PATTERNS,
+    build_identifier,
+    build_pattern,
+    build_table,
+)
 from sql_synthesizer.synthesizer.rules.wording import column_aliases
-
-_COMPARISONS: dict[str, type[exp.Binary]] = {
-    "=": exp.EQ,
-    "!=": exp.NEQ,
-    ">": exp.GT,
-    "<": exp.LT,
-    ">=": exp.GTE,
-    "<=": exp.LTE,
-}
-_PATTERNS = {"contain": "%{}%", "start": "{}%", "end": "%{}"}
-_PLAIN = re.compile(r"[a-z_][a-z0-9_]*\Z")
 
 
 def to_sql(query: Query, dialect: str) -> str:
     """The query as text; ``dialect`` is that of the schema."""
     row = DIALECTS[dialect]
     return _Builder(query, row).build_select().sql(dialect=row.sqlglot)
-
-
-@lru_cache(maxsize=8)
-def _dialect_keywords(dialect: str) -> frozenset[str]:
-    words = Dialect.get_or_raise(dialect).tokenizer_class.KEYWORDS
-    return frozenset(word.casefold() for phrase in words for word in phrase.split() if word.isalpha())
 
 
 class _Builder:
@@ -48,9 +35,9 @@ class _Builder:
         """The SELECT."""
         query = self._query
         shown = map(self._output_column, query.select, column_aliases(query))
-        select = exp.select(*shown).from_(self._build_table(query.root))
+        select = exp.select(*shown).from_(build_table(query.root, self._dialect))
         for table, condition in self._build_joins():
-            select = select.join(self._build_table(table), on=condition)
+            select = select.join(build_table(table, self._dialect), on=condition)
         filters = [self._build_filter(f) for f in query.filters]
         if query.either and len(filters) > 1:
             filters = [exp.or_(*filters)]
@@ -69,12 +56,7 @@ class _Builder:
     # --- names ------------------------------------------------------------------------------
 
     def _build_identifier(self, name: str) -> exp.Identifier:
-        quoted = not _PLAIN.match(name) or name in _dialect_keywords(self._dialect.sqlglot)
-        return exp.to_identifier(name, quoted=quoted)
-
-    def _build_table(self, table: Table) -> exp.Table:
-        schema = self._build_identifier(table.schema) if table.schema else None
-        return exp.Table(this=self._build_identifier(table.name), db=schema)
+        return build_identifier(name, self._dialect)
 
     def _build_column(self, table: Table, name: str) -> exp.Column:
         several = bool(self._query.links or self._query.absent)
@@ -99,7 +81,9 @@ class _Builder:
 
     def _absence_condition(self, link: Link) -> exp.Expr:
         table = link.child if link.parent.name == self._query.root.name else link.parent
-        inner = exp.select(exp.Literal.number(1)).from_(self._build_table(table)).where(self._join_condition(link))
+        inner = (
+            exp.select(exp.Literal.number(1)).from_(build_table(table, self._dialect)).where(self._join_condition(link))
+        )
         return exp.not_(exp.Exists(this=inner))
 
     def _output_column(self, term: Term, alias: str) -> exp.Expr:
@@ -153,23 +137,14 @@ class _Builder:
             return exp.not_(null) if condition.negated else null
         if condition.operator == "span":
             return self._build_span(term, condition)
-        if condition.operator in _PATTERNS:
-            return self._build_pattern(term, condition)
+        if condition.operator in PATTERNS:
+            return build_pattern(term, condition.operator, str(values[0]), self._dialect)
         literals = [self._build_literal(value, condition.term.ref) for value in values]
         if condition.operator == "in":
             return term.isin(*literals)
         if condition.operator == "between":
             return exp.Between(this=term, low=literals[0], high=literals[1])
-        return _COMPARISONS[condition.operator](this=term, expression=literals[0])
-
-    def _build_pattern(self, term: exp.Expr, condition: Filter) -> exp.Expr:
-        """A match without regard to case; % and _ of the text stand for themselves."""
-        text = str(condition.constants[0])
-        escaped = re.sub(r"([%_!])", r"!\1", text)
-        pattern = exp.Literal.string(_PATTERNS[condition.operator].format(escaped))
-        like = exp.ILike if self._dialect.has_ilike else exp.Like
-        matched: exp.Expr = like(this=term, expression=pattern)
-        return exp.Escape(this=matched, expression=exp.Literal.string("!")) if escaped != text else matched
+        return COMPARISONS[condition.operator](this=term, expression=literals[0])
 
     def _build_span(self, term: exp.Expr, condition: Filter) -> exp.Expr:
         span = condition.constants[0]

@@ -21,7 +21,7 @@ class JoinGraph:
 
     def __init__(self, schema: Schema) -> None:
         self._edges: dict[str, list[Link]] = defaultdict(list)
-        for link in self._schema_links(schema):
+        for link in schema_links(schema):
             if link.child.name != link.parent.name:
                 self._edges[link.child.name].append(link)
                 self._edges[link.parent.name].append(link)
@@ -73,16 +73,17 @@ class JoinGraph:
             layer = following
         return []
 
-    @staticmethod
-    def _schema_links(schema: Schema) -> Iterator[Link]:
-        for table in schema.tables:
-            declared: set[str] = set()
-            for key in table.foreign_keys:
-                target = schema.table(key.target)
-                if target is not None:
-                    declared |= {name.casefold() for name in key.columns}
-                    yield Link(table, key.columns, target, key.target_columns)
-            yield from _implied_links(schema, table, declared)
+
+def schema_links(schema: Schema) -> Iterator[Link]:
+    """The links between tables: declared foreign keys, and columns named like one other table's key."""
+    for table in schema.tables:
+        declared: set[str] = set()
+        for key in table.foreign_keys:
+            target = schema.table(key.target)
+            if target is not None:
+                declared |= {name.casefold() for name in key.columns}
+                yield Link(table, key.columns, target, key.target_columns)
+        yield from _implied_links(schema, table, declared)
 
 
 def _through_shared_parent(path: list[Link], mentioned: set[str]) -> bool:
