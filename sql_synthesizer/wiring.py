@@ -268,7 +268,7 @@ def _build_health(
 
     for name in databases.names:
         end = "" if len(databases.names) == 1 else f"_{name}"
-        health.register(f"database{end}", partial(ping_database, name), required=True)
+        health.register(f"database{end}", partial(ping_database, name), required=True, group="databases")
         health.register(f"schema{end}", partial(schemas.ping, name, last=True), required=False)
     health.register("security_audit", audit.ping, required=True)
     health.register("store", lambda _timeout: store.ping(), required=True)

@@ -64,6 +64,25 @@ def test_what_is_said(health, facade, required, optional, status, word, checks, 
     assert levels(facade) == {"database": float(required is well), "cache": float(optional is well)}
 
 
+@pytest.mark.parametrize(
+    ("shop", "books", "status", "word", "reasons"),
+    [
+        (well, well, 200, "healthy", []),
+        (well, broken, 200, "degraded", []),
+        (broken, broken, 503, "unhealthy", ["database_shop is unhealthy", "database_books is unhealthy"]),
+    ],
+)
+def test_one_of_a_group_is_enough(health, shop, books, status, word, reasons):
+    health.register("database_shop", shop, required=True, group="databases")
+    health.register("database_books", books, required=True, group="databases")
+    body, given = health.health_reply()
+    assert (given, body["status"]) == (status, word)
+    assert body["checks"]["database_books"] == ("healthy" if books is well else "unhealthy")
+    assert health.readiness_reply()[0].get("reasons", []) == reasons
+    health.register("store", broken, required=True)
+    assert "store is unhealthy" in health.readiness_reply()[0]["reasons"], "what is in no group is needed by itself"
+
+
 def test_a_service_without_dependencies_is_healthy(health):
     assert health.health_reply()[1] == 200
     assert health.readiness_reply() == ({"status": "ready"}, 200)

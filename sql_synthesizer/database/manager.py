@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,10 @@ logger = logging.getLogger("sql_synthesizer.database")
 
 LOG_CHARACTERS = 500
 RECYCLE_SECONDS = 1800
+LOST_SECONDS = 15.0
+"""How long a failed ping is believed, unless a connection is opened before: longer than between two pings."""
+LOST_PATIENCE = 0.5
+"""Seconds in which an idle connection to a database whose ping failed has to answer."""
 MARGIN = 0.05
 """Seconds before its deadline from which on a statement that was cancelled is one that took too long."""
 _QUERY = re.compile(r"[\s(]*(?:select|with|values|table)\b", re.IGNORECASE)
@@ -68,6 +73,8 @@ class DatabaseManager:
         self._connecting = threading.local()
         self._logins: dict[str, tuple[float, bool]] = {}
         """Database -> until when it holds (monotonic), and whether the login may write."""
+        self._lost: dict[str, tuple[float, DatabaseUnavailable]] = {}
+        """Database -> until when it is taken to be lost (monotonic), and what its ping raised."""
         self._pools = self._build_pools(databases)
         self.names = tuple(self._pools)
         self.default = settings.default_database or next(iter(self.names), "")
@@ -119,8 +126,19 @@ class DatabaseManager:
             yield connection
 
     def ping(self, name: str, timeout: float) -> str:
-        """Opens a connection of its own and asks for an answer; what to tell of it. Raises DatabaseUnavailable."""
+        """Opens a connection of its own and asks for an answer; what to tell of it. Raises DatabaseUnavailable.
+
+        Until it succeeds again, questions that would need a new connection fail at once.
+        """
         pool = self._find_pool(name)
+        try:
+            self._ping_pool(pool, timeout)
+        except DatabaseUnavailable as error:
+            self._lost[name] = (time.monotonic() + LOST_SECONDS, error)
+            raise
+        return "the login may write" if self._may_write(pool) else ""
+
+    def _ping_pool(self, pool: _Pool, timeout: float) -> None:
         try:
             raw = self._open_connection(pool.config.name, pool.driver, timeout)
             with closing(raw), self._watchdog.watch(Limit(time.monotonic() + timeout), pool.driver.stopper(raw)):
@@ -130,8 +148,7 @@ class DatabaseManager:
                 self._examine_login(pool, raw)
         except pool.driver.errors as error:
             self._log_error(pool, error)
-            raise DatabaseUnavailable from None
-        return "the login may write" if self._may_write(pool) else ""
+            raise _unavailable(pool.config.name) from None
 
     def _examine_login(self, pool: _Pool, raw: Any) -> None:
         """Finds out from time to time whether the login may write."""
@@ -180,14 +197,17 @@ class DatabaseManager:
         assert isinstance(engine.pool, QueuePool)  # noqa: S101 - tells the type checker
         return _Pool(config, driver, engine, engine.pool, threading.Semaphore(size), size, redact)
 
-    @staticmethod
-    def _open_connection(name: str, driver: Driver, seconds: float) -> Any:
+    def _open_connection(self, name: str, driver: Driver, seconds: float) -> Any:
         try:
-            return driver.connect(seconds)
+            raw = driver.connect(seconds)
         except DatabaseUnavailable as error:
             told = ", ".join(f"{key}: {value}" for key, value in error.details.items())
             logger.error("database %s: %s (%s)", name, error.reason, told)  # noqa: TRY400 - told in full
-            raise
+            if type(error) is DatabaseUnavailable:
+                error = _unavailable(name)
+            raise error from None
+        self._lost.pop(name, None)
+        return raw
 
     def _find_pool(self, name: str) -> _Pool:
         try:
@@ -275,27 +295,34 @@ class DatabaseManager:
                     break
             else:
                 return connection
-        raise DatabaseUnavailable
+        raise _unavailable(pool.config.name)
+
+    def _loss(self, pool: _Pool) -> DatabaseUnavailable | None:
+        """What the last ping raised, while that is believed."""
+        until, error = self._lost.get(pool.config.name, (0.0, None))
+        return copy(error) if time.monotonic() < until else None
 
     def _checkout_connection(self, pool: _Pool, deadline: float) -> Connection:
+        if not pool.pool.checkedin() and (loss := self._loss(pool)) is not None:
+            raise loss
         self._connecting.seconds = max(0.1, min(self._settings.connect_timeout, deadline - time.monotonic()))
         try:
             return pool.engine.connect()
         except DBAPIError as error:
             self._log_error(pool, error.orig or error)
-            raise DatabaseUnavailable from None
+            raise _unavailable(pool.config.name) from None
 
     def _begin_transaction(self, pool: _Pool, connection: Connection, deadline: float, max_rows: int | None) -> None:
         now = time.monotonic()
         raw = _raw_connection(connection)
-        patience = min(deadline, now + self._settings.connect_timeout)
+        patience = min(deadline, now + (LOST_PATIENCE if self._loss(pool) else self._settings.connect_timeout))
         limit = Limit(patience)
         try:
             with self._watchdog.watch(limit, pool.driver.stopper(raw)):
                 pool.driver.begin(raw, max(0.001, deadline - now), max_rows)
         except pool.driver.errors as error:
             if limit.fired:
-                raise (StatementTimeout if patience == deadline else DatabaseUnavailable) from None
+                raise (StatementTimeout() if patience == deadline else _unavailable(pool.config.name)) from None
             fault = self._translate_error(pool, error, fired=False)
             raise (_StaleError if isinstance(fault, DatabaseUnavailable) else fault) from None
 
@@ -308,6 +335,8 @@ class DatabaseManager:
         fault = pool.driver.classify_error(cause).to_error()
         if late and isinstance(fault, StatementCancelled):  # by the server itself, which says no more than that
             fault = StatementTimeout()
+        if isinstance(fault, DatabaseUnavailable):
+            fault = _unavailable(pool.config.name)
         if isinstance(fault, StatementInvalid):
             # What an analyst mistyped is the analyst's business; the driver quotes it, and values of rows.
             self._log_error(pool, cause, logging.DEBUG, text=self._settings.log_text)
@@ -324,6 +353,10 @@ class DatabaseManager:
 
 class _StaleError(Exception):
     """A pooled connection turned out to be broken before it was used."""
+
+
+def _unavailable(name: str) -> DatabaseUnavailable:
+    return DatabaseUnavailable(f"The database {name} cannot be reached.")
 
 
 def _raw_connection(connection: Connection) -> Any:

@@ -1,6 +1,7 @@
 """Health: pings registered by whoever owns a dependency, run in the background and cached.
 
-Liveness depends on nothing. Readiness needs every required dependency, and fails first when the process drains.
+Liveness depends on nothing. Readiness needs every required dependency, of those of a group one, and fails first when
+the process drains.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from sql_synthesizer.telemetry import Telemetry, vocabulary
@@ -28,9 +29,10 @@ _logger = logging.getLogger(__name__)
 class _HealthCheck:
     """One dependency. ``up`` is None until its first ping has ended or run out of time."""
 
-    def __init__(self, name: str, ping: Ping, *, required: bool) -> None:
+    def __init__(self, name: str, ping: Ping, *, required: bool, group: str = "") -> None:
         self.name = name
         self.required = required
+        self.group = group
         self.up: bool | None = None
         self.detail = ""
         self._ping = ping
@@ -93,14 +95,14 @@ class Health:
         self._declared = facade.declared
         facade.read(vocabulary.DEPENDENCY_UP, self._dependency_levels)
 
-    def register(self, name: str, ping: Ping, *, required: bool) -> None:
-        """Adds a dependency.
+    def register(self, name: str, ping: Ping, *, required: bool, group: str = "") -> None:
+        """Adds a dependency; of the required ones of a ``group`` one is enough to serve.
 
         ``ping`` takes its time limit in seconds, raises when the dependency is not usable, and gives what else clients
         should see of it, if anything.
         """
         self._declared.declare(vocabulary.DEPENDENCY, name)
-        self._checks[name] = _HealthCheck(name, ping, required=required)
+        self._checks[name] = _HealthCheck(name, ping, required=required, group=group)
 
     def start(self) -> None:
         """Starts the background rounds; does nothing when they run."""
@@ -121,20 +123,18 @@ class Health:
         return {"status": "alive"}, 200
 
     def readiness_reply(self) -> HealthReply:
-        """200 when requests can be served, else 503 with the reasons."""
+        """200 when anything can be served, else 503 with the reasons."""
         reasons = ["draining"] if self._draining() else []
-        reasons += [
-            f"{check.name} is unhealthy" for check in self._completed_checks() if check.required and not check.up
-        ]
+        reasons += [f"{check.name} is unhealthy" for check in _find_missing(self._completed_checks())]
         return ({"status": "not ready", "reasons": reasons}, 503) if reasons else ({"status": "ready"}, 200)
 
     def health_reply(self) -> HealthReply:
-        """Every check: 503 when a required one fails; without an optional one the service is degraded (200)."""
+        """Every check: 503 when nothing can be served; without a part of it the service is degraded (200)."""
         completed = self._completed_checks()
         checks = {check.name: check.health_status for check in completed}
         details = {check.name: check.detail for check in completed if check.up and check.detail}
-        words = set(checks.values())
-        status = next((word for word in ("unhealthy", "degraded") if word in words), "healthy")
+        whole = all(check.up for check in completed)
+        status = "unhealthy" if _find_missing(completed) else "healthy" if whole else "degraded"
         body = {"status": status, "timestamp": datetime.now(UTC).isoformat(), "checks": checks, "details": details}
         return body, 503 if status == "unhealthy" else 200
 
@@ -167,3 +167,9 @@ class Health:
         for check in list(self._checks.values()):
             if check.up is not None:
                 yield {"dependency": check.name}, float(check.up)
+
+
+def _find_missing(checks: Sequence[_HealthCheck]) -> list[_HealthCheck]:
+    """What fails and leaves nothing that can be served."""
+    served = {check.group for check in checks if check.group and check.up}
+    return [check for check in checks if check.required and not check.up and check.group not in served]

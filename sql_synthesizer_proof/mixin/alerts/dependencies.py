@@ -17,7 +17,7 @@ ALERTS = (
         "critical",
         NEEDED.grouped("max", *signals.JOB_DEPENDENCY).equals(0),
         "SQL Synthesizer has lost {{ $labels.dependency }}",
-        "No instance of {{ $labels.job }} reaches {{ $labels.dependency }}, which it cannot work without.",
+        "No instance of {{ $labels.job }} reaches {{ $labels.dependency }}; the questions that need it fail.",
         (PANELS, "Dependency health"),
         hold="45s",
         fill=8,

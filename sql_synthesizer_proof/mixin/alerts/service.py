@@ -34,9 +34,9 @@ ALERTS = (
         "SqlSynthesizerInstanceDown",
         "warning",
         ONE_DOWN.or_else(ONE_CUT_OFF).unless(ALL_DOWN.or_else(ALL_CUT_OFF), on=("job",)),
-        "One instance of SQL Synthesizer cannot serve",
-        "{{ $labels.instance }} does not answer, or has lost what it cannot work without; other instances of "
-        "{{ $labels.job }} carry its load.",
+        "One instance of SQL Synthesizer cannot serve all",
+        "{{ $labels.instance }} does not answer, or has lost what all or some of its questions need; other instances "
+        "of {{ $labels.job }} are well.",
         (OVERVIEW, "Application up"),
         hold="2m",
     ),

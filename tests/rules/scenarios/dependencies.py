@@ -21,7 +21,7 @@ DEPENDENCY_DOWN = [
         text=Text(
             "critical",
             "SQL Synthesizer has lost database",
-            "No instance of sql-synthesizer reaches database, which it cannot work without.",
+            "No instance of sql-synthesizer reaches database; the questions that need it fail.",
             "dependencies",
             labels='detection="fast"',
         ),

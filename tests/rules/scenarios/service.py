@@ -75,9 +75,9 @@ INSTANCE_DOWN = [
         quiet=(300, 405),
         text=Text(
             "warning",
-            "One instance of SQL Synthesizer cannot serve",
-            "a does not answer, or has lost what it cannot work without; other instances of sql-synthesizer carry its "
-            "load.",
+            "One instance of SQL Synthesizer cannot serve all",
+            "a does not answer, or has lost what all or some of its questions need; other instances of sql-synthesizer "
+            "are well.",
             "overview",
         ),
     ),
