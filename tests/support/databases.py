@@ -145,6 +145,7 @@ class MariadbServer(Server):
             program("mariadb-install-db", "mysql_install_db"),
             "--no-defaults",
             f"--datadir={self.home / 'data'}",
+            f"--tmpdir={self.home}",
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
             "--skip-log-bin",
@@ -156,6 +157,7 @@ class MariadbServer(Server):
             program("mariadbd", "mysqld"),
             "--no-defaults",
             f"--datadir={self.home / 'data'}",
+            f"--tmpdir={self.home}",  # a server that starts removes the temporary tables of all others that share one
             f"--socket={self.home / 'socket'}",
             f"--pid-file={self.home / 'pid'}",
             f"--init-file={self.home / 'setup.sql'}",
