@@ -30,8 +30,8 @@ from sql_synthesizer.monitoring.tail import Keeper, TailObserver
 from sql_synthesizer.monitoring.trace_store import TraceStore
 from sql_synthesizer.schema import SchemaCache
 from sql_synthesizer.service import Service
+from sql_synthesizer.service.slots import Slots
 from sql_synthesizer.settings import DatabaseSettings, Settings, secret_text
-from sql_synthesizer.slots import Slots
 from sql_synthesizer.store import HistoryObserver, Store
 from sql_synthesizer.synthesizer import Synthesizer
 from sql_synthesizer.synthesizer.embedded import EmbeddedSynthesizer

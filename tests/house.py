@@ -12,9 +12,9 @@ SERVICE, PROOF = "sql_synthesizer", "sql_synthesizer_proof"
 FACE_LINES = 40
 
 FLOORS = {
-    0: ("settings", "database_settings", "errors", "error_requests", "error_root", "files", "model", "connecting"),
+    0: ("settings", "errors", "files", "model", "connecting"),
     1: ("telemetry",),
-    2: ("guard", "schema", "synthesizer", "database", "cache", "store", "access", "slots", "demo"),
+    2: ("guard", "schema", "synthesizer", "database", "cache", "store", "access", "demo"),
     3: ("service", "jobs"),
     4: ("wiring", "agent", "web", "webapp"),
     5: ("operate", "cli", "__main__"),

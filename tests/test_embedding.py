@@ -47,7 +47,9 @@ def actors(settings: dict[str, Any]) -> set[str]:
 
 def own_queries(exposition: str) -> float:
     """Queries that the decorators of this process have counted, which may be those of other tests too."""
-    counted = re.findall(r'^\S*queries_total\{.*"sqlite",query_type="aggregate",success="success"\} (\S+)$', exposition, re.M)
+    counted = re.findall(
+        r'^\S*queries_total\{.*"sqlite",query_type="aggregate",success="success"\} (\S+)$', exposition, re.MULTILINE
+    )
     return sum(map(float, counted))
 
 

@@ -44,7 +44,7 @@ LAZY = {
         "253 ms for PostgreSQL's driver, 207 ms for MariaDB's",
     ),
     "sql_synthesizer/operate/child.py": ("psutil", "18 ms for serve, which asks for the descendants of nobody"),
-    "sql_synthesizer/settings.py": ("yaml", "14 ms for every verb, and most have no file of databases"),
+    "sql_synthesizer/settings/__init__.py": ("yaml", "14 ms for every verb, and most have no file of databases"),
     "sql_synthesizer/store/__init__.py": ("sqlalchemy.dialects", "25 ms, and the store is a file by default"),
     "sql_synthesizer/web/server.py": ("sql_synthesizer.", "720 ms, loaded by the arbiter with garbage collection off"),
     "sql_synthesizer/wiring.py": (

@@ -12,7 +12,7 @@ import pytest
 
 from sql_synthesizer.errors import Cancelled, Overloaded
 from sql_synthesizer.model import Caller, Question
-from sql_synthesizer.slots import Slots
+from sql_synthesizer.service.slots import Slots
 from tests.support.serving import HANG, until
 
 

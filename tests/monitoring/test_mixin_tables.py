@@ -14,7 +14,7 @@ ACCESS = "docs/access.md"
 ALERT = "sql_synthesizer_proof/mixin/alerts/service.py"
 CATALOG, VOCABULARY = "sql_synthesizer/monitoring/catalog.py", "sql_synthesizer/telemetry/vocabulary.py"
 DIALECTS, LIMITS = "sql_synthesizer/model/dialects.py", "sql_synthesizer/database/http.py"
-ERRORS, SETTINGS = "sql_synthesizer/errors.py", "sql_synthesizer/settings.py"
+ERRORS, SETTINGS = "sql_synthesizer/errors/__init__.py", "sql_synthesizer/settings/__init__.py"
 ALLOWED = "sql_synthesizer/guard/statement/allowed"
 
 
@@ -106,7 +106,7 @@ ADDED: dict[str, tuple[Seed, tuple[str, ...]]] = {
         together(
             inserted(SETTINGS, "    # limits of input\n", '    spare: int = _make_field(0, "")\n'),
             inserted(
-                "sql_synthesizer/database_settings.py", "    shareable: tuple", '    colour: str = Field("red")\n'
+                "sql_synthesizer/settings/database.py", "    shareable: tuple", '    colour: str = Field("red")\n'
             ),
             replaced(SETTINGS, '_make_field("120/minute", ', '_make_field("often", '),
         ),

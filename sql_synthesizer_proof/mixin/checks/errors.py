@@ -11,15 +11,12 @@ from sql_synthesizer_proof.mixin.checks.source import list_faults, words_beside
 
 ROOTS = (SqlSynthesizerError, UnexpectedError)
 """Those whose reason is ``internal``."""
-TABLES = ("errors", "error_requests")
 
 
 def error_faults() -> Iterator[str]:
     """What a class of ``errors`` lacks; one that only others derive from needs nothing but a status."""
-    said = words_beside(*(f"{name}.py" for name in TABLES))
-    classes = [
-        cls for cls in error_classes() if cls not in ROOTS and cls.__module__.removeprefix("sql_synthesizer.") in TABLES
-    ]
+    said = words_beside("errors")
+    classes = [cls for cls in error_classes() if cls not in ROOTS and "sql_synthesizer.errors" in cls.__module__]
     reasons = Counter(vars(cls).get("reason") for cls in classes)
     for cls in classes:
         own = vars(cls)

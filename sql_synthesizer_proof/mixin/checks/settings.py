@@ -12,7 +12,7 @@ from sql_synthesizer_proof.mixin.checks.source import list_faults, words_beside,
 
 def setting_faults() -> Iterator[str]:
     """What a field of ``Settings`` or ``DatabaseSettings`` lacks."""
-    said, own = words_beside("settings.py"), words_in("settings.py")
+    said, own = words_beside("settings"), words_in("settings")
     for name, field in Settings.model_fields.items():
         used = {f"settings.{name}", f"_settings.{name}"} & said or f"self.{name}" in own
         yield from list_faults(f"setting {name}", {"it has no help": field.description, "nothing reads it": used})

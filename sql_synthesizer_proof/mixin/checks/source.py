@@ -18,16 +18,26 @@ def list_faults(subject: str, expected: Mapping[str, object]) -> Iterator[str]:
 
 
 @cache
-def words_in(*files: str) -> frozenset[str]:
-    """Each name, each attribute as ``owner.attribute`` and each text in quotes in some files of the service."""
-    return frozenset(word for file in files for word in _find_words(ast.parse((PACKAGE / file).read_text("utf-8"))))
+def words_in(*places: str) -> frozenset[str]:
+    """Each name, each attribute as ``owner.attribute`` and each text in quotes in files or rooms of the service."""
+    return frozenset().union(*(_words_of(file) for place in places for file in _files_in(place)))
 
 
 @cache
-def words_beside(*files: str) -> frozenset[str]:
+def words_beside(*places: str) -> frozenset[str]:
     """The words of all other files of the service."""
-    every = (path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
-    return frozenset().union(*(words_in(file) for file in every if file not in files))
+    apart = {file for place in places for file in _files_in(place)}
+    return frozenset().union(*(_words_of(file) for file in PACKAGE.rglob("*.py") if file not in apart))
+
+
+def _files_in(place: str) -> list[Path]:
+    path = PACKAGE / place
+    return [path] if path.is_file() else [*path.rglob("*.py")]
+
+
+@cache
+def _words_of(file: Path) -> frozenset[str]:
+    return frozenset(_find_words(ast.parse(file.read_text("utf-8"))))
 
 
 def _find_words(node: ast.AST) -> Iterator[str]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sql_synthesizer.error_requests import *  # noqa: F403 - this is the table of all
-from sql_synthesizer.error_root import SqlSynthesizerError as SqlSynthesizerError
+from sql_synthesizer.errors.requests import *  # noqa: F403 - this is the table of all
+from sql_synthesizer.errors.root import SqlSynthesizerError as SqlSynthesizerError
 
 
 class UnexpectedError(SqlSynthesizerError):

@@ -31,7 +31,7 @@ from sql_synthesizer.guard.statement import StatementGuard
 from sql_synthesizer.guard.statement.judging import policy_of
 from sql_synthesizer.model import MASK, Answer, Caller, Question, Rows, Schema, Statement
 from sql_synthesizer.schema import SchemaCache
-from sql_synthesizer.slots import Slots
+from sql_synthesizer.service.slots import Slots
 from sql_synthesizer.store import HistoryEntry
 from sql_synthesizer.synthesizer import Context, Repairer, Synthesizer
 from sql_synthesizer.telemetry import Operation, Telemetry, vocabulary

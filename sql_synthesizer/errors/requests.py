@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sql_synthesizer.error_root import SqlSynthesizerError
+from sql_synthesizer.errors.root import SqlSynthesizerError
 
 
 class InvalidRequest(SqlSynthesizerError):

@@ -15,19 +15,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import (
-    AliasChoices,
-    Field,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from sql_synthesizer.database_settings import DatabaseSettings as DatabaseSettings
 from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.settings.database import DatabaseSettings as DatabaseSettings
 
 PREFIX = "SQL_SYNTHESIZER_"
 RATE_LIMIT = r"[1-9][0-9]{0,8}/([1-9][0-9]{0,2})?(second|minute|hour|day)s?"
