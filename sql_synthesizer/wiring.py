@@ -36,7 +36,7 @@ from sql_synthesizer.store import HistoryObserver, Store
 from sql_synthesizer.synthesizer import Synthesizer
 from sql_synthesizer.synthesizer.embedded import EmbeddedSynthesizer
 from sql_synthesizer.synthesizer.prompt import PROMPT_VERSION
-from sql_synthesizer.telemetry import Observer, Telemetry
+from sql_synthesizer.telemetry import Observer, Telemetry, vocabulary
 
 if TYPE_CHECKING:
     from sql_synthesizer.synthesizer.llm import LLMSynthesizer
@@ -162,6 +162,7 @@ def _wire_rooms(settings: Settings, facade: Telemetry, closing: ExitStack, *, lo
     embedded = EmbeddedSynthesizer()
     synthesizers: tuple[Synthesizer, ...] = (embedded,) if model is None else (model, embedded)
     schemas = SchemaCache(databases.connect, configured, settings)
+    facade.read(vocabulary.OBJECTS_LEFT_OUT, schemas.count_left_out)
     access = Access(settings, store, facade)
     service = Service(
         telemetry=facade,

@@ -13,7 +13,7 @@ import sqlalchemy
 from sqlalchemy import types
 from sqlalchemy.dialects import mysql, postgresql
 
-from sql_synthesizer.model import ColumnKind, ForeignKey
+from sql_synthesizer.model import Cause, ColumnKind, ForeignKey, LeftOut
 from sql_synthesizer.schema import SchemaCache
 from sql_synthesizer.schema.reflection import MAX_COLUMNS, MAX_TABLES, column_kind
 from tests.support.managers import KINDS
@@ -135,7 +135,9 @@ def test_wide_and_many_tables_are_bounded(
     found = cache(sqlite_url).get("main")
     assert len(found.tables) == MAX_TABLES
     assert len(found.tables[0].columns) == MAX_COLUMNS
-    assert f"tables beyond the first {MAX_TABLES} are left out" in caplog.text
+    assert "left out of its schema: 22 too_many" in caplog.text
+    assert found.left_out[0] == LeftOut("a_wide", Cause.TOO_MANY, 50)
+    assert {one.name for one in found.left_out[1:]} == {f"t{i}" for i in range(520)} - {t.name for t in found.tables}
 
 
 @pytest.mark.parametrize(

@@ -37,9 +37,13 @@ ACTIONS = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_
 REFUSED_FUNCTIONS = frozenset({"load_extension", "regexp", "fts3_tokenizer"})
 """``regexp`` is SQLAlchemy's, in Python: a hostile pattern would hold the interpreter past any deadline."""
 PRAGMAS = frozenset(
-    "table_info table_xinfo table_list foreign_key_list index_list index_info index_xinfo read_uncommitted".split()
+    "table_info table_xinfo table_list foreign_key_list index_list index_info index_xinfo read_uncommitted"
+    " data_version page_size".split()
 )
-"""Pragmas that may be read, to reflect the schema."""
+"""Pragmas that may be read, to reflect the schema; the last two by full-text tables."""
+WRITING = frozenset({sqlite3.SQLITE_INSERT, sqlite3.SQLITE_DELETE})
+OF_RECTANGLES = ("_node", "_rowid", "_parent")
+"""How the names of the tables end in which an R-tree keeps its data."""
 MEMORY_BYTES = 2**30
 """What a process of its own may take."""
 
@@ -66,8 +70,13 @@ def authorize_action(action: int, first: str | None, second: str | None, *_: obj
     """What a statement may do, as SQLite asks while it prepares one."""
     if action in ACTIONS and second not in REFUSED_FUNCTIONS:
         return sqlite3.SQLITE_OK
-    reads = action == sqlite3.SQLITE_PRAGMA and first in PRAGMAS
-    return sqlite3.SQLITE_OK if reads else sqlite3.SQLITE_DENY
+    if action == sqlite3.SQLITE_PRAGMA and first in PRAGMAS:
+        return sqlite3.SQLITE_OK
+    # A virtual table declares its columns and prepares its statements before it is read; none of them can be run, as
+    # the file is open for reading only.
+    declares = action == sqlite3.SQLITE_UPDATE and first == "sqlite_master"
+    prepares = action in WRITING and (first or "").endswith(OF_RECTANGLES)
+    return sqlite3.SQLITE_OK if declares or prepares else sqlite3.SQLITE_DENY
 
 
 def _run_statement(source: BinaryIO, target: BinaryIO) -> None:

@@ -137,14 +137,32 @@ class Table:
         return next((c for c in self.columns if c.name.casefold() == folded), None)
 
 
+class Cause(StrEnum):
+    """Why something that a database holds is not offered."""
+
+    UNREADABLE = "unreadable"  # broken, or of a kind that cannot be read here
+    FORBIDDEN = "forbidden"  # the service's login may not read it
+    TOO_MANY = "too_many"  # beyond what a schema takes
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A table or view that is not offered; if ``columns`` is not 0, it is, but for so many of its columns."""
+
+    name: str
+    cause: Cause
+    columns: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What one database holds. ``version`` changes when anything in it does."""
+    """What one database holds. ``version`` changes when anything in ``tables`` does."""
 
     database: str
     dialect: str
     tables: tuple[Table, ...]
     version: str = ""
+    left_out: tuple[LeftOut, ...] = ()
 
     def table(self, name: str) -> Table | None:
         """The table of this name, compared without case."""

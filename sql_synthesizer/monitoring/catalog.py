@@ -264,6 +264,13 @@ METRICS: tuple[Metric, ...] = (
         labels=[vocabulary.DATABASE],
         mode="livemax",
     ),
+    _make_gauge(
+        "schema_objects_left_out",
+        "Tables and views of the database that are not offered, whole or for some columns, by cause",
+        vocabulary.OBJECTS_LEFT_OUT,
+        labels=[vocabulary.DATABASE, vocabulary.CAUSE],
+        mode="livemax",
+    ),
     _make_timer(
         "connection_wait_seconds",
         "Time spent waiting for a database connection",

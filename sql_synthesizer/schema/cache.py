@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -24,10 +25,11 @@ from sql_synthesizer.errors import (
     ServiceFailure,
     SqlSynthesizerError,
     StatementInvalid,
+    StatementRefused,
     StatementTimeout,
     UnknownDatabase,
 )
-from sql_synthesizer.model import Schema, Table, ValueLookup
+from sql_synthesizer.model import Cause, Schema, Table, ValueLookup
 from sql_synthesizer.model.dialects import find_dialect
 from sql_synthesizer.schema.reflection import FAULTS_HINT, format_faults, hide_unknown, read_schema
 from sql_synthesizer.schema.values import NO_VALUES, Connect, ValueIndex
@@ -54,7 +56,10 @@ class _SchemaEntry:
     check_at: float = 0.0
     values: ValueIndex | None = None
     failure: ServiceFailure | None = None
+    """Why the last reading failed."""
     failed_at: float = 0.0
+    bridged: bool = False
+    """Whether an older schema is used meanwhile."""
     fault: str = ""
     """What the settings name in vain, by the last reading."""
     doubted: dict[str, Table] = field(default_factory=dict)
@@ -91,7 +96,11 @@ class SchemaCache:
                 return known
             if reading is None:
                 # Else those who waited would each wait for the same failure, one after the other.
-                if entry.failure is not None and time.monotonic() < entry.failed_at + FAILURE_SECONDS:
+                if (
+                    not entry.bridged
+                    and entry.failure is not None
+                    and time.monotonic() < entry.failed_at + FAILURE_SECONDS
+                ):
                     raise copy(entry.failure)
                 reading = entry.reading = Future()
                 threading.Thread(target=self._fill, args=(entry, reading), name="schema", daemon=True).start()
@@ -117,20 +126,31 @@ class SchemaCache:
             raise ConfigurationError("\n".join(faults), hint=FAULTS_HINT)
 
     def ping(self, name: str, timeout: float, *, last: bool) -> None:
-        """Raises while what the settings name was never found.
+        """Raises while the schema cannot be read, or what the settings name was never found.
 
-        With ``last``, also when it was not at the last reading, and while there is no table, or one that was doubted,
-        that can be read.
+        With ``last``, also when the last reading failed or did not find it, and while there is no table, or one that
+        was doubted, that can be read.
         """
         entry = self._find_entry(name)
-        if entry.names_things and (last or entry.schema is None):
+        doubtful = entry.failure is not None or entry.names_things
+        if doubtful and (last or entry.schema is None or (entry.failure is not None and not entry.bridged)):
             self.get(name, time.monotonic() + timeout)
         if last:
+            if entry.failure is not None:
+                raise copy(entry.failure)
             if entry.fault:
                 raise ConfigurationError(entry.fault, hint=FAULTS_HINT)
             if entry.schema is not None and not entry.schema.tables:
                 raise PrivilegeMissing
             self._check_doubted(entry, timeout)
+
+    def count_left_out(self) -> Iterator[tuple[dict[str, str], float]]:
+        """How many tables and views of each database are not offered, by cause."""
+        for name, entry in self._entries.items():
+            found = (
+                Counter(one.cause for one in entry.schema.left_out) if entry.schema is not None else Counter[Cause]()
+            )
+            yield from (({"database": name, "cause": cause}, found[cause]) for cause in Cause)
 
     @contextmanager
     def doubting(self, name: str, tables: Iterable[str]) -> Iterator[None]:
@@ -205,8 +225,9 @@ class SchemaCache:
                 # What it names, and what is near, is for the log only.
                 error = DatabaseFailed("The settings of the database name what it does not hold.")
             too_old = now - entry.read_at > self._settings.schema_ttl * STALE_FACTOR
-            if entry.schema is None or (too_old and not refused):
-                entry.failure, entry.failed_at = copy(error), now
+            entry.bridged = entry.schema is not None and (refused or not too_old)
+            entry.failure, entry.failed_at = copy(error), now
+            if entry.schema is None or not entry.bridged:
                 raise error from None
             entry.check_at = now + min(RETRY_SECONDS, self._settings.schema_ttl)
             logger.warning(
@@ -231,13 +252,14 @@ class SchemaCache:
                 schema, faults = read_schema(connection, entry.config, dialect)
         except StatementTimeout:
             raise SchemaTimeout from None
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, StatementInvalid, StatementRefused) as error:
+            # Whatever a driver says of these statements: nobody typed them.
             logger.warning("database %s: reading its schema failed: %s", entry.config.name, type(error).__name__)
             raise DatabaseFailed("The schema of the database cannot be read.") from None
         if faults:
             self._refuse_schema(entry, schema, format_faults(entry.config, faults))
         entry.schema, entry.fault = schema, ""
-        entry.failure = None
+        entry.failure, entry.bridged = None, False
         entry.read_at = time.monotonic()
         entry.check_at = entry.read_at + self._settings.schema_ttl
         return schema

@@ -6,29 +6,27 @@ import hashlib
 import logging
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection, inspect, types
 from sqlalchemy.engine import Inspector
-from sqlalchemy.engine.interfaces import ReflectedColumn, ReflectedForeignKeyConstraint, TableKey
-from sqlalchemy.exc import CompileError, SAWarning, SQLAlchemyError
+from sqlalchemy.exc import CompileError, SAWarning
 
 from sql_synthesizer.errors import ConfigurationError
-from sql_synthesizer.model import Column, ColumnKind, ForeignKey, Schema, Table
+from sql_synthesizer.model import Cause, Column, ColumnKind, LeftOut, Schema, Table
 from sql_synthesizer.model.dialects import DIALECTS, SYSTEM_SCHEMAS
 from sql_synthesizer.schema.definitions import WHOLE, Key
-from sql_synthesizer.schema.lineage import Lineage, fold_key, read_lineage
+from sql_synthesizer.schema.lineage import read_lineage
 from sql_synthesizer.schema.marks import Names, suggest_names
+from sql_synthesizer.schema.relations import MAX_TABLES, Relation, read_relations, shorten_comment
 from sql_synthesizer.settings import DatabaseSettings
 
 logger = logging.getLogger("sql_synthesizer.schema")
-Found = TypeVar("Found")
 
-MAX_TABLES = 500
 MAX_COLUMNS = 200
-COMMENT_CHARACTERS = 500
 FAULTS_HINT = "Write table, table.column or schema.table.column as GET /api/schema and the database list them."
 _KINDS: tuple[tuple[type[types.TypeEngine[Any]], ColumnKind], ...] = (
     (types.Boolean, ColumnKind.BOOLEAN),
@@ -58,25 +56,6 @@ def column_kind(type: types.TypeEngine[Any]) -> ColumnKind:
     return next((kind for family, kind in _KINDS if isinstance(type, family)), ColumnKind.OTHER)
 
 
-@dataclass(frozen=True, slots=True)
-class _Relation:
-    """A table or view as the database describes it; one that is not ``listed`` is read for its names alone."""
-
-    name: str
-    schema: str | None
-    key: Key
-    listed: bool
-    columns: Sequence[ReflectedColumn] = ()
-    primary: frozenset[str] = frozenset()
-    keys: tuple[ForeignKey, ...] = ()
-    comment: str = ""
-    is_view: bool = False
-
-    @property
-    def column_names(self) -> tuple[str, ...]:
-        return tuple(column["name"].casefold() for column in self.columns)
-
-
 def reflect_schema(connection: Connection, config: DatabaseSettings, dialect: str) -> Schema:
     """Reads the tables and views that may be asked; at most 500 of them, of 200 columns each.
 
@@ -103,8 +82,8 @@ def read_schema(connection: Connection, config: DatabaseSettings, dialect: str) 
         # A foreign key or type that SQLAlchemy does not understand is left out, which nobody can act upon.
         warnings.simplefilter("ignore", SAWarning)
         schemas, others, faults = _find_schemas(inspector, config, dialect)
-        listed = [found for schema in schemas for found in _read_relations(inspector, schema, config, lineage)]
-        named = [found for schema in others for found in _read_relations(inspector, schema, config, lineage)]
+        listed = [found for schema in schemas for found in read_relations(inspector, schema, config, lineage)]
+        named = [found for schema in others for found in read_relations(inspector, schema, config, lineage)]
     names = Names()
     for found in listed + named:
         names.add(found.key, found.column_names, qualified=found.schema in others)
@@ -123,19 +102,27 @@ def read_schema(connection: Connection, config: DatabaseSettings, dialect: str) 
         lineage.spread(names.find(config.sensitive), orders),
         names.find(config.shareable),
     )
+    offered = [found for found in listed if found.listed and not marks.is_hidden(found)]
+    return _build_schema(config, dialect, offered, marks), faults + names.find_faults(config)
+
+
+def _build_schema(config: DatabaseSettings, dialect: str, offered: Iterable[Relation], marks: _Marks) -> Schema:
     tables: dict[str, Table] = {}
-    for found in listed:
-        if found.listed and not marks.is_hidden(found):
-            tables.setdefault(found.name.casefold(), _build_table(found, marks))
-    return _build_schema(config, dialect, tables), faults + names.find_faults(config)
-
-
-def _build_schema(config: DatabaseSettings, dialect: str, tables: Mapping[str, Table]) -> Schema:
-    names = sorted(tables)
-    if len(names) > MAX_TABLES:
-        logger.warning("database %s: tables beyond the first %d are left out of its schema", config.name, MAX_TABLES)
-    kept = {name: tables[name] for name in names[:MAX_TABLES]}
-    return make_schema(config.name, dialect, tuple(_with_visible_keys(table, kept) for table in kept.values()))
+    left_out: list[LeftOut] = []
+    for found in sorted(offered, key=lambda found: found.name.casefold()):
+        fault = found.fault or (Cause.TOO_MANY if len(tables) == MAX_TABLES else None)
+        if fault is not None:
+            left_out.append(LeftOut(found.name, fault))
+            continue
+        tables.setdefault(found.name.casefold(), _build_table(found, marks))
+        if (more := len(found.columns) - MAX_COLUMNS) > 0:
+            left_out.append(LeftOut(found.name, Cause.TOO_MANY, more))
+    if left_out:
+        told = Counter(one.cause for one in left_out)
+        causes = ", ".join(f"{number} {cause}" for cause, number in told.items())
+        logger.warning("database %s: left out of its schema: %s", config.name, causes)
+    schema = make_schema(config.name, dialect, tuple(_with_visible_keys(table, tables) for table in tables.values()))
+    return replace(schema, left_out=tuple(left_out))
 
 
 def make_schema(database: str, dialect: str, tables: tuple[Table, ...]) -> Schema:
@@ -178,66 +165,6 @@ def _find_schemas(
     return [name for name in read if (name or "").casefold() not in SYSTEM_SCHEMAS], others, faults
 
 
-def _read_relations(
-    inspector: Inspector, schema: str | None, config: DatabaseSettings, lineage: Lineage
-) -> Iterator[_Relation]:
-    default = (inspector.default_schema_name or "") if schema is None else schema
-    marks = [name.casefold() for name in (*config.hidden, *config.sensitive, *config.shareable)]
-    allowed = {name.casefold() for name in config.tables}
-
-    def choose(names: Iterable[str]) -> tuple[list[_Relation], list[_Relation]]:
-        """Those to be read, and the rest."""
-        read: list[_Relation] = []
-        rest: list[_Relation] = []
-        for name in sorted(names):
-            if not name.startswith("sqlite_"):
-                key = fold_key(default if schema is not None else lineage.homes.get(name, default), name)
-                spelled = (key[1], ".".join(key))
-                chosen = not allowed.isdisjoint(spelled) if allowed else key not in lineage.partitions
-                relation = _Relation(name, schema, key, chosen)
-                marked = any(mark == own or mark.startswith(f"{own}.") for mark in marks for own in spelled)
-                (read if marked or (chosen and len(read) <= MAX_TABLES) else rest).append(relation)
-        return read, rest
-
-    read, rest = choose(inspector.get_table_names(schema))
-    yield from (replace(relation, listed=False) for relation in rest)
-    if read:
-        yield from _read_tables(inspector, schema, read)
-    read, rest = choose(inspector.get_view_names(schema))
-    for view in read:
-        try:
-            columns = inspector.get_columns(view.name, schema)
-        except SQLAlchemyError:
-            logger.warning("database %s: the view %s cannot be read", config.name, view.name)
-            rest.append(view)
-            continue
-        yield replace(view, columns=columns, is_view=True)
-    yield from (replace(relation, listed=False) for relation in rest)
-
-
-def _read_tables(inspector: Inspector, schema: str | None, read: Sequence[_Relation]) -> Iterator[_Relation]:
-    names = [relation.name for relation in read]
-    columns = inspector.get_multi_columns(schema, names)
-    primary = inspector.get_multi_pk_constraint(schema, names)
-    foreign = _read_optional(lambda: inspector.get_multi_foreign_keys(schema, names))
-    comments = _read_optional(lambda: inspector.get_multi_table_comment(schema, names))
-    for relation in read:
-        key = (schema, relation.name)
-        if key in columns:
-            owned = frozenset(primary[key]["constrained_columns"] if primary.get(key) else ())
-            keys = tuple(_foreign_key(found) for found in foreign.get(key, ()))
-            comment = _shorten_comment(comments[key]["text"] if comments.get(key) else None)
-            yield replace(relation, columns=columns[key], primary=owned, keys=keys, comment=comment)
-
-
-def _read_optional(read: Callable[[], Mapping[TableKey, Found]]) -> Mapping[TableKey, Found]:
-    """What ``read`` finds, where the database has such a thing."""
-    try:
-        return read()
-    except NotImplementedError:
-        return {}
-
-
 @dataclass(frozen=True, slots=True)
 class _Marks:
     """Which columns of which tables are marked, after the marks have followed the data."""
@@ -246,13 +173,13 @@ class _Marks:
     sensitive: Mapping[Key, set[str]]
     shareable: Mapping[Key, set[str]]
 
-    def is_hidden(self, found: _Relation) -> bool:
+    def is_hidden(self, found: Relation) -> bool:
         """Whether nothing of it is left to be shown."""
         hidden = self.hidden.get(found.key, set())
         return WHOLE in hidden or bool(found.columns and hidden.issuperset(found.column_names))
 
 
-def _build_table(found: _Relation, marks: _Marks) -> Table:
+def _build_table(found: Relation, marks: _Marks) -> Table:
     hidden = marks.hidden.get(found.key, set())
     sensitive = marks.sensitive.get(found.key, set())
     shareable = marks.shareable.get(found.key, set()) - sensitive
@@ -265,7 +192,7 @@ def _build_table(found: _Relation, marks: _Marks) -> Table:
             nullable=bool(column.get("nullable", True)) and name not in found.primary,
             sensitive=name.casefold() in sensitive,
             shareable=name.casefold() in shareable,
-            comment=_shorten_comment(column.get("comment")),
+            comment=shorten_comment(column.get("comment")),
         )
         for column in found.columns[:MAX_COLUMNS]
         if (name := str(column["name"])).casefold() not in hidden
@@ -280,14 +207,6 @@ def _type_name(type: types.TypeEngine[Any]) -> str:
         return "" if isinstance(type, types.NullType) else _TYPE_NOISE.sub("", str(type))
     except CompileError:
         return type.__class__.__name__
-
-
-def _shorten_comment(text: str | None) -> str:
-    return (text or "")[:COMMENT_CHARACTERS]
-
-
-def _foreign_key(found: ReflectedForeignKeyConstraint) -> ForeignKey:
-    return ForeignKey(tuple(found["constrained_columns"]), found["referred_table"], tuple(found["referred_columns"]))
 
 
 def _with_visible_keys(table: Table, tables: Mapping[str, Table]) -> Table:

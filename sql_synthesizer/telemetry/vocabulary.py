@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from sql_synthesizer.errors import OUTCOME_BY_REASON
+from sql_synthesizer.model import Cause
 from sql_synthesizer.model.dialects import DIALECTS
 
 OTHER = "other"
@@ -101,6 +102,7 @@ SUCCESS = Vocabulary("success", ("success", "error"))
 QUERY_TYPE = Vocabulary("query_type", ("select", "join", "aggregate", "set", "unknown"))
 DATABASE_TYPE = Vocabulary("database_type", (*DIALECTS, "unknown"))
 DATABASE = Vocabulary("database", declared=True)
+CAUSE = Vocabulary("cause", Cause)
 SOURCE = Vocabulary("source", ("llm", "rules", "cache", "analyst", "none"))
 CACHE_TYPE = Vocabulary("cache_type", ("memory", "redis", "memcached"))
 CACHE_OPERATION = Vocabulary("operation", ("get", "set", "delete"))
@@ -375,6 +377,7 @@ POOL_IN_USE = ReadingType("pool_in_use", (DATABASE_TYPE,), "Connections handed o
 POOL_LIMIT = ReadingType("pool_limit", (DATABASE_TYPE,), "Connections that may be handed out.")
 POOL_USE = ReadingType("pool_use", (DATABASE,), "Connections handed out, per connection that may be.")
 WRITING_LOGINS = ReadingType("writing_logins", (DATABASE,), "1 when the login may write, else 0.")
+OBJECTS_LEFT_OUT = ReadingType("objects_left_out", (DATABASE, CAUSE), "Tables, views and columns that are not offered.")
 QUESTIONS_RUNNING = ReadingType("questions_running", (), "Questions being worked on.")
 QUESTIONS_WAITING = ReadingType("questions_waiting", (), "Questions that wait for others to end.")
 QUESTIONS_LIMIT = ReadingType("questions_limit", (), "Questions that may run at once.")

@@ -26,6 +26,8 @@ JsonObject = Mapping[str, object]
 HISTORY_WAIT = 1.0
 """Seconds that a reader of the history waits for the latest questions to be in it."""
 PAGE_SIZE = "Return a first page of this many rows, and a link to the next; all rows when they may not be cached."
+LEFT_OUT = 100
+"""Tables that are not offered and named all the same, with the reason."""
 EXAMPLE = "SELECT count(*) FROM customers"
 QUESTION_ID = r"^[0-9a-f]{16}$"
 
@@ -244,6 +246,8 @@ def _history_json(entry: HistoryEntry) -> JsonObject:
 
 def _schema_json(schema: Schema, databases: tuple[str, ...]) -> JsonObject:
     shown = _pick_fields(schema, "database dialect version") | {"quote": DIALECTS[schema.dialect].quote}
+    left_out = [_pick_fields(one, "name cause columns") for one in schema.left_out[:LEFT_OUT]]
+    shown |= {"left_out": left_out, "left_out_count": len(schema.left_out)}
     return shown | {"databases": databases, "tables": [_table_json(table) for table in schema.tables]}
 
 

@@ -59,6 +59,7 @@ def _odd_database(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE memos (id INTEGER PRIMARY KEY, title TEXT, rating REAL, serial INTEGER)")
         connection.execute(f"CREATE TABLE {_quoted(MARKUP)} (id INTEGER PRIMARY KEY, {_quoted(MARKUP + 'c')} TEXT)")
+        connection.execute("CREATE VIEW broken AS SELECT * FROM gone")
         connection.execute("CREATE TABLE sales (day DATE PRIMARY KEY, region TEXT, amount INTEGER)")
         connection.executemany(
             "INSERT INTO memos (title, rating, serial) VALUES (?, ?, ?)",

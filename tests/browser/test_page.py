@@ -221,6 +221,7 @@ def test_the_schema_is_searched_and_names_are_inserted(page: Page) -> None:
 
 def test_a_name_is_quoted_where_sql_needs_it(page: Page) -> None:
     page.locator("#database").select_option("odd")
+    expect(page.locator("#schema-left-out")).to_have_text("Left out: broken (cannot be read).")
     page.get_by_role("tab", name="SQL").click()
     page.locator("#schema .name", has_text=MARKUP).click()
     expect(page.locator("#sql")).to_have_value('"' + MARKUP.replace('"', '""') + '"')

@@ -19,12 +19,22 @@ HEALTH = PanelRow(
             "Whether the last health check of each dependency succeeded on each instance. Without cache or model the "
             "service goes on.",
             one_query(P("dependency_up").selector(), "{{dependency}} {{instance}}"),
-            width=18,
+            width=12,
         ),
         Panel(
             "Logins that may write",
             "1 where the login of a database has more rights than to read; docs/statements.md has a role that has not.",
             one_query(P("writing_logins").grouped("max", "database"), "{{database}}"),
+            "short",
+            "stat",
+            width=6,
+            decimals=0,
+        ),
+        Panel(
+            "Tables left out",
+            "Tables and views that cannot be asked about, or only without some columns, by cause: they are broken, the "
+            "login may not read them, or there are too many. GET /api/schema names them.",
+            one_query(P("schema_objects_left_out").grouped("max", "database", "cause"), "{{database}} {{cause}}"),
             "short",
             "stat",
             width=6,

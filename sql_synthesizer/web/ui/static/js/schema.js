@@ -3,6 +3,8 @@
 import { byId, el, icon } from "./dom.js";
 
 const MOST_TABLES = 200;
+const MOST_LEFT_OUT = 20;
+const CAUSES = { unreadable: "cannot be read", forbidden: "no permission", too_many: "too many" };
 const PLAIN = /^[a-z_][a-z0-9_]*$/;
 
 function columnLine(column, target, insert) {
@@ -107,6 +109,16 @@ export function showSchema(schema, insert) {
   };
   search.oninput = draw;
   draw();
+  byId("schema-left-out").textContent = leftOut(schema);
+}
+
+function leftOut({ left_out: some, left_out_count: all }) {
+  if (all === 0) return "";
+  const named = some
+    .slice(0, MOST_LEFT_OUT)
+    .map(({ name, cause, columns }) => `${name} (${columns ? `${columns} columns: ` : ""}${CAUSES[cause]})`);
+  const more = all > named.length ? ` and ${all - named.length} more` : "";
+  return `Left out: ${named.join(", ")}${more}.`;
 }
 
 function note(all, found) {
