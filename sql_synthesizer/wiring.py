@@ -20,7 +20,7 @@ from sql_synthesizer.demo import demo_settings, ensure_demo
 from sql_synthesizer.errors import ConfigurationError, QuestionEmpty, QuestionTooLong
 from sql_synthesizer.guard.question import QuestionGuard
 from sql_synthesizer.guard.statement import StatementGuard
-from sql_synthesizer.jobs import JobLimits, JobQueue, JobWorker
+from sql_synthesizer.jobs import JobLimits, JobQueue, JobWorker, Webhooks
 from sql_synthesizer.model import Caller, Question
 from sql_synthesizer.model.cancellation import Cancellation
 from sql_synthesizer.monitoring import catalog, logs, metrics, multiprocess, slo
@@ -179,8 +179,6 @@ def _wire_rooms(settings: Settings, facade: Telemetry, closing: ExitStack, *, lo
     health = _build_health(settings, facade, databases, schemas, cache, store, audit, model)
     closing.callback(health.close)
     history = HistoryObserver(store, facade)
-    share = settings.job_queue // SHARES
-    limits = JobLimits(settings.job_queue, share, settings.job_seconds, settings.job_days)
     measured = metrics.facade_metrics(facade)
     facade.observers = [history]
     if settings.telemetry:
@@ -197,7 +195,7 @@ def _wire_rooms(settings: Settings, facade: Telemetry, closing: ExitStack, *, lo
         history=history,
         access=access,
         service=service,
-        jobs=JobQueue(store.jobs, facade, limits),
+        jobs=_build_jobs(settings, store, facade),
         health=health,
         audit=audit,
         model=model,
@@ -248,6 +246,13 @@ def _build_model(settings: Settings, facade: Telemetry) -> LLMSynthesizer | None
     from sql_synthesizer.synthesizer.llm import LLMSynthesizer  # noqa: PLC0415
 
     return LLMSynthesizer(settings, facade)
+
+
+def _build_jobs(settings: Settings, store: Store, facade: Telemetry) -> JobQueue:
+    share = settings.job_queue // SHARES
+    limits = JobLimits(settings.job_queue, share, settings.job_seconds, settings.job_days)
+    secrets = secret_text(settings.webhook_secret) or ""
+    return JobQueue(store, facade, limits, Webhooks(settings.webhook_hosts, settings.webhook_networks, secrets))
 
 
 def _build_health(

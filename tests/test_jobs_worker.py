@@ -19,8 +19,9 @@ from sql_synthesizer.errors import (
     StatementTimeout,
     StoreUnavailable,
 )
-from sql_synthesizer.jobs import JobLimits, JobQueue, JobWorker
+from sql_synthesizer.jobs import JobLimits, JobQueue, JobWorker, Webhooks
 from sql_synthesizer.jobs import worker as module
+from sql_synthesizer.jobs.bodies import result_body
 from sql_synthesizer.model import Answer, Caller, Question, Role, Rows
 from sql_synthesizer.store import Store
 from sql_synthesizer.store.jobs import Job, JobQuestion
@@ -30,6 +31,7 @@ from sql_synthesizer.telemetry.traceparent import parse_traceparent
 from tests.support.serving import until
 
 OWNER = Caller("k1", Role.VIEWER)
+JOB = Job("j", "k1", "", "", "shop", 10, "", 1, 0.0)
 Ask = Callable[[Question], Answer]
 
 
@@ -46,7 +48,7 @@ class Bench:
         self.seen = MemoryObserver()
         self.telemetry.observers = [self.seen]
         self.telemetry.recorder = self.recorder = MemoryRecorder()
-        self.queue = JobQueue(store.jobs, self.telemetry, JobLimits(100, 100, 3600, 7))
+        self.queue = JobQueue(store, self.telemetry, JobLimits(100, 100, 3600, 7), Webhooks("", "", ""))
         self.asked: list[Question] = []
         self.refused = False
 
@@ -303,8 +305,8 @@ def _broken_once(step: Callable[..., object], down: threading.Event) -> Callable
 def test_answers_are_kept_within_bounds(bench: Bench) -> None:
     question = Question("my password is hunter2hunter2", "shop", OWNER, 10, 0.0)
     wide = tuple(("x" * 100,) for _ in range(2_000))
-    kept = orjson.loads(module.result_body(answer(question, wide), None, ""))
+    kept = orjson.loads(result_body(answer(question, wide), None, JOB))
     assert 100 < kept["row_count"] == len(kept["rows"]) < 2_000
     assert kept["truncated"]
     assert "hunter2" not in kept["question"]
-    assert orjson.loads(module.result_body(answer(question, wide, sensitive=True), None, ""))["rows"] == []
+    assert orjson.loads(result_body(answer(question, wide, sensitive=True), None, JOB))["rows"] == []

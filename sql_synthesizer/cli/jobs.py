@@ -12,8 +12,9 @@ import orjson
 
 from sql_synthesizer.cli.session import open_rooms, record_command
 from sql_synthesizer.errors import InvalidRequest
+from sql_synthesizer.jobs.bodies import result_json
 from sql_synthesizer.model import Caller
-from sql_synthesizer.web.jobs import MOST_QUESTIONS, JobBody, job_json, result_json, submit_questions
+from sql_synthesizer.web.jobs import MOST_QUESTIONS, JobBody, submit_questions, view_json
 
 if TYPE_CHECKING:
     from sql_synthesizer.jobs import JobView
@@ -39,9 +40,15 @@ def _recorded_rooms() -> Iterator[tuple[Rooms, Caller]]:
 @click.option("--file", "path", type=FILE, help="File of further questions, one a line.")
 @click.option("--name", help="Which of several configured databases to ask.")
 @click.option("--max-rows", type=click.IntRange(1), help="Rows of each answer at most.")
+@click.option("--webhook", help="Address that is told when the job has ended.")
 @click.option("--key", help="Idempotency key: given again with the same questions, it is the same job.")
 def submit(
-    questions: tuple[str, ...], path: Path | None, name: str | None, max_rows: int | None, key: str | None
+    questions: tuple[str, ...],
+    path: Path | None,
+    name: str | None,
+    max_rows: int | None,
+    webhook: str | None,
+    key: str | None,
 ) -> None:
     """Hand in QUESTIONS, and print the job's id."""
     lines = path.read_text(encoding="utf-8").splitlines() if path else []
@@ -51,7 +58,7 @@ def submit(
             f"A job has 1 to {MOST_QUESTIONS} questions.",
             hint='For example: sql-synthesizer jobs submit "how many customers are there".',
         )
-    body = JobBody(questions=asked, database=name, max_rows=max_rows, idempotency_key=key)
+    body = JobBody(questions=asked, database=name, max_rows=max_rows, webhook=webhook, idempotency_key=key)
     with _recorded_rooms() as (rooms, caller):
         click.echo(submit_questions(rooms, caller, body).job.id)
 
@@ -95,6 +102,6 @@ def results(job_id: str) -> None:
 
 
 def _print_job(view: JobView) -> None:
-    for name, value in job_json(view).items():
+    for name, value in view_json(view).items():
         if value not in (None, ""):
             click.echo(f"{name:<13} {value}")

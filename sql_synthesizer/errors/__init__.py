@@ -297,6 +297,24 @@ class WorkerLost(ServiceFailure):
     default_hint = "Ask it alone; operators: look in the log for why the worker ended."
 
 
+class WebhookFailed(ServiceFailure):
+    """The address of a webhook did not answer, or not with success."""
+
+    status = 502
+    reason = "webhook_failed"
+    default_message = "The address of the webhook did not take the message."
+    default_hint = "Look at the receiver: it answers with a status of 200 to 299 within 10 seconds."
+
+
+class WebhookGone(ServiceFailure):
+    """The receiver of a webhook has answered 410: it wants no more messages."""
+
+    status = 502
+    reason = "webhook_gone"
+    default_message = "The address of the webhook wants no more messages."
+    default_hint = "Submit jobs without it."
+
+
 class ConfigurationError(SqlSynthesizerError):
     """The settings cannot be used; all faults are listed together at start."""
 

@@ -155,6 +155,15 @@ class IdempotencyConflict(InvalidRequest):
     default_hint = "Use a new key for other questions."
 
 
+class WebhookRefused(InvalidRequest):
+    """The address of a webhook may not be called."""
+
+    status = 422
+    reason = "webhook_refused"
+    default_message = "Webhooks may not call this host."
+    default_hint = "Operators: SQL_SYNTHESIZER_WEBHOOK_HOSTS lists the hosts that may be called."
+
+
 class JobEnded(InvalidRequest):
     """The job can no longer be changed."""
 

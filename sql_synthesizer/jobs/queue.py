@@ -10,10 +10,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
 
 from sql_synthesizer.errors import JobEnded, NotFound, StoreUnavailable
+from sql_synthesizer.jobs.webhook import Webhooks
 from sql_synthesizer.model import Caller, Role
-from sql_synthesizer.store.jobs import CANCELLED, OPEN, QUEUED, Job, JobLevels, JobQuestion, JobStore, Record
+from sql_synthesizer.store import Store
+from sql_synthesizer.store.jobs import CANCELLED, OPEN, QUEUED, Job, JobLevels, JobQuestion
 from sql_synthesizer.telemetry import Telemetry, vocabulary
 from sql_synthesizer.telemetry.traceparent import format_traceparent, parse_traceparent
 
@@ -44,15 +48,16 @@ class JobView:
 
     job: Job
     ahead: int | None
-    trace_id: str
 
 
 class JobQueue:
     """The jobs of a service. Every method raises StoreUnavailable; those that change something, AuditUnavailable."""
 
-    def __init__(self, open_store: Callable[[Record], JobStore], telemetry: Telemetry, limits: JobLimits) -> None:
-        self.store = open_store(self._record_change)
+    def __init__(self, store: Store, telemetry: Telemetry, limits: JobLimits, webhooks: Webhooks) -> None:
+        self.store = store.jobs(self._record_change)
+        self.deliveries = store.deliveries(self._record_change)
         self.limits = limits
+        self.webhooks = webhooks
         self._telemetry = telemetry
         self._lock = threading.Lock()
         self._seen: tuple[float, JobLevels | None] = (float("-inf"), None)
@@ -62,13 +67,23 @@ class JobQueue:
         telemetry.read(vocabulary.JOB_BEAT, lambda: self._level(lambda levels: levels.beat))
 
     def submit(
-        self, caller: Caller, questions: Sequence[str], *, database: str, max_rows: int, token: str | None = None
+        self,
+        caller: Caller,
+        questions: Sequence[str],
+        *,
+        database: str,
+        max_rows: int,
+        token: str | None = None,
+        webhook: str = "",
     ) -> JobView:
         """Takes questions in; with a ``token`` that was used before, it returns the job of then.
 
-        Raises QueueFull, IdempotencyConflict.
+        Raises QueueFull, IdempotencyConflict, WebhookRefused.
         """
-        asked = json.dumps([database, max_rows, *questions]).encode("utf-8", "replace")
+        if webhook:
+            self.webhooks.check(webhook)
+        told: list[Any] = [{"webhook": webhook}] if webhook else []
+        asked = json.dumps([database, max_rows, *questions, *told]).encode("utf-8", "replace")
         with self._telemetry.operation(vocabulary.JOB_SUBMIT) as operation:
             job_id = secrets.token_hex(8)
             job = Job(
@@ -81,6 +96,7 @@ class JobQueue:
                 traceparent=format_traceparent(operation),
                 total=len(questions),
                 submitted_at=time.time(),
+                webhook=webhook,
             )
             job = self.store.add_job(job, questions, limit=self.limits.queue, share=self.limits.share)
             operation.details.job_id, operation.details.questions = job.id, job.total
@@ -122,13 +138,12 @@ class JobQueue:
         return job
 
     def _view(self, job: Job) -> JobView:
-        parent = parse_traceparent(job.traceparent)
-        ahead = self.store.count_ahead(job) if job.state == QUEUED else 0 if job.state in OPEN else None
-        return JobView(job, ahead, parent[0] if parent else "")
+        return JobView(job, self.store.count_ahead(job) if job.state == QUEUED else 0 if job.state in OPEN else None)
 
     def _record_change(self, job: Job, change: str) -> None:
         """Puts a change that is about to be made on the durable record, in the job's trace where it is in none."""
         above, parent = self._telemetry.current(), parse_traceparent(job.traceparent)
+        told: dict[str, Any] = {"webhook": urlsplit(job.webhook).hostname} if job.webhook else {}
         own = nullcontext() if above else self._telemetry.operation(vocabulary.COMMAND, parent=parent)
         with own as operation:
             if operation is not None:
@@ -142,6 +157,7 @@ class JobQueue:
                 questions=job.total,
                 ended=job.ended,
                 reason=job.reason or "ok",
+                **told,
             )
             self._telemetry.settle()
 

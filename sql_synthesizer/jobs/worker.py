@@ -15,9 +15,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-
-import orjson
 
 from sql_synthesizer.errors import (
     AuditUnavailable,
@@ -28,10 +25,12 @@ from sql_synthesizer.errors import (
     UnexpectedError,
     WorkerLost,
 )
+from sql_synthesizer.jobs.bodies import result_body
+from sql_synthesizer.jobs.delivery import Courier
 from sql_synthesizer.jobs.queue import JobQueue
 from sql_synthesizer.model import Answer, Caller, Question
 from sql_synthesizer.model.cancellation import Cancellation
-from sql_synthesizer.model.masking import mask_secrets, mask_statement
+from sql_synthesizer.model.masking import mask_secrets
 from sql_synthesizer.store.jobs import FAILED, Claim
 from sql_synthesizer.telemetry import Telemetry, Trace, vocabulary
 from sql_synthesizer.telemetry.traceparent import parse_traceparent
@@ -51,8 +50,6 @@ LOOK_EVERY = 4
 PRUNE_EVERY = 600.0
 RETRY = 1.0
 """Seconds until the store is tried again."""
-RESULT_BYTES = 64_000
-"""Size of a kept answer at most; its rows are cut to that."""
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +93,9 @@ class JobWorker:
         """Works until ``stop``, or until it is not ``wanted`` any more, and then to the end of what is in hand."""
         ended = threading.Event()
         watch = threading.Thread(target=self._watch, args=(ended,), name="beat", daemon=True)
+        tell = threading.Thread(target=Courier(self._queue, self._telemetry).run, args=(self._stop,), name="courier")
         watch.start()
+        tell.start()
         try:
             while wanted() and not self._stop.is_set():
                 if self._free.acquire(timeout=POLL) and not self._take_question():
@@ -105,6 +104,7 @@ class JobWorker:
         finally:
             self.stop()
             self._pool.shutdown(wait=True)
+            tell.join()
             ended.set()
             watch.join()
 
@@ -189,7 +189,7 @@ class JobWorker:
                 self._telemetry.emit(vocabulary.JOB_RETRIED, reason=failure.reason)
             return
         outcome = "ok" if failure is None else failure.reason
-        body = result_body(answer, failure, claim.job.traceparent)
+        body = result_body(answer, failure, claim.job)
         if store.end_question(claim, outcome, mask_secrets(claim.question), body, given_up=trying) and trying:
             self._telemetry.emit(vocabulary.JOB_GIVEN_UP, reason=outcome)
 
@@ -258,19 +258,3 @@ class JobWorker:
 def is_passing(failure: SqlSynthesizerError) -> bool:
     """Whether another try may succeed: what HTTP says with 503 is over after a while."""
     return failure.status == 503
-
-
-def result_body(answer: Answer | None, failure: SqlSynthesizerError | None, traceparent: str) -> str:
-    """What is kept of a question that ended, as JSON; rows with sensitive columns are kept nowhere."""
-    if answer is None:
-        parent = parse_traceparent(traceparent)
-        return orjson.dumps((failure or UnexpectedError()).body(parent[0] if parent else "")).decode()
-    answer = replace(answer, question=mask_secrets(answer.question), sql=mask_statement(answer.sql))
-    rows = answer.rows
-    kept = () if answer.sensitive else rows.rows
-    while True:
-        cut = replace(answer, rows=replace(rows, rows=kept, truncated=rows.truncated or len(kept) < len(rows.rows)))
-        body = orjson.dumps(cut.to_json())
-        if len(body) <= RESULT_BYTES or not kept:
-            return body.decode()
-        kept = kept[: len(kept) // 2]

@@ -174,7 +174,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     _make_counter(
         "job_changes_total",
-        "Jobs submitted, begun, and ended by how",
+        "Jobs submitted, begun, ended by how, and told or not to their address",
         vocabulary.SECURITY_EVENTS["job_change"],
         labels=[vocabulary.JOB_CHANGE],
     ),
@@ -206,6 +206,13 @@ METRICS: tuple[Metric, ...] = (
         vocabulary.JOB_GIVEN_UP,
         labels=[vocabulary.REASON],
         allowed=_is_passing,
+    ),
+    _make_counter(
+        "job_webhooks_total",
+        "Calls that told the address of a job that it has ended, by how they ended",
+        vocabulary.JOB_WEBHOOK,
+        labels=[Label("outcome", vocabulary.OUTCOME, "@outcome")],
+        allowed=lambda labels, _: labels["outcome"] in ("answered", "failed", "invalid"),
     ),
     # HTTP
     _make_counter(

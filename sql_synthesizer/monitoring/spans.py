@@ -204,6 +204,17 @@ def _job_process_shape(operation: Operation) -> SpanShape:
     return "process jobs", "consumer", _messaging_attributes(operation, "process") | _known_attributes(own)
 
 
+def _webhook_shape(operation: Operation) -> SpanShape:
+    details = operation.details
+    attributes: Mapping[str, AttributeValue | None] = {
+        "http.request.method": "POST",
+        "http.response.status_code": details.status,
+        "http.request.resend_count": (details.attempt or 1) - 1 or None,
+        "server.address": details.host,
+    }
+    return "POST", "client", _known_attributes(attributes)
+
+
 def _messaging_attributes(operation: Operation, step: str) -> Attributes:
     attributes: Mapping[str, AttributeValue | None] = {
         "messaging.system": "sql_synthesizer",
@@ -223,6 +234,7 @@ _SHAPES: dict[str, Callable[[Operation], SpanShape]] = {
     vocabulary.LLM_REQUEST.name: _model_shape,
     vocabulary.JOB_SUBMIT.name: _job_send_shape,
     vocabulary.JOB_QUESTION.name: _job_process_shape,
+    vocabulary.JOB_WEBHOOK.name: _webhook_shape,
 }
 
 

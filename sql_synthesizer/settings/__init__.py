@@ -82,6 +82,12 @@ class Settings(BaseSettings):
     job_seconds: float = _make_field(3600.0, "How long a job may run.", unit="seconds", gt=0, le=604_800)
     job_days: float = _make_field(7.0, "How long an ended job is kept, with its results.", unit="days", gt=0, le=365)
 
+    webhook_hosts: str = _make_field("", "Hosts that jobs may call, as host or host:port with commas between.")
+    webhook_networks: str = _make_field("", "Networks that webhooks may reach although they are not public.")
+    webhook_secret: SecretStr | None = _make_field(
+        None, "Key that signs webhooks: whsec_ and base64; two with a space between while receivers change."
+    )
+
     # limits of input
     max_body_bytes: int = _make_field(65_536, "Request body at most.", unit="bytes", ge=1024)
     max_question_chars: int = _make_field(2_000, "Question text at most.", unit="characters", ge=10, le=20_000)

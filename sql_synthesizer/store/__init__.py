@@ -30,6 +30,7 @@ from sql_synthesizer.store._engine import (
     store_url,
 )
 from sql_synthesizer.store._files import SECRET_BYTES, backup_file, load_secret, restore_file
+from sql_synthesizer.store.deliveries import DeliveryStore
 from sql_synthesizer.store.jobs import JobStore, Record
 from sql_synthesizer.telemetry import Fact, Operation, Telemetry, vocabulary
 
@@ -192,6 +193,10 @@ class Store:
     def jobs(self, record: Record) -> JobStore:
         """The jobs, which are in the same database; ``record`` is called before a change of one takes effect."""
         return JobStore(self._engine, self._insert, record)
+
+    def deliveries(self, record: Record) -> DeliveryStore:
+        """Which addresses have yet to be told that a job ended; ``record`` as for ``jobs``."""
+        return DeliveryStore(self._engine, record)
 
     # --- upkeep -----------------------------------------------------------------------------
 

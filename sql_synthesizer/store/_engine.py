@@ -103,6 +103,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE job_workers (id TEXT PRIMARY KEY, beat DOUBLE PRECISION NOT NULL)",
         "CREATE TABLE job_owners (owner TEXT PRIMARY KEY, served BIGINT NOT NULL)",
     ),
+    (
+        "ALTER TABLE jobs ADD COLUMN webhook TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE jobs ADD COLUMN delivery TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE jobs ADD COLUMN deliveries INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE jobs ADD COLUMN deliver_at DOUBLE PRECISION NOT NULL DEFAULT 0",
+        "CREATE INDEX jobs_to_tell ON jobs (deliver_at) WHERE delivery = 'waiting'",
+    ),
 )
 """The statements that lead from each version of the tables to the next; released ones are never changed."""
 

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from sqlalchemy import Connection, Engine, TableClause, and_, column, delete, func, select, table, update
+from sqlalchemy import Connection, Engine, TableClause, and_, case, column, delete, func, select, table, update
 
 from sql_synthesizer.errors import IdempotencyConflict, QueueFull
 from sql_synthesizer.store._engine import begin_transaction, storable_text
 
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
 OPEN = (QUEUED, RUNNING)
+UNTOLD = "waiting"
+"""Of a delivery: the address of an ended job has yet to be told."""
 NEW_DELAY = 10
 """Seconds after which a caller may try a full queue again."""
 KEPT_QUESTIONS = 100_000
@@ -33,7 +35,8 @@ class Job:
     """A batch of questions. Times are Unix times; ``reason`` is why it failed, or one of its questions was given up.
 
     ``token`` makes a submission idempotent for its ``owner``; ``following`` is the next question that nobody has had in
-    hand yet, ``waiting`` counts those that nobody has in hand now, none of them before ``ready_at``.
+    hand yet, ``waiting`` counts those that nobody has in hand now, none of them before ``ready_at``. ``webhook`` is
+    told its end, ``delivery`` says how far that is; after ``deliveries`` tries the next is at ``deliver_at``.
     """
 
     id: str
@@ -53,6 +56,10 @@ class Job:
     ready_at: float = 0.0
     started_at: float | None = None
     ended_at: float | None = None
+    webhook: str = ""
+    delivery: str = ""
+    deliveries: int = 0
+    deliver_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +99,20 @@ class JobLevels:
 Record = Callable[[Job, str], None]
 """Puts a change of a job on record; what it raises leaves the job as it was."""
 
-_JOBS = table("jobs", *(column(field.name) for field in fields(Job)))
+JOBS = table("jobs", *(column(field.name) for field in fields(Job)))
 _QUESTIONS = table("job_questions", column("job_id"), *(column(field.name) for field in fields(JobQuestion)))
 _CLAIMS = table("job_claims", *map(column, ("job_id", "position", "attempt", "worker")))
 _WORKERS = table("job_workers", *map(column, ("id", "beat")))
 _OWNERS = table("job_owners", *map(column, ("owner", "served")))
+
+
+@contextmanager
+def change_jobs(engine: Engine) -> Iterator[Connection]:
+    """A transaction beside which no other changes a job. Raises StoreUnavailable."""
+    with begin_transaction(engine, write=True) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+        yield connection
 
 
 class JobStore:
@@ -116,18 +132,18 @@ class JobStore:
         IdempotencyConflict when the earlier job asks something else.
         """
         with self._change() as connection:
-            known = select(_JOBS).where(_JOBS.c.owner == job.owner, _JOBS.c.token == job.token)
+            known = select(JOBS).where(JOBS.c.owner == job.owner, JOBS.c.token == job.token)
             if (row := connection.execute(known).one_or_none()) is not None:
                 if row.digest != job.digest:
                     raise IdempotencyConflict
                 return Job(*row)
-            owned = func.coalesce(func.sum(_JOBS.c.waiting).filter(_JOBS.c.owner == job.owner), 0)
-            levels = select(func.coalesce(func.sum(_JOBS.c.waiting), 0), owned).where(_JOBS.c.waiting > 0)
+            owned = func.coalesce(func.sum(JOBS.c.waiting).filter(JOBS.c.owner == job.owner), 0)
+            levels = select(func.coalesce(func.sum(JOBS.c.waiting), 0), owned).where(JOBS.c.waiting > 0)
             waiting, own = connection.execute(levels).one()
             if waiting + job.total > limit or own + job.total > share:
                 raise QueueFull(retry_after=NEW_DELAY, details={"waiting": int(waiting), "own": int(own)})
             job = replace(job, waiting=job.total)
-            connection.execute(_JOBS.insert().values({field.name: getattr(job, field.name) for field in fields(Job)}))
+            connection.execute(JOBS.insert().values({field.name: getattr(job, field.name) for field in fields(Job)}))
             rows = [
                 {"job_id": job.id, "position": n, "question": storable_text(text)} for n, text in enumerate(questions)
             ]
@@ -148,17 +164,17 @@ class JobStore:
         The owner that was served longest ago is served next, with the first of its jobs: however much one caller
         submits, another's question waits for one of each other caller.
         """
-        ready = and_(_JOBS.c.waiting > 0, _JOBS.c.ready_at <= time.time())
+        ready = and_(JOBS.c.waiting > 0, JOBS.c.ready_at <= time.time())
         with begin_transaction(self._engine) as connection:  # most often there is none, which needs no lock
-            if connection.execute(select(_JOBS.c.id).where(ready).limit(1)).first() is None:
+            if connection.execute(select(JOBS.c.id).where(ready).limit(1)).first() is None:
                 return None
         with self._change() as connection:
             served = func.coalesce(_OWNERS.c.served, 0)
             next_job = (
-                select(_JOBS)
-                .outerjoin(_OWNERS, _OWNERS.c.owner == _JOBS.c.owner)
+                select(JOBS)
+                .outerjoin(_OWNERS, _OWNERS.c.owner == JOBS.c.owner)
                 .where(ready)
-                .order_by(served, _JOBS.c.owner, _JOBS.c.submitted_at, _JOBS.c.id)
+                .order_by(served, JOBS.c.owner, JOBS.c.submitted_at, JOBS.c.id)
                 .limit(1)
             )
             if (row := connection.execute(next_job).one_or_none()) is None:
@@ -176,9 +192,9 @@ class JobStore:
         with self._change() as connection:
             if connection.execute(delete(_CLAIMS).where(_is_claim(claim))).rowcount == 0:
                 return False
-            changes: dict[str, object] = {"ended": _JOBS.c.ended + 1} | ({"reason": outcome} if given_up else {})
-            running = (_JOBS.c.id == claim.job.id) & (_JOBS.c.state == RUNNING)
-            row = connection.execute(update(_JOBS).where(running).values(changes).returning(_JOBS)).one_or_none()
+            changes: dict[str, object] = {"ended": JOBS.c.ended + 1} | ({"reason": outcome} if given_up else {})
+            running = (JOBS.c.id == claim.job.id) & (JOBS.c.state == RUNNING)
+            row = connection.execute(update(JOBS).where(running).values(changes).returning(JOBS)).one_or_none()
             if row is None:
                 return False
             place = (_QUESTIONS.c.job_id == claim.job.id) & (_QUESTIONS.c.position == claim.position)
@@ -193,9 +209,9 @@ class JobStore:
         with self._change() as connection:
             if connection.execute(update(_CLAIMS).where(_is_claim(claim)).values(worker="")).rowcount == 0:
                 return False
-            running = (_JOBS.c.id == claim.job.id) & (_JOBS.c.state == RUNNING)
-            again = {"waiting": _JOBS.c.waiting + 1, "ready_at": time.time() + delay}
-            if connection.execute(update(_JOBS).where(running).values(again)).rowcount == 0:
+            running = (JOBS.c.id == claim.job.id) & (JOBS.c.state == RUNNING)
+            again = {"waiting": JOBS.c.waiting + 1, "ready_at": time.time() + delay}
+            if connection.execute(update(JOBS).where(running).values(again)).rowcount == 0:
                 connection.execute(delete(_CLAIMS).where(_is_claim(replace(claim, worker=""))))
                 return False
             return True
@@ -207,8 +223,8 @@ class JobStore:
         put = self._insert(_WORKERS).values(id=worker, beat=time.time())
         with begin_transaction(self._engine, write=True) as connection:
             connection.execute(put.on_conflict_do_update(index_elements=["id"], set_={"beat": put.excluded.beat}))
-            held = select(_CLAIMS.c.job_id, _CLAIMS.c.position).join(_JOBS, _JOBS.c.id == _CLAIMS.c.job_id)
-            idle = held.where(_CLAIMS.c.worker == worker, _JOBS.c.state != RUNNING)
+            held = select(_CLAIMS.c.job_id, _CLAIMS.c.position).join(JOBS, JOBS.c.id == _CLAIMS.c.job_id)
+            idle = held.where(_CLAIMS.c.worker == worker, JOBS.c.state != RUNNING)
             return {(job_id, position) for job_id, position in connection.execute(idle)}
 
     def workers(self) -> dict[str, float]:
@@ -220,9 +236,9 @@ class JobStore:
     def claims(self, worker: str) -> list[Claim]:
         """What a worker has in hand."""
         joined = (
-            select(_CLAIMS.c.position, _CLAIMS.c.attempt, _QUESTIONS.c.question, *_JOBS.c)
-            .join(_JOBS, _JOBS.c.id == _CLAIMS.c.job_id)
-            .join(_QUESTIONS, and_(_QUESTIONS.c.job_id == _JOBS.c.id, _QUESTIONS.c.position == _CLAIMS.c.position))
+            select(_CLAIMS.c.position, _CLAIMS.c.attempt, _QUESTIONS.c.question, *JOBS.c)
+            .join(JOBS, JOBS.c.id == _CLAIMS.c.job_id)
+            .join(_QUESTIONS, and_(_QUESTIONS.c.job_id == JOBS.c.id, _QUESTIONS.c.position == _CLAIMS.c.position))
         )
         with begin_transaction(self._engine) as connection:
             rows = connection.execute(joined.where(_CLAIMS.c.worker == worker)).all()
@@ -231,7 +247,7 @@ class JobStore:
     def forget_worker(self, worker: str) -> None:
         """Takes a worker off, and what it still had in hand of ended jobs."""
         with self._change() as connection:
-            running = select(_JOBS.c.id).where(_JOBS.c.state == RUNNING)
+            running = select(JOBS.c.id).where(JOBS.c.state == RUNNING)
             ended = (_CLAIMS.c.worker == worker) & _CLAIMS.c.job_id.not_in(running)
             connection.execute(delete(_CLAIMS).where(ended))
             connection.execute(delete(_WORKERS).where(_WORKERS.c.id == worker))
@@ -241,14 +257,14 @@ class JobStore:
     def get_job(self, job_id: str) -> Job | None:
         """The job of this id, whoever owns it."""
         with begin_transaction(self._engine) as connection:
-            row = connection.execute(select(_JOBS).where(_JOBS.c.id == job_id)).one_or_none()
+            row = connection.execute(select(JOBS).where(JOBS.c.id == job_id)).one_or_none()
         return None if row is None else Job(*row)
 
     def list_jobs(self, owner: str | None, limit: int) -> list[Job]:
         """The jobs of an owner, or of all, newest first."""
-        query = select(_JOBS).order_by(_JOBS.c.submitted_at.desc(), _JOBS.c.id).limit(limit)
+        query = select(JOBS).order_by(JOBS.c.submitted_at.desc(), JOBS.c.id).limit(limit)
         with begin_transaction(self._engine) as connection:
-            rows = connection.execute(query if owner is None else query.where(_JOBS.c.owner == owner))
+            rows = connection.execute(query if owner is None else query.where(JOBS.c.owner == owner))
             return [Job(*row) for row in rows]
 
     def questions(self, job_id: str, offset: int, limit: int) -> list[JobQuestion]:
@@ -261,20 +277,20 @@ class JobStore:
 
     def count_ahead(self, job: Job) -> int:
         """The questions that are asked before the first waiting one of this job, as owners take turns."""
-        waiting = select(_JOBS.c.owner, func.sum(_JOBS.c.waiting)).where(_JOBS.c.waiting > 0, _JOBS.c.id != job.id)
-        own = waiting.where(_JOBS.c.owner == job.owner, _JOBS.c.submitted_at < job.submitted_at)
-        others = waiting.where(_JOBS.c.owner != job.owner)
+        waiting = select(JOBS.c.owner, func.sum(JOBS.c.waiting)).where(JOBS.c.waiting > 0, JOBS.c.id != job.id)
+        own = waiting.where(JOBS.c.owner == job.owner, JOBS.c.submitted_at < job.submitted_at)
+        others = waiting.where(JOBS.c.owner != job.owner)
         with begin_transaction(self._engine) as connection:
-            ahead = sum(int(count) for _, count in connection.execute(own.group_by(_JOBS.c.owner)))
-            turns = connection.execute(others.group_by(_JOBS.c.owner)).all()
+            ahead = sum(int(count) for _, count in connection.execute(own.group_by(JOBS.c.owner)))
+            turns = connection.execute(others.group_by(JOBS.c.owner)).all()
         return ahead + sum(min(int(count), ahead + 1) for _, count in turns)
 
     def levels(self) -> JobLevels:
         """How full the queue is now."""
         sums = select(
-            func.coalesce(func.sum(_JOBS.c.waiting), 0),
-            func.min(_JOBS.c.submitted_at).filter(_JOBS.c.state == QUEUED),
-        ).where(_JOBS.c.waiting > 0)
+            func.coalesce(func.sum(JOBS.c.waiting), 0),
+            func.min(JOBS.c.submitted_at).filter(JOBS.c.state == QUEUED),
+        ).where(JOBS.c.waiting > 0)
         with begin_transaction(self._engine) as connection:
             waiting, oldest = connection.execute(sums).one()
             running = connection.execute(select(func.count()).select_from(_CLAIMS).where(_CLAIMS.c.worker != ""))
@@ -283,37 +299,33 @@ class JobStore:
 
     def overdue_jobs(self, seconds: float) -> list[str]:
         """Jobs that have run for longer than this."""
-        late = (_JOBS.c.state == RUNNING) & (_JOBS.c.started_at < time.time() - seconds)
+        late = (JOBS.c.state == RUNNING) & (JOBS.c.started_at < time.time() - seconds)
         with begin_transaction(self._engine) as connection:
-            return [job_id for (job_id,) in connection.execute(select(_JOBS.c.id).where(late))]
+            return [job_id for (job_id,) in connection.execute(select(JOBS.c.id).where(late))]
 
     def prune(self, days: float, kept: int = KEPT_QUESTIONS) -> None:
         """Forgets jobs that ended more than ``days`` ago, and those before the newest with ``kept`` questions."""
-        newer = func.sum(_JOBS.c.total).over(order_by=(_JOBS.c.ended_at.desc(), _JOBS.c.id))
-        counted = (
-            select(_JOBS.c.id, _JOBS.c.ended_at, newer.label("newer")).where(_JOBS.c.state.not_in(OPEN)).subquery()
-        )
+        newer = func.sum(JOBS.c.total).over(order_by=(JOBS.c.ended_at.desc(), JOBS.c.id))
+        over = JOBS.c.state.not_in(OPEN) & (JOBS.c.delivery != UNTOLD)
+        counted = select(JOBS.c.id, JOBS.c.ended_at, newer.label("newer")).where(over).subquery()
         old = select(counted.c.id).where((counted.c.newer > kept) | (counted.c.ended_at < time.time() - days * 86_400))
         with self._change() as connection:
             gone = [job_id for (job_id,) in connection.execute(old.limit(500))]
             connection.execute(delete(_QUESTIONS).where(_QUESTIONS.c.job_id.in_(gone)))
-            connection.execute(delete(_JOBS).where(_JOBS.c.id.in_(gone)))
-            idle = _OWNERS.c.owner.not_in(select(_JOBS.c.owner))
+            connection.execute(delete(JOBS).where(JOBS.c.id.in_(gone)))
+            idle = _OWNERS.c.owner.not_in(select(JOBS.c.owner))
             connection.execute(delete(_OWNERS).where(idle))
 
     # --- in a transaction -----------------------------------------------------------------------
 
-    @contextmanager
-    def _change(self) -> Iterator[Connection]:
-        with begin_transaction(self._engine, write=True) as connection:
-            if self._engine.dialect.name == "postgresql":
-                connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
-            yield connection
+    def _change(self) -> AbstractContextManager[Connection]:
+        return change_jobs(self._engine)
 
     def _end(self, connection: Connection, job_id: str, state: str, reason: str) -> Job | None:
-        unended = (_JOBS.c.id == job_id) & _JOBS.c.state.in_(OPEN)
-        ended = {"state": state, "reason": reason, "ended_at": time.time(), "waiting": 0}
-        row = connection.execute(update(_JOBS).where(unended).values(ended).returning(_JOBS)).one_or_none()
+        unended = (JOBS.c.id == job_id) & JOBS.c.state.in_(OPEN)
+        told = {"delivery": case((JOBS.c.webhook != "", UNTOLD), else_=""), "deliver_at": time.time()}
+        ended = {"state": state, "reason": reason, "ended_at": time.time(), "waiting": 0, **told}
+        row = connection.execute(update(JOBS).where(unended).values(ended).returning(JOBS)).one_or_none()
         if row is None:
             return None
         connection.execute(delete(_CLAIMS).where(_CLAIMS.c.job_id == job_id, _CLAIMS.c.worker == ""))
@@ -336,7 +348,7 @@ class JobStore:
             hand = update(_CLAIMS).filter_by(**place).values(attempt=attempt, worker=worker)
             connection.execute(hand)
         started = {"state": RUNNING, "started_at": time.time()} if job.state == QUEUED else {}
-        connection.execute(update(_JOBS).where(_JOBS.c.id == job.id).values(taken | started))
+        connection.execute(update(JOBS).where(JOBS.c.id == job.id).values(taken | started))
         if started:
             self._record(job, "started")
         question = connection.execute(select(_QUESTIONS.c.question).filter_by(**place)).scalar_one()

@@ -103,6 +103,8 @@ class Details:
     position: int | None = None
     attempt: int | None = None
     wait_seconds: float | None = None
+    host: str | None = None
+    """That a webhook calls."""
     status: int | None = None
     """Of the HTTP reply: the service's own, or that of the model's endpoint."""
     timed_out: int | None = None

@@ -7,94 +7,15 @@ worth knowing goes into ``details``, which reach spans, logs and the audit recor
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from sql_synthesizer.errors import OUTCOME_BY_REASON
 from sql_synthesizer.model import Cause
 from sql_synthesizer.model.dialects import DIALECTS
-
-OTHER = "other"
-_NAME = re.compile("[a-z][a-z0-9_]{0,63}")
-
-
-class Vocabulary:
-    """The values that a label may take; anything else is reported as ``other``.
-
-    A vocabulary without values is *declared*: its values are names from the configuration (databases, models), which
-    each application has in its ``Declared``.
-    """
-
-    def __init__(self, name: str, values: Iterable[str] = (), *, declared: bool = False) -> None:
-        self.name = name
-        self.declared = declared
-        self._values: dict[str, str] = {value: value for value in values}
-
-    def __contains__(self, value: object) -> bool:
-        return value in self._values
-
-    def __call__(self, value: object) -> str:
-        """The value itself if it is known, else ``other``."""
-        return self._values.get(value, OTHER)  # type: ignore[call-overload,no-any-return]
-
-    @property
-    def values(self) -> tuple[str, ...]:
-        """Every value that may be exported, without ``other`` unless it is one of the declared words."""
-        return tuple(self._values)
-
-
-class Declared:
-    """The values of declared vocabularies in one application, added at start and bounded by ``LIMIT`` for each."""
-
-    LIMIT = 64
-    FOREIGN_LIMIT = 16
-    """Values that other programs may add to a closed vocabulary."""
-
-    def __init__(self) -> None:
-        self._values: dict[Vocabulary, dict[str, None]] = {}
-        self._foreign: dict[Vocabulary, set[str]] = {}
-        self.methods: dict[str, tuple[str, ...]] = {}
-        """Route -> its methods."""
-
-    def declare(self, vocabulary: Vocabulary, *values: str) -> None:
-        """Adds configured values; those beyond ``LIMIT`` stay ``other``. Raises TypeError on a closed vocabulary."""
-        if not vocabulary.declared:
-            raise TypeError(f"vocabulary {vocabulary.name} is closed")
-        known = self._values.setdefault(vocabulary, {})
-        for value in values:
-            if len(known) < self.LIMIT:
-                known[value] = None
-
-    def declare_foreign(self, vocabulary: Vocabulary, names: Iterable[str]) -> None:
-        """Lets a closed vocabulary have values of other programs. Raises ValueError beyond ``FOREIGN_LIMIT``."""
-        known = self._foreign.setdefault(vocabulary, set())
-        new = {name for name in names if name not in vocabulary} - known
-        if len(known) + len(new) > self.FOREIGN_LIMIT:
-            raise ValueError(f"{vocabulary.name}: at most {self.FOREIGN_LIMIT} values can be declared")
-        if wrong := sorted(name for name in new if not _NAME.fullmatch(name)):
-            raise ValueError(f"{vocabulary.name}: {wrong[0][:64]!r} is no name of lower-case letters, digits and _")
-        known.update(new)
-
-    def declare_route(self, route: str, *methods: str) -> None:
-        """Makes a URL rule a known label value, with the methods it takes."""
-        self.declare(ROUTE, route)
-        self.methods[route] = methods
-
-    def values(self, vocabulary: Vocabulary) -> tuple[str, ...]:
-        """Every value that may be exported, of a closed vocabulary too."""
-        return tuple(self._values.get(vocabulary, ())) if vocabulary.declared else vocabulary.values
-
-    def accepts(self, vocabulary: Vocabulary, value: object) -> bool:
-        """Whether a label of this vocabulary may have the value."""
-        if value == OTHER or value in (self._values.get(vocabulary, ()) if vocabulary.declared else vocabulary):
-            return True
-        return value in self._foreign.get(vocabulary, ())
-
-    def is_foreign(self, vocabulary: Vocabulary, value: object) -> bool:
-        """Whether another program declared the value."""
-        return value in self._foreign.get(vocabulary, ())
-
+from sql_synthesizer.telemetry.labels import OTHER as OTHER
+from sql_synthesizer.telemetry.labels import ROUTE as ROUTE
+from sql_synthesizer.telemetry.labels import Declared as Declared
+from sql_synthesizer.telemetry.labels import Vocabulary as Vocabulary
 
 OUTCOME = Vocabulary("outcome", dict.fromkeys(OUTCOME_BY_REASON.values()))
 REASON = Vocabulary("reason", OUTCOME_BY_REASON)
@@ -109,7 +30,6 @@ CACHE_OPERATION = Vocabulary("operation", ("get", "set", "delete"))
 HIT_MISS = Vocabulary("hit_miss", ("hit", "miss", "ok", "error"))
 STAGE = Vocabulary("stage", ("guard_question", "cache", "schema", "queue", "synthesize", "guard_statement", "execute"))
 METHOD = Vocabulary("method", ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-ROUTE = Vocabulary("route", declared=True)
 STATUS = Vocabulary("status", ("2xx", "3xx", "4xx", "5xx"))
 DEPENDENCY = Vocabulary("dependency", declared=True)
 PROVIDER = Vocabulary("provider", declared=True)
@@ -123,7 +43,7 @@ SINK = Vocabulary("sink", ("file",))
 VERSION = Vocabulary("version", declared=True)
 LAYER = Vocabulary("layer", ("fragment", "decoding", "intent"))
 GRADE = Vocabulary("grade", ("weak", "suspicious", "attack"))
-JOB_CHANGE = Vocabulary("change", ("submitted", "started", "done", "failed", "cancelled"))
+JOB_CHANGE = Vocabulary("change", ("submitted", "started", "done", "failed", "cancelled", "delivered", "undelivered"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +74,7 @@ COMMAND = OperationType("command")
 JOB_SUBMIT = OperationType("job_submit")
 JOB_QUESTION = OperationType("job_question")
 JOB_READ = OperationType("job_read", event="result_export")
+JOB_WEBHOOK = OperationType("job_webhook")
 AGENT_CALL = OperationType("agent_call")
 
 PROBES = ("/health", "/metrics")
@@ -299,7 +220,11 @@ SECURITY_EVENTS: dict[str, EventType] = {
         ),
         _make_security_event("result_export", "low", "A caller exported a result.", unnamed=_ORDINARY),
         _make_security_event(
-            "job_change", "info", "A job was submitted or begun, or has ended.", labels=(JOB_CHANGE,), unnamed=_ORDINARY
+            "job_change",
+            "info",
+            "A job was submitted or begun, or has ended.",
+            labels=(JOB_CHANGE,),
+            unnamed=_ORDINARY,
         ),
         _make_security_event("audit_access", "low", "Someone read the audit record.", owasp="sensitive_read"),
         _make_security_event(

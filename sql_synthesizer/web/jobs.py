@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Literal
 
-import orjson
 from flask import g
 from flask_openapi3 import OpenAPI, Tag
 from pydantic import BaseModel, Field
 
 from sql_synthesizer.jobs import JobView
+from sql_synthesizer.jobs.bodies import job_json, result_json
 from sql_synthesizer.model import Caller, Role
-from sql_synthesizer.model.masking import mask_secrets
-from sql_synthesizer.store.jobs import JobQuestion
 from sql_synthesizer.web.admission import allow
 from sql_synthesizer.web.api import JsonObject, PageQuery, RequestBody, document
 from sql_synthesizer.wiring import Rooms, check_text
@@ -27,6 +24,9 @@ class JobBody(RequestBody):
     questions: list[str] = Field(min_length=1, max_length=MOST_QUESTIONS, examples=[["How many customers are there?"]])
     database: str | None = Field(None, description="Which database to ask; the default one when absent.")
     max_rows: int | None = Field(None, ge=1, description="Rows of each answer at most.")
+    webhook: str | None = Field(
+        None, max_length=500, description="Address that is told when the job has ended; its host has to be allowed."
+    )
     idempotency_key: str | None = Field(
         None, pattern=r"^[!-~]{1,64}$", description="Sent again with the same questions, it returns the same job."
     )
@@ -47,6 +47,8 @@ class JobReply(BaseModel):
     ended_at: str | None
     job_trace_id: str = Field(description="The trace that all of its work is in.")
     results: str = Field(description="Path of its results.")
+    webhook: str | None = Field(description="Address that is told when it has ended.")
+    delivery: Literal["waiting", "delivered", "given_up"] | None = Field(description="Whether that was told.")
 
 
 class JobListReply(BaseModel):
@@ -82,22 +84,22 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
     @allow(Role.VIEWER)
     def submit_job(body: JobBody) -> tuple[JsonObject, int, dict[str, str]]:
         job = submit_questions(rooms, g.caller, body)
-        return job_json(job), 202, {"Location": f"/api/jobs/{job.job.id}"}
+        return view_json(job), 202, {"Location": f"/api/jobs/{job.job.id}"}
 
     @app.get("/api/jobs", tags=[tag], summary="Your latest jobs", **document(JobListReply))
     @allow(Role.VIEWER)
     def list_jobs(query: JobListQuery) -> JsonObject:
-        return {"items": [job_json(job) for job in queue.list_jobs(g.caller, query.limit, everybody=query.everybody)]}
+        return {"items": [view_json(job) for job in queue.list_jobs(g.caller, query.limit, everybody=query.everybody)]}
 
     @app.get("/api/jobs/<string:job_id>", tags=[tag], summary="How far a job is", **document(JobReply))
     @allow(Role.VIEWER)
     def show_job(path: JobPath) -> JsonObject:
-        return job_json(queue.show(g.caller, path.job_id))
+        return view_json(queue.show(g.caller, path.job_id))
 
     @app.delete("/api/jobs/<string:job_id>", tags=[tag], summary="Take a job back", **document(JobReply))
     @allow(Role.VIEWER)
     def cancel_job(path: JobPath) -> JsonObject:
-        return job_json(queue.cancel(g.caller, path.job_id))
+        return view_json(queue.cancel(g.caller, path.job_id))
 
     @app.get("/api/jobs/<string:job_id>/results", tags=[tag], summary="A page of the results", **document())
     @allow(Role.VIEWER)
@@ -120,41 +122,16 @@ def submit_questions(rooms: Rooms, caller: Caller, body: JobBody) -> JobView:
     for question in body.questions:
         check_text(question, rooms.settings.max_question_chars)
     database, rows = rooms.bound_request(body.database, body.max_rows)
-    return rooms.jobs.submit(caller, body.questions, database=database, max_rows=rows, token=body.idempotency_key)
+    return rooms.jobs.submit(
+        caller,
+        body.questions,
+        database=database,
+        max_rows=rows,
+        token=body.idempotency_key,
+        webhook=body.webhook or "",
+    )
 
 
-def job_json(view: JobView) -> JsonObject:
-    """A job as callers see it."""
-    job = view.job
-    return {
-        "id": job.id,
-        "state": job.state,
-        "reason": job.reason,
-        "database": job.database,
-        "questions": job.total,
-        "ended": job.ended,
-        "position": view.ahead,
-        "submitted_at": _format_time(job.submitted_at),
-        "started_at": _format_time(job.started_at),
-        "ended_at": _format_time(job.ended_at),
-        "job_trace_id": view.trace_id,
-        "results": f"/api/jobs/{job.id}/results",
-    }
-
-
-def result_json(question: JobQuestion) -> JsonObject:
-    """A question with how it ended: ``ok`` and an answer, a reason and an error, or an empty outcome."""
-    body = orjson.loads(question.body) if question.body else None
-    answered = question.outcome == "ok"
-    return {
-        "index": question.position,
-        "question": mask_secrets(question.question),
-        "outcome": question.outcome,
-        "attempts": question.attempts,
-        "answer": body if answered else None,
-        "error": None if answered else body,
-    }
-
-
-def _format_time(moment: float | None) -> str | None:
-    return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+def view_json(view: JobView) -> JsonObject:
+    """A job as its owner sees it."""
+    return job_json(view.job, view.ahead)

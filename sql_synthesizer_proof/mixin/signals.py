@@ -201,6 +201,11 @@ def job_silence(m: Scope) -> Expr:
     return m("job_worker_beat_age_seconds").grouped("min", "job")
 
 
+def lost_webhooks(m: Scope, window: str) -> Expr:
+    """Jobs within the window whose address could not be told that they have ended."""
+    return m("job_changes_total").where(change="undelivered").increase(window)
+
+
 def dead_letters(m: Scope, window: str) -> Expr:
     """Questions of jobs that were given up within the window."""
     return m("job_dead_letters_total").increase(window)

@@ -38,4 +38,13 @@ ALERTS = (
         "all tries.",
         (PAGE, "Dead letters"),
     ),
+    Alert(
+        "SqlSynthesizerWebhooksLost",
+        "warning",
+        signals.lost_webhooks(M, slo.USUAL).above(0),
+        "Addresses were not told that jobs have ended",
+        "About {{ $value | humanize }} jobs of {{ $labels.job }} have ended within 5 minutes without their address "
+        "taking the message, after all tries.",
+        (PAGE, "Webhooks given up"),
+    ),
 )

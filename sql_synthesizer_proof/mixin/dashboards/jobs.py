@@ -73,5 +73,20 @@ JOBS = PanelRow(
             width=6,
             bounds=(0.0,),
         ),
+        Panel(
+            "Webhooks",
+            "Calls per second that told the address of a job that it has ended. Those that failed are repeated.",
+            one_query(P("job_webhooks_total").rate(W, keep=("outcome",)), "{{outcome}}"),
+            "reqps",
+            width=6,
+            stacked=True,
+        ),
+        Panel(
+            "Webhooks given up",
+            "Jobs whose address could not be told within five minutes, after all tries.",
+            one_query(signals.lost_webhooks(P, slo.USUAL), "{{job}}"),
+            width=6,
+            bounds=(0.0,),
+        ),
     ),
 )

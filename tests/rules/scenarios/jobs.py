@@ -83,4 +83,28 @@ DEAD_LETTERS = [
     ),
 ]
 
-CASES = [*WORKERS_STUCK, *BACKLOG, *DEAD_LETTERS]
+lost = partial(own, "job_changes_total", change="undelivered")
+WEBHOOKS_LOST = [
+    *first("SqlSynthesizerWebhooksLost", lost, 300),
+    Case(
+        "SqlSynthesizerWebhooksLost",
+        "on two instances, beside what was delivered",
+        {lost("a"): counter((900, 0.02)), lost("b"): counter((900, 0.02)), lost(change="delivered"): counter((900, 1))},
+        firing=(900,),
+        text=Text(
+            "warning",
+            "Addresses were not told that jobs have ended",
+            "About 12 jobs of sql-synthesizer have ended within 5 minutes without their address taking the message, "
+            "after all tries.",
+            "application-performance",
+        ),
+    ),
+    Case(
+        "SqlSynthesizerWebhooksLost",
+        "all were delivered",
+        {lost(): gauge((900, 0)), lost(change="delivered"): counter((900, 1))},
+        quiet=(900,),
+    ),
+]
+
+CASES = [*WORKERS_STUCK, *BACKLOG, *DEAD_LETTERS, *WEBHOOKS_LOST]
