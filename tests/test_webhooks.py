@@ -158,10 +158,10 @@ def test_while_a_secret_is_changed_both_sign(receiver: WebhookReceiver) -> None:
 
 
 def test_the_address_that_was_looked_at_is_called(receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [["10.0.0.1", "127.0.0.1"], ["10.0.0.1"]]
+    found = [["10.0.0.1", "127.0.0.2", "127.0.0.1"], ["10.0.0.1"]]
     monkeypatch.setattr(webhook, "find_addresses", lambda *_: found.pop(0))
     port = receiver.place.partition(":")[2]
-    webhooks = Webhooks(f"hooks.example.org:{port}", "127.0.0.1/32", SECRET)
+    webhooks = Webhooks(f"hooks.example.org:{port}", "127.0.0.0/8", SECRET)
     address = f"http://hooks.example.org:{port}/"
     assert webhooks.call(address, MESSAGE) == 204
     assert receiver.messages[0].headers["host"] == f"hooks.example.org:{port}"

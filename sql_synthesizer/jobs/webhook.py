@@ -90,9 +90,9 @@ class Webhooks:
         parts, until = self.check(url), time.monotonic() + SECONDS
         host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
         try:
-            address = self._find_address(host, port)
+            addresses = self._find_open(host, port)
             context = ssl.create_default_context() if parts.scheme == "https" else None
-            with closing(_PinnedConnection(host, port, address, context, until)) as connection:
+            with closing(_PinnedConnection(host, port, addresses, context, until)) as connection:
                 path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
                 connection.request("POST", path, message.body, self._make_headers(message))
                 status = connection.getresponse().status
@@ -106,11 +106,11 @@ class Webhooks:
             raise WebhookFailed(details={"status": status})
         return status
 
-    def _find_address(self, host: str, port: int) -> str:
-        """The first address of a host that may be called. Raises OSError, WebhookRefused."""
-        for address in find_addresses(host, port, SECONDS):
-            if self._is_open(ipaddress.ip_address(address)):
-                return address
+    def _find_open(self, host: str, port: int) -> list[str]:
+        """The addresses of a host that may be called. Raises OSError, WebhookRefused."""
+        found = find_addresses(host, port, SECONDS)
+        if addresses := [address for address in found if self._is_open(ipaddress.ip_address(address))]:
+            return addresses
         raise WebhookRefused(
             "The host of the webhook has no address that may be called.",
             hint="Operators: SQL_SYNTHESIZER_WEBHOOK_NETWORKS names networks that are not public.",
@@ -137,26 +137,39 @@ class Webhooks:
 
 
 class _PinnedConnection(http.client.HTTPConnection):
-    """A connection to an address that was looked at before, which is shut when its time is over."""
+    """A connection to one of the addresses that were looked at before, which is shut when its time is over."""
 
-    def __init__(self, host: str, port: int, address: str, context: ssl.SSLContext | None, until: float) -> None:
+    def __init__(
+        self, host: str, port: int, addresses: list[str], context: ssl.SSLContext | None, until: float
+    ) -> None:
         super().__init__(host, port, timeout=SECONDS)
         self.default_port = PORTS["https" if context else "http"]
-        self._address = address
+        self._addresses = addresses
         self._context = context
         self._until = until
         self._watch: tuple[threading.Timer, socket.socket] | None = None
 
     def connect(self) -> None:
-        left = max(0.001, self._until - time.monotonic())
-        sock = socket.create_connection((self._address, self.port), left)
+        sock = self._connect_first()
         # A peer that sends a byte now and then never exceeds a limit on one wait.
         handle = sock.dup()
-        timer = threading.Timer(left, _shut, (handle,))
+        timer = threading.Timer(self._time_left(), _shut, (handle,))
         timer.daemon = True
         self._watch = timer, handle
         timer.start()
         self.sock = sock if self._context is None else self._context.wrap_socket(sock, server_hostname=self.host)
+
+    def _connect_first(self) -> socket.socket:
+        fault: OSError = TimeoutError()
+        for address in self._addresses:
+            try:
+                return socket.create_connection((address, self.port), self._time_left())
+            except OSError as error:
+                fault = error
+        raise fault
+
+    def _time_left(self) -> float:
+        return max(0.001, self._until - time.monotonic())
 
     def close(self) -> None:
         super().close()

@@ -23,9 +23,10 @@ from sql_synthesizer.audit.verify import verify_record
 from sql_synthesizer.errors import OUTCOME_BY_REASON
 from sql_synthesizer.operate.child import becomes_true, wait_until
 from sql_synthesizer.store import Store
-from sql_synthesizer.store.jobs import OPEN, Job, JobQuestion
+from sql_synthesizer.store.jobs import OPEN, UNTOLD, Job, JobQuestion
 from sql_synthesizer_proof.evidence.claim import Claim
 from sql_synthesizer_proof.fakes.model_endpoint import FakeOpenAI
+from sql_synthesizer_proof.fakes.webhook_receiver import WebhookReceiver
 from sql_synthesizer_proof.service import ServiceProcess
 
 SETTINGS: dict[str, object] = {
@@ -64,10 +65,12 @@ def answer_slowly(question: str) -> str:
 class Caller:
     """Submits jobs until each was accepted, whatever happens meanwhile; equal names make equal jobs.
 
-    ``due`` is the share of them that may be submitted by now.
+    ``due`` is the share of them that may be submitted by now; ``webhook`` is told their ends.
     """
 
-    def __init__(self, service: ServiceProcess, key: str, name: str, count: int, due: Callable[[], float]) -> None:
+    def __init__(
+        self, service: ServiceProcess, key: str, name: str, count: int, due: Callable[[], float], webhook: str
+    ) -> None:
         self.accepted: defaultdict[str, set[str]] = defaultdict(set)
         """Idempotency key -> ids that it was answered with."""
         self._service = service
@@ -75,6 +78,7 @@ class Caller:
         self._name = name
         self._count = count
         self._due = due
+        self._webhook = webhook
 
     def submit_jobs(self) -> None:
         """Submits them all; one in ten is taken back."""
@@ -102,7 +106,7 @@ class Caller:
 
     def submit(self, token: str, questions: list[str]) -> str:
         """Sends it until it is accepted, twice each time: any answer may be lost. Raises TimeoutError."""
-        body = {"questions": questions, "idempotency_key": token}
+        body = {"questions": questions, "idempotency_key": token, "webhook": self._webhook}
 
         def send_twice() -> bool:
             for status, reply in (self._send("POST", "/api/jobs", body) for _ in range(2)):
@@ -127,12 +131,19 @@ class Caller:
 def prove_jobs(home: Path, count: int, kills: int) -> list[Claim]:
     """Submits ``count`` jobs, kills something ``kills`` times meanwhile, and looks at what became of each."""
     killed: Counter[str] = Counter()
-    with FakeOpenAI(answer_slowly) as model:
-        asked = {"openai_base_url": model.base_url, "openai_api_key": "none"}
+    with FakeOpenAI(answer_slowly) as model, WebhookReceiver() as receiver:
+        asked = {"openai_base_url": model.base_url, "openai_api_key": "none", **receiver.settings}
         with ServiceProcess(home, {**SETTINGS, **asked}) as service:
             made = [service.run("keys", "create", f"caller {n}").stdout.strip() for n in range(CALLERS)]
             callers = [
-                Caller(service, key, f"caller{n}", len(range(n, count, CALLERS)), lambda: killed.total() / kills)
+                Caller(
+                    service,
+                    key,
+                    f"caller{n}",
+                    len(range(n, count, CALLERS)),
+                    lambda: killed.total() / kills,
+                    receiver.url,
+                )
                 for n, key in enumerate(made)
             ]
             with ThreadPoolExecutor(CALLERS) as pool:
@@ -141,13 +152,13 @@ def prove_jobs(home: Path, count: int, kills: int) -> list[Claim]:
                 for begun in submitting:
                     begun.result()
             _await_ends(service.state)
-            fair = _prove_turns(service, *made[:2])
-    return [*_build_claims(service, callers, count, killed), fair]
+            fair = _prove_turns(service, made[0], made[1], receiver.url)
+    return [*_build_claims(service, callers, count, killed, receiver), fair]
 
 
-def _prove_turns(service: ServiceProcess, many: str, one: str) -> Claim:
+def _prove_turns(service: ServiceProcess, many: str, one: str, webhook: str) -> Claim:
     """How long a question of one caller takes alone, and while another caller has a thousand before it."""
-    big, small = (Caller(service, key, name, 0, lambda: 1) for key, name in ((many, "many"), (one, "one")))
+    big, small = (Caller(service, key, name, 0, lambda: 1, webhook) for key, name in ((many, "many"), (one, "one")))
     alone = median(small.time_question() for _ in range(TIMED))
     job_id = big.submit("many", [QUESTION.format(random.random()) for _ in range(1000)])
     beside = median(small.time_question() for _ in range(TIMED))
@@ -161,8 +172,8 @@ def _prove_turns(service: ServiceProcess, many: str, one: str) -> Claim:
 def _await_ends(state: Path) -> None:
     with closing(Store(None, state)) as store:
         jobs = store.jobs(lambda *_: None)
-        ended = lambda: not any(job.state in OPEN for job in jobs.list_jobs(None, 10_000))  # noqa: E731
-        wait_until(ended, END_LIMIT, "all jobs end")
+        over = lambda: not any(job.state in OPEN or job.delivery == UNTOLD for job in jobs.list_jobs(None, 10_000))  # noqa: E731
+        wait_until(over, END_LIMIT, "all jobs end, and are told")
 
 
 def _kill_parts(service: ServiceProcess, kills: int, killed: Counter[str]) -> None:
@@ -211,7 +222,9 @@ def _kill_service(service: ServiceProcess) -> bool:
     return True
 
 
-def _build_claims(service: ServiceProcess, callers: list[Caller], count: int, killed: Counter[str]) -> list[Claim]:
+def _build_claims(
+    service: ServiceProcess, callers: list[Caller], count: int, killed: Counter[str], receiver: WebhookReceiver
+) -> list[Claim]:
     submitted = {token for caller in callers for token in caller.accepted}
     with closing(Store(None, service.state)) as store:
         tables = store.jobs(lambda *_: None)
@@ -223,6 +236,7 @@ def _build_claims(service: ServiceProcess, callers: list[Caller], count: int, ki
     return [
         _accepted_claim(jobs, callers, count, told),
         _ended_claim(jobs, rows),
+        _told_claim(jobs, receiver),
         *_record_claims(jobs, rows, records),
         Claim("the chain verifies", f"{report.records:,} records, {len(report.faults)} faults", report.sound),
     ]
@@ -252,6 +266,15 @@ def _has_ended_well(job: Job, rows: list[JobQuestion]) -> bool:
     return complete and (job.reason != "" if job.state in ("failed", "cancelled") else job.ended == job.total)
 
 
+def _told_claim(jobs: list[Job], receiver: WebhookReceiver) -> Claim:
+    ends = Counter(message.headers["webhook-id"] for message in receiver.messages)
+    wrong = [job.id for job in jobs if receiver.taken.get(f"job_{job.id}", {}).get("state") != job.state]
+    repeated = sum(ends[f"job_{job.id}"] - 1 for job in jobs if ends[f"job_{job.id}"])
+    return Claim(
+        "the address of each job was told its end", f"{len(wrong)} not or wrong; {repeated} told again", not wrong
+    )
+
+
 def _record_claims(jobs: list[Job], rows: dict[str, list[JobQuestion]], records: list[Any]) -> list[Claim]:
     changes: defaultdict[str, Counter[str]] = defaultdict(Counter)
     asked: Counter[str] = Counter()
@@ -260,7 +283,9 @@ def _record_claims(jobs: list[Job], rows: dict[str, list[JobQuestion]], records:
             changes[record["details"]["job_id"]][record["details"]["change"]] += 1
         elif record["event_type"] == "query_execution":
             asked[record["trace_id"]] += 1
-    expected = {job.id: {"submitted", job.state} | ({"started"} if job.started_at else set()) for job in jobs}
+    expected = {
+        job.id: {"submitted", job.state, "delivered"} | ({"started"} if job.started_at else set()) for job in jobs
+    }
     wrong = [job_id for job_id, names in expected.items() if set(changes[job_id]) != names]
     repeated = sum(times - 1 for found in changes.values() for times in found.values())
     short = [job.id for job in jobs if asked[job.traceparent.split("-")[1]] < job.ended - _unasked(rows[job.id])]
