@@ -20,7 +20,7 @@ from sql_synthesizer.demo import demo_settings, ensure_demo
 from sql_synthesizer.errors import ConfigurationError, QuestionEmpty, QuestionTooLong
 from sql_synthesizer.guard.question import QuestionGuard
 from sql_synthesizer.guard.statement import StatementGuard
-from sql_synthesizer.jobs import JobLimits, JobQueue, JobWorker, Webhooks
+from sql_synthesizer.jobs import Courier, JobLimits, JobQueue, JobWorker, Scheduler, Schedules, Webhooks
 from sql_synthesizer.model import Caller, Question
 from sql_synthesizer.model.cancellation import Cancellation
 from sql_synthesizer.monitoring import catalog, logs, metrics, multiprocess, slo
@@ -63,6 +63,7 @@ class Rooms:
     access: Access
     service: Service
     jobs: JobQueue
+    schedules: Schedules
     health: Health
     audit: AuditLog
     model: LLMSynthesizer | None
@@ -86,13 +87,17 @@ class Rooms:
 
     def job_worker(self, threads: int) -> JobWorker:
         """A worker that asks the questions of jobs, ``threads`` at once."""
+        authorize = self.access.find_owner
+        courier = Courier(self.jobs, authorize, self.telemetry)
+        scheduler = Scheduler(self.schedules, self.jobs, authorize, self.telemetry)
         return JobWorker(
             self.jobs,
             self.service.ask,
-            self.access.find_owner,
+            authorize,
             self.telemetry,
             threads=threads,
             deadline=self.settings.deadline,
+            beside=(courier.run, scheduler.run),
         )
 
     def build_question(
@@ -179,6 +184,7 @@ def _wire_rooms(settings: Settings, facade: Telemetry, closing: ExitStack, *, lo
     health = _build_health(settings, facade, databases, schemas, cache, store, audit, model)
     closing.callback(health.close)
     history = HistoryObserver(store, facade)
+    jobs = _build_jobs(settings, store, facade)
     measured = metrics.facade_metrics(facade)
     facade.observers = [history]
     if settings.telemetry:
@@ -195,7 +201,8 @@ def _wire_rooms(settings: Settings, facade: Telemetry, closing: ExitStack, *, lo
         history=history,
         access=access,
         service=service,
-        jobs=_build_jobs(settings, store, facade),
+        jobs=jobs,
+        schedules=Schedules(store, jobs, facade, settings.schedule_limit),
         health=health,
         audit=audit,
         model=model,

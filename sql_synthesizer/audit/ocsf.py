@@ -58,6 +58,7 @@ MAPPING: dict[str, Mapped] = {
     "sensitive_data_access": _READ,
     "result_export": _READ,
     "job_change": Mapped(API_ACTIVITY, 3, detail="change", activities={"submitted": 1, "cancelled": 4}),
+    "schedule_change": Mapped(API_ACTIVITY, 3, detail="change", activities={"created": 1, "deleted": 4}),
     "audit_access": Mapped(
         API_ACTIVITY, 2, detail="action", activities={"erase": 3, "rotate-key": 1, "retire": 4, "retired": 4}
     ),

@@ -20,6 +20,7 @@ VERBS = {
     "stack": "Serve it, watched by Prometheus and Alertmanager on this machine.",
     "ask": "Ask a question and print the answer.",
     "jobs": "Submit many questions at once, and look after them.",
+    "schedules": "Have questions asked again and again.",
     "worker": "Ask the questions of jobs, beside those that serve asks.",
     "keys": "Create, list and revoke API keys.",
     "trace": "Show all that is known of a trace, question or job.",
@@ -57,6 +58,8 @@ def load_verb(name: str) -> click.Command | None:
             from sql_synthesizer.cli.ask import command
         case "jobs":
             from sql_synthesizer.cli.jobs import command
+        case "schedules":
+            from sql_synthesizer.cli.schedules import command
         case "worker":
             from sql_synthesizer.cli.worker import command
         case "keys":

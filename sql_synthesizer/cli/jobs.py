@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,9 +30,22 @@ def command() -> None:
 
 
 @contextmanager
-def _recorded_rooms() -> Iterator[tuple[Rooms, Caller]]:
+def recorded_rooms() -> Iterator[tuple[Rooms, Caller]]:
+    """The rooms for one command, whose caller and records they are."""
     with open_rooms() as rooms, record_command(rooms) as caller:
         yield rooms, caller
+
+
+def read_questions(questions: Sequence[str], path: Path | None) -> list[str]:
+    """Those of the command line and those of a file. Raises InvalidRequest."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path else []
+    asked = [*questions, *(line for line in lines if line.strip())]
+    if not 1 <= len(asked) <= MOST_QUESTIONS:
+        raise InvalidRequest(
+            f"A job has 1 to {MOST_QUESTIONS} questions.",
+            hint='For example: sql-synthesizer jobs submit "how many customers are there".',
+        )
+    return asked
 
 
 @command.command()
@@ -41,6 +54,7 @@ def _recorded_rooms() -> Iterator[tuple[Rooms, Caller]]:
 @click.option("--name", help="Which of several configured databases to ask.")
 @click.option("--max-rows", type=click.IntRange(1), help="Rows of each answer at most.")
 @click.option("--webhook", help="Address that is told when the job has ended.")
+@click.option("--results", is_flag=True, help="Send it the results too.")
 @click.option("--key", help="Idempotency key: given again with the same questions, it is the same job.")
 def submit(
     questions: tuple[str, ...],
@@ -48,18 +62,20 @@ def submit(
     name: str | None,
     max_rows: int | None,
     webhook: str | None,
+    results: bool,
     key: str | None,
 ) -> None:
     """Hand in QUESTIONS, and print the job's id."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path else []
-    asked = [*questions, *(line for line in lines if line.strip())]
-    if not 1 <= len(asked) <= MOST_QUESTIONS:
-        raise InvalidRequest(
-            f"A job has 1 to {MOST_QUESTIONS} questions.",
-            hint='For example: sql-synthesizer jobs submit "how many customers are there".',
-        )
-    body = JobBody(questions=asked, database=name, max_rows=max_rows, webhook=webhook, idempotency_key=key)
-    with _recorded_rooms() as (rooms, caller):
+    asked = read_questions(questions, path)
+    body = JobBody(
+        questions=asked,
+        database=name,
+        max_rows=max_rows,
+        webhook=webhook,
+        webhook_results=results,
+        idempotency_key=key,
+    )
+    with recorded_rooms() as (rooms, caller):
         click.echo(submit_questions(rooms, caller, body).job.id)
 
 
@@ -67,7 +83,7 @@ def submit(
 @click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
 def list_jobs(limit: int) -> None:
     """List the latest jobs of all callers: id, state, questions that have ended, owner, reason."""
-    with _recorded_rooms() as (rooms, caller):
+    with recorded_rooms() as (rooms, caller):
         for view in rooms.jobs.list_jobs(caller, limit, everybody=True):
             job = view.job
             done = f"{job.ended}/{job.total}"
@@ -78,7 +94,7 @@ def list_jobs(limit: int) -> None:
 @click.argument("job_id")
 def show(job_id: str) -> None:
     """Show how far the job with this id is."""
-    with _recorded_rooms() as (rooms, caller):
+    with recorded_rooms() as (rooms, caller):
         _print_job(rooms.jobs.show(caller, job_id))
 
 
@@ -86,7 +102,7 @@ def show(job_id: str) -> None:
 @click.argument("job_id")
 def cancel(job_id: str) -> None:
     """Take the job with this id back; what runs for it in a database is cancelled."""
-    with _recorded_rooms() as (rooms, caller):
+    with recorded_rooms() as (rooms, caller):
         _print_job(rooms.jobs.cancel(caller, job_id))
 
 
@@ -94,7 +110,7 @@ def cancel(job_id: str) -> None:
 @click.argument("job_id")
 def results(job_id: str) -> None:
     """Print the results of the job with this id, a line of JSON for each question."""
-    with _recorded_rooms() as (rooms, caller):
+    with recorded_rooms() as (rooms, caller):
         for offset in range(0, rooms.jobs.show(caller, job_id).job.total, PAGE):
             _, found = rooms.jobs.results(caller, job_id, offset, PAGE)
             for question in found:

@@ -164,6 +164,16 @@ class WebhookRefused(InvalidRequest):
     default_hint = "Operators: SQL_SYNTHESIZER_WEBHOOK_HOSTS lists the hosts that may be called."
 
 
+class TooManySchedules(InvalidRequest):
+    """A caller has as many schedules as one may."""
+
+    status = 409
+    reason = "too_many_schedules"
+    event = None
+    default_message = "You have as many schedules as one caller may."
+    default_hint = "Delete one, or put more questions in each; operators: raise schedule_limit."
+
+
 class JobEnded(InvalidRequest):
     """The job can no longer be changed."""
 

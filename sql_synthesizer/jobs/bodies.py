@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,8 @@ from sql_synthesizer.telemetry.traceparent import parse_traceparent
 
 RESULT_BYTES = 64_000
 """Size of a kept answer at most; its rows are cut to that."""
+SENT_BYTES = 256_000
+"""Size of the results in a message at most."""
 
 
 def job_trace(job: Job) -> str:
@@ -34,9 +37,9 @@ def job_json(job: Job, ahead: int | None) -> dict[str, Any]:
         "questions": job.total,
         "ended": job.ended,
         "position": ahead,
-        "submitted_at": _format_time(job.submitted_at),
-        "started_at": _format_time(job.started_at),
-        "ended_at": _format_time(job.ended_at),
+        "submitted_at": format_time(job.submitted_at),
+        "started_at": format_time(job.started_at),
+        "ended_at": format_time(job.ended_at),
         "job_trace_id": job_trace(job),
         "results": f"/api/jobs/{job.id}/results",
         "webhook": job.webhook or None,
@@ -73,11 +76,24 @@ def result_body(answer: Answer | None, failure: SqlSynthesizerError | None, job:
         kept = kept[: len(kept) // 2]
 
 
-def event_body(job: Job) -> bytes:
-    """What the address of a job is told when it has ended: type, time and data, as Standard Webhooks has it."""
-    told = {"type": "job.ended", "timestamp": _format_time(job.ended_at), "data": job_json(job, None)}
-    return orjson.dumps(told)
+def event_body(job: Job, questions: Iterable[JobQuestion] | None) -> bytes:
+    """What the address of a job is told when it has ended: type, time and data, as Standard Webhooks has it.
+
+    With ``questions`` as many of their results as ``SENT_BYTES`` hold; how many are left out says ``left_off``.
+    """
+    data = job_json(job, None)
+    if questions is not None:
+        data["items"], size = [], 0
+        for question in questions:
+            found = result_json(question)
+            size += len(orjson.dumps(found))
+            if size > SENT_BYTES:
+                break
+            data["items"].append(found)
+        data["left_off"] = job.total - len(data["items"])
+    return orjson.dumps({"type": "job.ended", "timestamp": format_time(job.ended_at), "data": data})
 
 
-def _format_time(moment: float | None) -> str | None:
+def format_time(moment: float | None) -> str | None:
+    """A Unix time as ISO 8601 in UTC, to the millisecond."""
     return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")

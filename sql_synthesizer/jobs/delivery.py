@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from sql_synthesizer.errors import AuditUnavailable, SqlSynthesizerError, StoreUnavailable, WebhookGone, WebhookRefused
+from sql_synthesizer.errors import (
+    AuditUnavailable,
+    OwnerRefused,
+    SqlSynthesizerError,
+    StoreUnavailable,
+    WebhookGone,
+    WebhookRefused,
+)
 from sql_synthesizer.jobs.bodies import event_body
 from sql_synthesizer.jobs.queue import JobQueue
 from sql_synthesizer.jobs.webhook import SECONDS, Message
+from sql_synthesizer.model import Caller
 from sql_synthesizer.store.deliveries import DELIVERED, GIVEN_UP
-from sql_synthesizer.store.jobs import Job
+from sql_synthesizer.store.jobs import Job, JobQuestion
 from sql_synthesizer.telemetry import Telemetry, vocabulary
 from sql_synthesizer.telemetry.traceparent import format_traceparent, parse_traceparent
 
@@ -33,14 +42,18 @@ RETRY = 1.0
 THREADS = 4
 """Calls at once, one for each caller: whoever names an address that hangs holds up nobody else."""
 
+FINAL = (WebhookRefused, WebhookGone, OwnerRefused)
+"""Why an address is not told again."""
+
 log = logging.getLogger(__name__)
 
 
 class Courier:
-    """Tells addresses, in threads of its own."""
+    """Tells addresses, in threads of its own; ``authorize`` says who an owner is now whose results are sent."""
 
-    def __init__(self, queue: JobQueue, telemetry: Telemetry) -> None:
+    def __init__(self, queue: JobQueue, authorize: Callable[[str], Caller], telemetry: Telemetry) -> None:
         self._queue = queue
+        self._authorize = authorize
         self._telemetry = telemetry
         self._free = threading.BoundedSemaphore(THREADS)
         self._lock = threading.Lock()
@@ -92,17 +105,24 @@ class Courier:
             with operation:
                 operation.trace.actor = job.owner
                 details.host = webhooks.check(job.webhook).hostname
-                message = Message(f"job_{job.id}", event_body(job), format_traceparent(operation))
+                questions = self._read_results(job) if job.with_results else None
+                message = Message(f"job_{job.id}", event_body(job, questions), format_traceparent(operation))
                 details.status = webhooks.call(job.webhook, message)
         except SqlSynthesizerError as error:
             return error
         return None
 
+    def _read_results(self, job: Job) -> list[JobQuestion]:
+        """The results, once it is on record that they leave. Raises OwnerRefused and what ``results`` raises."""
+        _, found = self._queue.results(self._authorize(job.owner), job.id, 0, job.total)
+        self._telemetry.settle()
+        return found
+
     def _conclude(self, job: Job, failure: SqlSynthesizerError | None) -> None:
         deliveries = self._queue.deliveries
         if failure is None:
             deliveries.end(job, DELIVERED, "")
-        elif isinstance(failure, (WebhookRefused, WebhookGone)) or job.deliveries >= ATTEMPTS:
+        elif isinstance(failure, FINAL) or job.deliveries >= ATTEMPTS:
             deliveries.end(job, GIVEN_UP, failure.reason)
         else:
             deliveries.postpone(job, BACKOFF * FACTOR ** (job.deliveries - 1))

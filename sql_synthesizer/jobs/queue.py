@@ -18,7 +18,7 @@ from sql_synthesizer.jobs.webhook import Webhooks
 from sql_synthesizer.model import Caller, Role
 from sql_synthesizer.store import Store
 from sql_synthesizer.store.jobs import CANCELLED, OPEN, QUEUED, Job, JobLevels, JobQuestion
-from sql_synthesizer.telemetry import Telemetry, vocabulary
+from sql_synthesizer.telemetry import Operation, Telemetry, vocabulary
 from sql_synthesizer.telemetry.traceparent import format_traceparent, parse_traceparent
 
 LOOK_EVERY = 2.0
@@ -75,6 +75,7 @@ class JobQueue:
         max_rows: int,
         token: str | None = None,
         webhook: str = "",
+        with_results: bool = False,
     ) -> JobView:
         """Takes questions in; with a ``token`` that was used before, it returns the job of then.
 
@@ -82,21 +83,16 @@ class JobQueue:
         """
         if webhook:
             self.webhooks.check(webhook)
-        told: list[Any] = [{"webhook": webhook}] if webhook else []
-        asked = json.dumps([database, max_rows, *questions, *told]).encode("utf-8", "replace")
         with self._telemetry.operation(vocabulary.JOB_SUBMIT) as operation:
-            job_id = secrets.token_hex(8)
-            job = Job(
-                id=job_id,
+            job = make_job(
+                operation,
                 owner=caller.identity,
-                token=token or job_id,
-                digest=hashlib.sha256(asked).hexdigest(),
+                questions=questions,
                 database=database,
                 max_rows=max_rows,
-                traceparent=format_traceparent(operation),
-                total=len(questions),
-                submitted_at=time.time(),
+                token=token,
                 webhook=webhook,
+                with_results=with_results,
             )
             job = self.store.add_job(job, questions, limit=self.limits.queue, share=self.limits.share)
             operation.details.job_id, operation.details.questions = job.id, job.total
@@ -178,6 +174,36 @@ class JobQueue:
                 except StoreUnavailable:
                     self._seen = now, None
             return self._seen[1]
+
+
+def make_job(
+    operation: Operation,
+    *,
+    owner: str,
+    questions: Sequence[str],
+    database: str,
+    max_rows: int,
+    token: str | None,
+    webhook: str,
+    with_results: bool,
+) -> Job:
+    """A job of these questions, to be put into the store, whose work is under ``operation``."""
+    told: list[object] = [{"webhook": webhook, "with_results": with_results}] if webhook else []
+    asked = json.dumps([database, max_rows, *questions, *told]).encode("utf-8", "replace")
+    job_id = secrets.token_hex(8)
+    return Job(
+        id=job_id,
+        owner=owner,
+        token=token or job_id,
+        digest=hashlib.sha256(asked).hexdigest(),
+        database=database,
+        max_rows=max_rows,
+        traceparent=format_traceparent(operation),
+        total=len(questions),
+        submitted_at=time.time(),
+        webhook=webhook,
+        with_results=int(with_results),
+    )
 
 
 def _oldest_age(levels: JobLevels) -> float:

@@ -13,7 +13,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from sql_synthesizer.errors import (
@@ -26,7 +26,6 @@ from sql_synthesizer.errors import (
     WorkerLost,
 )
 from sql_synthesizer.jobs.bodies import result_body
-from sql_synthesizer.jobs.delivery import Courier
 from sql_synthesizer.jobs.queue import JobQueue
 from sql_synthesizer.model import Answer, Caller, Question
 from sql_synthesizer.model.cancellation import Cancellation
@@ -57,7 +56,8 @@ log = logging.getLogger(__name__)
 class JobWorker:
     """Asks the questions of ``queue``, ``threads`` at once, each with ``deadline`` seconds.
 
-    ``authorize`` says who an owner is now, or raises OwnerRefused.
+    ``authorize`` says who an owner is now, or raises OwnerRefused. Each of ``beside`` runs in a thread of its own until
+    the event that it is given is set.
     """
 
     def __init__(
@@ -69,7 +69,9 @@ class JobWorker:
         *,
         threads: int,
         deadline: float,
+        beside: Sequence[Callable[[threading.Event], None]] = (),
     ) -> None:
+        self._beside = beside
         self.id = f"{socket.gethostname()[:40]}:{os.getpid()}:{secrets.token_hex(4)}"
         self._queue = queue
         self._ask = ask
@@ -93,9 +95,9 @@ class JobWorker:
         """Works until ``stop``, or until it is not ``wanted`` any more, and then to the end of what is in hand."""
         ended = threading.Event()
         watch = threading.Thread(target=self._watch, args=(ended,), name="beat", daemon=True)
-        tell = threading.Thread(target=Courier(self._queue, self._telemetry).run, args=(self._stop,), name="courier")
-        watch.start()
-        tell.start()
+        others = [threading.Thread(target=run, args=(self._stop,), name="beside") for run in self._beside]
+        for thread in (watch, *others):
+            thread.start()
         try:
             while wanted() and not self._stop.is_set():
                 if self._free.acquire(timeout=POLL) and not self._take_question():
@@ -104,7 +106,8 @@ class JobWorker:
         finally:
             self.stop()
             self._pool.shutdown(wait=True)
-            tell.join()
+            for thread in others:
+                thread.join()
             ended.set()
             watch.join()
 

@@ -208,6 +208,12 @@ METRICS: tuple[Metric, ...] = (
         allowed=_is_passing,
     ),
     _make_counter(
+        "schedule_changes_total",
+        "Schedules made, changed and deleted, and due times by what became of them",
+        vocabulary.SECURITY_EVENTS["schedule_change"],
+        labels=[vocabulary.SCHEDULE_CHANGE],
+    ),
+    _make_counter(
         "job_webhooks_total",
         "Calls that told the address of a job that it has ended, by how they ended",
         vocabulary.JOB_WEBHOOK,

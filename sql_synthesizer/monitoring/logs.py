@@ -39,7 +39,7 @@ _TEXT = frozenset({"question", "sql"})
 _SHOWN = frozenset(
     {
         *("reason", "outcome", "rule", "layer", "error", "class", "needed", "role", "given_severity", "event_type"),
-        *("grade", "cause", "change", "job_id", "action", "kind", "file", "sequence", "faults"),
+        *("grade", "cause", "change", "job_id", "schedule_id", "action", "kind", "file", "sequence", "faults"),
         *("database", "database_type", "query_type", "source", "row_count", "truncated", "milliseconds", "columns"),
     }
 )

@@ -87,6 +87,7 @@ class Settings(BaseSettings):
     webhook_secret: SecretStr | None = _make_field(
         None, "Key that signs webhooks: whsec_ and base64; two with a space between while receivers change."
     )
+    schedule_limit: int = _make_field(50, "Schedules of one caller at most.", ge=0, le=1000)
 
     # limits of input
     max_body_bytes: int = _make_field(65_536, "Request body at most.", unit="bytes", ge=1024)

@@ -20,6 +20,7 @@ from sqlalchemy.dialects import sqlite
 from sql_synthesizer.errors import ConfigurationError, StoreUnavailable
 from sql_synthesizer.model import ApiKey, Role
 from sql_synthesizer.model.masking import mask_secrets, mask_statement
+from sql_synthesizer.store import schedules
 from sql_synthesizer.store._engine import (
     RowRefused,
     begin_transaction,
@@ -197,6 +198,10 @@ class Store:
     def deliveries(self, record: Record) -> DeliveryStore:
         """Which addresses have yet to be told that a job ended; ``record`` as for ``jobs``."""
         return DeliveryStore(self._engine, record)
+
+    def schedules(self, jobs: JobStore, record: schedules.Record) -> schedules.ScheduleStore:
+        """The schedules, which put ``jobs`` beside them; ``record`` as for ``jobs``."""
+        return schedules.ScheduleStore(self._engine, jobs, record)
 
     # --- upkeep -----------------------------------------------------------------------------
 

@@ -110,6 +110,31 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE jobs ADD COLUMN deliver_at DOUBLE PRECISION NOT NULL DEFAULT 0",
         "CREATE INDEX jobs_to_tell ON jobs (deliver_at) WHERE delivery = 'waiting'",
     ),
+    (
+        "ALTER TABLE jobs ADD COLUMN with_results INTEGER NOT NULL DEFAULT 0",
+        """CREATE TABLE schedules (
+            id TEXT PRIMARY KEY,
+            owner TEXT NOT NULL,
+            name TEXT NOT NULL,
+            cron TEXT NOT NULL,
+            zone TEXT NOT NULL,
+            missed TEXT NOT NULL,
+            questions TEXT NOT NULL,
+            database TEXT NOT NULL,
+            max_rows INTEGER NOT NULL,
+            webhook TEXT NOT NULL,
+            with_results INTEGER NOT NULL,
+            paused INTEGER NOT NULL,
+            created_at DOUBLE PRECISION NOT NULL,
+            set_at DOUBLE PRECISION NOT NULL,
+            due_at DOUBLE PRECISION NOT NULL,
+            reason TEXT NOT NULL,
+            last_at DOUBLE PRECISION,
+            last_job TEXT NOT NULL
+        )""",
+        "CREATE INDEX schedules_by_owner ON schedules (owner)",
+        "CREATE INDEX schedules_by_time ON schedules (due_at) WHERE paused = 0",
+    ),
 )
 """The statements that lead from each version of the tables to the next; released ones are never changed."""
 

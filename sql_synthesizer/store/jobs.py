@@ -60,6 +60,7 @@ class Job:
     delivery: str = ""
     deliveries: int = 0
     deliver_at: float = 0.0
+    with_results: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,24 +133,26 @@ class JobStore:
         IdempotencyConflict when the earlier job asks something else.
         """
         with self._change() as connection:
-            known = select(JOBS).where(JOBS.c.owner == job.owner, JOBS.c.token == job.token)
-            if (row := connection.execute(known).one_or_none()) is not None:
-                if row.digest != job.digest:
-                    raise IdempotencyConflict
-                return Job(*row)
-            owned = func.coalesce(func.sum(JOBS.c.waiting).filter(JOBS.c.owner == job.owner), 0)
-            levels = select(func.coalesce(func.sum(JOBS.c.waiting), 0), owned).where(JOBS.c.waiting > 0)
-            waiting, own = connection.execute(levels).one()
-            if waiting + job.total > limit or own + job.total > share:
-                raise QueueFull(retry_after=NEW_DELAY, details={"waiting": int(waiting), "own": int(own)})
-            job = replace(job, waiting=job.total)
-            connection.execute(JOBS.insert().values({field.name: getattr(job, field.name) for field in fields(Job)}))
-            rows = [
-                {"job_id": job.id, "position": n, "question": storable_text(text)} for n, text in enumerate(questions)
-            ]
-            connection.execute(_QUESTIONS.insert(), rows)
-            self._record(job, "submitted")
-            return job
+            return self.insert_job(connection, job, questions, limit=limit, share=share)
+
+    def insert_job(self, connection: Connection, job: Job, questions: Sequence[str], *, limit: int, share: int) -> Job:
+        """As ``add_job``, within a transaction of ``change_jobs``."""
+        known = select(JOBS).where(JOBS.c.owner == job.owner, JOBS.c.token == job.token)
+        if (row := connection.execute(known).one_or_none()) is not None:
+            if row.digest != job.digest:
+                raise IdempotencyConflict
+            return Job(*row)
+        owned = func.coalesce(func.sum(JOBS.c.waiting).filter(JOBS.c.owner == job.owner), 0)
+        levels = select(func.coalesce(func.sum(JOBS.c.waiting), 0), owned).where(JOBS.c.waiting > 0)
+        waiting, own = connection.execute(levels).one()
+        if waiting + job.total > limit or own + job.total > share:
+            raise QueueFull(retry_after=NEW_DELAY, details={"waiting": int(waiting), "own": int(own)})
+        job = replace(job, waiting=job.total)
+        connection.execute(JOBS.insert().values({field.name: getattr(job, field.name) for field in fields(Job)}))
+        rows = [{"job_id": job.id, "position": n, "question": storable_text(text)} for n, text in enumerate(questions)]
+        connection.execute(_QUESTIONS.insert(), rows)
+        self._record(job, "submitted")
+        return job
 
     def end_job(self, job_id: str, state: str, reason: str) -> Job | None:
         """Ends a job before its questions have; None when it had ended, or there is none."""

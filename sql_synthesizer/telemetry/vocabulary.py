@@ -43,6 +43,7 @@ SINK = Vocabulary("sink", ("file",))
 VERSION = Vocabulary("version", declared=True)
 LAYER = Vocabulary("layer", ("fragment", "decoding", "intent"))
 GRADE = Vocabulary("grade", ("weak", "suspicious", "attack"))
+SCHEDULE_CHANGE = Vocabulary("change", ("created", "changed", "deleted", "run", "skipped", "refused"))
 JOB_CHANGE = Vocabulary("change", ("submitted", "started", "done", "failed", "cancelled", "delivered", "undelivered"))
 
 
@@ -224,6 +225,13 @@ SECURITY_EVENTS: dict[str, EventType] = {
             "info",
             "A job was submitted or begun, or has ended.",
             labels=(JOB_CHANGE,),
+            unnamed=_ORDINARY,
+        ),
+        _make_security_event(
+            "schedule_change",
+            "info",
+            "A schedule was made, changed or deleted, or its time has come.",
+            labels=(SCHEDULE_CHANGE,),
             unnamed=_ORDINARY,
         ),
         _make_security_event("audit_access", "low", "Someone read the audit record.", owasp="sensitive_read"),

@@ -39,7 +39,7 @@ from sql_synthesizer.model import Role
 from sql_synthesizer.settings import Settings, load
 from sql_synthesizer.telemetry import Operation, vocabulary
 from sql_synthesizer.telemetry.traceparent import format_traceparent, parse_traceparent
-from sql_synthesizer.web import api, audit_page, jobs, ops, pages, sign_in
+from sql_synthesizer.web import api, audit_page, jobs, ops, pages, schedules, sign_in
 from sql_synthesizer.web.admission import CSRF, admit_request, allow
 from sql_synthesizer.web.connection import REFUSAL, translate_parse_error
 from sql_synthesizer.wiring import Rooms, build_rooms, first_key_path
@@ -143,6 +143,7 @@ def create_app(settings: Settings | None = None, rooms: Rooms | None = None) -> 
     app.context_processor(pages.page_context)
     api.register_routes(app, rooms)
     jobs.register_routes(app, rooms)
+    schedules.register_routes(app, rooms)
     ops.register_routes(app, rooms)
     pages.register_routes(app, rooms)
     sign_in.register_routes(app, rooms)

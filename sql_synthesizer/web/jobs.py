@@ -18,8 +18,8 @@ from sql_synthesizer.wiring import Rooms, check_text
 MOST_QUESTIONS = 1000
 
 
-class JobBody(RequestBody):
-    """Questions that are answered in the background."""
+class JobQuestions(RequestBody):
+    """Questions that are answered in the background, and who is told."""
 
     questions: list[str] = Field(min_length=1, max_length=MOST_QUESTIONS, examples=[["How many customers are there?"]])
     database: str | None = Field(None, description="Which database to ask; the default one when absent.")
@@ -27,6 +27,12 @@ class JobBody(RequestBody):
     webhook: str | None = Field(
         None, max_length=500, description="Address that is told when the job has ended; its host has to be allowed."
     )
+    webhook_results: bool = Field(False, description="Whether it is sent the results too, up to 256 kB.")
+
+
+class JobBody(JobQuestions):
+    """Questions that are answered as soon as it is their turn."""
+
     idempotency_key: str | None = Field(
         None, pattern=r"^[!-~]{1,64}$", description="Sent again with the same questions, it returns the same job."
     )
@@ -129,6 +135,7 @@ def submit_questions(rooms: Rooms, caller: Caller, body: JobBody) -> JobView:
         max_rows=rows,
         token=body.idempotency_key,
         webhook=body.webhook or "",
+        with_results=body.webhook_results,
     )
 
 

@@ -221,6 +221,13 @@ def _job_read(world: World) -> Caused:
     return Caused(world.send_request("GET", job["results"]), 200, _key_id(world.key))
 
 
+@_causes_event("schedule_change")
+def _schedule_made(world: World) -> Caused:
+    """A schedule is made."""
+    body = {**JOB, "cron": "0 7 1 1 *"}
+    return Caused(world.send_request("POST", "/api/schedules", body), 201, _key_id(world.key))
+
+
 # --- the record itself -----------------------------------------------------------------------
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import create_engine
 from sql_synthesizer.model import ApiKey, Role
 from sql_synthesizer.store import HistoryEntry, Store
 
-JOB_TABLES = ("jobs", "job_questions", "job_claims", "job_workers", "job_owners")
+JOB_TABLES = ("jobs", "job_questions", "job_claims", "job_workers", "job_owners", "schedules")
 TABLES = ("api_keys", "history", "feedback", "meta", "schema_version", *JOB_TABLES)
 
 

@@ -74,6 +74,12 @@ JOBS = PanelRow(
             bounds=(0.0,),
         ),
         Panel(
+            "Schedules",
+            "Due times of schedules within an hour by what became of them, and changes of schedules.",
+            one_query(P("schedule_changes_total").increase(HOUR, keep=("change",)), "{{change}}"),
+            width=6,
+        ),
+        Panel(
             "Webhooks",
             "Calls per second that told the address of a job that it has ended. Those that failed are repeated.",
             one_query(P("job_webhooks_total").rate(W, keep=("outcome",)), "{{outcome}}"),

@@ -1,0 +1,237 @@
+"""Questions that are asked again and again: when, by a cron expression in a time zone, and with whose rights."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import secrets
+import threading
+import time
+import zoneinfo
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from cronsim import CronSim, CronSimError
+
+from sql_synthesizer.errors import (
+    AuditUnavailable,
+    InvalidRequest,
+    NotFound,
+    OwnerRefused,
+    QueueFull,
+    SqlSynthesizerError,
+    StoreUnavailable,
+)
+from sql_synthesizer.jobs.queue import JobQueue, make_job
+from sql_synthesizer.model import Caller, Role
+from sql_synthesizer.store import Store
+from sql_synthesizer.store.schedules import Schedule
+from sql_synthesizer.telemetry import Telemetry, vocabulary
+
+CRON = re.compile(r"[0-9A-Za-z*/,#-]+( +[0-9A-Za-z*/,#-]+){4}")
+CRON_CHARS = 100
+LATE = 60.0
+"""Seconds after which a due time was missed."""
+LOOK_EVERY = 1.0
+AT_ONCE = 100
+"""Schedules that are looked at in a round."""
+LISTED = 1000
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a caller wants asked, and when; ``missed`` is ``run`` or ``skip``."""
+
+    name: str
+    cron: str
+    zone: str
+    missed: str
+    questions: Sequence[str]
+    database: str
+    max_rows: int
+    webhook: str
+    with_results: bool
+    paused: bool
+
+
+class Schedules:
+    """The schedules of a service. Every method raises StoreUnavailable; those that change something, AuditUnavailable.
+
+    A caller has ``limit`` of them at most.
+    """
+
+    def __init__(self, store: Store, queue: JobQueue, telemetry: Telemetry, limit: int) -> None:
+        self.store = store.schedules(queue.store, self._record_change)
+        self._queue = queue
+        self._telemetry = telemetry
+        self._limit = limit
+
+    def create(self, caller: Caller, plan: Plan) -> Schedule:
+        """Begins a schedule. Raises InvalidRequest, TooManySchedules, WebhookRefused."""
+        schedule = self._build(plan, secrets.token_hex(8), caller.identity, time.time())
+        self.store.add(schedule, self._limit)
+        return schedule
+
+    def change(self, caller: Caller, schedule_id: str, plan: Plan) -> Schedule:
+        """Puts a plan in the place of an earlier one. Raises NotFound, and as ``create``."""
+        known = self.show(caller, schedule_id)
+        schedule = replace(
+            self._build(plan, known.id, known.owner, known.created_at), last_at=known.last_at, last_job=known.last_job
+        )
+        if not self.store.change(schedule):
+            raise _unknown()
+        return schedule
+
+    def pause(self, caller: Caller, schedule_id: str, *, paused: bool) -> Schedule:
+        """Lets a schedule make no jobs, or go on from its next time. Raises NotFound."""
+        known, now = self.show(caller, schedule_id), time.time()
+        schedule = replace(
+            known, paused=int(paused), reason="", set_at=now, due_at=next_time(known.cron, known.zone, now)
+        )
+        if not self.store.change(schedule):
+            raise _unknown()
+        return schedule
+
+    def show(self, caller: Caller, schedule_id: str) -> Schedule:
+        """One schedule. Raises NotFound, also when it is another caller's."""
+        schedule = self.store.get(schedule_id)
+        if schedule is None or (schedule.owner != caller.identity and caller.role is not Role.OPERATOR):
+            raise _unknown()
+        return schedule
+
+    def list(self, caller: Caller, *, everybody: bool = False) -> list[Schedule]:
+        """A caller's schedules, oldest first; those of ``everybody`` for operators."""
+        owner = None if everybody and caller.role is Role.OPERATOR else caller.identity
+        return self.store.list(owner, LISTED)
+
+    def delete(self, caller: Caller, schedule_id: str) -> None:
+        """Ends a schedule; jobs that it has made go on. Raises NotFound."""
+        if not self.store.delete(self.show(caller, schedule_id)):
+            raise _unknown()
+
+    def _build(self, plan: Plan, schedule_id: str, owner: str, created_at: float) -> Schedule:
+        if plan.webhook:
+            self._queue.webhooks.check(plan.webhook)
+        now = time.time()
+        return Schedule(
+            id=schedule_id,
+            owner=owner,
+            name=plan.name,
+            cron=plan.cron,
+            zone=plan.zone,
+            missed=plan.missed,
+            questions=json.dumps(list(plan.questions)),
+            database=plan.database,
+            max_rows=plan.max_rows,
+            webhook=plan.webhook,
+            with_results=int(plan.with_results),
+            paused=int(plan.paused),
+            created_at=created_at,
+            set_at=now,
+            due_at=next_time(plan.cron, plan.zone, now),
+        )
+
+    def _record_change(self, schedule: Schedule, change: str) -> None:
+        self._telemetry.emit(
+            vocabulary.SECURITY_EVENTS["schedule_change"],
+            change=change,
+            schedule_id=schedule.id,
+            owner=schedule.owner,
+            database=schedule.database,
+            questions=len(schedule.texts),
+        )
+        self._telemetry.settle()
+
+
+class Scheduler:
+    """Makes the jobs of due times, with the rights that ``authorize`` says an owner has then."""
+
+    def __init__(
+        self, schedules: Schedules, queue: JobQueue, authorize: Callable[[str], Caller], telemetry: Telemetry
+    ) -> None:
+        self._store = schedules.store
+        self._queue = queue
+        self._authorize = authorize
+        self._telemetry = telemetry
+
+    def run(self, ended: threading.Event) -> None:
+        """Looks for due times until ``ended``."""
+        while not ended.wait(LOOK_EVERY):
+            try:
+                self.run_due()
+            except (StoreUnavailable, AuditUnavailable) as error:
+                log.warning("schedules cannot be looked after: %s", error.reason)
+            except Exception:
+                log.exception("schedules cannot be looked after")
+
+    def run_due(self) -> None:
+        """Makes a job of each due time that has come."""
+        for schedule in self._store.due(time.time(), AT_ONCE):
+            self._run_one(schedule, time.time())
+
+    def _run_one(self, schedule: Schedule, now: float) -> None:
+        following = next_time(schedule.cron, schedule.zone, now)
+        if schedule.due_at > now:  # a clock that was ahead has computed it
+            self._store.skip(schedule, following, "", schedule.reason)
+            return
+        with self._telemetry.operation(vocabulary.JOB_SUBMIT) as operation:
+            operation.trace.actor = schedule.owner
+            try:
+                operation.trace.role = self._authorize(schedule.owner).role.value
+                if schedule.missed == "skip" and now - schedule.due_at > LATE:
+                    self._store.skip(schedule, following, "skipped", "missed")
+                    return
+                job = make_job(
+                    operation,
+                    owner=schedule.owner,
+                    questions=schedule.texts,
+                    database=schedule.database,
+                    max_rows=schedule.max_rows,
+                    token=None,
+                    webhook=schedule.webhook,
+                    with_results=bool(schedule.with_results),
+                )
+                operation.details.job_id, operation.details.questions = job.id, job.total
+                limits = self._queue.limits
+                self._store.run(schedule, job, following, limit=limits.queue, share=limits.share)
+            except OwnerRefused as error:
+                operation.fail(error)
+                self._store.skip(schedule, following, "refused", error.reason, pause=True)
+            except QueueFull as error:
+                operation.fail(error)
+                self._store.skip(schedule, following, "skipped", error.reason)
+
+
+def next_time(cron: str, zone: str, now: float) -> float:
+    """The next due time after ``now``, as Unix time, in the way of Debian's cron where the clocks change.
+
+    What would run within the hour that is left out runs right after it, and what would run twice runs once, unless it
+    runs every hour or every few minutes anyway. Raises InvalidRequest.
+    """
+    try:
+        if len(cron) > CRON_CHARS or not CRON.fullmatch(cron):
+            raise CronSimError("five fields")
+        place = zoneinfo.ZoneInfo(zone)
+        return next(CronSim(cron, datetime.fromtimestamp(now, place))).timestamp()
+    except (zoneinfo.ZoneInfoNotFoundError, OSError):
+        raise _invalid(f"There is no time zone {zone!r:.80}.", "Name one as Europe/Berlin or UTC.") from None
+    except StopIteration:
+        raise _invalid("The cron expression names no day that ever comes.", "For example: 0 7 * * MON-FRI.") from None
+    except (CronSimError, ValueError, AssertionError, TypeError) as error:
+        told = str(error)[:80] or type(error).__name__
+        raise _invalid(
+            f"The cron expression cannot be used: {told}.",
+            "It has the fields minute, hour, day of month, month and day of week, for example: 0 7 * * MON-FRI.",
+        ) from None
+
+
+def _invalid(message: str, hint: str) -> SqlSynthesizerError:
+    return InvalidRequest(message, hint=hint)
+
+
+def _unknown() -> NotFound:
+    return NotFound("None of your schedules has this id.", hint="GET /api/schedules lists your schedules.")
