@@ -8,10 +8,11 @@ from typing import Literal, TypedDict
 
 from flask import Response, g, request
 from flask_openapi3 import OpenAPI, Tag
+from flask_openapi3.models import OPENAPI3_REF_PREFIX
 from flask_openapi3.types import ResponseDict
 from pydantic import BaseModel, ConfigDict, Field
 
-from sql_synthesizer.errors import NotFound, QuestionEmpty, SqlSynthesizerError, error_classes
+from sql_synthesizer.errors import InvalidRequest, NotFound, QuestionEmpty, SqlSynthesizerError, error_classes
 from sql_synthesizer.model import Answer, AnswerReply, Caller, Question, Role, Rows, Scalar, Schema, Table
 from sql_synthesizer.model.dialects import DIALECTS
 from sql_synthesizer.store import HistoryEntry
@@ -126,9 +127,15 @@ class _Documented(TypedDict):
     security: list[dict[str, list[str]]]
 
 
+def _refer_to(model: type[BaseModel]) -> dict[str, object]:
+    """A reply whose model another reply describes: the library makes the schema anew for each that is given one."""
+    return {"content": {"application/json": {"schema": {"$ref": f"{OPENAPI3_REF_PREFIX}/{model.__name__}"}}}}
+
+
 def document(reply: type[BaseModel] | None = None, status: int = 200) -> _Documented:
     """What a route may answer: every error, and its own reply where that has a model."""
-    errors: ResponseDict = {str(cls.status): ErrorBody for cls in error_classes(SqlSynthesizerError)}
+    errors: ResponseDict = {str(cls.status): _refer_to(ErrorBody) for cls in error_classes(SqlSynthesizerError)}
+    errors[str(InvalidRequest.status)] = ErrorBody
     return _Documented(responses=errors | ({str(status): reply} if reply else {}), security=[{"key": []}])
 
 
