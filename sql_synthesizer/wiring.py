@@ -21,7 +21,7 @@ from sql_synthesizer.errors import ConfigurationError, QuestionEmpty, QuestionTo
 from sql_synthesizer.guard.question import QuestionGuard
 from sql_synthesizer.guard.statement import StatementGuard
 from sql_synthesizer.jobs import Courier, JobLimits, JobQueue, JobWorker, Scheduler, Schedules, Webhooks
-from sql_synthesizer.model import Caller, Question
+from sql_synthesizer.model import Caller, Question, Schema
 from sql_synthesizer.model.cancellation import Cancellation
 from sql_synthesizer.monitoring import catalog, logs, metrics, multiprocess, slo
 from sql_synthesizer.monitoring.health import Health
@@ -37,6 +37,7 @@ from sql_synthesizer.synthesizer import Synthesizer
 from sql_synthesizer.synthesizer.embedded import EmbeddedSynthesizer
 from sql_synthesizer.synthesizer.prompt import PROMPT_VERSION
 from sql_synthesizer.telemetry import Observer, Telemetry, vocabulary
+from sql_synthesizer.telemetry.vocabulary import Declared
 
 if TYPE_CHECKING:
     from sql_synthesizer.synthesizer.llm import LLMSynthesizer
@@ -166,7 +167,7 @@ def _wire_rooms(settings: Settings, facade: Telemetry, closing: ExitStack, *, lo
         closing.callback(model.close)
     embedded = EmbeddedSynthesizer()
     synthesizers: tuple[Synthesizer, ...] = (embedded,) if model is None else (model, embedded)
-    schemas = SchemaCache(databases.connect, configured, settings)
+    schemas = SchemaCache(databases.connect, configured, settings, partial(_declare_tables, facade, len(configured)))
     facade.read(vocabulary.OBJECTS_LEFT_OUT, schemas.count_left_out)
     access = Access(settings, store, facade)
     service = Service(
@@ -290,6 +291,12 @@ def _build_health(
     if model is not None:
         health.register("model", model.ping, required=False)
     return health
+
+
+def _declare_tables(facade: Telemetry, databases: int, schema: Schema) -> None:
+    """Lets labels name the first tables of each database, the same in every process; each has room for as many."""
+    names = sorted(table.name.casefold() for table in schema.tables)[: max(1, Declared.LIMIT // databases)]
+    facade.declared.declare(vocabulary.TABLE, *(f"{schema.database}.{name}" for name in names))
 
 
 def _precreate_series(measured: Measured, databases: DatabaseManager, cache: AnswerCache) -> None:

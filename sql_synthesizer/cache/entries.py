@@ -22,12 +22,16 @@ class CachedAnswer:
     columns: Sequence[str]
     rows: Sequence[Sequence[Scalar]]
     truncated: bool
+    took_ms: float = 0.0
+    cost_microusd: int = 0
+    unpriced: int = 0
+    """Calls of the model whose price is not known, and so no part of the cost."""
 
     @classmethod
-    def of(cls, statement: Statement, written: str, rows: Rows) -> Self:
+    def of(cls, statement: Statement, written: str, rows: Rows, took_ms: float = 0.0) -> Self:
         """An answer to keep; ``written`` is the statement before the guard."""
         about = (statement.sql, written, statement.source, statement.explanation, statement.query_type)
-        return cls(*about, statement.sensitive, rows.columns, rows.rows, rows.truncated)
+        return cls(*about, statement.sensitive, rows.columns, rows.rows, rows.truncated, round(took_ms, 3))
 
     def to_statement(self) -> Statement:
         """The statement, to be judged again."""

@@ -94,6 +94,11 @@ class OwnerRefused(SqlSynthesizerError):
     default_hint = "Submit the job again with another key."
 
 
+DECLINED_TOPICS = ("advice", "ambiguous", "cause", "change", "future", "secret", "trend", "words")
+"""What declined questions are about: advice, causes, changes of data, the future, a secret in the text, trends; more
+than one reading; else words that nobody knows."""
+
+
 # --- the question cannot or must not be answered ---------------------------------------------
 class Declined(SqlSynthesizerError):
     """The question is not understood well enough to answer it truthfully."""
@@ -105,10 +110,16 @@ class Declined(SqlSynthesizerError):
     default_hint = "Name a table or column of the schema in the question."
 
     def __init__(
-        self, message: str | None = None, *, hint: str | None = None, suggestions: tuple[str, ...] = ()
+        self,
+        message: str | None = None,
+        *,
+        hint: str | None = None,
+        suggestions: tuple[str, ...] = (),
+        topic: str = "words",
     ) -> None:
         super().__init__(message, hint=hint)
         self.suggestions = suggestions
+        self.topic = topic
 
     def body(self, trace_id: str) -> dict[str, object]:
         """As the root's, with questions of the same kind that can be answered."""

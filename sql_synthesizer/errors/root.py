@@ -17,6 +17,8 @@ class SqlSynthesizerError(Exception):
     reason: ClassVar[str] = "internal"
     outcome: ClassVar[str] = "failed"
     event: str | None = None
+    topic: str | None = None
+    """What a declined question was about: one of ``errors.DECLINED_TOPICS``."""
     trace_id: str = ""
     """The trace that it ended a part of."""
     default_message: ClassVar[str] = "The service failed to handle the request."

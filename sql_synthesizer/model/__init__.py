@@ -16,6 +16,9 @@ Scalar = str | int | float | bool | None
 MASK = "***"
 """What comes in the place of a masked value."""
 
+CANARY = "canary"
+"""Who asks when the service asks itself, to see that its answers are right."""
+
 
 class Role(StrEnum):
     """What a caller may do; each role includes those before it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 from sql_synthesizer.errors import OUTCOME_BY_REASON, error_classes
-from sql_synthesizer.monitoring import own_metrics
+from sql_synthesizer.monitoring import business, own_metrics
 from sql_synthesizer.monitoring.metric import Combination, Feed, Label, Metric, make_attempts, make_metric
 from sql_synthesizer.telemetry import vocabulary
 from sql_synthesizer.telemetry.vocabulary import Declared
@@ -384,6 +384,7 @@ METRICS: tuple[Metric, ...] = (
         mode="livemostrecent",
         unwatched="an anchor: audit verify --fingerprint compares it with the record",
     ),
+    *business.METRICS,
     *own_metrics.METRICS,
 )
 

@@ -10,7 +10,12 @@ from typing import Any, Literal
 from sql_synthesizer.telemetry.vocabulary import Declared, EventType, OperationType, ReadingType, Vocabulary
 
 Combination = Mapping[str, str]
+MILLIONTHS = 1_000_000
 Source = OperationType | EventType | ReadingType
+Amounts = Iterator[tuple[tuple[str, ...], int]]
+"""Values of the metric's labels, and what to add for them."""
+Figures = Callable[[Mapping[str, Any]], Amounts]
+"""What the details of an event add to a counter; money and time in millionths of the metric's unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +23,7 @@ class Label:
     """A label and where its value comes from.
 
     ``key`` names a label or detail of the fact, or one of ``@reason``, ``@outcome``, ``@success`` (of an
-    operation) and ``@event``, ``@severity`` (of an event).
+    operation), ``@event``, ``@severity`` (of an event) and ``@figures`` (of a feed).
     """
 
     name: str
@@ -39,6 +44,8 @@ class Feed:
     value: str = "count"
     fixed: Combination = field(default_factory=dict)
     outcomes: Container[str] = ()
+    figures: Figures | None = None
+    """Takes the place of ``value``: an event may add to several series."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from typing import Any, cast
 from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from sql_synthesizer.monitoring import catalog, multiprocess
-from sql_synthesizer.monitoring.metric import Feed, Label, Metric
+from sql_synthesizer.monitoring.business import UNCOUNTED
+from sql_synthesizer.monitoring.metric import MILLIONTHS, Feed, Label, Metric
 from sql_synthesizer.telemetry import Fact, Operation, vocabulary
 from sql_synthesizer.telemetry.vocabulary import Declared, OperationType, ReadingType
 
@@ -37,7 +38,8 @@ class MetricsObserver:
             if metric.kind != "gauge" or metric.labels:
                 self.client(metric.name)
             for feed in metric.feeds:
-                self._feeds.setdefault(feed.source.name, []).append(_SERIES[metric.kind](self, metric, feed))
+                series = _SERIES["figures" if feed.figures else metric.kind](self, metric, feed)
+                self._feeds.setdefault(feed.source.name, []).append(series)
         self._refused = self.client("label_values_refused_total")
         self._errors = self.client("telemetry_errors_total").labels("metrics")
         self._logged: set[object] = set()
@@ -113,7 +115,9 @@ class _FeedSeries:
         raise NotImplementedError
 
     def child(self, fact: Any) -> Any:
-        raw = tuple(get(fact) for get in self._getters)
+        return self.find_child(tuple(get(fact) for get in self._getters))
+
+    def find_child(self, raw: tuple[Any, ...]) -> Any:
         try:
             return self._children[raw]
         except (KeyError, TypeError):  # new, or a value that cannot be hashed
@@ -129,7 +133,8 @@ class _FeedSeries:
             values.append(value if accepted else vocabulary.OTHER)
             if not accepted:
                 known = False
-                self._observer.refuse(self._metric, label, value)
+                if not label.vocabulary.partial:
+                    self._observer.refuse(self._metric, label, value)
         child = client.labels(*values)
         if known:  # not for refused values, of which there may be any number
             self._children[raw] = child
@@ -173,7 +178,27 @@ class _Set(_FeedSeries):
         self.child(fact).set(fact.value)
 
 
-_SERIES: dict[str, type[_FeedSeries]] = {"counter": _Count, "histogram": _Observe, "gauge": _Set}
+class _Figures(_FeedSeries):
+    def __init__(self, observer: MetricsObserver, metric: Metric, feed: Feed) -> None:
+        super().__init__(observer, metric, feed)
+        self._figures = feed.figures
+        self._divisor = MILLIONTHS if metric.unit else 1
+
+    def apply_fact(self, fact: Any, pending: dict[Any, float], marked: set[tuple[Any, int]]) -> None:
+        if self._figures is None or fact.trace.actor in UNCOUNTED:
+            return
+        for labels, amount in self._figures(fact.details):
+            if amount:
+                child = self.find_child(labels)
+                pending[child] = pending.get(child, 0.0) + amount / self._divisor
+
+
+_SERIES: dict[str, type[_FeedSeries]] = {
+    "counter": _Count,
+    "histogram": _Observe,
+    "gauge": _Set,
+    "figures": _Figures,
+}
 
 _SPECIAL: dict[str, Callable[[Any], str]] = {
     "@reason": lambda fact: cast("str", fact.reason),

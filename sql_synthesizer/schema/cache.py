@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from copy import copy
@@ -74,10 +74,17 @@ class _SchemaEntry:
 class SchemaCache:
     """Schemas of all databases; each is read by a thread of its own and believed for ``schema_ttl`` seconds.
 
-    ``connect`` gives a read-only connection for a name and a number of seconds.
+    ``connect`` gives a read-only connection for a name and a number of seconds, ``report`` hears of what was read.
     """
 
-    def __init__(self, connect: Connect, databases: Sequence[DatabaseSettings], settings: Settings) -> None:
+    def __init__(
+        self,
+        connect: Connect,
+        databases: Sequence[DatabaseSettings],
+        settings: Settings,
+        report: Callable[[Schema], None] = lambda _: None,
+    ) -> None:
+        self._report = report
         self._connect = connect
         self._settings = settings
         self._entries = {config.name: _SchemaEntry(config) for config in databases}
@@ -262,6 +269,7 @@ class SchemaCache:
         entry.failure, entry.bridged = None, False
         entry.read_at = time.monotonic()
         entry.check_at = entry.read_at + self._settings.schema_ttl
+        self._report(schema)
         return schema
 
     @staticmethod

@@ -33,11 +33,9 @@ from sql_synthesizer.model import MASK, Answer, Caller, Question, Rows, Schema, 
 from sql_synthesizer.schema import SchemaCache
 from sql_synthesizer.service.slots import Slots
 from sql_synthesizer.store import HistoryEntry
-from sql_synthesizer.synthesizer import Context, Repairer, Synthesizer
+from sql_synthesizer.synthesizer import Context, Repairer, Synthesizer, repairable_error
 from sql_synthesizer.telemetry import Operation, Telemetry, vocabulary
 
-WRONG_NAMES = {"unknown_table": "table", "column": "column"}
-"""Rules of the statement guard that a model's wrong guess of a name breaks -> what the name should have been."""
 FORBIDDEN = "sensitive_column"  # the rule that looks at who asks, whoever wrote the statement
 _QUOTED = re.compile("""("[^"]*"|'[^']*'|“[^”]*”)""")
 PAGE_TTL = 900
@@ -215,7 +213,7 @@ class Service:
             source="none",
             database=question.database,
         ) as operation:
-            operation.trace.question_id = operation.span_id
+            operation.trace.question_id, operation.trace.question = operation.span_id, operation.details
             work = _Work(question, Schema(question.database, database_type, ()), operation, {})
             details = operation.details
             details.database, details.timings_ms, details.question = question.database, work.timings, question.text
@@ -265,7 +263,10 @@ class Service:
         if cached is None:
             return None
         with self._timed_stage(work, "guard_statement"):
-            self._check_statement(work, cached.to_statement())
+            statement = self._check_statement(work, cached.to_statement())
+        details = work.operation.details
+        details.tables, details.saved_ms = list(statement.tables), cached.took_ms
+        details.saved_microusd, details.saved_unpriced = cached.cost_microusd, cached.unpriced
         return replace(cached, source="cache")
 
     def _compute_entry_once(self, work: _Work, key: str, *, late: bool) -> CachedAnswer:
@@ -284,7 +285,7 @@ class Service:
             return entry
 
     def _compute_entry(self, work: _Work) -> CachedAnswer:
-        question = work.question
+        question, details = work.question, work.operation.details
         context = Context(
             question=question.text,
             schema=work.schema,
@@ -300,7 +301,9 @@ class Service:
                 continue
             try:
                 statement, rows = self._try_synthesizer(work, context, synthesizer)
-                return CachedAnswer.of(statement, work.operation.details.statement or "", rows)
+                took = sum(work.timings.get(stage, 0.0) for stage in ("synthesize", "execute"))
+                entry = CachedAnswer.of(statement, details.statement or "", rows, took)
+                return replace(entry, cost_microusd=details.cost_microusd or 0, unpriced=details.unpriced or 0)
             except (ModelUnavailable, ModelInvalid) as error:
                 failure = error
                 self._telemetry.emit(vocabulary.FALLBACK, reason=error.reason)
@@ -322,7 +325,7 @@ class Service:
                 raise DatabaseFailed from error  # nobody typed it, so it is a fault of ours
             refused = error
         with self._timed_stage(work, "synthesize"):
-            statement = synthesizer.repair(context, statement, _repairable_error(refused))
+            statement = synthesizer.repair(context, statement, repairable_error(refused))
         try:
             return self._execute_statement(work, statement)
         except (StatementInvalid, StatementRefused) as again:
@@ -384,15 +387,3 @@ def _normalize_question(text: str) -> str:
     """The question without regard to spacing, but for what stands in quotes; another case may be another name."""
     parts = _QUOTED.split(text)
     return "\0".join(part if n % 2 else " ".join(part.split()) for n, part in enumerate(parts))
-
-
-def _repairable_error(error: StatementInvalid | StatementRefused) -> StatementInvalid:
-    """A refusal as the database would have put it: the kind of fault, and the name that it is about."""
-    if isinstance(error, StatementInvalid):
-        return error
-    rule = str(error.details.get("rule", "not_a_query"))
-    named = next((error.details[part] for part in ("table", "column", "function") if part in error.details), "")
-    wrong = WRONG_NAMES.get(rule)
-    return StatementInvalid(
-        details={"class": f"undefined_{wrong}" if wrong else f"refused_{rule}", "identifier": str(named)}
-    )

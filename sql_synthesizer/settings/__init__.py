@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.settings.business import PriceTable
 from sql_synthesizer.settings.database import DatabaseSettings as DatabaseSettings
 
 PREFIX = "SQL_SYNTHESIZER_"
@@ -106,6 +107,9 @@ class Settings(BaseSettings):
     model_max_tokens: int = _make_field(800, "Tokens of a model's reply at most.", unit="tokens", ge=50)
     model_input_price: float | None = _make_field(None, "Price of a million input tokens.", unit="US dollars", ge=0)
     model_output_price: float | None = _make_field(None, "Price of a million output tokens.", unit="US dollars", ge=0)
+    model_prices: PriceTable = _make_field(
+        "", "Prices of models, model=input/output in US dollars per million tokens, with commas between."
+    )
     model_prompt_bytes: int = _make_field(24_000, "Schema sent to a model at most.", unit="bytes", ge=500)
     breaker_failures: int = _make_field(5, "Model failures in a row that open the circuit breaker.", ge=1)
     breaker_reset: float = _make_field(30.0, "How long an open breaker waits before a try.", unit="seconds", gt=0)

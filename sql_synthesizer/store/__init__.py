@@ -14,13 +14,14 @@ from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, TableClause, column, delete, select, table, update
+from sqlalchemy import Connection, Row, TableClause, column, delete, func, select, table, update
 from sqlalchemy.dialects import sqlite
 
 from sql_synthesizer.errors import ConfigurationError, StoreUnavailable
-from sql_synthesizer.model import ApiKey, Role
+from sql_synthesizer.model import CANARY, ApiKey, Role
 from sql_synthesizer.model.masking import mask_secrets, mask_statement
 from sql_synthesizer.store import schedules
+from sql_synthesizer.store._callers import ActiveCallers
 from sql_synthesizer.store._engine import (
     RowRefused,
     begin_transaction,
@@ -163,6 +164,13 @@ class Store:
             row = connection.execute(query).one_or_none()
         return None if row is None else HistoryEntry(*row)
 
+    def count_callers(self, since: float) -> int:
+        """Callers that have asked since then, in Unix time."""
+        asked = select(_HISTORY.c.identity).where((_HISTORY.c.asked_at >= since) & (_HISTORY.c.identity != CANARY))
+        used = select(_KEYS.c.id).where(_KEYS.c.last_used_at >= since)  # of those whose questions are forgotten
+        with begin_transaction(self._engine) as connection:
+            return int(connection.execute(select(func.count()).select_from(asked.union(used).subquery())).scalar_one())
+
     def rate(self, question_id: str, identity: str, rating: str, comment: str | None = None) -> bool:
         """Keeps a caller's rating of its own question, instead of an earlier one; False when it asked no such.
 
@@ -264,6 +272,7 @@ class HistoryObserver:
         self._taken = self._done = 0
         self._closed = False
         self._thread: threading.Thread | None = None
+        ActiveCallers(store, facade)
 
     def fold(self, facts: Sequence[Fact]) -> None:
         """Takes the questions of a batch in."""

@@ -6,8 +6,11 @@ import datetime
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from sql_synthesizer.errors import StatementInvalid
+from sql_synthesizer.errors import StatementInvalid, StatementRefused
 from sql_synthesizer.model import Schema, Statement, ValueLookup
+
+WRONG_NAMES = {"unknown_table": "table", "column": "column"}
+"""Rules of the statement guard that a model's wrong guess of a name breaks -> what the name should have been."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +40,15 @@ class Repairer(Protocol):
 
     def repair(self, context: Context, statement: Statement, error: StatementInvalid) -> Statement:
         """A new statement for the same question. Raises Declined, ModelUnavailable, ModelInvalid."""
+
+
+def repairable_error(error: StatementInvalid | StatementRefused) -> StatementInvalid:
+    """A refusal as the database would have put it: the kind of fault, and the name that it is about."""
+    if isinstance(error, StatementInvalid):
+        return error
+    rule = str(error.details.get("rule", "not_a_query"))
+    named = next((error.details[part] for part in ("table", "column", "function") if part in error.details), "")
+    wrong = WRONG_NAMES.get(rule)
+    return StatementInvalid(
+        details={"class": f"undefined_{wrong}" if wrong else f"refused_{rule}", "identifier": str(named)}
+    )

@@ -24,11 +24,13 @@ from sql_synthesizer.errors import Declined, ModelInvalid, ModelUnavailable, Sta
 from sql_synthesizer.model import MASK, Statement
 from sql_synthesizer.model.masking import mask_secrets
 from sql_synthesizer.settings import Settings
+from sql_synthesizer.settings.business import MICRO, price_of
 from sql_synthesizer.synthesizer import Context
 from sql_synthesizer.synthesizer.endpoint import Endpoint
 from sql_synthesizer.synthesizer.exposure import one_line
 from sql_synthesizer.synthesizer.prompt import question_messages, repair_messages
 from sql_synthesizer.synthesizer.reply import EndpointError, ModelAnswer, ModelReply, read_answer
+from sql_synthesizer.synthesizer.topics import topic_of
 from sql_synthesizer.telemetry import Operation, Telemetry, vocabulary
 from sql_synthesizer.telemetry.traceparent import format_traceparent
 
@@ -51,6 +53,8 @@ class LLMSynthesizer:
         telemetry.declared.declare(vocabulary.PROVIDER, settings.model_provider)
         telemetry.declared.declare(vocabulary.MODEL, settings.model)
         self._settings = settings
+        own_price = settings.model_input_price, settings.model_output_price
+        self._price = price_of(settings.model, settings.model_prices, own_price)
         self._telemetry = telemetry
         self._endpoint = Endpoint(settings)
         self._circuit = CircuitMemoryStorage(STATE_CLOSED)
@@ -103,11 +107,13 @@ class LLMSynthesizer:
             raise _public_error(error) from None
         if answer.sql is None:
             reason = one_line(answer.reason or "", EXPLANATION_CHARS)
-            raise Declined(reason and f"The language model cannot answer this: {reason}")
+            message = reason and f"The language model cannot answer this: {reason}"
+            raise Declined(message, topic=topic_of(context.question))
         if MASK in context.question and MASK in answer.sql:
             raise Declined(
                 "The question holds what looks like a password, key or card number, which no model is sent.",
                 hint="Ask without it, or name the row in another way.",
+                topic="secret",
             )
         explanation = one_line(answer.explanation, EXPLANATION_CHARS)
         return Statement(sql=answer.sql.strip(), source=self.source, explanation=explanation)
@@ -167,12 +173,17 @@ class LLMSynthesizer:
         details.sent_bytes, details.reply_model, details.reply_id = reply.sent_bytes, reply.model, reply.id
         details.finish_reason = reply.finish_reason
         details.input_tokens, details.output_tokens = reply.input_tokens, reply.output_tokens
-        prices = (settings.model_input_price, settings.model_output_price)
-        tokens = (reply.input_tokens, reply.output_tokens)
-        if None in prices or None in tokens:
-            details.unpriced = 1
+        if self._price is None or reply.input_tokens is None or reply.output_tokens is None:
+            details.unpriced, cost = 1, None
         else:
-            details.cost_usd = sum(p * t for p, t in zip(prices, tokens, strict=True) if p and t) / 1e6
+            cost = self._price.cost_microusd(reply.input_tokens, reply.output_tokens)
+            details.cost_usd = cost / MICRO
+        if (question := operation.trace.question) is not None:
+            question.provider, question.model = settings.model_provider, settings.model
+            question.input_tokens = _add_known(question.input_tokens, reply.input_tokens)
+            question.output_tokens = _add_known(question.output_tokens, reply.output_tokens)
+            question.cost_microusd = _add_known(question.cost_microusd, cost)
+            question.unpriced = _add_known(question.unpriced, details.unpriced)
 
     def _record_failure(self, operation: Operation, error: EndpointError) -> None:
         operation.labels["outcome"] = error.outcome
@@ -190,6 +201,10 @@ class LLMSynthesizer:
 
 def _without_secrets(context: Context) -> Context:
     return replace(context, question=mask_secrets(context.question))
+
+
+def _add_known(total: int | None, amount: int | None) -> int | None:
+    return total if amount is None else (total or 0) + amount
 
 
 def _public_error(error: EndpointError) -> ModelUnavailable | ModelInvalid:

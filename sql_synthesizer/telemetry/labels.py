@@ -13,12 +13,13 @@ class Vocabulary:
     """The values that a label may take; anything else is reported as ``other``.
 
     A vocabulary without values is *declared*: its values are names from the configuration (databases, models), which
-    each application has in its ``Declared``.
+    each application has in its ``Declared``. Of a ``partial`` one not every value is declared, and that is no fault.
     """
 
-    def __init__(self, name: str, values: Iterable[str] = (), *, declared: bool = False) -> None:
+    def __init__(self, name: str, values: Iterable[str] = (), *, declared: bool = False, partial: bool = False) -> None:
         self.name = name
-        self.declared = declared
+        self.declared = declared or partial
+        self.partial = partial
         self._values: dict[str, str] = {value: value for value in values}
 
     def __contains__(self, value: object) -> bool:

@@ -78,6 +78,8 @@ class Trace:
     role: str = ""
     address: str = ""
     ticket: int = 0
+    question: Details | None = None
+    """Of the question that is being answered: calls of the model add there what they used."""
 
 
 class Details:
@@ -114,7 +116,17 @@ class Details:
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost_usd: float | None = None
+    """Of one call; ``cost_microusd``, in millionths, of all calls of a question that have a price."""
+    cost_microusd: int | None = None
     unpriced: int | None = None
+    """Calls without a price."""
+    provider: str | None = None
+    model: str | None = None
+    topic: str | None = None
+    saved_ms: float | None = None
+    """Of an answer from the cache: what it took, and what its priced calls cost, when it was made."""
+    saved_microusd: int | None = None
+    saved_unpriced: int | None = None
     reply_model: str | None = None
     reply_id: str | None = None
     finish_reason: str | None = None
@@ -201,6 +213,7 @@ class Operation:
         self.reason = reason_of(error)
         if isinstance(error, SqlSynthesizerError):
             error.trace_id = self.trace.trace_id
+            self.details.topic = error.topic
         self.facade.report_error(error)
 
     def leave(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from sql_synthesizer.errors import OUTCOME_BY_REASON
+from sql_synthesizer.errors import DECLINED_TOPICS, OUTCOME_BY_REASON
 from sql_synthesizer.model import Cause
 from sql_synthesizer.model.dialects import DIALECTS
 from sql_synthesizer.telemetry.labels import OTHER as OTHER
@@ -44,6 +44,11 @@ VERSION = Vocabulary("version", declared=True)
 LAYER = Vocabulary("layer", ("fragment", "decoding", "intent"))
 GRADE = Vocabulary("grade", ("weak", "suspicious", "attack"))
 SCHEDULE_CHANGE = Vocabulary("change", ("created", "changed", "deleted", "run", "skipped", "refused"))
+TEAM = Vocabulary("team", partial=True)
+TABLE = Vocabulary("table", partial=True)
+"""``database.table``, of as many tables as there is room for."""
+TOPIC = Vocabulary("topic", DECLINED_TOPICS)
+WINDOW = Vocabulary("window", ("day", "week"))
 JOB_CHANGE = Vocabulary("change", ("submitted", "started", "done", "failed", "cancelled", "delivered", "undelivered"))
 
 
@@ -325,6 +330,7 @@ JOB_WAITING = ReadingType("job_waiting", (), "Questions of jobs that wait.")
 JOB_RUNNING = ReadingType("job_running", (), "Questions of jobs that a worker has in hand.")
 JOB_OLDEST = ReadingType("job_oldest", (), "Age of the oldest job that nobody has begun, in seconds.")
 JOB_BEAT = ReadingType("job_beat", (), "When a worker of jobs last said that it lives, in Unix time.")
+ACTIVE_CALLERS = ReadingType("active_callers", (WINDOW,), "Callers that asked within the window that ends now.")
 CACHE_ENTRIES = ReadingType("cache_entries", (CACHE_TYPE,), "Entries held in the memory cache.")
 TELEMETRY_QUEUE = ReadingType("telemetry_queue", (), "Facts that wait to be folded.")
 LAST_FOLD = ReadingType("last_fold", (), "When facts were last folded, in Unix time.")

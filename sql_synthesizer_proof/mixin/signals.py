@@ -124,6 +124,19 @@ def llm_spend(m: Scope, window: str) -> Expr:
     return m("llm_cost_usd_total").increase(window, keep=("provider", "model"))
 
 
+def answer_rate(m: Scope, window: str) -> Expr:
+    """Answered questions per question that was answered, declined or failed, 0 to 1."""
+    questions = m("business_questions_total")
+    understood = questions.where(outcome=("answered", "declined", "failed"))
+    return ratio_of(questions.where(outcome="answered").increase(window), understood.increase(window))
+
+
+def answer_cost(m: Scope, window: str) -> Expr:
+    """US dollars spent on models within the window per answered question."""
+    answered = m("business_questions_total").where(outcome="answered")
+    return ratio_of(m("llm_cost_usd_total").increase(window), answered.increase(window))
+
+
 def security_events(m: Scope, window: str, event_type: str) -> Expr:
     """Security events of one type within the window."""
     return m("security_events_total").where(event_type=event_type).increase(window, keep=("event_type",))

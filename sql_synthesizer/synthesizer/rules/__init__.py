@@ -17,6 +17,7 @@ from sql_synthesizer.synthesizer.rules.reader import Reader
 from sql_synthesizer.synthesizer.rules.resolver import resolve_draft
 from sql_synthesizer.synthesizer.rules.suggest import candidate_questions
 from sql_synthesizer.synthesizer.rules.text import tokenize_question
+from sql_synthesizer.synthesizer.topics import topic_of
 
 SUGGESTIONS = 3
 _GROUPING = frozenset({"each", "every", "per"})
@@ -34,11 +35,15 @@ class RulesSynthesizer:
         except Ambiguous as doubt:
             message = f"The question can be read in several ways ({doubt})."
             raise Declined(
-                message, hint="Name the table and column you mean.", suggestions=_suggest_questions(context)
+                message,
+                hint="Name the table and column you mean.",
+                suggestions=_suggest_questions(context),
+                topic="ambiguous",
             ) from None
         except NotUnderstood as doubt:
             message = f"I do not understand this part of the question well enough: {str(doubt)[:80]}."
-            raise Declined(message, suggestions=_suggest_questions(context)) from None
+            suggestions, topic = _suggest_questions(context), topic_of(context.question)
+            raise Declined(message, suggestions=suggestions, topic=topic) from None
         return Statement(to_sql(query, context.schema.dialect), self.source, explain_query(query))
 
 

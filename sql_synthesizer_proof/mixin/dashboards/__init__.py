@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sql_synthesizer_proof.mixin.dashboards import dependencies, health, overview, performance, security
+from sql_synthesizer_proof.mixin.dashboards import business, dependencies, health, overview, performance, security
 from sql_synthesizer_proof.mixin.dashboards.panel import Dashboard
 
 DASHBOARDS: tuple[Dashboard, ...] = (
@@ -11,4 +11,5 @@ DASHBOARDS: tuple[Dashboard, ...] = (
     security.DASHBOARD,
     dependencies.DASHBOARD,
     health.DASHBOARD,
+    business.DASHBOARD,
 )

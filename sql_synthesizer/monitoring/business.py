@@ -1,0 +1,182 @@
+"""What the service is worth and costs: figures of the audit record's questions, for metrics and for the report.
+
+Each row's metric is made of the very event that the audit record keeps, by one function of its details, and so is the
+report: the two cannot mean different things. Amounts are whole numbers: questions, rows, millionths of a US dollar
+and of a second.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from sql_synthesizer.model import CANARY
+from sql_synthesizer.monitoring.metric import Amounts, Combination, Feed, Figures, Label, Metric, make_metric
+from sql_synthesizer.telemetry import vocabulary
+from sql_synthesizer.telemetry.vocabulary import Declared, Vocabulary
+
+TABLES = 64
+"""Tables of a statement that are looked at; the record keeps as many."""
+MICROSECONDS = 1000
+UNCOUNTED = frozenset({CANARY})
+"""Callers whose questions are no business."""
+
+Details = Mapping[str, Any]
+Series = tuple[str, tuple[str, ...]]
+"""A metric's name without the common prefix, and the values of its labels."""
+
+
+def questions(details: Details) -> Amounts:
+    """Questions by source and outcome."""
+    yield (_source(details), details["outcome"]), 1
+
+
+def declined_questions(details: Details) -> Amounts:
+    """Declined questions by what they are about."""
+    if details["outcome"] == "declined":
+        yield (details.get("topic", "words"),), 1
+
+
+def answer_time(details: Details) -> Amounts:
+    """Microseconds to answer, by source, of what was answered."""
+    if _is_answer(details):
+        yield (_source(details),), _microseconds(details["milliseconds"])
+
+
+def delivered_rows(details: Details) -> Amounts:
+    """Rows of answers by source."""
+    if _is_answer(details):
+        yield (_source(details),), details.get("row_count", 0)
+
+
+def saved_cost(details: Details) -> Amounts:
+    """What the answers that came from the cache had cost."""
+    if _is_answer(details):
+        yield (), details.get("saved_microusd", 0)
+
+
+def saved_unpriced(details: Details) -> Amounts:
+    """Calls of unknown price that answers from the cache made needless."""
+    if _is_answer(details):
+        yield (), details.get("saved_unpriced", 0)
+
+
+def saved_time(details: Details) -> Amounts:
+    """Microseconds of synthesis and execution that answers from the cache made needless."""
+    if _is_answer(details):
+        yield (), _microseconds(details.get("saved_ms", 0))
+
+
+def table_questions(details: Details) -> Amounts:
+    """Answered questions by the tables that they read."""
+    if _is_answer(details):
+        for table in list(details.get("tables") or ())[:TABLES]:
+            yield (f"{details.get('database')}.{table}",), 1
+
+
+def _source(details: Details) -> str:
+    return str(details.get("source", "none"))
+
+
+def _is_answer(details: Details) -> bool:
+    return bool(details["outcome"] == "answered")
+
+
+def _microseconds(milliseconds: float) -> int:
+    return round(milliseconds * MICROSECONDS)
+
+
+def _counted(figures: Figures) -> Figures:
+    """The same of questions only, of which others may report events that say less."""
+
+    def count(details: Details) -> Iterator[tuple[tuple[str, ...], int]]:
+        if "outcome" in details and "milliseconds" in details:
+            yield from figures(details)
+
+    return count
+
+
+def _make_figure(name: str, help: str, figures: Figures, *labels: Vocabulary, **options: Any) -> Metric:
+    feed = Feed(vocabulary.SECURITY_EVENTS["query_execution"], figures=_counted(figures))
+    return make_metric(
+        "counter", "count", name, help, feed, labels=[Label(kind.name, kind, "@figures") for kind in labels], **options
+    )
+
+
+_make_money, _make_time = partial(_make_figure, unit="usd"), partial(_make_figure, unit="seconds")
+
+
+def _is_possible(labels: Combination, _: Declared) -> bool:
+    return labels["source"] != "none" or labels.get("outcome", "answered") != "answered"
+
+
+METRICS: tuple[Metric, ...] = (
+    _make_figure(
+        "business_questions_total",
+        "Questions on record by source and outcome",
+        questions,
+        vocabulary.SOURCE,
+        vocabulary.OUTCOME,
+        allowed=_is_possible,
+    ),
+    _make_figure(
+        "declined_questions_total",
+        "Declined questions by what they are about",
+        declined_questions,
+        vocabulary.TOPIC,
+    ),
+    _make_time(
+        "answer_seconds_total",
+        "Time to answer, added up, by source",
+        answer_time,
+        vocabulary.SOURCE,
+        allowed=_is_possible,
+    ),
+    _make_figure(
+        "delivered_rows_total",
+        "Rows of answers by source",
+        delivered_rows,
+        vocabulary.SOURCE,
+        allowed=_is_possible,
+    ),
+    _make_figure(
+        "table_questions_total", "Answered questions by the tables that they read", table_questions, vocabulary.TABLE
+    ),
+    _make_money(
+        "cache_saved_usd_total", "US dollars that answers from the cache had cost when they were made", saved_cost
+    ),
+    _make_time(
+        "cache_saved_seconds_total",
+        "Time of synthesis and execution that answers from the cache had taken when they were made",
+        saved_time,
+    ),
+    _make_figure(
+        "cache_saved_unpriced_requests_total",
+        "Calls of the language model, of unknown price, that answers from the cache had needed",
+        saved_unpriced,
+    ),
+    make_metric(
+        "gauge",
+        "level",
+        "active_callers",
+        "Callers that asked within the last day and week",
+        vocabulary.ACTIVE_CALLERS,
+        labels=[vocabulary.WINDOW],
+        mode="livemax",
+    ),
+)
+
+
+def count_records(records: Iterable[Mapping[str, Any]]) -> Counter[Series]:
+    """What these audit records add to each series, in whole numbers; of callers whose questions are business."""
+    totals: Counter[Series] = Counter()
+    feeds = [(metric.name, feed) for metric in METRICS for feed in metric.feeds]
+    for record in records:
+        if record.get("actor") in UNCOUNTED:
+            continue
+        for name, feed in feeds:
+            if feed.figures is not None and feed.source.name == record["event_type"]:
+                totals.update({(name, labels): amount for labels, amount in feed.figures(record["details"]) if amount})
+    return totals
