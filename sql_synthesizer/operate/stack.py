@@ -105,14 +105,17 @@ def _start_watchers(stack: ExitStack, settings: Settings, say: Say) -> list[Chil
         run_prometheus(home / "prometheus", targets, *RETENTION, RESEND, EXTERNAL_URL.format(port), port=port)
     )
     pages = _serve_runbooks(stack, home, say)
+    # Debian's Alertmanager has no pages of its own, and its Prometheus has only the classic ones
+    alerts = next(filter(is_answering, (f"{watcher.url}/alerts", f"{watcher.url}/classic/alerts")), manager.url)
     places = [
         ("Ask", f"http://{format_address(settings.host, settings.port)}"),
         ("Prometheus", watcher.url),
-        ("Alerts", manager.url),
+        ("Alerts", alerts),
+        ("Alertmanager", manager.url),
         ("Inbox", f"http://127.0.0.1:{inbox.http_port}"),
         *[("Runbooks", f"http://127.0.0.1:{RUNBOOKS_PORT}")][: len(pages)],
     ]
-    say("\n" + "".join(f"  {name:<12}{url}\n" for name, url in places))
+    say("\n" + "".join(f"  {name:<14}{url}\n" for name, url in places))
     return [watcher.child, manager.child, *pages]
 
 
@@ -133,7 +136,7 @@ def _serve_runbooks(stack: ExitStack, home: Path, say: Say) -> list[Child]:
     """The server of the runbooks; none, with a word, where something else has its port."""
     url = f"http://127.0.0.1:{RUNBOOKS_PORT}/"
     arguments = [str(RUNBOOKS_PORT), "--bind", "127.0.0.1", "--directory", str(shipped_path("runbooks"))]
-    command = module_command("http.server", *arguments)
+    command = module_command("sql_synthesizer.operate.runbooks", *arguments)
     child = Child("The runbooks' server", command, lambda: is_answering(url), home / "runbooks.log")
     try:
         if free_port(RUNBOOKS_PORT) == RUNBOOKS_PORT:

@@ -80,7 +80,7 @@ def test_the_service_goes_on_when_a_watcher_ends(tmp_path: Path) -> None:
     secret.parent.mkdir(parents=True)
     secret.write_text("http://127.0.0.1:9/operator")
     with stack(tmp_path, 8000) as made:
-        assert str(secret) in made.get("Alerts", "/api/v2/status")["config"]["original"]
+        assert str(secret) in made.get("Alertmanager", "/api/v2/status")["config"]["original"]
         assert "Port 8000 is taken" in made.out.read_text()
         made.watchers()[name].kill()
         until(lambda: "Alertmanager ended with -9" in made.out.read_text())
@@ -132,7 +132,7 @@ def test_an_attack_is_told_by_mail_and_chat(running: Stack) -> None:
 def test_the_dead_mans_switch_is_heard(running: Stack) -> None:
     until(lambda: running.messages("watchdog", "Watchdog"))
     (found,) = running.get("Prometheus", "/api/v1/alertmanagers")["data"]["activeAlertmanagers"]
-    assert found["url"].startswith(told(running.out, "Alerts"))
+    assert found["url"].startswith(told(running.out, "Alertmanager"))
 
 
 def test_all_rules_are_healthy(running: Stack) -> None:
@@ -149,7 +149,15 @@ def test_all_rules_are_healthy(running: Stack) -> None:
 def test_runbooks_are_where_alerts_say(running: Stack) -> None:
     if "Port 8000 is taken" in running.out.read_text():
         pytest.skip("something else listens on port 8000")
-    assert fetch("http://localhost:8000/SQLInjectionAttempts.md").body.startswith(b"# SQLInjectionAttempts")
+    page = fetch("http://localhost:8000/SQLInjectionAttempts.md")
+    assert page.body.startswith(b"# SQLInjectionAttempts")
+    assert page.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert b'href="SQLInjectionAttempts.md"' in fetch("http://localhost:8000/").body
+    assert fetch("http://localhost:8000/../README.md").status == 404
+
+
+def test_alerts_have_a_page(running: Stack) -> None:
+    assert b"<html" in fetch(told(running.out, "Alerts")).body
 
 
 def test_a_stop_ends_everything_and_a_start_finds_the_data(running: Stack) -> None:
