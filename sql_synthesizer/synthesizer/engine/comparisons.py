@@ -39,10 +39,11 @@ class ComparisonReader(MentionReader):
                 self.at = after
                 if slot.is_table:
                     self._mention(slot)
-                    self._add_test(Test(left or Out(Slot(None, (), dims=key.dims)), key.argument, nested=nested))
-                    return
-                self._own_slot(slot)
-                self._add_test(Test(left or Out(slot), key.argument, nested=nested))
+                else:
+                    self._own_slot(slot)
+                    left = left or Out(slot)
+                self._add_test(Test(left or Out(Slot(None, (), dims=key.dims)), key.argument, nested=nested))
+                self.nesting = ""
                 return
             self.at = place
             last = self.draft.outs[-1].slot if self.draft.outs and self.mode == "select" else None

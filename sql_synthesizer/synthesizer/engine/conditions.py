@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from dataclasses import replace
 
 from sql_synthesizer.model import Column, ColumnKind, Table
@@ -109,14 +111,23 @@ class Conditions:
 
     def _where(self) -> list[Test]:
         absent_blocks = {block for _, block in self.draft.absent}
-        plain = [t for t in self.draft.tests if not (t.block and t.block in absent_blocks)]
+        plain = [t for t in self.draft.tests if not (t.block and t.block in absent_blocks) and t.within is None]
         previous: tuple[Condition, ...] | None = None
+        grouped: Condition | None = None
         for test in plain:
             condition = self._condition(test)
-            if self._is_group_test(condition):
+            either = test.joined == "or"
+            if either and grouped is not None and self.plan.having[-1:] == [grouped]:
+                self.plan.having.pop()
+                previous = (self._grouped(grouped),)
+                self.plan.where.append(previous)
+            grouped = condition if self._is_group_test(condition) else None
+            if grouped is not None and not (either and previous is not None):
                 self.plan.having.append(condition)
                 previous = None
                 continue
+            if grouped is not None:
+                condition, grouped = self._grouped(condition), None
             condition = self._at_end(test, condition)
             if test.negated and not test.inner and self._is_many(condition):
                 self._exclude([condition], condition.term.tables[0])
@@ -148,6 +159,13 @@ class Conditions:
             return None
         return related(draft, self.joins, self.entity, [(slot, self.table_of(slot)) for slot in draft.mentions])
 
+    def _grouped(self, having: Condition) -> Condition:
+        """Whether a row of the entity is among those whose group fulfils a condition. Raises Unplanned."""
+        key = [Term(Ref(self.entity, c)) for c in keys_of(self.entity)]
+        if len(key) != 1 or having.term.tables[0].name == self.entity.name:
+            raise Unplanned
+        return Condition(key[0], "in", plan=Plan(select=key, groups=key, having=[having], needed=[self.entity]))
+
     @staticmethod
     def _is_group_test(condition: Condition) -> bool:
         return bool(condition.term.aggregate)
@@ -159,8 +177,13 @@ class Conditions:
         if test.nested:
             if term.ref is None:
                 raise Unplanned
-            inner = Plan(select=[Term(term.ref, test.nested)])
+            inside = [self._condition(t) for t in self.draft.tests if t.within is test]
+            if any(map(self._is_group_test, inside)):
+                raise Unplanned
+            inner = Plan(select=[Term(term.ref, test.nested)], where=[(c,) for c in inside])
             return Condition(term, test.operator, negated=test.negated, plan=inner)
+        if (row := self._as_row(term, test)) is not None:
+            return row
         values = tuple(self._constant(term, value) for value in test.values)
         operator = test.operator
         ref = term.ref
@@ -169,6 +192,25 @@ class Conditions:
             years = tuple(str(int(float(v))) for v in values)
             return Condition(replace(term, bucket="%Y"), operator, years, test.negated)
         return Condition(term, operator, values, test.negated)
+
+    def _as_row(self, term: Term, test: Test) -> Condition | None:
+        """A comparison with a row that is named: older than Bob. None where the constant is none."""
+        value = test.values[0] if len(test.values) == 1 else None
+        if value is None or value.number is not None or term.ref is None or term.aggregate:
+            return None
+        extreme = {">": "max", ">=": "max", "<": "min", "<=": "min"}.get(test.operator)
+        if extreme is None or term.ref.column.kind is ColumnKind.TEXT or re.match(r"\d", value.text):
+            return None
+        for match, _ in value.places:
+            table = self.joins.schema.table(match.table)
+            column = table.column(match.column) if table else None
+            if table is not None and column is not None and column in labels_of(table):
+                named = Condition(Term(Ref(table, column)), "=", (match.value,))
+                return replace(
+                    Condition(term, test.operator, negated=test.negated),
+                    plan=Plan(select=[Term(term.ref, extreme)], where=[(named,)]),
+                )
+        return None
 
     def _constant(self, term: Term, value: Value) -> Constant:
         ref = term.ref

@@ -25,6 +25,7 @@ class Cursor:
         self.negated_at = 0
         self.block = 0
         self.joint = ""
+        self.nesting = "over"  # empty just after rows were named over which something is nested
         self.direction: bool | None = None
         self.distinct = False
         self.aggregates: list[str] = []
@@ -156,8 +157,11 @@ class Cursor:
         test.inner = (
             test.left.slot is not None and test.left.slot.item is not None and test.left.slot.at < self.negated_at
         )
-        joint = self._joint_before()
-        test.joined = joint
+        previous = self.draft.tests[-1] if self.draft.tests else None
+        if previous is not None and previous.nested and self.nesting == self.joint == "" and not test.negated:
+            test.within = previous
+        self.nesting = "over"
+        test.joined = self._joint_before()
         test.end = self.at
         self.draft.tests.append(test)
         self.joint = ""

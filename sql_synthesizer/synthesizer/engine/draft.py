@@ -60,6 +60,8 @@ class Test:
     end: int = 0  # the place of the item after it
     inner: bool = False  # the column stands before the negation
     block: int = 0  # tests of one block are negated together
+    within: Test | None = None  # it narrows the rows over which that one is nested
+    other: Slot | None = None  # the right side is this column
 
 
 @dataclass(eq=False, slots=True)

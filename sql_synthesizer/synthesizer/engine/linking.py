@@ -97,6 +97,8 @@ class Names:
         if is_key(table, column) and "id" not in parts:
             self._aliases.append(_Entry(table, column, ("id",), frozenset(), "id"))
         labels = labels_of(table)
+        if len(labels) == 2 and column in labels and parts[-1:] == (stem_word("name"),):
+            self._aliases.append(_Entry(table, column, (stem_word("full"), stem_word("name")), frozenset(), "fullname"))
         if column in labels and len(labels) < len(table.columns) and stem_word("name") not in parts:
             self._aliases.append(_Entry(table, column, (stem_word("name"),), frozenset(), "name"))
 

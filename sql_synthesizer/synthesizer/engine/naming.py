@@ -14,10 +14,17 @@ _TAILS = {
     "location": "location", "title": "title", "count": "count", "time": "time", "status": "status",
 }  # fmt: skip
 
+_PERSONAL = {
+    short + tail: (part, "name") for short, part in (("f", "first"), ("l", "last")) for tail in ("name", "nm")
+} | {"firstname": ("first", "name"), "lastname": ("last", "name")}
+"""First and last names as they are shortened."""
+
 
 def name_words(table: Table, column: Column) -> tuple[str, ...]:
     """The words of a column's name, also where they are written as one: cname, flno, stuid."""
     words = split_name(column.name)
+    if words[-1] in _PERSONAL:
+        return (*words[:-1], *_PERSONAL[words[-1]])
     if len(words) > 1 and words[-1] == "name" and words[-2] in {"l", "f"}:
         return (*words[:-2], {"l": "last", "f": "first"}[words[-2]], "name")
     if len(words) != 1 or len(words[0]) < 3:
@@ -37,6 +44,9 @@ def name_words(table: Table, column: Column) -> tuple[str, ...]:
 def labels_of(table: Table) -> tuple[Column, ...]:
     """The columns that say to a person which row is meant; the key where none stands out."""
     found = label_columns(table)
+    parts = {name_words(table, c)[-2:]: c for c in reversed(table.columns) if not c.sensitive}
+    if len(found) != 1 and ("first", "name") in parts and ("last", "name") in parts:
+        return (parts["first", "name"], parts["last", "name"])
     visible = [column for column in table.columns if not column.sensitive]
     if len(found) < len(visible) or len(visible) == 1:
         return found

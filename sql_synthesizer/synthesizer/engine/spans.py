@@ -156,7 +156,7 @@ class Spans:
             found = self.names.lookup(stems, raw, joint, initials)
             hits = [hit for hit in found if hit.cost <= LOOSEST and not (participle and 0 < hit.cost < 0.1)][:HITS]
             if joint and any(t.lower in {"in", "for"} for t in words):
-                hits = [Hit(hit.table, hit.column, hit.cost + 0.08) for hit in hits]
+                hits = [Hit(hit.table, hit.column, hit.cost + 0.2) for hit in hits]
         if not hits and not values:
             return None
         if length == 1 and words[0].kind == "number":
