@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sql_synthesizer.model import Column
 from sql_synthesizer.synthesizer.engine.conditions import Conditions, Unplanned
 from sql_synthesizer.synthesizer.engine.draft import Out
@@ -27,10 +29,12 @@ class Assembler(Conditions):
         self._add_orders()
         self._add_buckets()
         self._add_groups()
+        self._count_children()
         self._add_absent(tests)
         if not plan.select:
             self._show_entity()
         plan.select = list(dict.fromkeys(plan.select))
+        self._show_extremes()
         self._check_orders()
         self._nest_limit()
         self._count_once()
@@ -140,6 +144,22 @@ class Assembler(Conditions):
         else:
             plan.groups = [Term(Ref(refs[0].table, c)) for c in keys]
 
+    def _count_children(self) -> None:
+        """A row in a group of its own counts for nothing: what is counted are rows that refer to it. Raises Unplanned."""
+        plan = self.plan
+        terms = [*plan.select, *(o.term for o in plan.orders), *(c.term for c in plan.having)]
+        counted = [t.table for t in terms if t.aggregate == "count" and t.ref is None and t.table is not None]
+        for table in counted[:1]:
+            key = {(table.name, column.name) for column in keys_of(table)}
+            grouped = {(t.ref.table.name, t.ref.column.name) for t in plan.groups if t.ref is not None}
+            if not key or not key <= grouped or any(self._repeats(table, other) for other in plan.tables()):
+                continue
+            children = self.joins.children(table)
+            if len(children) != 1:
+                raise Unplanned
+            plan.needed.append(children[0])
+            self.cost += 0.5
+
     def _check_orders(self) -> None:
         """An order that means nothing for what is shown. Raises Unplanned."""
         plan = self.plan
@@ -159,6 +179,17 @@ class Assembler(Conditions):
             raise Unplanned
         if len(plan.where) > 1 and any(len({c.term for c in either}) > 1 for either in plan.where):
             self.cost += 0.6
+
+    def _show_extremes(self) -> None:
+        """The longest and the shortest, one after the other, are two values."""
+        plan = self.plan
+        one, other = plan.orders if len(plan.orders) == 2 and plan.limit == 1 and not plan.groups else (None, None)
+        if one is None or other is None or one.term != other.term or one.descending == other.descending:
+            return
+        if one.term.aggregate or one.term.ref is None:
+            raise Unplanned
+        plan.select = [replace(o.term, aggregate="max" if o.descending else "min") for o in plan.orders]
+        plan.orders, plan.limit = [], None
 
     def _nest_limit(self) -> None:
         """An aggregate over the rows of the first in an order: which is first is found before."""

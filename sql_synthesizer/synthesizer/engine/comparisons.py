@@ -5,6 +5,7 @@ from __future__ import annotations
 from sql_synthesizer.model import ColumnKind
 from sql_synthesizer.synthesizer.engine.cursor import is_year
 from sql_synthesizer.synthesizer.engine.draft import Out, Slot, Test, Value
+from sql_synthesizer.synthesizer.engine.joins import NUMBERS
 from sql_synthesizer.synthesizer.engine.lexicon import UNITS, Key
 from sql_synthesizer.synthesizer.engine.linking import Hit
 from sql_synthesizer.synthesizer.engine.mentions import MentionReader
@@ -269,10 +270,15 @@ class ComparisonReader(MentionReader):
             self.at = after_place + 1
         left, self.pending = self._timed(item), None
         left = left or self._listed(item)
+        while self.at < len(self.items) and self.items[self.at].lower in {"corresponding", "such", "or", "the", "of"}:
+            if self.items[self.at].kind != "stop" or is_year(item):
+                break
+            self.at += 1
         adjacent = self.items[self.at] if self.at < len(self.items) else None
         if left is None and adjacent is not None and adjacent.kind == "link" and not is_year(item):
             slot = self._slot(adjacent, self.at, "table")
-            if slot.is_table and self.mode == "select" and item.start and self.items[self.at - 2].lower == "the":
+            numeric = not slot.is_table and slot.hits[0].column is not None and slot.hits[0].column.kind in NUMBERS
+            if not numeric and self.mode == "select" and item.start and self.items[self.at - 2].lower == "the":
                 self.draft.limit = int(item.number or 1)
                 return
             self.at += 1

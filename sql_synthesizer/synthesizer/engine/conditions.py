@@ -287,7 +287,8 @@ class Conditions:
     def _add_absent(self, plain: list[Test]) -> None:
         for block in dict.fromkeys(block for _, block in self.draft.absent):
             tests = [t for t in self.draft.tests if t.block == block and t not in plain]
-            tables = {t.name: t for s, b in self.draft.absent if b == block and (t := self.table_of(s)) != self.entity}
+            spoken = {self.entity.name} | ({self.table_of(s).name for s in self.draft.mentions} if tests else set())
+            tables = {t.name: t for s, b in self.draft.absent if b == block and (t := self.table_of(s)).name not in spoken}
             if not tables:
                 for test in tests:
                     self.plan.where.append((self._condition(test),))

@@ -56,7 +56,6 @@ class Test:
     negated: bool = False
     joined: str = "and"  # to the test before it
     nested: str = ""  # avg, max or min over all rows
-    near: Slot | None = None
     end: int = 0  # the place of the item after it
     inner: bool = False  # the column stands before the negation
     block: int = 0  # tests of one block are negated together

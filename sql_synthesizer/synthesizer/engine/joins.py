@@ -66,6 +66,11 @@ class Joins:
             ]
         return self._graded[dims]
 
+    def children(self, table: Table) -> list[Table]:
+        """The tables that refer to a table."""
+        found = {link.child.name: link.child for link, _ in self._edges[table.name] if link.parent.name == table.name}
+        return list(found.values())
+
     def links_between(self, one: Table, other: Table) -> list[Link]:
         """The direct links of two tables."""
         return [link for link, _ in self._edges[one.name] if other.name in {link.child.name, link.parent.name}]

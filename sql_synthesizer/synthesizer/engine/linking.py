@@ -20,6 +20,8 @@ GENERIC = frozenset(
     for word in "name id code number type text value date description titl detail count total full first last".split()
 )
 TYPO, ABBREVIATION, ALIAS, SYNONYM = 0.25, 0.12, 0.25, 0.3
+HEADED = 0.4
+"""What half of a table's name costs when its last word is said: orders, for customer orders."""
 LEAST_RATIO = 85.0
 REMEMBERED = 4096
 """Words of questions whose costs are kept for a schema."""
@@ -183,7 +185,7 @@ class Names:
         repeated = 0.03 if entry.own - used else 0.0
         return (
             total
-            + 0.5 * miss
+            + (HEADED if entry.column is None and entry.words[-1] in used else 0.5) * miss
             + tail
             + repeated
             + (0.02 + 0.1 * (1 - len(named) / len(table)) if matched < len(words) else 0.0)

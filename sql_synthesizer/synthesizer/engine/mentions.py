@@ -26,7 +26,8 @@ class MentionReader(SuperlativeReader):
         listed = before is not None and (before.lower == "," or bool(before.key("and")))
         if self.mode == "select" and preposition in {"in", "at", "from", "on"} and listed:
             return False
-        if self.mode == "select" and following is not None and following.values and preposition:
+        named = following is not None and bool(following.values) and (preposition or not slot.is_table)
+        if self.mode == "select" and following is not None and following.kind == "link" and named:
             stored = {(m.table, m.column) for m, _ in following.values}
             return any((h.table.name, h.column.name) in stored for h in slot.item.columns if h.column)
         if slot.is_table and following is not None:

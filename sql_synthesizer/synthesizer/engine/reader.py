@@ -31,6 +31,8 @@ class Reader(ComparisonReader):
                 self.at = before + 1
         if self.negated and self.negated_at >= len(self.items) - 1:
             self.draft.trust *= UNSUPPORTED
+        if self.mode == "order" and not self.draft.orders:
+            self.draft.trust *= UNSUPPORTED
         self._end_clause()
         return self.draft
 
@@ -196,7 +198,9 @@ class Reader(ComparisonReader):
         if before is not None and before.kind == "key" and before.key("not", "except"):
             self.mode = "where"
             return
+        negated = self.negated and before is not None and before.kind == "link" and self.at - self.negated_at <= 4
         self._end_clause()
+        self.negated = negated
         self.mode = "where"
 
     def _read_link(self, item: Item) -> None:

@@ -14,6 +14,7 @@ from sql_synthesizer.synthesizer.engine.naming import has_labels, keys_of, label
 from sql_synthesizer.synthesizer.rules.text import split_name
 
 BEAM = 24
+NEAR = 0.15
 MONEY = frozenset({"price", "cost", "amount", "total"})
 Choice = tuple[Table, Column | None]
 
@@ -40,6 +41,8 @@ class Resolver:
         self._joins = joins
         self._plain = {id(out.slot) for out in draft.outs if not out.aggregate}
         self._spoken = {id(slot) for slot in draft.mentions}
+        spoken = [*(out.slot for out in draft.outs), *draft.mentions, *draft.groups]
+        self._tables = [(id(slot), slot.at) for slot in spoken if slot is not None and slot.is_table]
         self._absent = {id(slot) for slot, _ in draft.absent}
         self._tests: dict[int, Test] = {id(t.left.slot): t for t in reversed(draft.tests) if t.left.slot is not None}
         outs = [*draft.outs, *(out for out, _ in draft.orders), *(t.left for t in draft.tests)]
@@ -125,7 +128,7 @@ class Resolver:
                 column = table.column(match.column) if table else None
                 if table is not None and column is not None:
                     found = True
-                    yield table, column, cost + self._role_cost(test.left.slot, column)
+                    yield table, column, cost + self._role_cost(test.left.slot, column) - self._nearness(test, table, state)
         if not found and test.values and not test.nested:
             tables = [t for t in self._schema.tables if t.name in state.tables] or list(self._schema.tables)
             for table in tables:
@@ -136,6 +139,14 @@ class Resolver:
                 for column in labels_of(table)[:1]:
                     if column.kind is ColumnKind.TEXT and test.operator not in {"<", ">", "<=", ">="}:
                         yield table, column, 0.9
+
+    def _nearness(self, test: Test, table: Table, state: Assignment) -> float:
+        """What speaks for a table that was named just before a constant: the course X1."""
+        slot = test.left.slot
+        return NEAR if slot is not None and any(
+            0 < slot.at - at <= 3 and table.name == state.chosen[name][0].name
+            for name, at in self._tables if name in state.chosen
+        ) else 0.0
 
     def _graded(self, slot: Slot, test: Test | None, state: Assignment) -> Iterator[tuple[Table, Column | None, float]]:
         """Columns that an adjective grades, or that hold times."""

@@ -27,6 +27,9 @@ class ValueReader(Cursor):
         else:
             self.at = place
             column = slot.hits[0].column
+            if column is not None and column.kind in NUMBERS and item.lower == "how many" and self._asks_of_one():
+                self._place_value(Out(slot))
+                return
             summed = "total" in item.lower and column is not None and column.kind in NUMBERS and not distinct
             out = Out(slot, "sum" if summed else "count", distinct or self.distinct)
             self.distinct = False
@@ -43,7 +46,19 @@ class ValueReader(Cursor):
             return
         self._place_value(out)
 
+    def _asks_of_one(self) -> bool:
+        """Whether a number is asked that a row has: how many floors does it have."""
+        following = self.items[self.at] if self.at < len(self.items) else None
+        return following is not None and following.kind == "stop" and following.lower in {"does", "did"}
+
+    def _sums_already(self) -> bool:
+        """Whether the last that was read is a sum."""
+        outs = [*self.draft.outs[-1:], *(out for out, _ in self.draft.orders[-1:]), *(t.left for t in self.draft.tests[-1:])]
+        return any(out.aggregate == "sum" for out in outs)
+
     def _read_aggregate(self, item: Item, key: Key) -> None:
+        if item.lower in {"in total", "altogether"} and self._sums_already():
+            return
         self.aggregates.append(key.argument)
         place = self._next(self.at)
         following = self.items[place] if place < len(self.items) else None
