@@ -5,7 +5,7 @@ from __future__ import annotations
 from sql_synthesizer.model import ColumnKind
 from sql_synthesizer.synthesizer.engine.cursor import is_year
 from sql_synthesizer.synthesizer.engine.draft import Out, Slot, Test, Value
-from sql_synthesizer.synthesizer.engine.joins import NUMBERS
+from sql_synthesizer.synthesizer.engine.joins import DATES, NUMBERS
 from sql_synthesizer.synthesizer.engine.lexicon import UNITS, Key
 from sql_synthesizer.synthesizer.engine.linking import Hit
 from sql_synthesizer.synthesizer.engine.mentions import MentionReader
@@ -63,6 +63,13 @@ class ComparisonReader(MentionReader):
             left = Out(self._slot(item, place, "column"))
             place = self._next(place + 1)
             item = self.items[place] if place < len(self.items) else None
+        if left is not None and left.slot is not None and not left.aggregate and item is not None and not item.values:
+            other, after, _ = self._noun(place, "column")
+            best = other.hits[0].column if other is not None else None
+            if other is not None and best is not None and best.kind in (*NUMBERS, *DATES) and after == place + 1:
+                self.at = after
+                self._add_test(Test(left, key.argument, other=other))
+                return
         if item is not None and item.kind == "key" and item.key("times"):
             self.at = place + 1
             number = 1.0 if item.lower in {"once", "one time"} else 2.0 if item.lower in {"twice", "two times"} else 3.0

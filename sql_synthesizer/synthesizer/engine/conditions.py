@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from sql_synthesizer.model import Column, ColumnKind, Table
 from sql_synthesizer.synthesizer.engine.draft import Draft, Out, Slot, Test, Value
-from sql_synthesizer.synthesizer.engine.ends import at_end, relate, related
+from sql_synthesizer.synthesizer.engine.ends import at_end, relate, related, without_any
 from sql_synthesizer.synthesizer.engine.joins import DATES, NUMBERS, Joins
 from sql_synthesizer.synthesizer.engine.lexicon import UNITS
 from sql_synthesizer.synthesizer.engine.naming import has_labels, keys_of, labels_of, name_words
@@ -184,6 +184,11 @@ class Conditions:
             return Condition(term, test.operator, negated=test.negated, plan=inner)
         if (row := self._as_row(term, test)) is not None:
             return row
+        if test.other is not None:
+            other = self._term(Out(test.other))
+            if other.ref is None or other == term:
+                raise Unplanned
+            return Condition(term, test.operator, negated=test.negated, other=other)
         values = tuple(self._constant(term, value) for value in test.values)
         operator = test.operator
         ref = term.ref
@@ -265,6 +270,10 @@ class Conditions:
             self._except_attribute(positive, list(tables))
             return
         needed = [table for table in tables if table.name != other.name]
+        everywhere = without_any(self.joins, self.entity, other) if negated and not (needed or positive) else []
+        if len(everywhere) > 1 and self.plan.cue is None:
+            self.plan.where += [(none,) for none in everywhere]
+            return
         inner = Plan(select=[Term(Ref(other, foreign_column))], where=list(positive), needed=needed, cue=self.plan.cue)
         self.plan.where.append((Condition(Term(Ref(self.entity, own_column)), "in", negated=negated, plan=inner),))
 

@@ -47,6 +47,17 @@ def _among(link: Link, where: list[tuple[Condition, ...]]) -> Condition:
     return Condition(Term(Ref(link.child, own)), "in", plan=inner)
 
 
+def without_any(joins: Joins, entity: Table, child: Table) -> list[Condition]:
+    """That no row of a table refers to a row of the entity by any of its keys."""
+    found = []
+    for link in links_to(joins, child, entity):
+        shown, key = child.column(link.columns[0]), entity.column(link.target_columns[0])
+        if shown is not None and key is not None:
+            inner = Plan(select=[Term(Ref(child, shown))])
+            found.append(Condition(Term(Ref(entity, key)), "in", negated=True, plan=inner))
+    return found
+
+
 def related(draft: Draft, joins: Joins, entity: Table, mentions: list[tuple[Slot, Table]]) -> tuple[Link, Link] | None:
     """The keys of a table that relates rows of the entity: that to the rows asked for, that to the row named."""
     for slot, table in mentions:

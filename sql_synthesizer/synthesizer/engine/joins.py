@@ -158,7 +158,10 @@ def _named_alike(schema: Schema) -> Iterable[Link]:
     for name, found in places.items():
         words = split_name(name)
         keyed = [(t, c) for t, c in found if c in keys_of(t) and len(keys_of(t)) == 1]
-        if len(found) < 2 or words in {("id",), ("name",), ("code",), ("number",)} or not keyed:
+        if len(found) < 2 or words in {("id",), ("name",), ("code",), ("number",)}:
+            continue
+        if not keyed:
+            yield from _shared(found) if len(words) > 1 and words[-1] in {"id", "code", "name", "no"} else ()
             continue
         parents = keyed
         for table, column in found:
@@ -166,6 +169,15 @@ def _named_alike(schema: Schema) -> Iterable[Link]:
                 same = key.kind is column.kind or (key.kind in NUMBERS and column.kind in NUMBERS)
                 if table.name != parent.name and same:
                     yield Link(table, (column.name,), parent, (key.name,))
+
+
+def _shared(found: list[tuple[Table, Column]]) -> Iterable[Link]:
+    """Links by a column that is no key: the table in which it comes first is the one referred to."""
+    ranked = sorted(found, key=lambda place: ([c.name for c in place[0].columns].index(place[1].name), place[0].name))
+    parent, key = ranked[0]
+    for table, column in ranked[1:]:
+        if column.kind is key.kind:
+            yield Link(table, (column.name,), parent, (key.name,))
 
 
 @lru_cache(maxsize=64)

@@ -120,6 +120,9 @@ class _Builder:
                 return self._membership(term, inner, condition)
             operator = _INVERSE[operator] if negated else operator
             return COMPARISONS[operator](this=term, expression=exp.Subquery(this=inner))
+        if condition.other is not None:
+            right = self._term(condition.other, several=several)
+            return COMPARISONS[_INVERSE[operator] if negated else operator](this=term, expression=right)
         if operator in COMPARISONS:
             operator = _INVERSE[operator] if negated else operator
             return COMPARISONS[operator](this=term, expression=self._literal(condition.values[0], condition.term.ref))

@@ -80,7 +80,7 @@ class Resolver:
             *draft.mentions,
             *(s for s, _ in draft.absent),
         ]
-        slots += [t.left.slot for t in draft.tests] + [out.slot for out, _ in draft.orders]
+        slots += [t.left.slot for t in draft.tests] + [t.other for t in draft.tests] + [out.slot for out, _ in draft.orders]
         found: dict[int, Slot] = {}
         for slot in slots:
             if slot is not None:
@@ -123,12 +123,15 @@ class Resolver:
     def _value_places(self, test: Test, state: Assignment) -> Iterator[tuple[Table, Column | None, float]]:
         found = False
         for value in test.values[:1]:
+            bare = value.number is not None and not value.quoted
             for match, cost in value.places:
                 table = self._schema.table(match.table)
                 column = table.column(match.column) if table else None
                 if table is not None and column is not None:
-                    found = True
-                    yield table, column, cost + self._role_cost(test.left.slot, column) - self._nearness(test, table, state)
+                    keyed = bare and self._is_identifier(table, column)
+                    found = found or not keyed
+                    extra = self._role_cost(test.left.slot, column) - self._nearness(test, table, state)
+                    yield table, column, cost + extra + (0.6 if keyed else 0.0)
         if not found and test.values and not test.nested:
             tables = [t for t in self._schema.tables if t.name in state.tables] or list(self._schema.tables)
             for table in tables:

@@ -10,7 +10,7 @@ from sql_synthesizer.synthesizer import Context
 from sql_synthesizer.synthesizer.engine.lexicon import FILLERS, LONGEST_PHRASE, PHRASES, STOPS, VERBS, Key
 from sql_synthesizer.synthesizer.engine.linking import Hit, Names, stems_of
 from sql_synthesizer.synthesizer.engine.places import CODES, DEMONYMS
-from sql_synthesizer.synthesizer.engine.words import Token
+from sql_synthesizer.synthesizer.engine.words import Token, fold_text
 
 LONGEST_NAME = 6
 LONGEST_VALUE = 7
@@ -69,6 +69,7 @@ class Spans:
 
     def items(self) -> list[Item]:
         """The items that cover the whole question."""
+        self.tokens = [part for token in self.tokens for part in self._parts(token)]
         count = len(self.tokens)
         best: list[tuple[float, Item | None, int]] = [(0.0, None, -1), *[(1e9, None, -1) for _ in range(count)]]
         for start in range(count):
@@ -84,6 +85,16 @@ class Spans:
             if chosen is not None:
                 found.append(chosen)
         return found[::-1]
+
+    def _parts(self, token: Token) -> list[Token]:
+        """A first and a last name that are quoted as one are two values."""
+        words = token.text.split()
+        if token.kind != "quote" or len(words) != 2 or self.context.values.find(token.text):
+            return [token]
+        first, last = ({(m.table, m.column) for m in self.context.values.find(word)} for word in words)
+        if not any(a[0] == b[0] and a != b for a in first for b in last):
+            return [token]
+        return [Token("quote", word, fold_text(word), fold_text(word), token.start, token.end) for word in words]
 
     def _options(self, start: int) -> list[Item]:
         token = self.tokens[start]
