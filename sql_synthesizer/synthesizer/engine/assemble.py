@@ -33,6 +33,10 @@ class Assembler(Conditions):
         self._add_absent(tests)
         if not plan.select:
             self._show_entity()
+        counts = [at for at, term in enumerate(plan.select) if term.ref is None]
+        if len(counts) > 1:
+            plan.select[counts[-1]] = plan.select[counts[0]]
+            plan.select = [term for at, term in enumerate(plan.select) if at not in counts[:-1]]
         plan.select = list(dict.fromkeys(plan.select))
         self._show_extremes()
         self._check_orders()
@@ -103,6 +107,7 @@ class Assembler(Conditions):
             for slot in self.draft.groups:
                 table, column = self.chosen.of(slot)
                 plan.needed.append(table)
+                plan.select += [Term(Ref(table, column))] if column is not None else []
             return
         plain = [t for t in plan.select if not t.aggregate]
         for slot in self.draft.groups:

@@ -269,6 +269,8 @@ class Conditions:
         if negated and self._asks_attribute():
             self._except_attribute(positive, list(tables))
             return
+        if negated and any(self._is_many(c) for either in self.plan.where for c in either if c.plan is None):
+            self.plan.distinct = True
         needed = [table for table in tables if table.name != other.name]
         everywhere = without_any(self.joins, self.entity, other) if negated and not (needed or positive) else []
         if len(everywhere) > 1 and self.plan.cue is None:

@@ -67,6 +67,8 @@ class Cursor:
             item = self.items[place]
             if item.kind == "key" and item.key("distinct"):
                 distinct = True
+            elif item.kind == "key" and item.key("times"):
+                pass
             elif item.kind == "key" and item.hits and not item.key("count"):
                 return self._slot(item, place, want), place + 1, distinct
             elif item.kind == "word" and item.cost < UNREAD and self._peek(place + 1) is not None:
@@ -113,10 +115,16 @@ class Cursor:
                 continue
             if item.kind in {"number", "text"}:
                 return True
+            if item.kind == "word" and item.cost > UNREAD:
+                last = place + 1 == len(self.items) or self.items[place + 1].kind == "mark"
+                named = item.tokens[0].capital or (last and not item.lower.endswith(("ed", "ing", "s")))
+                return named and (self.mode == "where" or bool(self.draft.outs))
             if item.kind == "link" and item.values and (not item.hits or item.values[0][1] <= item.hits[0].cost + 0.15):
                 return True
             if item.kind == "key" and item.key("either", "both", "super", "agg") and self.mode == "where":
                 place = self._next(place + 1)
+                if item.key("super") and (place >= len(self.items) or self.items[place].kind == "mark"):
+                    return True
                 continue
             return False
         return False
@@ -145,10 +153,11 @@ class Cursor:
 
     def _replace_outs(self) -> None:
         """A second sentence says what to show of what the first asked for."""
+        kept = [out for out in self.draft.outs if out.aggregate and self.draft.groups]
         for out in self.draft.outs:
-            if out.slot is not None:
+            if out.slot is not None and out not in kept:
                 self.draft.mentions.append(out.slot)
-        self.draft.outs.clear()
+        self.draft.outs[:] = kept
         self.sentence_outs = 0
 
     def _add_test(self, test: Test) -> None:

@@ -44,6 +44,9 @@ class Joins:
         for link in _named_alike(schema):
             if frozenset({link.child.name, link.parent.name}) not in pairs:
                 self._add(link, 1.6)
+        for link in _shared_columns(schema):
+            if link.parent.name not in self._reach((link.child.name,), ()):
+                self._add(link, 2.0)
 
     def _add(self, link: Link, cost: float) -> None:
         if link.child.name != link.parent.name:
@@ -158,10 +161,7 @@ def _named_alike(schema: Schema) -> Iterable[Link]:
     for name, found in places.items():
         words = split_name(name)
         keyed = [(t, c) for t, c in found if c in keys_of(t) and len(keys_of(t)) == 1]
-        if len(found) < 2 or words in {("id",), ("name",), ("code",), ("number",)}:
-            continue
-        if not keyed:
-            yield from _shared(found) if len(words) > 1 and words[-1] in {"id", "code", "name", "no"} else ()
+        if len(found) < 2 or words in {("id",), ("name",), ("code",), ("number",)} or not keyed:
             continue
         parents = keyed
         for table, column in found:
@@ -171,12 +171,17 @@ def _named_alike(schema: Schema) -> Iterable[Link]:
                     yield Link(table, (column.name,), parent, (key.name,))
 
 
-def _shared(found: list[tuple[Table, Column]]) -> Iterable[Link]:
-    """Links by a column that is no key: the table in which it comes first is the one referred to."""
-    ranked = sorted(found, key=lambda place: ([c.name for c in place[0].columns].index(place[1].name), place[0].name))
-    parent, key = ranked[0]
-    for table, column in ranked[1:]:
-        if column.kind is key.kind:
+def _shared_columns(schema: Schema) -> Iterable[Link]:
+    """Links by a column that is no key; the table in which it comes first is the one referred to."""
+    places: dict[tuple[str, ColumnKind], list[tuple[int, Table, Column]]] = defaultdict(list)
+    for table in schema.tables:
+        for place, column in enumerate(table.columns):
+            words = split_name(column.name)
+            if len(words) > 1 and words[-1] in {"id", "code", "name", "no"} and words[-2] not in {"first", "last"}:
+                places[column.name.casefold(), column.kind].append((place, table, column))
+    for found in places.values():
+        (_, parent, key), *others = sorted(found, key=lambda place: (place[0], place[1].name))
+        for _, table, column in others:
             yield Link(table, (column.name,), parent, (key.name,))
 
 

@@ -162,8 +162,21 @@ class MentionReader(SuperlativeReader):
             self.draft.distinct = True
         self.distinct = False
 
+    def _asks_again(self, place: int) -> bool:
+        """Whether what stands here is asked for too: and what are the companies."""
+        while place > 0 and self.items[place - 1].kind == "stop":
+            place -= 1
+            if self.items[place].lower in {"what", "which", "who"}:
+                before = self._before(place)
+                return before is not None and before.key("and") is not None
+        return False
+
     def _read_where_link(self, slot: Slot, place: int) -> None:
         before = self._before(place)
+        if self._asks_again(place):
+            self._end_clause()
+            self._append_out(Out(slot))
+            return
         if slot.is_table:
             self._mention(slot)
             if self.negated and not self._has_more():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from sql_synthesizer.model import ColumnKind
 from sql_synthesizer.synthesizer.engine.comparisons import ComparisonReader
 from sql_synthesizer.synthesizer.engine.cursor import UNREAD
-from sql_synthesizer.synthesizer.engine.draft import Draft, Out, Slot
+from sql_synthesizer.synthesizer.engine.draft import Draft, Out, Slot, Test, Value
 from sql_synthesizer.synthesizer.engine.lexicon import Key
 from sql_synthesizer.synthesizer.engine.spans import Item
 from sql_synthesizer.synthesizer.engine.values import BUCKETS
@@ -70,8 +71,13 @@ class Reader(ComparisonReader):
 
     def _leave_out(self, item: Item) -> None:
         """A word that means nothing here; worse where it stands for what is asked, or ends what is said of it."""
+        if self.mode == "order" and item.lower == "age":
+            self._add_order(Out(Slot(item, (), dims="age birth", at=self.at)))
+            return
         self.draft.cost += item.cost
         if item.cost < UNREAD:
+            return
+        if self._read_unstored(item):
             return
         self.draft.notes.append(item.text)
         following = self._peek(self.at)
@@ -80,6 +86,23 @@ class Reader(ComparisonReader):
             self.draft.trust *= UNKNOWN_HEAD
         elif following is None or following.kind == "mark":
             self.draft.trust *= UNKNOWN_END
+
+    def _read_unstored(self, item: Item) -> bool:
+        """A name beside a column of texts is a constant that is stored nowhere: of model X, in Y city."""
+        if not item.start or item.tokens[0].kind != "word":
+            return False
+        before, after = self.items[self.at - 2], self.items[self.at] if self.at < len(self.items) else None
+        value = Value(item.text, None, (), True)
+        if self.pending is not None and self.pending.slot is not None and _is_text(before):
+            left, self.pending = self.pending, None
+            self._add_test(Test(left, "=", [value]))
+            return True
+        if after is not None and item.tokens[0].capital and _is_text(after) and (self.draft.outs or self._stop_before(self.at - 1)):
+            slot = self._slot(after, self.at, "column")
+            self.at += 1
+            self._add_test(Test(Out(slot), "=", [value]))
+            return True
+        return False
 
     def _read_mark(self, item: Item) -> None:
         if item.text in "?.!;":
@@ -226,3 +249,9 @@ class Reader(ComparisonReader):
             self._read_select_link(slot, place)
         else:
             self._read_where_link(slot, place)
+
+
+def _is_text(item: Item) -> bool:
+    """Whether an item names a column of texts, and no table."""
+    column = item.hits[0].column if item.kind == "link" and item.hits else None
+    return column is not None and column.kind is ColumnKind.TEXT and item.hits[0].cost < UNREAD

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from sql_synthesizer.model import ColumnKind
 from sql_synthesizer.synthesizer.engine.draft import Out, Slot
+from sql_synthesizer.synthesizer.engine.joins import NUMBERS
 from sql_synthesizer.synthesizer.engine.lexicon import Key
+from sql_synthesizer.synthesizer.engine.linking import is_time
 from sql_synthesizer.synthesizer.engine.spans import Item
 from sql_synthesizer.synthesizer.engine.values import ValueReader
 
@@ -83,6 +85,9 @@ class SuperlativeReader(ValueReader):
         elif asked and slot.hits[0].column is not None and slot.hits[0].column.kind is ColumnKind.TEXT:
             self._append_out(Out(slot))
             self._rank(graded, limit, descending=descending)
+        elif asked and "date" in dims.split() and slot.hits[0].column is not None and not is_time(slot.hits[0].column):
+            self._append_out(Out(slot))
+            self._rank(graded, limit, descending=descending)
         elif asked:
             self.draft.outs.append(Out(slot, "max" if descending else "min"))
         else:
@@ -94,6 +99,9 @@ class SuperlativeReader(ValueReader):
         bare = item.lower.removeprefix("the ") in {"most", "least", "fewest"}
         if bare and slot.item and slot.item.tables and slot.item.tables[0].cost <= slot.hits[0].cost + 0.1:
             counts = True
+        column = slot.hits[0].column
+        if counts and column is not None and column.kind in NUMBERS and slot.hits[0].cost < 0.1 and not bare:
+            counts = False
         self._own_slot(slot)
         if counts:
             out = Out(self._slot(slot.item, slot.at, "table") if slot.item else slot, "count", distinct)

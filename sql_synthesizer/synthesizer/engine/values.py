@@ -160,6 +160,9 @@ class ValueReader(Cursor):
 
     def _read_each(self) -> None:
         self._drop_pending()
+        following = self._peek(self.at)
+        if following is not None and following.key("count") and following.lower.endswith("number of"):
+            self.at = self._next(self.at) + 1
         slot, place, _ = self._noun(self.at)
         if slot is None:
             self.draft.cost += 0.1
