@@ -38,6 +38,8 @@ class Assembler(Conditions):
             plan.select[counts[-1]] = plan.select[counts[0]]
             plan.select = [term for at, term in enumerate(plan.select) if at not in counts[:-1]]
         plan.select = list(dict.fromkeys(plan.select))
+        if draft.every and len(plan.select) == 1 and not (plan.where or plan.orders) and not self._shows_rows():
+            plan.distinct = plan.distinct or not plan.select[0].aggregate
         self._show_extremes()
         self._check_orders()
         self._nest_limit()

@@ -78,6 +78,7 @@ class Draft:
     absent: list[tuple[Slot, int]] = field(default_factory=list)
     star: bool = False
     both: bool = False
+    every: bool = False  # all values of a column are asked for
     cost: float = 0.0
     trust: float = 1.0  # less than 1 where the question asks for what no plan can say
     roles: list[tuple[int, int]] = field(default_factory=list)  # where a word tells an end, and which

@@ -48,8 +48,10 @@ def _among(link: Link, where: list[tuple[Condition, ...]]) -> Condition:
 
 
 def without_any(joins: Joins, entity: Table, child: Table) -> list[Condition]:
-    """That no row of a table refers to a row of the entity by any of its keys."""
-    found = []
+    """That no row of a table refers to a row of the entity by any of its keys; one that only relates has a subject."""
+    found: list[Condition] = []
+    if len(child.columns) <= RELATION_COLUMNS:
+        return found
     for link in links_to(joins, child, entity):
         shown, key = child.column(link.columns[0]), entity.column(link.target_columns[0])
         if shown is not None and key is not None:

@@ -100,6 +100,8 @@ class MentionReader(SuperlativeReader):
             self.draft.cost += 0.2
             return
         joined = before is not None and (before.lower == "," or bool(before.key("and", "or", "both")))
+        if not outs and place and self.items[place - 1].lower == "all" and not slot.is_table:
+            self.draft.every = True
         if (
             not outs
             or len(outs) == self.sentence_outs

@@ -17,7 +17,8 @@ from sql_synthesizer.synthesizer.engine.plan import Plan
 from sql_synthesizer.synthesizer.engine.reader import Reader
 from sql_synthesizer.synthesizer.engine.render import Unjoined, to_sql
 from sql_synthesizer.synthesizer.engine.resolve import Assignment, Resolver
-from sql_synthesizer.synthesizer.engine.spans import Spans
+from sql_synthesizer.synthesizer.engine.served import unserved
+from sql_synthesizer.synthesizer.engine.spans import Item, Spans
 from sql_synthesizer.synthesizer.engine.words import split_question
 
 PLANS = 8
@@ -61,7 +62,7 @@ def read_question(context: Context) -> list[Reading]:
     found: dict[str, Reading] = {}
     joins = joins_of(context.schema)
     for assignment in Resolver(draft, joins).assignments()[:PLANS]:
-        reading = _try_assignment(joins, draft, assignment)
+        reading = _try_assignment(joins, draft, assignment, items)
         if reading is not None and (reading.sql not in found or reading.cost < found[reading.sql].cost):
             found[reading.sql] = reading
     readings = sorted(found.values(), key=lambda reading: (reading.cost, reading.sql))
@@ -73,7 +74,7 @@ def read_question(context: Context) -> list[Reading]:
     return readings
 
 
-def _try_assignment(joins: Joins, draft: Draft, assignment: Assignment) -> Reading | None:
+def _try_assignment(joins: Joins, draft: Draft, assignment: Assignment, items: list[Item]) -> Reading | None:
     assembler = Assembler(draft, assignment, joins)
     try:
         plan = assembler.build()
@@ -85,7 +86,8 @@ def _try_assignment(joins: Joins, draft: Draft, assignment: Assignment) -> Readi
     except (Unplanned, Unjoined):
         return None
     cost = draft.cost + assignment.cost + assembler.cost + 0.1 * distance
-    return Reading(sql, plan, draft, assignment, cost, _features(draft, assignment, plan, distance, assembler.cost))
+    features = _features(draft, assignment, plan, distance, assembler.cost) | unserved(items, assignment, plan)
+    return Reading(sql, plan, draft, assignment, cost, features)
 
 
 def _features(draft: Draft, assignment: Assignment, plan: Plan, joins: float, assembled: float) -> dict[str, float]:
