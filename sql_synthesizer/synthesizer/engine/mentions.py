@@ -99,7 +99,7 @@ class MentionReader(SuperlativeReader):
         if outs and self._is_compound(slot, place):
             self.draft.cost += 0.2
             return
-        joined = before is not None and (before.lower == "," or bool(before.key("and", "or", "both")))
+        joined = before is not None and (before.lower == "," or bool(before.key("and", "or")))
         if not outs and place and self.items[place - 1].lower == "all" and not slot.is_table:
             self.draft.every = True
         if (
@@ -131,6 +131,8 @@ class MentionReader(SuperlativeReader):
         elif slot.item is not None and slot.item.lower.endswith("ed"):
             self.mode = "where"
             self._read_where_link(slot, place)
+        elif slot.hits[0].cost > 0.1 and place + 1 == len(self.items) - 1:
+            self._mention(slot)
         else:
             self._add_out(slot)
 

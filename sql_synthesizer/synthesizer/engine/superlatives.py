@@ -6,7 +6,7 @@ from sql_synthesizer.model import ColumnKind
 from sql_synthesizer.synthesizer.engine.draft import Out, Slot
 from sql_synthesizer.synthesizer.engine.joins import NUMBERS
 from sql_synthesizer.synthesizer.engine.lexicon import Key
-from sql_synthesizer.synthesizer.engine.linking import is_time
+from sql_synthesizer.synthesizer.engine.linking import Hit, is_time
 from sql_synthesizer.synthesizer.engine.spans import Item
 from sql_synthesizer.synthesizer.engine.values import ValueReader
 
@@ -152,6 +152,9 @@ class SuperlativeReader(ValueReader):
             self.draft.orders.append((Out(Slot(item, (), dims="?", at=self.at)), descending))
         elif following is None or following.kind == "mark":
             waiting, self.pending = self.pending, None
+            if waiting is not None and (counted := self._as_event(waiting)) is not None:
+                self._rank(counted, limit, descending=descending)
+                return True
             self.draft.cost += 0.3
             self.draft.orders.append((waiting or Out(Slot(item, (), dims="?", at=self.at)), descending))
         else:
@@ -161,6 +164,14 @@ class SuperlativeReader(ValueReader):
         if self.draft.outs:
             self.mode = "where"
         return True
+
+    def _as_event(self, waiting: Out) -> Out | None:
+        """How often something was done, where a verb waits that is like a column: which film was rented the most."""
+        slot = waiting.slot
+        if slot is None or slot.item is None or not slot.item.lower.endswith("ed") or slot.hits[0].cost < 0.05:
+            return None
+        tables = tuple(Hit(hit.table, None, hit.cost) for hit in slot.hits)
+        return Out(Slot(slot.item, tables, at=slot.at), "count")
 
     def _other_outs(self, place: int) -> bool:
         """Whether what follows is a table that is asked for: highest capacity stadium."""
