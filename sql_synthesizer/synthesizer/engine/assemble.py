@@ -11,6 +11,9 @@ from sql_synthesizer.synthesizer.engine.joins import DATES
 from sql_synthesizer.synthesizer.engine.naming import has_labels, keys_of, labels_of
 from sql_synthesizer.synthesizer.engine.plan import Condition, Order, Plan, Ref, Term
 
+ECHO = 1.0
+"""What it costs to show only what the question itself tells."""
+
 
 class Assembler(Conditions):
     """Builds the plan of one assignment."""
@@ -136,6 +139,9 @@ class Assembler(Conditions):
         if not refs:
             if plan.having and len(plan.select) == 1:
                 key = [Term(Ref(self.entity, c)) for c in keys_of(self.entity)[:1]]
+                counted = plan.select[0]
+                if counted.ref is not None and counted.distinct and counted.ref.table == self.entity:
+                    key = [Term(counted.ref)]
                 if not key:
                     raise Unplanned
                 inner = Plan(select=key, where=plan.where, groups=key, having=plan.having, needed=plan.needed)
@@ -170,6 +176,9 @@ class Assembler(Conditions):
     def _check_orders(self) -> None:
         """An order that means nothing for what is shown. Raises Unplanned."""
         plan = self.plan
+        told = {c.term for either in plan.where for c in either if c.operator == "=" and not c.negated and len(either) == 1}
+        if plan.select and told.issuperset(plan.select):
+            self.cost += ECHO
         if plan.limit is not None and not plan.orders:
             self.cost += 1.5
         plain = [o.term for o in plan.orders if not o.term.aggregate]

@@ -21,7 +21,7 @@ class ComparisonReader(MentionReader):
         self.waited = left
         place = self._next(self.at)
         item = self.items[place] if place < len(self.items) else None
-        nested = ""
+        nested = self._nested_over(place, key.argument) if left is not None and item is not None else ""
         while item is not None and item.kind == "key" and (found := item.key("agg", "super", "each", "distinct")):
             if found.kind == "agg":
                 nested = found.argument
@@ -63,7 +63,8 @@ class ComparisonReader(MentionReader):
             left = Out(self._slot(item, place, "column"))
             place = self._next(place + 1)
             item = self.items[place] if place < len(self.items) else None
-        if left is not None and left.slot is not None and not left.aggregate and item is not None and not item.values:
+        named = item is not None and bool(item.hits) and item.hits[0].column is not None and not item.values
+        if left is not None and left.slot is not None and not left.aggregate and named:
             other, after, _ = self._noun(place, "column")
             best = other.hits[0].column if other is not None else None
             if other is not None and best is not None and best.kind in (*NUMBERS, *DATES) and after == place + 1:
@@ -73,7 +74,8 @@ class ComparisonReader(MentionReader):
         if item is not None and item.kind == "key" and item.key("times"):
             self.at = place + 1
             number = 1.0 if item.lower in {"once", "one time"} else 2.0 if item.lower in {"twice", "two times"} else 3.0
-            self._add_test(Test(Out(None, "count"), key.argument, [Value(item.text, number)]))
+            counted = self._as_event(left) if left is not None else None
+            self._add_test(Test(counted or Out(None, "count"), key.argument, [Value(item.text, number)]))
             return
         if item is not None and (item.kind in {"number", "text"} or (item.kind == "link" and item.values)):
             self.at = place + 1
@@ -81,6 +83,13 @@ class ComparisonReader(MentionReader):
             return
         self.pending = left
         self.draft.cost += 0.6
+
+    def _nested_over(self, place: int, operator: str) -> str:
+        """The extreme with which rows are compared: more than all products, less than any product."""
+        said = {item.lower for item in self.items[self.at : place] if item.kind == "stop"} & {"all", "any"}
+        if not said or not self.items[place].tables or operator not in {">", ">=", "<", "<="}:
+            return ""
+        return "max" if (operator[0] == ">") == ("all" in said) else "min"
 
     def _read_more(self, key: Key) -> None:
         """``a higher price than``: the column stands inside the comparison."""
@@ -263,7 +272,7 @@ class ComparisonReader(MentionReader):
 
     def _read_number(self, item: Item) -> None:
         before = self.items[self.at - 2] if self.at >= 2 else None
-        if item.lower == "one" and before is not None and (before.lower == "the" or before.key("each")):
+        if item.lower == "one" and before is not None and (before.lower == "the" or before.key("each", "super")):
             return
         after_place = self._next(self.at)
         after = self.items[after_place] if after_place < len(self.items) else None

@@ -176,6 +176,10 @@ class Cursor:
         self.joint = ""
         if self.mode == "select" and self.draft.outs:
             self.mode = "where"
+        item = self.items[self.at] if self.at < len(self.items) else None
+        if test.negated and item is not None and item.kind == "link" and test.values:
+            stored = {match.table for match, _ in test.values[-1].places}
+            self.at += any(hit.table.name in stored for hit in item.tables[:1])
         self.negated = self.negated and self._continues_negation()
 
     def _continues_negation(self) -> bool:

@@ -95,7 +95,10 @@ class Names:
             self._add_aliases(table, column, parts)
 
     def _add_aliases(self, table: Table, column: Column, parts: tuple[str, ...]) -> None:
-        """A key is called id whatever its name; what names the rows is called name."""
+        """A key is called id whatever its name; what names the rows is called name, a single date date."""
+        dates = [c for c in table.columns if is_time(c)]
+        if dates == [column] and column.kind in {ColumnKind.DATE, ColumnKind.DATETIME} and stem_word("date") not in parts:
+            self._aliases.append(_Entry(table, column, (stem_word("date"),), frozenset(), "date"))
         if is_key(table, column) and "id" not in parts:
             self._aliases.append(_Entry(table, column, ("id",), frozenset(), "id"))
         labels = labels_of(table)

@@ -182,6 +182,8 @@ class MentionReader(SuperlativeReader):
             self._append_out(Out(slot))
             return
         if slot.is_table:
+            if self.pending is not None and self._stop_before(place) == "by" and self._as_event(self.pending):
+                self.pending = None
             self._mention(slot)
             if self.negated and not self._has_more():
                 self.negated = False

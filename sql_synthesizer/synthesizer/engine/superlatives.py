@@ -17,6 +17,10 @@ class SuperlativeReader(ValueReader):
     def _is_aggregate(self, item: Item) -> bool:
         """Whether maximum and the like are values to show, not an order."""
         before = self._before(self.at - 1)
+        if item.key("agg") is not None and self.mode == "where":
+            slot, after, _ = self._noun(self.at, "column")
+            following = self._peek(after)
+            return slot is not None and following is not None and following.key("compare", "between") is not None
         listed = not self.draft.outs or before is None or before.lower == "," or before.kind == "verb"
         listed = listed or (before is not None and bool(before.key("and", "agg", "super")))
         return item.key("agg") is not None and self.mode == "select" and listed
@@ -29,6 +33,8 @@ class SuperlativeReader(ValueReader):
         following = self._peek(self.at)
         if following is not None and following.key("count"):
             self.at = self._next(self.at) + 1
+            if "total" in following.lower and self._sums_number():
+                return self._read_super_aggregate("sum", descending=descending, limit=limit)
             following = self._peek(self.at)
         if not dims and following is not None and (summed := following.key("agg")) and not following.key("super"):
             self.at = self._next(self.at) + 1
@@ -52,6 +58,12 @@ class SuperlativeReader(ValueReader):
         else:
             self._read_most(item, slot, limit, descending=descending, distinct=distinct)
         return True
+
+    def _sums_number(self) -> bool:
+        """Whether a column of numbers that is no key follows."""
+        item = self._peek(self.at)
+        column = item.hits[0].column if item is not None and item.hits else None
+        return column is not None and column.kind in NUMBERS
 
     def _read_limit(self) -> int:
         """The number before or after a superlative, 1 where there is none: the 3 oldest, the top 5."""

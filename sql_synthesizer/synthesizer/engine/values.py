@@ -187,7 +187,8 @@ class ValueReader(Cursor):
             if item is None or not (item.key("and") or item.text == ","):
                 break
             following, after, _ = self._noun(place + 1)
-            if following is None or following.is_table:
+            ends = self._peek(after) is None or self.items[self._next(after)].kind == "mark"
+            if following is None or (following.is_table and not ends):
                 break
             between = self.items[place + 1 : after - 1]
             if any(i.kind != "stop" for i in between) or self._compares(after) or item.text == ",":
