@@ -7,7 +7,7 @@ from sql_synthesizer.synthesizer.engine.cursor import is_year
 from sql_synthesizer.synthesizer.engine.draft import Out, Slot, Test, Value
 from sql_synthesizer.synthesizer.engine.joins import DATES, NUMBERS
 from sql_synthesizer.synthesizer.engine.lexicon import UNITS, Key
-from sql_synthesizer.synthesizer.engine.linking import Hit
+from sql_synthesizer.synthesizer.engine.linking import Hit, is_time
 from sql_synthesizer.synthesizer.engine.mentions import MentionReader
 from sql_synthesizer.synthesizer.engine.naming import keys_of
 from sql_synthesizer.synthesizer.engine.spans import Item
@@ -84,6 +84,20 @@ class ComparisonReader(MentionReader):
         self.pending = left
         self.draft.cost += 0.6
 
+    def _read_same(self) -> None:
+        """``the same country as Berta``: what a row that is named has."""
+        slot, place, _ = self._noun(self.at, "column")
+        following = self._next(place)
+        item = self.items[following] if following < len(self.items) else None
+        compared = any(i.lower == "as" for i in self.items[place:following])
+        if slot is None or slot.hits[0].column is None or item is None or not compared or not item.values:
+            self.draft.cost += 0.4
+            self.draft.trust *= 0.5
+            return
+        self._drop_pending()
+        self.at = following + 1
+        self._add_test(Test(Out(slot), "same", [value_of(item)]))
+
     def _nested_over(self, place: int, operator: str) -> str:
         """The extreme with which rows are compared: more than all products, less than any product."""
         said = {item.lower for item in self.items[self.at : place] if item.kind == "stop"} & {"all", "any"}
@@ -108,7 +122,7 @@ class ComparisonReader(MentionReader):
         if left is not None and left is self.waited:
             self.pending = left
             left, self.pending = self._timed(item), None
-        if left is not None and not left.aggregate and item.number is not None and self._counts_next(left):
+        if left is not None and not left.aggregate and item.number is not None and not is_year(item) and self._counts_next(left):
             left = None
         operator = key.argument
         if self.at < len(self.items) and self.items[self.at].lower in UNITS and item.number is not None:
@@ -155,7 +169,8 @@ class ComparisonReader(MentionReader):
         following = self._peek(self.at)
         if left.slot is None or not left.slot.hits or left.slot.hits[0].column is None or following is None:
             return False
-        text = left.slot.hits[0].column.kind is ColumnKind.TEXT
+        column = left.slot.hits[0].column
+        text = column.kind is ColumnKind.TEXT or is_time(column)
         return text and following.kind == "link" and bool(following.tables) and following.tables[0].cost < 0.1
 
     def _read_between(self) -> None:

@@ -184,6 +184,8 @@ class Conditions:
             return Condition(term, test.operator, negated=test.negated, plan=inner)
         if (row := self._as_row(term, test)) is not None:
             return row
+        if test.operator == "same":
+            raise Unplanned
         if test.other is not None:
             other = self._term(Out(test.other))
             if other.ref is None or other == term:
@@ -203,18 +205,17 @@ class Conditions:
         value = test.values[0] if len(test.values) == 1 else None
         if value is None or value.number is not None or term.ref is None or term.aggregate:
             return None
-        extreme = {">": "max", ">=": "max", "<": "min", "<=": "min"}.get(test.operator)
-        if extreme is None or term.ref.column.kind is ColumnKind.TEXT or re.match(r"\d", value.text):
+        extreme = {">": "max", ">=": "max", "<": "min", "<=": "min", "same": ""}.get(test.operator)
+        texts = term.ref.column.kind is ColumnKind.TEXT and test.operator != "same"
+        if extreme is None or texts or re.match(r"\d", value.text):
             return None
         for match, _ in value.places:
             table = self.joins.schema.table(match.table)
             column = table.column(match.column) if table else None
             if table is not None and column is not None and column in labels_of(table):
                 named = Condition(Term(Ref(table, column)), "=", (match.value,))
-                return replace(
-                    Condition(term, test.operator, negated=test.negated),
-                    plan=Plan(select=[Term(term.ref, extreme)], where=[(named,)]),
-                )
+                inner = Plan(select=[Term(term.ref, extreme)], where=[(named,)])
+                return Condition(term, "in" if not extreme else test.operator, negated=test.negated, plan=inner)
         return None
 
     def _constant(self, term: Term, value: Value) -> Constant:

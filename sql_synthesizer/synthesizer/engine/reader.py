@@ -140,6 +140,8 @@ class Reader(ComparisonReader):
             self._read_compare(key)
         elif key := item.key("more"):
             self._read_more(key)
+        elif item.key("same"):
+            self._read_same()
         elif item.key("between"):
             self._read_between()
         elif key := item.key("contain", "start", "end"):

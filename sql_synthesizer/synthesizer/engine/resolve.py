@@ -15,6 +15,8 @@ from sql_synthesizer.synthesizer.rules.text import split_name
 
 BEAM = 24
 NEAR = 0.15
+ROWS = frozenset({"<", ">", "<=", ">=", "same"})
+"""Comparisons with a value of a row that is named, where a text follows."""
 MONEY = frozenset({"price", "cost", "amount", "total"})
 Choice = tuple[Table, Column | None]
 
@@ -112,7 +114,9 @@ class Resolver:
                 yield hit.table, hit.column, extra + hit.cost + self._value_cost(test, hit.table, hit.column)
             if test is not None and not test.left.aggregate and test.values and test.values[0].places:
                 stored = {(m.table, m.column) for m, _ in test.values[0].places}
-                if not any(h.column and (h.table.name, h.column.name) in stored for h in slot.hits):
+                if test.operator not in ROWS and not any(
+                    h.column and (h.table.name, h.column.name) in stored for h in slot.hits
+                ):
                     for table, column, cost in self._value_places(test, state):
                         yield table, column, cost + 0.4
             return
@@ -182,7 +186,9 @@ class Resolver:
             stored = any(m.table == table.name and m.column == column.name for m, _ in value.places)
             if stored:
                 continue
-            if column.kind in NUMBERS:
+            if test.operator in ROWS and value.number is None and value.places:
+                total += 0.1
+            elif column.kind in NUMBERS:
                 total += 0.0 if value.number is not None else 2.0
             elif column.kind in DATES:
                 total += 0.1 if value.number is not None or re.match(r"\d{4}", value.text) else 1.0

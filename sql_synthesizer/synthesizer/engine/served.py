@@ -35,6 +35,7 @@ def unserved(items: list[Item], assignment: Assignment, plan: Plan) -> dict[str,
         "lost": sum(lost),
         "uncompared": max(0, asked - compared),
         "unused": max(0, given - constants),
+        "echo": any(c.operator == "=" and c.term in plan.select for c in _conditions(plan)),
         "dropped": sum(table.name not in used for table, _ in assignment.chosen.values()),
     }
 

@@ -180,7 +180,10 @@ class SuperlativeReader(ValueReader):
     def _as_event(self, waiting: Out) -> Out | None:
         """How often something was done, where a verb waits that is like a column: which film was rented the most."""
         slot = waiting.slot
-        if slot is None or slot.item is None or not slot.item.lower.endswith("ed") or slot.hits[0].cost < 0.05:
+        if slot is None or slot.item is None or not slot.item.lower.endswith("ed") or not slot.hits:
+            return None
+        column = slot.hits[0].column
+        if column is None or (slot.hits[0].cost < 0.05 and not is_time(column)):
             return None
         tables = tuple(Hit(hit.table, None, hit.cost) for hit in slot.hits)
         return Out(Slot(slot.item, tables, at=slot.at), "count")
