@@ -137,18 +137,7 @@ class Assembler(Conditions):
         counted = {t.tables[0].name for t in aggregated if t.tables}
         refs = [t.ref for t in plain if t.ref]
         if not refs:
-            if plan.having and len(plan.select) == 1:
-                key = [Term(Ref(self.entity, c)) for c in keys_of(self.entity)[:1]]
-                counted = plan.select[0]
-                if counted.ref is not None and counted.distinct and counted.ref.table == self.entity:
-                    key = [Term(counted.ref)]
-                if not key:
-                    raise Unplanned
-                inner = Plan(select=key, where=plan.where, groups=key, having=plan.having, needed=plan.needed)
-                plan.where = [(Condition(key[0], "in", plan=inner),)]
-                plan.having, plan.needed = [], []
-            elif plan.having or any(order.term.aggregate for order in plan.orders):
-                raise Unplanned
+            self._narrow_to_groups()
             return
         tables = {ref.table.name for ref in refs}
         keys = keys_of(refs[0].table)[:1]
@@ -157,8 +146,24 @@ class Assembler(Conditions):
         else:
             plan.groups = [Term(Ref(refs[0].table, c)) for c in keys]
 
+    def _narrow_to_groups(self) -> None:
+        """A value over the rows, or a number of the values, whose groups fulfil the conditions. Raises Unplanned."""
+        plan = self.plan
+        if plan.having and len(plan.select) == 1:
+            key = [Term(Ref(self.entity, c)) for c in keys_of(self.entity)[:1]]
+            shown = plan.select[0]
+            if shown.ref is not None and shown.distinct and shown.ref.table == self.entity:
+                key = [Term(shown.ref)]
+            if not key:
+                raise Unplanned
+            inner = Plan(select=key, where=plan.where, groups=key, having=plan.having, needed=plan.needed)
+            plan.where = [(Condition(key[0], "in", plan=inner),)]
+            plan.having, plan.needed = [], []
+        elif plan.having or any(order.term.aggregate for order in plan.orders):
+            raise Unplanned
+
     def _count_children(self) -> None:
-        """A row in a group of its own counts for nothing: what is counted are rows that refer to it. Raises Unplanned."""
+        """A row in a group of its own counts for nothing: rows that refer to it are counted. Raises Unplanned."""
         plan = self.plan
         terms = [*plan.select, *(o.term for o in plan.orders), *(c.term for c in plan.having)]
         counted = [t.table for t in terms if t.aggregate == "count" and t.ref is None and t.table is not None]
@@ -176,7 +181,9 @@ class Assembler(Conditions):
     def _check_orders(self) -> None:
         """An order that means nothing for what is shown. Raises Unplanned."""
         plan = self.plan
-        told = {c.term for either in plan.where for c in either if c.operator == "=" and not c.negated and len(either) == 1}
+        told = {
+            c.term for either in plan.where for c in either if c.operator == "=" and not c.negated and len(either) == 1
+        }
         if plan.select and told.issuperset(plan.select):
             self.cost += ECHO
         if plan.limit is not None and not plan.orders:

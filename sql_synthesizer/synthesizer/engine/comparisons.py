@@ -5,15 +5,15 @@ from __future__ import annotations
 from sql_synthesizer.model import ColumnKind
 from sql_synthesizer.synthesizer.engine.cursor import is_year
 from sql_synthesizer.synthesizer.engine.draft import Out, Slot, Test, Value
-from sql_synthesizer.synthesizer.engine.joins import DATES, NUMBERS
+from sql_synthesizer.synthesizer.engine.joins import NUMBERS
 from sql_synthesizer.synthesizer.engine.lexicon import UNITS, Key
 from sql_synthesizer.synthesizer.engine.linking import Hit, is_time
-from sql_synthesizer.synthesizer.engine.mentions import MentionReader
 from sql_synthesizer.synthesizer.engine.naming import keys_of
+from sql_synthesizer.synthesizer.engine.nested import NestedReader, value_of
 from sql_synthesizer.synthesizer.engine.spans import Item
 
 
-class ComparisonReader(MentionReader):
+class ComparisonReader(NestedReader):
     """Reads conditions."""
 
     def _read_compare(self, key: Key) -> None:
@@ -21,36 +21,10 @@ class ComparisonReader(MentionReader):
         self.waited = left
         place = self._next(self.at)
         item = self.items[place] if place < len(self.items) else None
-        nested = self._nested_over(place, key.argument) if left is not None and item is not None else ""
-        while item is not None and item.kind == "key" and (found := item.key("agg", "super", "each", "distinct")):
-            if found.kind == "agg":
-                nested = found.argument
-            elif found.kind == "super":
-                nested = "max" if found.argument == "desc" else "min"
-            else:
-                nested = nested or "all"
-            place = self._next(place + 1)
-            item = self.items[place] if place < len(self.items) else None
-            if item is not None and item.kind == "key" and item.key("count"):
-                place = self._next(place + 1)
-                item = self.items[place] if place < len(self.items) else None
+        nested, place = self._nesting_of(place, key) if left is not None else self._extreme_of(place, "")
+        item = self.items[place] if place < len(self.items) else None
         if nested and nested != "all":
-            slot, after, _ = self._noun(place)
-            if slot is not None:
-                self.at = after
-                if slot.is_table:
-                    self._mention(slot)
-                else:
-                    self._own_slot(slot)
-                    left = left or Out(slot)
-                self._add_test(Test(left or Out(Slot(None, (), dims=key.dims)), key.argument, nested=nested))
-                self.nesting = ""
-                return
-            self.at = place
-            last = self.draft.outs[-1].slot if self.draft.outs and self.mode == "select" else None
-            if left is None and not key.dims and last is not None and not last.is_table:
-                left = Out(last)
-            self._add_test(Test(left or Out(Slot(None, (), dims=key.dims)), key.argument, nested=nested))
+            self._read_nested(left, key, place, nested)
             return
         if (
             item is not None
@@ -63,14 +37,8 @@ class ComparisonReader(MentionReader):
             left = Out(self._slot(item, place, "column"))
             place = self._next(place + 1)
             item = self.items[place] if place < len(self.items) else None
-        named = item is not None and bool(item.hits) and item.hits[0].column is not None and not item.values
-        if left is not None and left.slot is not None and not left.aggregate and named:
-            other, after, _ = self._noun(place, "column")
-            best = other.hits[0].column if other is not None else None
-            if other is not None and best is not None and best.kind in (*NUMBERS, *DATES) and after == place + 1:
-                self.at = after
-                self._add_test(Test(left, key.argument, other=other))
-                return
+        if left is not None and item is not None and self._read_other_column(left, key, item, place):
+            return
         if item is not None and item.kind == "key" and item.key("times"):
             self.at = place + 1
             number = 1.0 if item.lower in {"once", "one time"} else 2.0 if item.lower in {"twice", "two times"} else 3.0
@@ -83,27 +51,6 @@ class ComparisonReader(MentionReader):
             return
         self.pending = left
         self.draft.cost += 0.6
-
-    def _read_same(self) -> None:
-        """``the same country as Berta``: what a row that is named has."""
-        slot, place, _ = self._noun(self.at, "column")
-        following = self._next(place)
-        item = self.items[following] if following < len(self.items) else None
-        compared = any(i.lower == "as" for i in self.items[place:following])
-        if slot is None or slot.hits[0].column is None or item is None or not compared or not item.values:
-            self.draft.cost += 0.4
-            self.draft.trust *= 0.5
-            return
-        self._drop_pending()
-        self.at = following + 1
-        self._add_test(Test(Out(slot), "same", [value_of(item)]))
-
-    def _nested_over(self, place: int, operator: str) -> str:
-        """The extreme with which rows are compared: more than all products, less than any product."""
-        said = {item.lower for item in self.items[self.at : place] if item.kind == "stop"} & {"all", "any"}
-        if not said or not self.items[place].tables or operator not in {">", ">=", "<", "<="}:
-            return ""
-        return "max" if (operator[0] == ">") == ("all" in said) else "min"
 
     def _read_more(self, key: Key) -> None:
         """``a higher price than``: the column stands inside the comparison."""
@@ -122,7 +69,13 @@ class ComparisonReader(MentionReader):
         if left is not None and left is self.waited:
             self.pending = left
             left, self.pending = self._timed(item), None
-        if left is not None and not left.aggregate and item.number is not None and not is_year(item) and self._counts_next(left):
+        if (
+            left is not None
+            and not left.aggregate
+            and item.number is not None
+            and not is_year(item)
+            and self._counts_next(left)
+        ):
             left = None
         operator = key.argument
         if self.at < len(self.items) and self.items[self.at].lower in UNITS and item.number is not None:
@@ -338,8 +291,3 @@ class ComparisonReader(MentionReader):
             dims = "year date time" if is_year(item) else ""
             left = Out(Slot(None, (), self._last_table() if dims else None, dims, at=self.at))
         self._add_test(Test(left, operator, [value_of(item)]))
-
-
-def value_of(item: Item) -> Value:
-    """The constant that an item is."""
-    return Value(item.text, item.number, item.values, item.kind == "text")

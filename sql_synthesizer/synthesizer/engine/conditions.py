@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-
 from dataclasses import replace
 
 from sql_synthesizer.model import Column, ColumnKind, Table
@@ -300,7 +299,9 @@ class Conditions:
         for block in dict.fromkeys(block for _, block in self.draft.absent):
             tests = [t for t in self.draft.tests if t.block == block and t not in plain]
             spoken = {self.entity.name} | ({self.table_of(s).name for s in self.draft.mentions} if tests else set())
-            tables = {t.name: t for s, b in self.draft.absent if b == block and (t := self.table_of(s)).name not in spoken}
+            tables = {
+                t.name: t for s, b in self.draft.absent if b == block and (t := self.table_of(s)).name not in spoken
+            }
             if not tables:
                 for test in tests:
                     self.plan.where.append((self._condition(test),))

@@ -107,7 +107,10 @@ class Cursor:
             if item.kind == "key" and item.key("contain"):
                 following = self.items[place + 1] if place + 1 < len(self.items) else None
                 spelled = {"letter", "letters", "word", "substring"} & set(item.lower.split())
-                return bool(spelled) or (following is not None and (following.kind in {"text", "number", "word"} or following.key("contain")))
+                return bool(spelled) or (
+                    following is not None
+                    and (following.kind in {"text", "number", "word"} or following.key("contain") is not None)
+                )
             if item.kind == "key" and item.key("compare", "between", "start", "end", "null"):
                 return True
             if item.kind == "key" and item.key("not"):

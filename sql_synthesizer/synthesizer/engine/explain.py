@@ -93,7 +93,8 @@ def _condition_text(condition: Condition) -> str:
             return f"{term} is {'not ' if condition.negated else ''}among the {inner}{rows}"
         return f"{term} {'not ' if condition.negated else ''}{_OPERATORS[condition.operator]} the {inner}{rows}"
     if condition.other is not None:
-        return f"{term} {'not ' if condition.negated else ''}{_OPERATORS[condition.operator]} {_term_text(condition.other)}"
+        turned = "not " if condition.negated else ""
+        return f"{term} {turned}{_OPERATORS[condition.operator]} {_term_text(condition.other)}"
     if condition.operator == "null":
         return f"{term} is {'known' if condition.negated else 'missing'}"
     values = _join_texts([_constant_text(value) for value in condition.values])

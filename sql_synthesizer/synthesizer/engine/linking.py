@@ -19,7 +19,7 @@ GENERIC = frozenset(
     stem_word(word)
     for word in "name id code number type text value date description titl detail count total full first last".split()
 )
-TYPO, ABBREVIATION, ALIAS, SYNONYM = 0.25, 0.12, 0.25, 0.3
+TYPO, ABBREVIATION, ALIAS, SYNONYM = 0.25, 0.12, 0.25, 0.36
 HEADED = 0.4
 """What half of a table's name costs when its last word is said: orders, for customer orders."""
 LEAST_RATIO = 85.0
@@ -97,7 +97,11 @@ class Names:
     def _add_aliases(self, table: Table, column: Column, parts: tuple[str, ...]) -> None:
         """A key is called id whatever its name; what names the rows is called name, a single date date."""
         dates = [c for c in table.columns if is_time(c)]
-        if dates == [column] and column.kind in {ColumnKind.DATE, ColumnKind.DATETIME} and stem_word("date") not in parts:
+        if (
+            dates == [column]
+            and column.kind in {ColumnKind.DATE, ColumnKind.DATETIME}
+            and stem_word("date") not in parts
+        ):
             self._aliases.append(_Entry(table, column, (stem_word("date"),), frozenset(), "date"))
         if is_key(table, column) and "id" not in parts:
             self._aliases.append(_Entry(table, column, ("id",), frozenset(), "id"))

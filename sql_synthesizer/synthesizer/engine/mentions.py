@@ -111,14 +111,7 @@ class MentionReader(SuperlativeReader):
             self._add_out(slot)
         elif slot.is_table or preposition:
             if slot.is_table:
-                for out in outs:
-                    if (
-                        out.slot is not None
-                        and out.slot.owner is None
-                        and not out.slot.is_table
-                        and out.slot is not slot
-                    ):
-                        out.slot.owner = slot
+                self._own_outs(slot)
                 self._mention(slot)
             elif preposition in {"by", "per"} and any(out.aggregate for out in outs):
                 self.draft.groups.append(slot)
@@ -135,6 +128,13 @@ class MentionReader(SuperlativeReader):
             self._mention(slot)
         else:
             self._add_out(slot)
+
+    def _own_outs(self, owner: Slot) -> None:
+        """What is shown so far is of this table."""
+        for out in self.draft.outs:
+            slot = out.slot
+            if slot is not None and slot.owner is None and not slot.is_table and slot is not owner:
+                slot.owner = owner
 
     def _names_only(self, out: Out) -> bool:
         """Whether a value was only called a name: the names of the studios."""

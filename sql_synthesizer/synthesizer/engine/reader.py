@@ -32,7 +32,8 @@ class Reader(ComparisonReader):
                 self.at = before + 1
         if self.negated and self.negated_at >= len(self.items) - 1:
             self.draft.trust *= UNSUPPORTED
-        if self.mode == "order" and not self.draft.orders:
+        unranked = self.draft.limit is not None and any(item.key("first") for item in self.items)
+        if (self.mode == "order" or unranked) and not self.draft.orders:
             self.draft.trust *= UNSUPPORTED
         self._end_clause()
         return self.draft
@@ -97,7 +98,12 @@ class Reader(ComparisonReader):
             left, self.pending = self.pending, None
             self._add_test(Test(left, "=", [value]))
             return True
-        if after is not None and item.tokens[0].capital and _is_text(after) and (self.draft.outs or self._stop_before(self.at - 1)):
+        if (
+            after is not None
+            and item.tokens[0].capital
+            and _is_text(after)
+            and (self.draft.outs or self._stop_before(self.at - 1))
+        ):
             slot = self._slot(after, self.at, "column")
             self.at += 1
             self._add_test(Test(Out(slot), "=", [value]))

@@ -82,7 +82,9 @@ class Resolver:
             *draft.mentions,
             *(s for s, _ in draft.absent),
         ]
-        slots += [t.left.slot for t in draft.tests] + [t.other for t in draft.tests] + [out.slot for out, _ in draft.orders]
+        slots += (
+            [t.left.slot for t in draft.tests] + [t.other for t in draft.tests] + [out.slot for out, _ in draft.orders]
+        )
         found: dict[int, Slot] = {}
         for slot in slots:
             if slot is not None:
@@ -150,10 +152,16 @@ class Resolver:
     def _nearness(self, test: Test, table: Table, state: Assignment) -> float:
         """What speaks for a table that was named just before a constant: the course X1."""
         slot = test.left.slot
-        return NEAR if slot is not None and any(
-            0 < slot.at - at <= 3 and table.name == state.chosen[name][0].name
-            for name, at in self._tables if name in state.chosen
-        ) else 0.0
+        return (
+            NEAR
+            if slot is not None
+            and any(
+                0 < slot.at - at <= 3 and table.name == state.chosen[name][0].name
+                for name, at in self._tables
+                if name in state.chosen
+            )
+            else 0.0
+        )
 
     def _graded(self, slot: Slot, test: Test | None, state: Assignment) -> Iterator[tuple[Table, Column | None, float]]:
         """Columns that an adjective grades, or that hold times."""

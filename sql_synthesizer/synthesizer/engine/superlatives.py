@@ -94,16 +94,21 @@ class SuperlativeReader(ValueReader):
                 self.draft.outs.append(Out(slot))
             else:
                 self._mention(slot)
-        elif asked and slot.hits[0].column is not None and slot.hits[0].column.kind is ColumnKind.TEXT:
-            self._append_out(Out(slot))
-            self._rank(graded, limit, descending=descending)
-        elif asked and "date" in dims.split() and slot.hits[0].column is not None and not is_time(slot.hits[0].column):
+        elif asked and self._is_shown(slot, dims):
             self._append_out(Out(slot))
             self._rank(graded, limit, descending=descending)
         elif asked:
             self.draft.outs.append(Out(slot, "max" if descending else "min"))
         else:
             self._rank(Out(slot), limit, descending=descending)
+
+    @staticmethod
+    def _is_shown(slot: Slot, dims: str) -> bool:
+        """Whether a column is what is asked for, and not what is graded: the latest price."""
+        column = slot.hits[0].column
+        return column is not None and (
+            column.kind is ColumnKind.TEXT or ("date" in dims.split() and not is_time(column))
+        )
 
     def _read_most(self, item: Item, slot: Slot, limit: int, *, descending: bool, distinct: bool) -> None:
         """``the most concerts`` counts rows; ``the highest age`` is a value to show or to rank by."""

@@ -53,7 +53,11 @@ class ValueReader(Cursor):
 
     def _sums_already(self) -> bool:
         """Whether the last that was read is a sum."""
-        outs = [*self.draft.outs[-1:], *(out for out, _ in self.draft.orders[-1:]), *(t.left for t in self.draft.tests[-1:])]
+        outs = [
+            *self.draft.outs[-1:],
+            *(out for out, _ in self.draft.orders[-1:]),
+            *(t.left for t in self.draft.tests[-1:]),
+        ]
         return any(out.aggregate == "sum" for out in outs)
 
     def _read_aggregate(self, item: Item, key: Key) -> None:
@@ -160,8 +164,8 @@ class ValueReader(Cursor):
 
     def _read_each(self) -> None:
         self._drop_pending()
-        following = self._peek(self.at)
-        if following is not None and following.key("count") and following.lower.endswith("number of"):
+        counted = self._peek(self.at)
+        if counted is not None and counted.key("count") and counted.lower.endswith("number of"):
             self.at = self._next(self.at) + 1
         slot, place, _ = self._noun(self.at)
         if slot is None:
