@@ -94,7 +94,7 @@ def is_watched(served: Service) -> None:
 
 @pytest.mark.parametrize("command", TESTING)
 def test_testing(command: str) -> None:
-    done = shell(f"{command} tests/test_settings.py", dict(os.environ))
+    done = shell(f"{command} -n 0 tests/test_settings.py", dict(os.environ))
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout
 
