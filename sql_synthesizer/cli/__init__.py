@@ -37,6 +37,7 @@ PROOF_VERBS = {
     "drill": "Fire every alert for real, and time its notification.",
     "silence": "Run ordinary traffic and see that no alert fires.",
     "eval": "Score the guards on labelled texts.",
+    "coverage": "Show which critical paths leave every signal.",
     "prove": "Show what the audit record and traces promise, by measurements.",
 }
 """Verbs of the proof package, which production images do not hold."""

@@ -177,7 +177,7 @@ class LogObserver:
 
     def _operation_record(self, operation: Operation) -> dict[str, object] | None:
         probe = operation.labels.get("route", "").startswith(vocabulary.PROBES)  # logged at debug when they succeed
-        level = "error" if operation.outcome == "failed" else "debug" if probe else "info"
+        level = "error" if operation.outcome == "failed" else "debug" if probe and operation.reason == "ok" else "info"
         if _NUMBER_OF_LEVEL[level] < self._least:
             return None
         ended = operation.started_ns + operation.duration_ns

@@ -310,7 +310,7 @@ def _translate_error(error: Exception) -> SqlSynthesizerError:
 
 def _refuse_invalid_request(error: ValidationError) -> Response:
     """Says what is wrong with a request that does not have the documented form."""
-    if request.method == "POST":
+    if request.method in ("POST", "PUT"):
         body = request.get_data()
         try:
             body.decode("utf-8")

@@ -105,7 +105,7 @@ class World:
         if key := self.key if key is None else key:
             given["Authorization"] = f"Bearer {key}"
         content = None if body is None else body if form else json.dumps(body)
-        connection = http.client.HTTPConnection(urlsplit(url or self.url).netloc, timeout=LIMIT)
+        connection = self.connect(urlsplit(url or self.url).netloc)
         try:
             connection.request(method, path, content, {**given, **(headers or {})})
             reply = connection.getresponse()
@@ -119,6 +119,11 @@ class World:
         status, printed = self.command(*arguments)
         new = [record["trace_id"] for record in self.records() if record["trace_id"] not in before]
         return WorldReply(status, new[-1] if new else "", printed.encode())
+
+    @staticmethod
+    def connect(netloc: str) -> http.client.HTTPConnection:
+        """A connection to a host and port, not opened yet."""
+        return http.client.HTTPConnection(netloc, timeout=LIMIT)
 
     def make_key(self, role: str, limit: str = "default") -> str:
         """A key that nobody has used yet."""
