@@ -16,7 +16,7 @@ from sql_synthesizer.access import Access
 from sql_synthesizer.audit import AuditLog
 from sql_synthesizer.cache import AnswerCache
 from sql_synthesizer.database import DatabaseManager
-from sql_synthesizer.demo import demo_settings, ensure_demo
+from sql_synthesizer.demo import CANARIES, demo_settings, ensure_demo
 from sql_synthesizer.errors import ConfigurationError, QuestionEmpty, QuestionTooLong
 from sql_synthesizer.guard.question import QuestionGuard
 from sql_synthesizer.guard.statement import StatementGuard
@@ -30,6 +30,7 @@ from sql_synthesizer.monitoring.tail import Keeper, TailObserver
 from sql_synthesizer.monitoring.trace_store import TraceStore
 from sql_synthesizer.schema import SchemaCache
 from sql_synthesizer.service import Service
+from sql_synthesizer.service.canary import Canaries, Canary, read_canaries
 from sql_synthesizer.service.slots import Slots
 from sql_synthesizer.settings import DatabaseSettings, Settings, secret_text
 from sql_synthesizer.store import HistoryObserver, Store
@@ -77,6 +78,8 @@ class Rooms:
         """
         try:
             self.schemas.check_settings()
+            if self.settings.canary_file:
+                self._read_canaries()
         except ConfigurationError:
             self.close()
             raise
@@ -100,6 +103,29 @@ class Rooms:
             deadline=self.settings.deadline,
             beside=(courier.run, scheduler.run),
         )
+
+    def canaries(self) -> Canaries | None:
+        """What asks the questions with known results; None where there are none. Raises ConfigurationError."""
+        if not (found := self._read_canaries()):
+            return None
+        watch = Canaries(
+            found,
+            self.service.ask,
+            self.service.run,
+            self.schemas,
+            self.store.notes,
+            self.telemetry,
+            seconds=self.settings.canary_seconds,
+            deadline=self.settings.deadline,
+            max_rows=self.settings.max_rows,
+        )
+        self.metrics.observer.precreate(metrics=catalog.OF_CANARIES)
+        return watch
+
+    def _read_canaries(self) -> tuple[Canary, ...]:
+        settings = self.settings
+        path = settings.canary_file or (None if settings.databases() else CANARIES)
+        return () if path is None or not settings.canary_seconds else read_canaries(path, self.databases.names)
 
     def build_question(
         self,

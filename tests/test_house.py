@@ -44,7 +44,8 @@ LAZY = {
         "253 ms for PostgreSQL's driver, 207 ms for MariaDB's",
     ),
     "sql_synthesizer/operate/child.py": ("psutil", "18 ms for serve, which asks for the descendants of nobody"),
-    "sql_synthesizer/settings/__init__.py": ("yaml", "14 ms for every verb, and most have no file of databases"),
+    "sql_synthesizer/service/canary/questions.py": ("yaml", "14 ms for the web, which reads no canaries"),
+    "sql_synthesizer/settings/database.py": ("yaml", "14 ms for every verb, and most have no file of databases"),
     "sql_synthesizer/store/__init__.py": ("sqlalchemy.dialects", "25 ms, and the store is a file by default"),
     "sql_synthesizer/web/server.py": ("sql_synthesizer.", "720 ms, loaded by the arbiter with garbage collection off"),
     "sql_synthesizer/wiring.py": (
@@ -137,7 +138,7 @@ def test_a_file_of_tests_is_read_in_one_go_too() -> None:
 def test_size() -> None:
     """The whole stays small enough to be read; a higher number here is a decision."""
     lines = sum(path.read_text(encoding="utf-8").count("\n") for path in FILES)
-    assert lines <= 47_920, f"{lines} lines: delete what is not needed; what brings something new raises the number"
+    assert lines <= 48_847, f"{lines} lines: delete what is not needed; what brings something new raises the number"
 
 
 def test_project_speaks_of_the_product_only() -> None:

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import click
 
@@ -39,7 +39,8 @@ def command(threads: int | None, parent: int | None) -> None:
                 signal.signal(number, lambda *_: worker.stop())
             rooms.schemas.check_settings()
             rooms.telemetry.start()
-            worker.run(lambda: parent in (None, os.getppid()))
+            with rooms.canaries() or nullcontext():
+                worker.run(lambda: parent in (None, os.getppid()))
     finally:
         ignore_signals(STOPPING)
 

@@ -33,6 +33,8 @@ from sql_synthesizer.files import draft_file
 from sql_synthesizer.model.dialects import find_dialect
 from sql_synthesizer.settings import DatabaseSettings
 
+CANARIES = Path(__file__).with_name("canaries.yml")
+"""Questions on the shop with known results."""
 metadata = MetaData()
 _SECONDS = DateTime().with_variant(sqlite.DATETIME(truncate_microseconds=True), "sqlite")  # type: ignore[no-untyped-call]
 

@@ -44,6 +44,10 @@ class Caller:
     rate_limit: str = ""
 
 
+CANARY_CALLER = Caller(CANARY, Role.ANALYST, method=CANARY)
+"""Who asks questions with known results: the service itself, past the cache, and in no figure of what people ask."""
+
+
 @dataclass(frozen=True, slots=True)
 class ApiKey:
     """What the service keeps of an API key: not the secret, but its salted digest. Times are Unix times.

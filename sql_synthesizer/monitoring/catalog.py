@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 from sql_synthesizer.errors import OUTCOME_BY_REASON, error_classes
-from sql_synthesizer.monitoring import business, own_metrics
+from sql_synthesizer.monitoring import business, own_metrics, quality_metrics
 from sql_synthesizer.monitoring.metric import Combination, Feed, Label, Metric, make_attempts, make_metric
 from sql_synthesizer.telemetry import vocabulary
 from sql_synthesizer.telemetry.vocabulary import Declared
@@ -385,9 +385,12 @@ METRICS: tuple[Metric, ...] = (
         unwatched="an anchor: audit verify --fingerprint compares it with the record",
     ),
     *business.METRICS,
+    *quality_metrics.METRICS,
     *own_metrics.METRICS,
 )
 
 BY_NAME: dict[str, Metric] = {PREFIX + metric.name: metric for metric in METRICS}
+OF_CANARIES = (BY_NAME[PREFIX + "canary_questions_total"],)
+"""Counters whose label values the worker of jobs knows once it has read the file of canaries."""
 OF_ROUTES = (BY_NAME[PREFIX + "http_failures_total"],)
 """Counters that an alert looks at and whose label values, the routes, are known only once the web has been built."""

@@ -35,6 +35,8 @@ CLOSE_WAIT = 1.0
 TEXT_LIMIT = 8_192
 """Characters of one value in a line."""
 
+LOGGED = (vocabulary.HTTP_REQUEST, vocabulary.QUESTION, vocabulary.CANARY_CHECK)
+"""Operations that are a line each."""
 _TEXT = frozenset({"question", "sql"})
 _SHOWN = frozenset(
     {
@@ -167,7 +169,7 @@ class LogObserver:
 
     def _fact_record(self, fact: Fact) -> dict[str, object] | None:
         if isinstance(fact, Operation):
-            if fact.type is vocabulary.HTTP_REQUEST or fact.type is vocabulary.QUESTION:
+            if fact.type in LOGGED:
                 return self._operation_record(fact)
         elif fact.type is vocabulary.AUDIT_CHECKPOINT:
             return _checkpoint_record(fact)

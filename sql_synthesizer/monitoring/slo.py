@@ -110,6 +110,8 @@ LLM_SPEND_USD = 10.0
 
 SESSIONS_LEFT = 0.0
 """Database sessions within a quarter of an hour that could not be ended."""
+CANARY_FAILURES = 1.5
+"""Within five minutes: one that was not answered rightly is asked again half a minute later, so this is twice."""
 JOB_AGE_SECONDS = 30.0
 """Age of the oldest job that nobody began."""
 JOB_SILENCE_SECONDS = 60.0

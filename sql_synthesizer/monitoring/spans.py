@@ -229,6 +229,7 @@ def _messaging_attributes(operation: Operation, step: str) -> Attributes:
 _SHAPES: dict[str, Callable[[Operation], SpanShape]] = {
     vocabulary.HTTP_REQUEST.name: _http_shape,
     vocabulary.QUESTION.name: _question_shape,
+    vocabulary.CANARY_QUESTION.name: _question_shape,
     vocabulary.STAGE_OPERATION.name: _stage_shape,
     vocabulary.CACHE_ACCESS.name: _cache_shape,
     vocabulary.LLM_REQUEST.name: _model_shape,

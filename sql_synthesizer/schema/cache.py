@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from copy import copy
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import sqlalchemy
-from sqlalchemy import event, select
+from sqlalchemy import Select, event, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from sql_synthesizer.errors import (
@@ -29,7 +29,7 @@ from sql_synthesizer.errors import (
     StatementTimeout,
     UnknownDatabase,
 )
-from sql_synthesizer.model import Cause, Schema, Table, ValueLookup
+from sql_synthesizer.model import Cause, Column, Schema, Table, ValueLookup
 from sql_synthesizer.model.dialects import find_dialect
 from sql_synthesizer.schema.reflection import FAULTS_HINT, format_faults, hide_unknown, read_schema
 from sql_synthesizer.schema.values import NO_VALUES, Connect, ValueIndex
@@ -172,13 +172,35 @@ class SchemaCache:
 
     def _check_doubted(self, entry: _SchemaEntry, timeout: float) -> None:
         for name, table in list(entry.doubted.items()):
-            columns: list[sqlalchemy.ColumnClause[object]] = [
-                sqlalchemy.column(column.name) for column in table.columns
-            ]
-            query = select(*columns).select_from(sqlalchemy.table(table.name, schema=table.schema))
             with suppress(StatementInvalid), self._connect(entry.config.name, timeout) as connection:
-                connection.execute(query.where(sqlalchemy.false())).close()
+                connection.execute(_empty_query(table, table.columns)).close()
             entry.doubted.pop(name, None)  # as it was read, or is not there any more
+
+    def find_missing(self, name: str, reads: Mapping[str, Collection[str]], timeout: float) -> set[str]:
+        """Of tables and their columns those that are gone, as ``table`` and ``table.column``.
+
+        Each table is asked for its columns; the schema is read anew only when one does not answer.
+        Raises what connecting raises.
+        """
+        schema = self.get(name, time.monotonic() + timeout)
+        if missing := _missing_names(schema, reads) or self._find_silent(name, schema, reads, timeout):
+            missing = _missing_names(self.refresh(name), reads)
+        return missing
+
+    def _find_silent(self, name: str, schema: Schema, reads: Mapping[str, Collection[str]], timeout: float) -> set[str]:
+        """Tables that the database will not give these columns of."""
+        silent = set()
+        for known in reads:
+            table = schema.table(known)
+            columns = [c for c in table.columns if c.name.casefold() in reads[known]] if table else []
+            if table is None or not columns:
+                continue
+            try:
+                with self._connect(name, timeout) as connection:
+                    connection.execute(_empty_query(table, columns)).close()
+            except (StatementInvalid, PrivilegeMissing):
+                silent.add(known)
+        return silent
 
     def values(self, name: str) -> ValueLookup:
         """Where words occur as values; found by a background thread that the first call starts."""
@@ -281,3 +303,19 @@ class SchemaCache:
         if entry.schema is not None:
             entry.schema = hide_unknown(entry.schema, found)
         raise ConfigurationError(fault, hint=FAULTS_HINT)
+
+
+def _empty_query(table: Table, columns: Iterable[Column]) -> Select[*tuple[Any, ...]]:
+    """Reads the columns of no row: the database says whether they are there."""
+    named: list[sqlalchemy.ColumnClause[object]] = [sqlalchemy.column(column.name) for column in columns]
+    return select(*named).select_from(sqlalchemy.table(table.name, schema=table.schema)).where(sqlalchemy.false())
+
+
+def _missing_names(schema: Schema, reads: Mapping[str, Collection[str]]) -> set[str]:
+    missing = set()
+    for name, columns in reads.items():
+        if (table := schema.table(name)) is None:
+            missing.add(name)
+        else:
+            missing |= {f"{name}.{column}" for column in columns if table.column(column) is None}
+    return missing

@@ -29,7 +29,7 @@ from sql_synthesizer.errors import (
 from sql_synthesizer.guard.question import QuestionGuard
 from sql_synthesizer.guard.statement import StatementGuard
 from sql_synthesizer.guard.statement.judging import policy_of
-from sql_synthesizer.model import MASK, Answer, Caller, Question, Rows, Schema, Statement
+from sql_synthesizer.model import CANARY_CALLER, MASK, Answer, Caller, Question, Rows, Schema, Statement
 from sql_synthesizer.schema import SchemaCache
 from sql_synthesizer.service.slots import Slots
 from sql_synthesizer.store import HistoryEntry
@@ -206,8 +206,9 @@ class Service:
     @contextmanager
     def _admit_question(self, question: Question) -> Iterator[_Work]:
         database_type = self.databases.dialect(question.database)
+        canary = question.caller == CANARY_CALLER
         with self._telemetry.operation(
-            vocabulary.QUESTION,
+            vocabulary.CANARY_QUESTION if canary else vocabulary.QUESTION,
             query_type="unknown",
             database_type=database_type,
             source="none",
@@ -258,6 +259,8 @@ class Service:
         )
 
     def _load_cached_entry(self, work: _Work, key: str) -> CachedAnswer | None:
+        if work.question.caller == CANARY_CALLER:
+            return None
         with _Timed("cache", work.timings):
             cached = self._cache.get(key, CachedAnswer)
         if cached is None:
@@ -271,6 +274,8 @@ class Service:
 
     def _compute_entry_once(self, work: _Work, key: str, *, late: bool) -> CachedAnswer:
         """Computes the entry, or takes the one that an equal question computed meanwhile; who is ``late`` looks."""
+        if work.question.caller == CANARY_CALLER:
+            return self._compute_entry(work)
         with self._cache.lock(key, work.question.remaining()) as waited:
             if waited:
                 self._telemetry.emit(vocabulary.COALESCED)
@@ -326,6 +331,7 @@ class Service:
             refused = error
         with self._timed_stage(work, "synthesize"):
             statement = synthesizer.repair(context, statement, repairable_error(refused))
+        self._telemetry.emit(vocabulary.REPAIR)
         try:
             return self._execute_statement(work, statement)
         except (StatementInvalid, StatementRefused) as again:
@@ -369,6 +375,8 @@ class Service:
         details = operation.details
         details.sql, details.statement = entry.sql, entry.statement
         details.row_count, details.truncated = len(rows.rows), rows.truncated
+        if not rows.rows and entry.source != "analyst" and work.question.caller != CANARY_CALLER:
+            self._telemetry.emit(vocabulary.EMPTY_ANSWER)
         return Answer(
             question=work.question.text if entry.source != "analyst" else "",
             sql=entry.sql,

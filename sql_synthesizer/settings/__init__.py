@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.settings.business import PriceTable
 from sql_synthesizer.settings.database import DatabaseSettings as DatabaseSettings
+from sql_synthesizer.settings.database import read_databases, read_secret
 
 PREFIX = "SQL_SYNTHESIZER_"
 RATE_LIMIT = r"[1-9][0-9]{0,8}/([1-9][0-9]{0,2})?(second|minute|hour|day)s?"
@@ -89,6 +90,14 @@ class Settings(BaseSettings):
         None, "Key that signs webhooks: whsec_ and base64; two with a space between while receivers change."
     )
     schedule_limit: int = _make_field(50, "Schedules of one caller at most.", ge=0, le=1000)
+
+    # canaries
+    canary_file: Path | None = _make_field(
+        None, "YAML file of questions with known results; default: those of the demo, where that is asked."
+    )
+    canary_seconds: float = _make_field(
+        300.0, "How often the service asks itself those questions; 0: never.", unit="seconds", ge=0, le=600
+    )
 
     # limits of input
     max_body_bytes: int = _make_field(65_536, "Request body at most.", unit="bytes", ge=1024)
@@ -266,7 +275,7 @@ class Settings(BaseSettings):
     def databases(self) -> tuple[DatabaseSettings, ...]:
         """The configured databases, URLs resolved; empty when none is. Raises ConfigurationError."""
         if self.databases_file is not None:
-            return _read_databases(self.databases_file)
+            return read_databases(self.databases_file)
         if self.database_url is not None:
             return (DatabaseSettings(name="main", url=self.database_url),)
         return ()
@@ -334,52 +343,11 @@ def read_variable(name: str) -> str | None:
 
 def _read_secret_files() -> dict[str, str]:
     paths = {name: os.environ.get(environment_name(name) + "_FILE") for name in _secret_names()}
-    return {name: _read_secret(path) for name, path in paths.items() if path}
+    return {name: read_secret(path) for name, path in paths.items() if path}
 
 
 def _secret_names() -> list[str]:
     return [name for name, info in Settings.model_fields.items() if "SecretStr" in str(info.annotation)]
-
-
-def _read_secret(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"The secret file {path} cannot be read: {type(error).__name__}.") from None
-
-
-def _read_databases(path: Path) -> tuple[DatabaseSettings, ...]:
-    import yaml  # noqa: PLC0415
-
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        entries = document["databases"].items()
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
-        raise ConfigurationError(
-            f"The databases file {path} cannot be used: {type(error).__name__}.",
-            hint="It holds 'databases:' with one entry a database; docs/settings.md shows an example.",
-        ) from None
-    faults: list[str] = []
-    databases: list[DatabaseSettings] = []
-    for name, entry in entries:
-        try:
-            databases.append(
-                DatabaseSettings(**{"name": name, **(entry or {}), "url": _resolve_url((entry or {}).get("url"))})
-            )
-        except ValidationError as error:
-            faults.append(f"{name}:\n{_format_faults(error)}")
-        except (TypeError, AttributeError):
-            faults.append(f"{name}: an entry is a mapping with at least 'url'")
-    if faults or not databases:
-        raise ConfigurationError(f"The databases file {path} cannot be used:\n" + ("\n".join(faults) or "it is empty"))
-    return tuple(databases)
-
-
-def _resolve_url(url: object) -> object:
-    text = url if isinstance(url, str) else ""
-    if text.startswith("env:"):
-        return os.environ.get(text[4:])
-    return _read_secret(text[5:]) if text.startswith("file:") else url
 
 
 def _format_faults(error: ValidationError) -> str:

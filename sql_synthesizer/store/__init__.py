@@ -34,6 +34,7 @@ from sql_synthesizer.store._engine import (
 from sql_synthesizer.store._files import SECRET_BYTES, backup_file, load_secret, restore_file
 from sql_synthesizer.store.deliveries import DeliveryStore
 from sql_synthesizer.store.jobs import JobStore, Record
+from sql_synthesizer.store.notes import META, Notes
 from sql_synthesizer.telemetry import Fact, Operation, Telemetry, vocabulary
 
 HISTORY_ROWS = 100_000
@@ -73,7 +74,6 @@ class HistoryEntry:
 _KEYS = table("api_keys", *(column(field.name) for field in fields(ApiKey)))
 _HISTORY = table("history", *(column(field.name) for field in fields(HistoryEntry)))
 _FEEDBACK = table("feedback", *map(column, ("question_id", "identity", "rating", "comment", "at")))
-_META = table("meta", column("key"), column("value"))
 
 
 class Store:
@@ -90,6 +90,7 @@ class Store:
         self._until_prune = 0
         self.version = migrate_tables(self._engine)
         self._file = file_identity(self._engine)
+        self.notes = Notes(self._engine, self._insert)
 
     # --- API keys ---------------------------------------------------------------------------
 
@@ -219,7 +220,7 @@ class Store:
             log.error("the file of the store was removed or replaced: what is written now is lost; see store restore")
             raise StoreUnavailable(details={"error": "FileReplaced"})
         with begin_transaction(self._engine) as connection:
-            connection.execute(select(_META.c.key).limit(1))
+            connection.execute(select(META.c.key).limit(1))
 
     def secret(self, name: str) -> bytes:
         """A random secret of 32 bytes, made at first use: in ``state_dir/<name>.key``, or shared through PostgreSQL."""
@@ -228,10 +229,10 @@ class Store:
         if self._engine.dialect.name == "sqlite":
             return load_secret(self._state_dir / f"{name}.key")
         key = f"secret:{name}"
-        made = self._insert(_META).values(key=key, value=secrets.token_hex(SECRET_BYTES)).on_conflict_do_nothing()
+        made = self._insert(META).values(key=key, value=secrets.token_hex(SECRET_BYTES)).on_conflict_do_nothing()
         with begin_transaction(self._engine, write=True) as connection:
             connection.execute(made)
-            return bytes.fromhex(connection.execute(select(_META.c.value).where(_META.c.key == key)).scalar_one())
+            return bytes.fromhex(connection.execute(select(META.c.value).where(META.c.key == key)).scalar_one())
 
     def backup(self, path: Path) -> None:
         """Writes a consistent copy while the service runs; ``*.key`` files are not in it.

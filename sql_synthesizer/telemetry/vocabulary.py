@@ -50,6 +50,9 @@ TABLE = Vocabulary("table", partial=True)
 TOPIC = Vocabulary("topic", DECLINED_TOPICS)
 WINDOW = Vocabulary("window", ("day", "week"))
 JOB_CHANGE = Vocabulary("change", ("submitted", "started", "done", "failed", "cancelled", "delivered", "undelivered"))
+CANARY_NAME = Vocabulary("canary", declared=True)
+CANARY_RESULT = Vocabulary("result", ("right", "wrong", "empty", "declined", "failed"))
+SCHEMA_NAME = Vocabulary("object", declared=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,9 @@ class OperationType:
 
 HTTP_REQUEST = OperationType("http_request", (METHOD, ROUTE, STATUS))
 QUESTION = OperationType("question", (QUERY_TYPE, DATABASE_TYPE, SOURCE, DATABASE), event="query_execution")
+CANARY_QUESTION = OperationType("canary_question", QUESTION.labels, event="query_execution")
+"""What a question is that the service asks itself: recorded like any other, and in no figure of what people ask."""
+CANARY_CHECK = OperationType("canary_check", (CANARY_NAME, CANARY_RESULT))
 STAGE_OPERATION = OperationType("stage", (STAGE,))
 CACHE_ACCESS = OperationType("cache", (CACHE_OPERATION, CACHE_TYPE, HIT_MISS), inner=True)
 LLM_REQUEST = OperationType("llm_request", (PROVIDER, MODEL, LLM_OUTCOME))
@@ -268,6 +274,8 @@ FEEDBACK = EventType("feedback", labels=(RATING,), help="An analyst rated an ans
 JOB_RETRIED = EventType("job_retried", labels=(REASON,), help="A question of a job will be asked again.")
 JOB_GIVEN_UP = EventType("job_given_up", labels=(REASON,), help="A question of a job was given up: a dead letter.")
 FALLBACK = EventType("fallback", labels=(REASON,), help="A question went to the rules engine: the model had failed.")
+REPAIR = EventType("repair", help="A model mended its own statement.")
+EMPTY_ANSWER = EventType("empty_answer", help="A question was answered without a row.")
 COALESCED = EventType("coalesced", help="A question waited for an equal one instead of being worked on twice.")
 SESSION_LEFT = EventType(
     "session_left", labels=(DATABASE,), help="A session of a database could not be ended at its deadline."
@@ -331,6 +339,9 @@ JOB_RUNNING = ReadingType("job_running", (), "Questions of jobs that a worker ha
 JOB_OLDEST = ReadingType("job_oldest", (), "Age of the oldest job that nobody has begun, in seconds.")
 JOB_BEAT = ReadingType("job_beat", (), "When a worker of jobs last said that it lives, in Unix time.")
 ACTIVE_CALLERS = ReadingType("active_callers", (WINDOW,), "Callers that asked within the window that ends now.")
+SCHEMA_DRIFT = ReadingType(
+    "schema_drift", (DATABASE, SCHEMA_NAME), "1 while a table or column that canaries read is gone, else 0."
+)
 CACHE_ENTRIES = ReadingType("cache_entries", (CACHE_TYPE,), "Entries held in the memory cache.")
 TELEMETRY_QUEUE = ReadingType("telemetry_queue", (), "Facts that wait to be folded.")
 LAST_FOLD = ReadingType("last_fold", (), "When facts were last folded, in Unix time.")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+import orjson
 from flask_openapi3 import OpenAPI, Tag
 from pydantic import BaseModel, Field
 
 from sql_synthesizer.errors import NotFound
 from sql_synthesizer.model import Role
 from sql_synthesizer.monitoring.trace_reading import LIMIT, find_trace, list_traces
+from sql_synthesizer.service.canary.watch import DRIFT, RESULTS
 from sql_synthesizer.web.admission import allow
 from sql_synthesizer.web.api import JsonObject, document
 from sql_synthesizer.web.audit_page import UtcMoment
@@ -71,6 +75,30 @@ class TraceReply(BaseModel):
     trace_id: str
 
 
+class CanaryItem(BaseModel):
+    """What came of a question with a known result last."""
+
+    canary: str
+    result: Literal["right", "wrong", "empty", "declined", "failed"]
+    reason: str = Field(description="Of the error, where there was one.")
+    asked_at: float = Field(description="In Unix time.")
+
+
+class MissingName(BaseModel):
+    """A table, or a table and column, that canaries read and that is gone."""
+
+    database: str
+    name: str
+
+
+class CanaryReply(BaseModel):
+    """The latest of all canaries."""
+
+    canaries: list[CanaryItem]
+    gone: list[MissingName]
+    trace_id: str
+
+
 def register_routes(app: OpenAPI, rooms: Rooms) -> None:
     """Adds the routes under /api/ops; ``g.caller`` is set before they run."""
     tag, path_of_store = Tag(name="operating"), rooms.settings.trace_store_path
@@ -81,6 +109,12 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
         rows = list_traces(path_of_store, **query.model_dump())
         following = rows[-1].id if len(rows) == query.limit else None
         return {"items": [row.to_json() for row in rows], "next": following}
+
+    @app.get("/api/ops/canaries", tags=[tag], summary="Questions with known results", **document(CanaryReply))
+    @allow(Role.OPERATOR)
+    def canaries() -> JsonObject:
+        notes = {"canaries": RESULTS, "gone": DRIFT}
+        return {name: orjson.loads(rooms.store.notes.get_note(note) or "[]") for name, note in notes.items()}
 
     @app.get("/api/ops/traces/<string:id>", tags=[tag], summary="One trace", **document(TraceReply))
     @allow(Role.OPERATOR)

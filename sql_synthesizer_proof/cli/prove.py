@@ -15,6 +15,7 @@ from sql_synthesizer_proof.drill.chain import end_on_signal, make_workspace
 from sql_synthesizer_proof.evidence import events, traces
 from sql_synthesizer_proof.evidence.claim import Claim
 from sql_synthesizer_proof.evidence.disk import prove_disk
+from sql_synthesizer_proof.evidence.drift import prove_drift
 from sql_synthesizer_proof.evidence.edits import prove_edits
 from sql_synthesizer_proof.evidence.jobs import prove_jobs
 from sql_synthesizer_proof.evidence.kills import prove_kills
@@ -72,6 +73,20 @@ def command_jobs(count: int, kills: int, json_file: Path | None) -> None:
     end_on_signal()
     with make_workspace("prove-") as home:
         claims = prove_jobs(home / "service", count, kills)
+    _report_claims(claims, json_file)
+
+
+@command.command("drift")
+@click.option("--runs", type=click.IntRange(1, 100), default=3, show_default=True, help="Renames of each kind.")
+@click.option("--json", "json_file", type=FILE, help="Write every claim here.")
+def command_drift(runs: int, json_file: Path | None) -> None:
+    """Rename columns and tables in a running PostgreSQL, and time what tells of it, by name.
+
+    The exit status is 1 when a claim does not hold.
+    """
+    end_on_signal()
+    with make_workspace("prove-") as home:
+        claims = prove_drift(home, runs)
     _report_claims(claims, json_file)
 
 

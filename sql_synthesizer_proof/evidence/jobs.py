@@ -34,6 +34,7 @@ SETTINGS: dict[str, object] = {
     "rate_limit": "",
     "cache": "off",
     "audit_verify_minutes": 0,
+    "canary_seconds": 0,
     "statement_timeout": 5.0,
 }
 CALLERS = 3

@@ -265,7 +265,7 @@ def _make_settings(home: Path) -> dict[str, object]:
     databases.write_text(json.dumps({"databases": entries}), encoding="utf-8")
     limits = {"rate_limit": "", "suspicion_limit": "", "failed_login_limit": ""}
     told = {"trace_ratio": 1.0, "trace_slow": SLOW, "databases_file": databases, "audit_verify_minutes": 0}
-    return {**limits, **told, "job_threads": 2, "log_level": "info"}
+    return {**limits, **told, "job_threads": 2, "canary_seconds": 0, "log_level": "info"}
 
 
 @contextmanager

@@ -33,6 +33,20 @@ PARTS = {
 RATIOS = {slo.AVAILABILITY: signals.error_ratio, slo.LATENCY: signals.slow_ratio}
 
 
+QUALITY = {
+    "declined_per_question": signals.declined_ratio,
+    "empty_per_answer": signals.empty_ratio,
+    "repaired_per_reply": signals.repaired_ratio,
+    "fallbacks_per_question": signals.fallback_ratio,
+}
+"""What says how good answers are -> its share."""
+
+
+def quality_ratio(name: str) -> Expr:
+    """A recorded share of ``QUALITY``."""
+    return Expr(f"job:sql_synthesizer_{name}:ratio_rate{STEP}")
+
+
 def bad_ratio(objective: Objective, window: str) -> Expr:
     """The recorded share of bad events over ``window``."""
     bad, whole, *_ = PARTS[objective]
@@ -52,6 +66,7 @@ def rule_groups() -> list[RuleGroup]:
         ratios += [_build_rule(str(bad_ratio(objective, w)), RATIOS[objective](M, w)) for w in WINDOWS]
         sums = (Expr(f"job:{name}:rate{STEP}[{objective.period}]").call("sum_over_time") for name in (bad, every))
         whole.append(_build_rule(str(bad_ratio(objective, objective.period)), ratio_of(*sums)))
+    ratios += [_build_rule(str(quality_ratio(name)), ratio(M, STEP)) for name, ratio in QUALITY.items()]
     return [
         {"name": "sql_synthesizer_ratios", "interval": f"{INTERVAL}s", "rules": [*rates, *ratios]},
         {"name": "sql_synthesizer_period", "interval": "5m", "rules": whole},

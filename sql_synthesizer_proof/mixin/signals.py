@@ -199,6 +199,39 @@ def dropped_facts(m: Scope, window: str) -> Expr:
     return m("telemetry_dropped_total").increase(window, keep=("instance", "signal"))
 
 
+def canary_failures(m: Scope, window: str) -> Expr:
+    """Times within the window that a question with a known result was not answered rightly, by its name."""
+    return m("canary_questions_total").excluding(result="right").increase(window, keep=("canary",))
+
+
+def schema_drift(m: Scope) -> Expr:
+    """1 where a table or column that canaries read is gone."""
+    return m("schema_drift").grouped("max", "job", "database", "object")
+
+
+def declined_ratio(m: Scope, window: str) -> Expr:
+    """Questions that were declined, of those and the attempted, 0 to 1."""
+    outcomes = m("question_outcomes_total")
+    every = outcomes.where(outcome=("answered", "failed", "declined")).rate(window)
+    return ratio_of(outcomes.where(outcome="declined").rate(window), every)
+
+
+def empty_ratio(m: Scope, window: str) -> Expr:
+    """Answers without a row, of all answers, 0 to 1."""
+    return ratio_of(m("empty_answers_total").rate(window), answered_questions(m, window))
+
+
+def repaired_ratio(m: Scope, window: str) -> Expr:
+    """Statements that the model had to mend, per reply of its that could be used."""
+    return ratio_of(m("repairs_total").rate(window), m("llm_requests_total").where(outcome="success").rate(window))
+
+
+def fallback_ratio(m: Scope, window: str) -> Expr:
+    """Questions that went to the embedded engine as the model failed, of those that the model was asked, 0 to 1."""
+    failed = m("fallbacks_total").rate(window)
+    return ratio_of(failed, failed + m("llm_requests_total").where(outcome="success").rate(window))
+
+
 def jobs_waiting(m: Scope) -> Expr:
     """Questions of jobs that wait; every process exports the number of all."""
     return m("job_questions_waiting").grouped("max", "job")

@@ -15,6 +15,7 @@ from tests.rules.promtool import SHIPPED, Rule, judge, key, load, needed, shippe
 from tests.rules.scenario import Case, counter, gauge, metric, own
 from tests.rules.scenarios import WRITTEN, cases_of
 from tests.rules.scenarios.objectives import failing, slow
+from tests.rules.scenarios.quality import SHARES
 
 RULES, RECORDS = shipped()
 ALL = [*RECORDS.values(), *RULES.values()]
@@ -125,7 +126,11 @@ def test_recorded_ratio(record: str, tmp_path: Path) -> None:
     """An eighth of all questions is bad."""
     days, scrape, evaluation = (30, 150, 3600) if record.endswith("30d") else (1, 60, 300)
     made = failing if "errors" in record else slow
-    series = made((days * 86_400, 1.0, 0.125), step=scrape)
+    name = record.removeprefix("job:sql_synthesizer_").partition(":")[0]
+    if name in SHARES:
+        series = {of: counter((days * 86_400, per_second), step=scrape) for of, per_second in SHARES[name].items()}
+    else:
+        series = made((days * 86_400, 1.0, 0.125), step=scrape)
     expected = {
         "expr": f"round(1000 * {record})",
         "eval_time": f"{days}d",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sql_synthesizer_proof.drill.faults import attacks, budget, jobs, load, monitoring, parts
+from sql_synthesizer_proof.drill.faults import attacks, budget, jobs, load, monitoring, parts, quality
 from sql_synthesizer_proof.drill.scenario import AlertScenario
 
 SCENARIOS: tuple[AlertScenario, ...] = (
@@ -10,6 +10,7 @@ SCENARIOS: tuple[AlertScenario, ...] = (
     *parts.SCENARIOS,
     *load.SCENARIOS,
     *jobs.SCENARIOS,
+    *quality.SCENARIOS,
     *monitoring.SCENARIOS,
     *budget.SCENARIOS,
 )

@@ -30,6 +30,12 @@ def owner_connection(chain: Chain) -> psycopg.Connection:
     return psycopg.connect(host=url.host, port=url.port, user=url.username, password=url.password, dbname=url.database)
 
 
+def rename_column(chain: Chain, table: str, before: str, after: str) -> None:
+    """Gives a column another name, as the database's owner."""
+    with owner_connection(chain) as connection:
+        connection.execute(f"ALTER TABLE {table} RENAME COLUMN {before} TO {after}")
+
+
 @contextmanager
 def run_in_background(step: Callable[[threading.Event], None], count: int = 1) -> Iterator[None]:
     """Runs ``step`` in ``count`` threads until the end, which the event that it is given announces.

@@ -11,7 +11,13 @@ import psutil
 
 from sql_synthesizer.operate.traffic import ASKED, RequestKind, Traffic
 from sql_synthesizer_proof.drill.chain import Chain
-from sql_synthesizer_proof.drill.faults.locks import COUNT, owner_connection, query_table, run_in_background
+from sql_synthesizer_proof.drill.faults.locks import (
+    COUNT,
+    owner_connection,
+    query_table,
+    rename_column,
+    run_in_background,
+)
 from sql_synthesizer_proof.drill.scenario import AlertScenario, lasting_fault, share_fault
 from sql_synthesizer_proof.volume import fill_volume
 
@@ -92,12 +98,10 @@ def session_stopped(chain: Chain) -> Iterator[None]:
 
 def column_renamed(chain: Chain) -> AbstractContextManager[None]:
     """A column that the settings hide gets another name."""
-
-    def rename(before: str, after: str) -> None:
-        with owner_connection(chain) as connection:
-            connection.execute(f"ALTER TABLE customers RENAME COLUMN {before} TO {after}")
-
-    return lasting_fault(lambda: rename("newsletter", "letters"), lambda: rename("letters", "newsletter"))
+    return lasting_fault(
+        lambda: rename_column(chain, "customers", "newsletter", "letters"),
+        lambda: rename_column(chain, "customers", "letters", "newsletter"),
+    )
 
 
 def audit_unwritable(chain: Chain) -> AbstractContextManager[None]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from sql_synthesizer_proof.mixin.alert import Alert
-from sql_synthesizer_proof.mixin.alerts import dependencies, jobs, monitoring, objectives, security, service
+from sql_synthesizer_proof.mixin.alerts import dependencies, jobs, monitoring, objectives, quality, security, service
 
 GROUPS: dict[str, tuple[Alert, ...]] = {
     "sql_synthesizer_service": service.ALERTS,
     "sql_synthesizer_jobs": jobs.ALERTS,
+    "sql_synthesizer_quality": quality.ALERTS,
     "sql_synthesizer_objectives": objectives.ALERTS,
     "sql_synthesizer_dependencies": dependencies.ALERTS,
     "sql_synthesizer_security": security.ALERTS,

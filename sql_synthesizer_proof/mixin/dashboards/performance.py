@@ -6,6 +6,7 @@ from sql_synthesizer.monitoring import slo
 from sql_synthesizer_proof.mixin import signals
 from sql_synthesizer_proof.mixin.dashboards.jobs import JOBS
 from sql_synthesizer_proof.mixin.dashboards.panel import Dashboard, P, Panel, PanelQuery, PanelRow, W, one_query
+from sql_synthesizer_proof.mixin.dashboards.quality import QUALITY
 
 OUTCOMES = P("question_outcomes_total")
 DURATION = P("query_duration_seconds")
@@ -142,5 +143,5 @@ DASHBOARD = Dashboard(
     "application-performance",
     "SQL Synthesizer - Application Performance",
     "Throughput, response time, errors and cache of the questions, the stages they pass, and jobs.",
-    (QUERIES, STAGES, JOBS),
+    (QUERIES, STAGES, QUALITY, JOBS),
 )
