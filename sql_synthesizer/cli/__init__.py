@@ -23,6 +23,7 @@ VERBS = {
     "schedules": "Have questions asked again and again.",
     "worker": "Ask the questions of jobs, beside those that serve asks.",
     "canaries": "Ask the questions with known results once, and say which answers are right.",
+    "regress": "Look for what has become slower, dearer or wrong.",
     "keys": "Create, list and revoke API keys.",
     "trace": "Show all that is known of a trace, question or job.",
     "traces": "List recent traces, or the slow and failed ones.",
@@ -66,6 +67,8 @@ def load_verb(name: str) -> click.Command | None:
             from sql_synthesizer.cli.worker import command
         case "canaries":
             from sql_synthesizer.cli.canaries import command
+        case "regress":
+            from sql_synthesizer.cli.regress import command
         case "keys":
             from sql_synthesizer.cli.keys import command
         case "audit":

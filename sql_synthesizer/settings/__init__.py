@@ -99,6 +99,11 @@ class Settings(BaseSettings):
         300.0, "How often the service asks itself those questions; 0: never.", unit="seconds", ge=0, le=600
     )
 
+    # regressions
+    prometheus_url: str | None = _make_field(
+        None, "Prometheus that watches the service, where it looks for regressions; default: it looks for none."
+    )
+
     # limits of input
     max_body_bytes: int = _make_field(65_536, "Request body at most.", unit="bytes", ge=1024)
     max_question_chars: int = _make_field(2_000, "Question text at most.", unit="characters", ge=10, le=20_000)
