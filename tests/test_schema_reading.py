@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import sqlalchemy
 from sqlalchemy import types
-from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.dialects import postgresql
 
 from sql_synthesizer.model import Cause, ColumnKind, ForeignKey, LeftOut
 from sql_synthesizer.schema import SchemaCache
-from sql_synthesizer.schema.reflection import MAX_COLUMNS, MAX_TABLES, column_kind
+from sql_synthesizer.schema.kinds import column_kind, named_kind, tidy_name
 from tests.support.managers import KINDS
 from tests.support.managers import sqlite_url as sqlite_url
 from tests.support.schema import cache as cache
@@ -122,22 +122,26 @@ def test_a_foreign_key_without_a_target_says_nothing(
     assert capsys.readouterr().err == ""
 
 
-def test_wide_and_many_tables_are_bounded(
-    sqlite_url: str, tmp_path: Path, cache: Callable[..., SchemaCache], caplog: pytest.LogCaptureFixture
+def test_wide_and_many_tables_are_bounded_and_named(
+    sqlite_url: str,
+    tmp_path: Path,
+    cache: Callable[..., SchemaCache],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("sql_synthesizer.schema.relations.MAX_TABLES", 5)
+    for name, bound in {"MAX_TABLES": 5, "MAX_COLUMNS": 8, "COLUMNS_IN_ALL": 11}.items():
+        monkeypatch.setattr(f"sql_synthesizer.schema.reflection.{name}", bound)
     with closing(sqlite3.connect(tmp_path / "data.sqlite")) as connection:
-        columns = ", ".join(f"c{i}" for i in range(MAX_COLUMNS + 50))
-        connection.execute("BEGIN")
-        connection.execute(f"CREATE TABLE a_wide ({columns})")
-        for i in range(MAX_TABLES + 20):
+        connection.execute(f"CREATE TABLE a_wide ({', '.join(f'c{i}' for i in range(10))})")
+        for i in range(7):
             connection.execute(f"CREATE TABLE t{i} (id INTEGER PRIMARY KEY)")
-        connection.commit()
     found = cache(sqlite_url).get("main")
-    assert len(found.tables) == MAX_TABLES
-    assert len(found.tables[0].columns) == MAX_COLUMNS
-    assert "left out of its schema: 22 too_many" in caplog.text
-    assert found.left_out[0] == LeftOut("a_wide", Cause.TOO_MANY, 50)
-    assert {one.name for one in found.left_out[1:]} == {f"t{i}" for i in range(520)} - {t.name for t in found.tables}
+    assert [table.name for table in found.tables] == ["a_wide", "t0", "t1", "t2"]
+    assert len(found.tables[0].columns) == 8
+    many = [LeftOut(f"t{i}", Cause.TOO_MANY) for i in range(3, 7)]
+    assert list(found.left_out) == [LeftOut("a_wide", Cause.TOO_MANY, 2), *many]
+    assert "left out of its schema: 5 too_many" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -153,12 +157,40 @@ def test_wide_and_many_tables_are_bounded(
         (postgresql.ARRAY(types.Integer()), ColumnKind.OTHER),
         (postgresql.INTERVAL(), ColumnKind.OTHER),
         (postgresql.DOMAIN("d", types.Integer()), ColumnKind.INTEGER),
-        (mysql.TINYINT(display_width=1), ColumnKind.BOOLEAN),
-        (mysql.TINYINT(), ColumnKind.INTEGER),
-        (mysql.YEAR(), ColumnKind.INTEGER),
         (types.LargeBinary(), ColumnKind.OTHER),
         (types.NullType(), ColumnKind.OTHER),
     ],
 )
 def test_kinds(type: Any, kind: ColumnKind) -> None:
     assert column_kind(type) is kind
+
+
+@pytest.mark.parametrize(
+    ("type", "kind", "shown"),
+    [
+        ("tinyint(1)", ColumnKind.BOOLEAN, "TINYINT(1)"),
+        ("tinyint(4)", ColumnKind.INTEGER, "TINYINT"),
+        ("int(10) unsigned", ColumnKind.INTEGER, "INT UNSIGNED"),
+        ("year(4)", ColumnKind.INTEGER, "YEAR(4)"),
+        ("decimal(10,2)", ColumnKind.NUMBER, "DECIMAL(10,2)"),
+        ("double", ColumnKind.NUMBER, "DOUBLE"),
+        ("varchar(20)", ColumnKind.TEXT, "VARCHAR(20)"),
+        ("enum('a','It''s')", ColumnKind.TEXT, "ENUM('a','It''s')"),
+        ("set('x','y')", ColumnKind.TEXT, "SET('x','y')"),
+        ("longtext", ColumnKind.TEXT, "LONGTEXT"),
+        ("longblob", ColumnKind.OTHER, "LONGBLOB"),
+        ("json", ColumnKind.OTHER, "JSON"),
+        ("timestamp(6) with time zone", ColumnKind.DATETIME, "TIMESTAMP(6) WITH TIME ZONE"),
+        ("date", ColumnKind.DATE, "DATE"),
+        ("time", ColumnKind.TIME, "TIME"),
+        ("array(varchar)", ColumnKind.OTHER, "ARRAY(VARCHAR)"),
+        ("interval day to second", ColumnKind.OTHER, "INTERVAL DAY TO SECOND"),
+        ("UInt64", ColumnKind.INTEGER, "UINT64"),
+        ("Nullable(Float32)", ColumnKind.NUMBER, "NULLABLE(FLOAT32)"),
+        ("LowCardinality(Nullable(String))", ColumnKind.TEXT, "LOWCARDINALITY(NULLABLE(STRING))"),
+        ("DateTime64(3, 'UTC')", ColumnKind.DATETIME, "DATETIME64(3, 'UTC')"),
+        ("Array(String)", ColumnKind.OTHER, "ARRAY(STRING)"),
+    ],
+)
+def test_kinds_by_name(type: str, kind: ColumnKind, shown: str) -> None:
+    assert (named_kind(type), tidy_name(type)) == (kind, shown)

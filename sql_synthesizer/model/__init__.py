@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, TypedDict
+from typing import Protocol, TypedDict, TypeVar
 
 from sql_synthesizer.model.cancellation import Cancellation
 
@@ -88,6 +88,10 @@ class Question:
         return max(0.0, self.deadline - time.monotonic())
 
 
+UNSEEN = "*"
+"""Stands among the hidden columns of a table that has others, which the server names to other logins only."""
+
+
 class ColumnKind(StrEnum):
     """What sort of value a column holds, whatever the database calls its type."""
 
@@ -128,7 +132,7 @@ class ForeignKey:
 class Table:
     """A table or view that may be read. ``name`` is what a statement calls it, without its schema.
 
-    ``hidden`` are columns that do not exist for who asks.
+    ``hidden`` are columns that do not exist for who asks; ``UNSEEN`` stands for those that the server does not tell.
     """
 
     name: str
@@ -139,9 +143,8 @@ class Table:
     hidden: tuple[str, ...] = ()
 
     def column(self, name: str) -> Column | None:
-        """The column of this name, compared without case."""
-        folded = name.casefold()
-        return next((c for c in self.columns if c.name.casefold() == folded), None)
+        """The column of this name, compared without case where none is called exactly so."""
+        return _find_named(self.columns, name)
 
 
 class Cause(StrEnum):
@@ -150,6 +153,7 @@ class Cause(StrEnum):
     UNREADABLE = "unreadable"  # broken, or of a kind that cannot be read here
     FORBIDDEN = "forbidden"  # the service's login may not read it
     TOO_MANY = "too_many"  # beyond what a schema takes
+    SHADOWED = "shadowed"  # a table of an earlier schema has the name
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +176,21 @@ class Schema:
     left_out: tuple[LeftOut, ...] = ()
 
     def table(self, name: str) -> Table | None:
-        """The table of this name, compared without case."""
-        folded = name.casefold()
-        return next((t for t in self.tables if t.name.casefold() == folded), None)
+        """The table of this name, compared without case where none is called exactly so."""
+        return _find_named(self.tables, name)
+
+
+_Named = TypeVar("_Named", Table, Column)
+
+
+def _find_named(known: Sequence[_Named], name: str) -> _Named | None:
+    folded, near = name.casefold(), None
+    for one in known:
+        if one.name == name:
+            return one
+        if near is None and one.name.casefold() == folded:
+            near = one
+    return near
 
 
 @dataclass(frozen=True, slots=True)

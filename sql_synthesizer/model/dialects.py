@@ -15,6 +15,20 @@ SQLITE_VALUE_BYTES = 10_000
 """How large a value of SQLite may be that is worked on in the service's process, where nothing ends a slow call."""
 
 
+@dataclass(frozen=True, slots=True)
+class CatalogueQueries:
+    """The statements that ask a server's catalogue what a schema holds; each takes ``:schema``."""
+
+    tables: str = ""
+    """Name, whether it is a view, comment, and whether it may be unreadable although it is described."""
+    columns: str = ""
+    """Table, name, type, whether nullable, comment, expression, whether readable, whether of the primary key."""
+    keys: str = ""
+    """Table, constraint, column, target and target column of foreign keys, in the order of their columns."""
+    partial: str = ""
+    """Tables of which the login has been given single columns."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DialectRow:
     """One engine. A row gives what is not as in most of them."""
@@ -51,6 +65,8 @@ class DialectRow:
 
     views: str = ""
     """Query for schema, name and definition of what shows the data of other tables; NULL where that is not known."""
+    catalogue: CatalogueQueries = CatalogueQueries()
+    """Empty where the schema is read in another way."""
     has_ilike: bool = False
     nulls_are_largest: bool = False
     dates_are_text: bool = False
@@ -74,6 +90,19 @@ SELECT n.nspname, c.relname, CASE WHEN NOT EXISTS (
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('v', 'm')"""
 """A function of one's own may read tables, unless it is IMMUTABLE."""
 
+_MYSQL_CATALOGUE = CatalogueQueries(
+    "SELECT table_name, table_type = 'VIEW', CASE table_type WHEN 'VIEW' THEN '' ELSE table_comment END,"
+    " coalesce(engine, 'VIEW') NOT IN ('InnoDB', 'Aria', 'MyISAM', 'MEMORY') FROM information_schema.tables"
+    " WHERE table_schema = :schema AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED', 'VIEW')",
+    "SELECT table_name, column_name, column_type, is_nullable = 'YES', column_comment,"
+    " CASE WHEN extra REGEXP '(VIRTUAL|STORED|PERSISTENT) GENERATED' THEN coalesce(generation_expression, '') END,"
+    " find_in_set('select', privileges) > 0, column_key = 'PRI' FROM information_schema.columns"
+    " WHERE table_schema = :schema ORDER BY table_name, ordinal_position",
+    "SELECT table_name, constraint_name, column_name, referenced_table_name, referenced_column_name"
+    " FROM information_schema.key_column_usage WHERE table_schema = :schema AND referenced_table_schema = :schema"
+    " ORDER BY table_name, constraint_name, ordinal_position",
+    "SELECT DISTINCT table_name FROM information_schema.column_privileges WHERE table_schema = :schema",
+)
 _MYSQL = DialectRow(
     name="mysql",
     title="MySQL",
@@ -86,6 +115,7 @@ _MYSQL = DialectRow(
     row_ids=("_rowid",),
     views="SELECT table_schema, table_name, view_definition FROM information_schema.views UNION ALL "
     "SELECT table_schema, table_name, NULL FROM information_schema.tables WHERE engine = 'MRG_MyISAM'",
+    catalogue=_MYSQL_CATALOGUE,
     has_tight_not=True,
 )
 
@@ -137,6 +167,12 @@ _ROWS = (
         views="SELECT table_schema, table_name, view_definition FROM information_schema.views UNION ALL "
         "SELECT schema_name, name, definition FROM system.metadata.materialized_views "
         "WHERE catalog_name = current_catalog",
+        catalogue=CatalogueQueries(
+            "SELECT table_name, table_type = 'VIEW', '', false FROM information_schema.tables"
+            " WHERE table_schema = :schema",
+            "SELECT table_name, column_name, data_type, is_nullable = 'YES', '', NULL, true, false"
+            " FROM information_schema.columns WHERE table_schema = :schema ORDER BY table_name, ordinal_position",
+        ),
         table_names="folded",
         quotes_capitals=True,
         has_ilike=True,
@@ -151,6 +187,13 @@ _ROWS = (
         # No query, since its columns may be patterns: whatever names a marked table is marked.
         views="SELECT database, name, concat('AS ', create_table_query) FROM system.tables "
         "WHERE engine NOT LIKE '%MergeTree'",
+        catalogue=CatalogueQueries(
+            "SELECT name, engine LIKE '%View', comment, 0 FROM system.tables"
+            " WHERE database = :schema AND NOT is_temporary AND NOT startsWith(name, '.inner')",
+            "SELECT table, name, type, type LIKE '%Nullable(%', comment,"
+            " if(default_kind IN ('ALIAS', 'MATERIALIZED'), default_expression, NULL), 1, 0"
+            " FROM system.columns WHERE database = :schema ORDER BY table, position",
+        ),
         clients=("clickhouse-client",),
         quote="`",
         column_names="exact",

@@ -20,10 +20,6 @@ JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace cn ON cn.oid = c.relname
 _POSTGRES_HOMES = """
 SELECT c.relname, n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND pg_table_is_visible(c.oid)"""
-_POSTGRES_UNSERVED = """
-SELECT n.nspname, c.relname, ARRAY(SELECT a.attname::text FROM pg_attribute a
-    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum)
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('m', 'f')"""
 
 
 @dataclass(slots=True)
@@ -34,8 +30,6 @@ class Lineage:
     views: dict[Key, Definition] = field(default_factory=dict)
     children: list[tuple[Key, Key]] = field(default_factory=list)
     partitions: set[Key] = field(default_factory=set)
-    unserved: dict[Key, Sequence[str]] = field(default_factory=dict)
-    """Columns of what cannot be asked itself, but read by views: materialised views, foreign tables."""
     homes: dict[str, str] = field(default_factory=dict)
     generated: list[tuple[Key, str, set[str] | None]] = field(default_factory=list)
     """Table, column, and the words of what the column is computed from where that can be read."""
@@ -45,10 +39,10 @@ class Lineage:
         self.views.setdefault(key, Definition(None, self.dialect)).columns = columns
 
     def add_generated(self, key: Key, column: str, expression: str) -> None:
-        """Notes a column that is computed from others of its table."""
+        """Notes a column that is computed from others of its table; ``expression`` is empty where it is not known."""
         words = None
         with suppress(SqlglotError):
-            words = set(name_tokens(expression, self.dialect))
+            words = set(name_tokens(expression, self.dialect)) or None
         self.generated.append((key, column, words))
 
     def spread(self, given: Mapping[Key, set[str]], orders: Mapping[Key, Sequence[str]]) -> dict[Key, set[str]]:
@@ -81,8 +75,6 @@ def read_lineage(connection: Connection, dialect: str, *, marked: bool) -> Linea
             if is_partition:
                 lineage.partitions.add(key)
         lineage.homes = {row.relname: row.nspname for row in connection.execute(text(_POSTGRES_HOMES))}
-        for schema, name, columns in connection.execute(text(_POSTGRES_UNSERVED)):
-            lineage.unserved[fold_key(schema, name)] = [column.casefold() for column in columns]
     query = DIALECTS[dialect].views
     if marked and query:
         for schema, name, sql in connection.execute(text(query)):

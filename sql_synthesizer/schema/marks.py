@@ -18,12 +18,9 @@ class Names:
 
     def __init__(self) -> None:
         self._places: dict[str, set[tuple[Key, str]]] = defaultdict(set)
-        self._unserved: set[Key] = set()
 
-    def add(self, key: Key, columns: Iterable[str], *, qualified: bool, served: bool = True) -> None:
-        """Adds a table; ``qualified``: its names need the schema before; ``served``: it can be among ``tables``."""
-        if not served:
-            self._unserved.add(key)
+    def add(self, key: Key, columns: Iterable[str], *, qualified: bool) -> None:
+        """Adds a table; ``qualified``: its names need the schema before."""
         for start in (".".join(key), *(() if qualified else (key[1],))):
             self._places[start].add((key, WHOLE))
             for column in columns:
@@ -39,7 +36,7 @@ class Names:
 
     def find_faults(self, config: DatabaseSettings) -> list[str]:
         """What the settings name and the database does not hold, each with near names."""
-        tables = self._fitting(lambda key, column: column == WHOLE and key not in self._unserved)
+        tables = self._fitting(lambda _, column: column == WHOLE)
         columns = self._fitting(lambda _, column: column != WHOLE)
         fitting = {"tables": tables, "hidden": [*self._places], "sensitive": columns, "shareable": columns}
         return [

@@ -4,60 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
-from sqlalchemy import Connection, inspect, types
+from sqlalchemy import Connection, inspect
 from sqlalchemy.engine import Inspector
-from sqlalchemy.exc import CompileError, SAWarning
+from sqlalchemy.exc import SAWarning
 
 from sql_synthesizer.errors import ConfigurationError
-from sql_synthesizer.model import Cause, Column, ColumnKind, LeftOut, Schema, Table
+from sql_synthesizer.model import UNSEEN, Cause, Column, LeftOut, Schema, Table
 from sql_synthesizer.model.dialects import DIALECTS, SYSTEM_SCHEMAS
 from sql_synthesizer.schema.definitions import WHOLE, Key
 from sql_synthesizer.schema.lineage import read_lineage
 from sql_synthesizer.schema.marks import Names, suggest_names
-from sql_synthesizer.schema.relations import MAX_TABLES, Relation, read_relations, shorten_comment
+from sql_synthesizer.schema.readers import read_relations
+from sql_synthesizer.schema.relations import COLUMNS_IN_ALL, MAX_COLUMNS, MAX_TABLES, Chooser, Relation
 from sql_synthesizer.settings import DatabaseSettings
 
 logger = logging.getLogger("sql_synthesizer.schema")
 
-MAX_COLUMNS = 200
 FAULTS_HINT = "Write table, table.column or schema.table.column as GET /api/schema and the database list them."
-_KINDS: tuple[tuple[type[types.TypeEngine[Any]], ColumnKind], ...] = (
-    (types.Boolean, ColumnKind.BOOLEAN),
-    (types.Integer, ColumnKind.INTEGER),
-    (types.Numeric, ColumnKind.NUMBER),
-    (types.Float, ColumnKind.NUMBER),
-    (types.DateTime, ColumnKind.DATETIME),
-    (types.Date, ColumnKind.DATE),
-    (types.Time, ColumnKind.TIME),
-    (types.JSON, ColumnKind.OTHER),
-    (types.String, ColumnKind.TEXT),
-    (types.Uuid, ColumnKind.TEXT),
-)
-_TYPE_NOISE = re.compile(r' (?:CHARACTER SET|COLLATE) (?:"[^"]*"|\S+)')
-
-
-def column_kind(type: types.TypeEngine[Any]) -> ColumnKind:
-    """The kind of value that a column type holds."""
-    # By name: importing a dialect for its types would load it where it is not used.
-    name = type.__class__.__name__
-    if name == "DOMAIN":
-        return column_kind(getattr(type, "data_type", types.NULLTYPE))
-    if name == "TINYINT" and getattr(type, "display_width", None) == 1:
-        return ColumnKind.BOOLEAN
-    if name == "YEAR":
-        return ColumnKind.INTEGER
-    return next((kind for family, kind in _KINDS if isinstance(type, family)), ColumnKind.OTHER)
 
 
 def reflect_schema(connection: Connection, config: DatabaseSettings, dialect: str) -> Schema:
-    """Reads the tables and views that may be asked; at most 500 of them, of 200 columns each.
+    """Reads the tables and views that may be asked; at most 5,000 of them, of 1,000 columns each.
 
     Raises ConfigurationError when the settings name what the database does not hold.
     """
@@ -82,20 +54,21 @@ def read_schema(connection: Connection, config: DatabaseSettings, dialect: str) 
         # A foreign key or type that SQLAlchemy does not understand is left out, which nobody can act upon.
         warnings.simplefilter("ignore", SAWarning)
         schemas, others, faults = _find_schemas(inspector, config, dialect)
-        listed = [found for schema in schemas for found in read_relations(inspector, schema, config, lineage)]
-        named = [found for schema in others for found in read_relations(inspector, schema, config, lineage)]
+
+        def read(schema: str | None) -> list[Relation]:
+            chooser = Chooser(config, lineage, schema or inspector.default_schema_name or "")
+            return read_relations(inspector, dialect, schema, chooser)
+
+        listed = [found for schema in schemas for found in read(schema)]
+        named = [found for schema in others for found in read(schema)]
     names = Names()
     for found in listed + named:
         names.add(found.key, found.column_names, qualified=found.schema in others)
         if found.columns and (found.is_view or found.key in lineage.views):
             lineage.add_view(found.key, found.column_names)
         for column in found.columns:
-            if "computed" in column:
-                lineage.add_generated(found.key, column["name"].casefold(), column["computed"]["sqltext"])
-    for key, columns in lineage.unserved.items():
-        names.add(key, columns, qualified=all(found.key[0] != key[0] for found in listed), served=False)
-        if key in lineage.views:
-            lineage.add_view(key, columns)
+            if column.computed is not None:
+                lineage.add_generated(found.key, column.name.casefold(), column.computed)
     orders = {found.key: found.column_names for found in listed + named if found.columns}
     marks = _Marks(
         lineage.spread(names.find(config.hidden), orders),
@@ -109,19 +82,25 @@ def read_schema(connection: Connection, config: DatabaseSettings, dialect: str) 
 def _build_schema(config: DatabaseSettings, dialect: str, offered: Iterable[Relation], marks: _Marks) -> Schema:
     tables: dict[str, Table] = {}
     left_out: list[LeftOut] = []
-    for found in sorted(offered, key=lambda found: found.name.casefold()):
-        fault = found.fault or (Cause.TOO_MANY if len(tables) == MAX_TABLES else None)
+    columns = 0
+    for found in sorted(offered, key=lambda found: (found.name.casefold(), found.name)):
+        columns += len(found.columns[:MAX_COLUMNS])
+        full = len(tables) == MAX_TABLES or columns > COLUMNS_IN_ALL
+        fault = found.fault or (Cause.TOO_MANY if full else Cause.SHADOWED if found.name in tables else None)
         if fault is not None:
             left_out.append(LeftOut(found.name, fault))
             continue
-        tables.setdefault(found.name.casefold(), _build_table(found, marks))
-        if (more := len(found.columns) - MAX_COLUMNS) > 0:
-            left_out.append(LeftOut(found.name, Cause.TOO_MANY, more))
+        tables[found.name] = _build_table(found, marks)
+        denied = sum(not column.readable for column in found.columns)
+        for cause, number in ((Cause.FORBIDDEN, denied), (Cause.TOO_MANY, len(found.columns) - MAX_COLUMNS)):
+            if number > 0:
+                left_out.append(LeftOut(found.name, cause, number))
     if left_out:
         told = Counter(one.cause for one in left_out)
         causes = ", ".join(f"{number} {cause}" for cause, number in told.items())
         logger.warning("database %s: left out of its schema: %s", config.name, causes)
-    schema = make_schema(config.name, dialect, tuple(_with_visible_keys(table, tables) for table in tables.values()))
+    known = {**{name.casefold(): table for name, table in tables.items()}, **tables}
+    schema = make_schema(config.name, dialect, tuple(_with_visible_keys(table, known) for table in tables.values()))
     return replace(schema, left_out=tuple(left_out))
 
 
@@ -180,33 +159,28 @@ class _Marks:
 
 
 def _build_table(found: Relation, marks: _Marks) -> Table:
-    hidden = marks.hidden.get(found.key, set())
+    hidden = marks.hidden.get(found.key, set()) | {c.name.casefold() for c in found.columns if not c.readable}
     sensitive = marks.sensitive.get(found.key, set())
     shareable = marks.shareable.get(found.key, set()) - sensitive
     shown = tuple(
         Column(
-            name=name,
-            kind=column_kind(column["type"]),
-            type=_type_name(column["type"]),
-            primary_key=name in found.primary,
-            nullable=bool(column.get("nullable", True)) and name not in found.primary,
-            sensitive=name.casefold() in sensitive,
-            shareable=name.casefold() in shareable,
-            comment=shorten_comment(column.get("comment")),
+            name=column.name,
+            kind=column.kind,
+            type=column.type,
+            primary_key=column.name in found.primary,
+            nullable=column.nullable and column.name not in found.primary,
+            sensitive=column.name.casefold() in sensitive,
+            shareable=column.name.casefold() in shareable,
+            comment=column.comment,
         )
         for column in found.columns[:MAX_COLUMNS]
-        if (name := str(column["name"])).casefold() not in hidden
+        if column.name.casefold() not in hidden
     )
     # What is sensitive and not among the columns shown cannot be recorded when it is read.
     gone = hidden.intersection(found.column_names) | sensitive.intersection(found.column_names[MAX_COLUMNS:])
+    if found.partial:
+        gone.add(UNSEEN)
     return Table(found.name, shown, found.keys, found.schema, found.comment, tuple(sorted(gone)))
-
-
-def _type_name(type: types.TypeEngine[Any]) -> str:
-    try:
-        return "" if isinstance(type, types.NullType) else _TYPE_NOISE.sub("", str(type))
-    except CompileError:
-        return type.__class__.__name__
 
 
 def _with_visible_keys(table: Table, tables: Mapping[str, Table]) -> Table:
@@ -215,10 +189,13 @@ def _with_visible_keys(table: Table, tables: Mapping[str, Table]) -> Table:
     def is_visible(owner: Table | None, columns: tuple[str, ...]) -> bool:
         return owner is not None and not any(name.casefold() in owner.hidden for name in columns)
 
+    def find(name: str) -> Table | None:
+        return tables.get(name) or tables.get(name.casefold())
+
     keys = {
         key
         for key in table.foreign_keys
-        if is_visible(table, key.columns) and is_visible(tables.get(key.target.casefold()), key.target_columns)
+        if is_visible(table, key.columns) and is_visible(find(key.target), key.target_columns)
     }
     ordered = sorted(keys, key=lambda key: (key.columns, key.target))
     return replace(table, foreign_keys=tuple(ordered))

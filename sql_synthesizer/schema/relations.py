@@ -1,159 +1,158 @@
-"""The tables and views of a schema, as the database describes each: one that cannot be read costs only itself."""
+"""The tables and views of a database as it describes them: read in bulk, and what is broken costs only itself."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any
 
 import sqlalchemy
-from sqlalchemy.engine import Connection, Inspector
-from sqlalchemy.engine.interfaces import ReflectedColumn, ReflectedForeignKeyConstraint, TableKey
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from sql_synthesizer.errors import SqlSynthesizerError
-from sql_synthesizer.model import Cause, ForeignKey
+from sql_synthesizer.model import Cause, ColumnKind, ForeignKey
 from sql_synthesizer.schema.definitions import Key
 from sql_synthesizer.schema.lineage import Lineage, fold_key
 from sql_synthesizer.settings import DatabaseSettings
 
-Found = TypeVar("Found")
-
-MAX_TABLES = 500
+MAX_TABLES = 5_000
+MAX_COLUMNS = 1_000
+COLUMNS_IN_ALL = 200_000
 COMMENT_CHARACTERS = 500
+PROBES = 50
+"""Views that are looked at in one statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundColumn:
+    """A column; ``computed`` is what it is generated from, None where it is not, empty where that is not known."""
+
+    name: str
+    kind: ColumnKind
+    type: str
+    nullable: bool = True
+    comment: str = ""
+    computed: str | None = None
+    readable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Relation:
     """A table or view as the database describes it; one that is not ``listed`` is read for its names alone.
 
-    ``fault`` is why it cannot be offered.
+    ``fault`` is why it cannot be offered; ``doubtful`` whether it may not be readable although it is described;
+    ``partial`` whether it may have columns that the server does not tell this login.
     """
 
     name: str
     schema: str | None
-    key: Key
-    listed: bool
-    columns: Sequence[ReflectedColumn] = ()
+    key: Key = ("", "")
+    listed: bool = True
+    columns: Sequence[FoundColumn] = ()
     primary: frozenset[str] = frozenset()
     keys: tuple[ForeignKey, ...] = ()
     comment: str = ""
     is_view: bool = False
+    doubtful: bool = False
+    partial: bool = False
     fault: Cause | None = None
 
     @property
     def column_names(self) -> tuple[str, ...]:
         """Its columns, casefolded."""
-        return tuple(column["name"].casefold() for column in self.columns)
+        return tuple(column.name.casefold() for column in self.columns)
 
 
-def read_relations(
-    inspector: Inspector, schema: str | None, config: DatabaseSettings, lineage: Lineage
-) -> Iterator[Relation]:
-    """What a schema holds; all of it is named, and what the settings choose is described."""
-    default = (inspector.default_schema_name or "") if schema is None else schema
-    marks = [name.casefold() for name in (*config.hidden, *config.sensitive, *config.shareable)]
-    allowed = {name.casefold() for name in config.tables}
-    own, virtual = _find_sqlite_kinds(inspector)
+@dataclass(frozen=True, slots=True)
+class Chooser:
+    """Which relations of a schema are to be read, by the settings."""
 
-    def choose(names: Iterable[str]) -> tuple[list[Relation], list[Relation]]:
-        """Those to be read, and the rest."""
+    config: DatabaseSettings
+    lineage: Lineage
+    default: str
+    """The schema of what needs no qualification."""
+
+    def choose(self, relations: Iterable[Relation]) -> tuple[list[Relation], list[Relation]]:
+        """Those to be read, and the rest, each with its key."""
+        config, lineage = self.config, self.lineage
+        marks = [name.casefold() for name in (*config.hidden, *config.sensitive, *config.shareable)]
+        named = {".".join(parts[:n]) for parts in (mark.split(".") for mark in marks) for n in (1, 2, 3)}
+        allowed = {name.casefold() for name in config.tables}
         read: list[Relation] = []
         rest: list[Relation] = []
-        for name in sorted(names):
-            if not name.startswith("sqlite_"):
-                key = fold_key(default if schema is not None else lineage.homes.get(name, default), name)
-                spelled = (key[1], ".".join(key))
-                chosen = not allowed.isdisjoint(spelled) if allowed else key not in lineage.partitions | own
-                relation = Relation(name, schema, key, chosen)
-                marked = any(mark == own or mark.startswith(f"{own}.") for mark in marks for own in spelled)
-                if marked or (chosen and len(read) < MAX_TABLES):
-                    read.append(relation)
-                else:
-                    rest.append(replace(relation, fault=Cause.TOO_MANY if chosen else None))
+        for relation in sorted(relations, key=lambda relation: relation.name):
+            home = relation.schema or lineage.homes.get(relation.name, self.default)
+            key = fold_key(home, relation.name)
+            spelled = {key[1], ".".join(key)}
+            chosen = relation.listed and key not in lineage.partitions
+            chosen = not allowed.isdisjoint(spelled) if allowed else chosen
+            found = replace(relation, key=key, listed=chosen)
+            if not named.isdisjoint(spelled) or (chosen and len(read) < MAX_TABLES):
+                read.append(found)
+            else:
+                rest.append(replace(found, fault=Cause.TOO_MANY if chosen else None))
         return read, rest
 
-    read, rest = choose(inspector.get_table_names(schema))
-    yield from rest
-    for relation in _read_each(inspector, schema, read) if read else ():
-        yield _probe(inspector, relation) if relation.key in virtual else relation
-    read, rest = choose(inspector.get_view_names(schema))
-    yield from rest
-    for view in read:
-        try:
-            columns = inspector.get_columns(view.name, schema)
-        except SQLAlchemyError:
-            yield replace(view, is_view=True, fault=Cause.UNREADABLE)
-        else:
-            yield _probe(inspector, replace(view, columns=columns, is_view=True))
+
+Describe = Callable[[Sequence[Relation]], Iterable[Relation]]
+"""Gives relations their columns and keys."""
 
 
-def _find_sqlite_kinds(inspector: Inspector) -> tuple[set[Key], set[Key]]:
-    """Of SQLite, the tables in which virtual ones keep their data, and those virtual ones."""
-    if inspector.dialect.name != "sqlite":
-        return set(), set()
-    own: set[Key] = set()
-    virtual: set[Key] = set()
-    for row in _bind(inspector).exec_driver_sql("PRAGMA table_list"):
-        if row[2] in ("shadow", "virtual"):
-            (own if row[2] == "shadow" else virtual).add(fold_key("main", row[1]))
-    return own, virtual
-
-
-def _bind(inspector: Inspector) -> Connection:
-    assert isinstance(inspector.bind, Connection)  # noqa: S101 - tells the type checker
-    return inspector.bind
-
-
-def _probe(inspector: Inspector, relation: Relation) -> Relation:
-    """The relation, with a fault where SQLite, which describes also what it cannot read, cannot read it."""
-    if inspector.dialect.name == "sqlite":
-        query = sqlalchemy.select(sqlalchemy.literal(1)).select_from(
-            sqlalchemy.table(relation.name, schema=relation.schema)
-        )
-        try:
-            # A view is only prepared, as it may be slow; a virtual table may fail at its first row.
-            _bind(inspector).execute(query.where(sqlalchemy.false()) if relation.is_view else query.limit(1)).close()
-        except SQLAlchemyError:
-            return replace(relation, fault=Cause.UNREADABLE)
-    return relation
-
-
-def _read_each(inspector: Inspector, schema: str | None, read: Sequence[Relation]) -> list[Relation]:
-    """All tables at once, or each alone where one of them cannot be read."""
+def describe_each(describe: Describe, read: Sequence[Relation]) -> list[Relation]:
+    """All relations at once, or each alone where one of them cannot be described."""
     try:
-        return list(_read_tables(inspector, schema, read))
-    except SqlSynthesizerError:
-        raise
-    except Exception:  # noqa: BLE001 - SQLAlchemy parses definitions, and not every one that a server took
+        return list(describe(read)) if read else []
+    except SQLAlchemyError:
         if len(read) == 1:
             return [replace(read[0], fault=Cause.UNREADABLE)]
-        return [found for relation in read for found in _read_each(inspector, schema, [relation])]
+        return [found for relation in read for found in describe_each(describe, [relation])]
 
 
-def _read_tables(inspector: Inspector, schema: str | None, read: Sequence[Relation]) -> Iterator[Relation]:
-    names = [relation.name for relation in read]
-    columns = inspector.get_multi_columns(schema, names)
-    primary = inspector.get_multi_pk_constraint(schema, names)
-    foreign = _read_optional(lambda: inspector.get_multi_foreign_keys(schema, names))
-    comments = _read_optional(lambda: inspector.get_multi_table_comment(schema, names))
-    for relation in read:
-        key = (schema, relation.name)
-        if key not in columns:
-            yield replace(relation, fault=Cause.UNREADABLE)
-            continue
-        owned = frozenset(primary[key]["constrained_columns"] if primary.get(key) else ())
-        keys = tuple(_foreign_key(found) for found in foreign.get(key, ()))
-        comment = shorten_comment(comments[key]["text"] if comments.get(key) else None)
-        yield replace(relation, columns=columns[key], primary=owned, keys=keys, comment=comment)
+def find_faults(connection: Connection, relations: Iterable[Relation]) -> Iterator[Relation]:
+    """The relations, those with a fault that the login may not or nobody can read."""
+    doubted: list[Relation] = []
+    for relation in relations:
+        if relation.fault is None and relation.listed and relation.columns:
+            if not any(column.readable for column in relation.columns):
+                yield replace(relation, fault=Cause.FORBIDDEN)
+                continue
+            if relation.doubtful:
+                doubted.append(relation)
+                continue
+        yield relation
+    for start in range(0, len(doubted), PROBES):
+        yield from _probe(connection, doubted[start : start + PROBES])
 
 
-def _read_optional(read: Callable[[], Mapping[TableKey, Found]]) -> Mapping[TableKey, Found]:
-    """What ``read`` finds, where the database has such a thing."""
+def _probe(connection: Connection, relations: Sequence[Relation]) -> Iterator[Relation]:
+    """Prepares to read all, and where that fails each half of them."""
     try:
-        return read()
-    except NotImplementedError:
-        return {}
+        nested = connection.dialect.name == "postgresql"
+        if nested:  # else the error ends the transaction
+            connection.exec_driver_sql("SAVEPOINT probe")
+        try:
+            connection.execute(sqlalchemy.union_all(*map(_probe_query, relations))).fetchall()
+        finally:
+            if nested:
+                connection.exec_driver_sql("ROLLBACK TO SAVEPOINT probe")
+    except SQLAlchemyError:
+        if len(relations) == 1:
+            yield replace(relations[0], fault=Cause.UNREADABLE)
+            return
+        middle = len(relations) // 2
+        yield from _probe(connection, relations[:middle])
+        yield from _probe(connection, relations[middle:])
+    else:
+        yield from relations
+
+
+def _probe_query(relation: Relation) -> sqlalchemy.Select[int]:
+    column = next(column.name for column in relation.columns if column.readable)
+    table = sqlalchemy.table(relation.name, sqlalchemy.column(column), schema=relation.schema)
+    query = sqlalchemy.select(table.c[column])
+    # A view is only prepared, as it may be slow; another may fail at its first row.
+    query = query.where(sqlalchemy.false()) if relation.is_view else query.limit(1)
+    return sqlalchemy.select(sqlalchemy.literal(1)).select_from(query.subquery())
 
 
 def shorten_comment(text: str | None) -> str:
@@ -161,5 +160,13 @@ def shorten_comment(text: str | None) -> str:
     return (text or "")[:COMMENT_CHARACTERS]
 
 
-def _foreign_key(found: ReflectedForeignKeyConstraint) -> ForeignKey:
-    return ForeignKey(tuple(found["constrained_columns"]), found["referred_table"], tuple(found["referred_columns"]))
+def group_keys(rows: Iterable[Sequence[Any]]) -> Mapping[str, tuple[ForeignKey, ...]]:
+    """Table -> its foreign keys, from rows of table, constraint, column, target and target column, in their order."""
+    parts: dict[tuple[str, object], list[tuple[str, str, str]]] = {}
+    for table, constraint, *part in rows:
+        parts.setdefault((table, constraint), []).append((part[0], part[1], part[2]))
+    keys: dict[str, tuple[ForeignKey, ...]] = {}
+    for (table, _), found in parts.items():
+        key = ForeignKey(tuple(one[0] for one in found), found[0][1], tuple(one[2] for one in found))
+        keys[table] = (*keys.get(table, ()), key)
+    return keys
