@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -193,8 +193,7 @@ def _wire_rooms(settings: Settings, facade: Telemetry, closing: ExitStack, *, lo
         closing.callback(model.close)
     embedded = EmbeddedSynthesizer()
     synthesizers: tuple[Synthesizer, ...] = (embedded,) if model is None else (model, embedded)
-    schemas = SchemaCache(databases.connect, configured, settings, partial(_declare_tables, facade, len(configured)))
-    facade.read(vocabulary.OBJECTS_LEFT_OUT, schemas.count_left_out)
+    schemas = _build_schemas(settings, facade, databases, configured)
     access = Access(settings, store, facade)
     service = Service(
         telemetry=facade,
@@ -206,6 +205,7 @@ def _wire_rooms(settings: Settings, facade: Telemetry, closing: ExitStack, *, lo
         cache=cache,
         slots=Slots(settings.threads - RESERVED_THREADS, settings.question_queue),
         statement_timeout=settings.statement_timeout,
+        check_budget=access.budgets.check,
         cache_version=_cache_version(settings, synthesizers),
     )
     health = _build_health(settings, facade, databases, schemas, cache, store, audit, model)
@@ -317,6 +317,14 @@ def _build_health(
     if model is not None:
         health.register("model", model.ping, required=False)
     return health
+
+
+def _build_schemas(
+    settings: Settings, facade: Telemetry, databases: DatabaseManager, configured: Sequence[DatabaseSettings]
+) -> SchemaCache:
+    schemas = SchemaCache(databases.connect, configured, settings, partial(_declare_tables, facade, len(configured)))
+    facade.read(vocabulary.OBJECTS_LEFT_OUT, schemas.count_left_out)
+    return schemas
 
 
 def _declare_tables(facade: Telemetry, databases: int, schema: Schema) -> None:

@@ -86,7 +86,7 @@ def test_a_store_that_does_not_answer_holds_up_nobody(watched: Any, tmp_path: Pa
 
 def test_the_next_questions_do_not_wait_for_a_retry(watched: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     _, history, _, telemetry = watched
-    monkeypatch.setattr("sql_synthesizer.store.HISTORY_RETRY", 2 * HANG)
+    monkeypatch.setattr("sql_synthesizer.store._history.HISTORY_RETRY", 2 * HANG)
     for name in ("q1", "q2"):
         ask(telemetry, name)
         telemetry.fold()
@@ -144,7 +144,7 @@ def test_a_store_that_goes_away_between_refused_rows_is_waited_for(
 
 def test_no_more_questions_wait_than_fit(watched: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, history, observer, telemetry = watched
-    monkeypatch.setattr("sql_synthesizer.store.HISTORY_WAITING", 3)
+    monkeypatch.setattr("sql_synthesizer.store._history.HISTORY_WAITING", 3)
     with locked(tmp_path):
         ask(telemetry, "q1", "q2")
         telemetry.fold()
@@ -159,7 +159,7 @@ def test_the_end_waits_for_the_store_only_so_long(
     watched: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, history, observer, telemetry = watched
-    monkeypatch.setattr("sql_synthesizer.store.HISTORY_CLOSE", 0.01)
+    monkeypatch.setattr("sql_synthesizer.store._history.HISTORY_CLOSE", 0.01)
     with locked(tmp_path):
         ask(telemetry, "q1")
         telemetry.fold()

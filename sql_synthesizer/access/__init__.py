@@ -8,10 +8,12 @@ import threading
 import time
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
 from cachetools import TTLCache
 from limits import parse
 
+from sql_synthesizer.access._budgets import Budgets, UsageStore
 from sql_synthesizer.access._keys import KEY_TTL, UNLIMITED, Keys, KeyStore, hash_secret
 from sql_synthesizer.access._limits import Counter
 from sql_synthesizer.access._lockout import Lock, Lockout
@@ -48,11 +50,16 @@ _UNKNOWN_KEY = ApiKey("", "", Role.VIEWER, salt="0" * 32, digest="0" * 64, creat
 _parsed = lru_cache(1024)(parse)
 
 
+class AccessStore(KeyStore, UsageStore, Protocol):
+    """Where keys and the use of teams are kept."""
+
+
 class Access:
     """Decides who a request comes from and what it may do. Raises ConfigurationError on unusable settings."""
 
-    def __init__(self, settings: Settings, store: KeyStore, telemetry: Telemetry) -> None:
-        self.keys = Keys(store, telemetry)
+    def __init__(self, settings: Settings, store: AccessStore, telemetry: Telemetry) -> None:
+        self.budgets = Budgets(settings, store, telemetry)
+        self.keys = Keys(store, telemetry, self.budgets.teams)
         self.keys_required = (
             settings.auth == "required" or settings.trusted_proxies > 0 or not is_loopback(settings.host)
         )
@@ -88,7 +95,7 @@ class Access:
         ends = None if key is None else key.expires_at
         if key is None or key.revoked_at is not None or (ends is not None and ends <= time.time()):
             raise OwnerRefused(details={"identity": identity})
-        return Caller(key.id, key.role, "", "job", key.rate_limit)
+        return Caller(key.id, key.role, "", "job", key.rate_limit, key.team)
 
     def require(self, caller: Caller, role: Role) -> None:
         """Raises AccessDenied unless the caller's role includes this one."""
@@ -184,7 +191,7 @@ class Access:
             self._lockout.remember_use(address_network(credentials.address), key.id)
             with self._lock:
                 self._seen[key.id, credentials.address] = True
-        return Caller(key.id, key.role, credentials.address, method, key.rate_limit)
+        return Caller(key.id, key.role, credentials.address, method, key.rate_limit, key.team)
 
     def _was_seen(self, key_id: str, credentials: Credentials) -> bool:
         with self._lock:

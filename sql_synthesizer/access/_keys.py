@@ -9,6 +9,7 @@ import re
 import secrets
 import threading
 import time
+from collections.abc import Collection
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -44,6 +45,7 @@ class KeyStore(Protocol):
     def list_keys(self) -> list[ApiKey]: ...
     def revoke_key(self, key_id: str) -> bool: ...
     def limit_key(self, key_id: str, rate_limit: str) -> bool: ...
+    def assign_key(self, key_id: str, team: str) -> bool: ...
 
     def rotate(self, key_id: str, replacement: ApiKey) -> bool:
         """Revokes a key and adds its replacement, both or neither."""
@@ -55,8 +57,9 @@ class KeyStore(Protocol):
 class Keys:
     """The API keys. Every change is on the durable record first, so that no key is in force without a record of it."""
 
-    def __init__(self, store: KeyStore, telemetry: Telemetry) -> None:
+    def __init__(self, store: KeyStore, telemetry: Telemetry, teams: Collection[str] = ()) -> None:
         self._store = store
+        self._teams = teams
         self._telemetry = telemetry
         self._lock = threading.Lock()
         self._cached: TTLCache[str, ApiKey] = TTLCache(1024, KEY_TTL)
@@ -65,24 +68,26 @@ class Keys:
         """When each of those who wait for the store began to (monotonic)."""
         self._down_until = 0.0
 
-    def create_key(self, label: str, role: Role, *, days: int | None = None, limit: str = "default") -> str:
+    def create_key(
+        self, label: str, role: Role, *, days: int | None = None, limit: str = "default", team: str = ""
+    ) -> str:
         """Creates an API key and returns its text, of which only the digest is stored.
 
-        ``limit`` is ``count/period``, ``default`` for the service's, or ``none``, which only operators may have.
-        Raises InvalidRequest, AuditUnavailable, StoreUnavailable.
+        ``limit`` is ``count/period``, ``default`` for the service's, or ``none``, which only operators may have;
+        ``team`` is one of the settings', or empty. Raises InvalidRequest, AuditUnavailable, StoreUnavailable.
         """
-        text, key = _new_key(label, role, days, _rate_limit(limit, role))
+        text, key = _new_key(label, role, days, _rate_limit(limit, role), self._check_team(team))
         self._record_change("created", key)
         self._store.add_key(key)
         return text
 
     def rotate_key(self, key_id: str) -> str:
-        """Replaces a key by another of the same label, role, limit and lifetime.
+        """Replaces a key by another of the same label, role, limit, team and lifetime.
 
         Raises NotFound, AuditUnavailable, StoreUnavailable.
         """
         old = self._load_unrevoked_key(key_id)
-        text, key = _new_key(old.label, old.role, None, old.rate_limit)
+        text, key = _new_key(old.label, old.role, None, old.rate_limit, old.team)
         if old.expires_at is not None:
             key = replace(key, expires_at=key.created_at + old.expires_at - old.created_at)
         self._record_change("rotated", key, replaces=key_id)
@@ -112,6 +117,19 @@ class Keys:
         key = replace(old, rate_limit=_rate_limit(limit, old.role))
         self._record_change("limited", key, before=old.rate_limit or "default")
         changed = self._store.limit_key(key_id, key.rate_limit)
+        self.forget(key_id)
+        if not changed:
+            raise _no_such_key()
+
+    def assign_key(self, key_id: str, team: str) -> None:
+        """Gives a key to a team of the settings, or to none if ``team`` is empty, as soon as a revocation.
+
+        Raises NotFound, InvalidRequest, AuditUnavailable, StoreUnavailable.
+        """
+        old = self._load_unrevoked_key(key_id)
+        key = replace(old, team=self._check_team(team))
+        self._record_change("assigned", key, before=old.team or "none")
+        changed = self._store.assign_key(key_id, key.team)
         self.forget(key_id)
         if not changed:
             raise _no_such_key()
@@ -189,6 +207,12 @@ class Keys:
             raise
         return True
 
+    def _check_team(self, team: str) -> str:
+        if team and team not in self._teams:
+            known = ", ".join(self._teams) or "none is set"
+            raise InvalidRequest(f"There is no such team; the teams are: {known}.", hint="See SQL_SYNTHESIZER_TEAMS.")
+        return team
+
     def _load_unrevoked_key(self, key_id: str) -> ApiKey:
         key = self._store.get_key(key_id)
         if key is None or key.revoked_at is not None:
@@ -199,6 +223,8 @@ class Keys:
         """Records a change that is about to be made. Raises AuditUnavailable."""
         ends = datetime.fromtimestamp(key.expires_at, UTC).isoformat(timespec="seconds") if key.expires_at else "never"
         details |= {"key": key.id, "label": key.label, "key_role": key.role, "limit": key.rate_limit or "default"}
+        if key.team:
+            details["team"] = key.team
         details["expires_at"] = ends.replace("+00:00", "Z")
         above = self._telemetry.current()
         with nullcontext() if above is not None else self._telemetry.operation(vocabulary.COMMAND) as own:
@@ -213,7 +239,7 @@ def hash_secret(salt: str, secret: str) -> str:
     return hashlib.sha256((salt + secret).encode()).hexdigest()
 
 
-def _new_key(label: str, role: Role, days: int | None, rate_limit: str) -> tuple[str, ApiKey]:
+def _new_key(label: str, role: Role, days: int | None, rate_limit: str, team: str = "") -> tuple[str, ApiKey]:
     if not 1 <= len(label) <= 64 or not label.isprintable():
         raise InvalidRequest(
             "A key's label has 1 to 64 printable characters.", hint="Say who or what will use the key."
@@ -222,7 +248,7 @@ def _new_key(label: str, role: Role, days: int | None, rate_limit: str) -> tuple
         raise InvalidRequest("A key lasts 1 to 36500 days.", hint="Leave the days out for a key that never expires.")
     key_id, secret, salt, now = secrets.token_hex(6), secrets.token_urlsafe(32), secrets.token_hex(16), time.time()
     expires = None if days is None else now + days * 86_400
-    key = ApiKey(key_id, label, role, salt, hash_secret(salt, secret), now, expires, rate_limit=rate_limit)
+    key = ApiKey(key_id, label, role, salt, hash_secret(salt, secret), now, expires, rate_limit=rate_limit, team=team)
     return f"sqs_{key_id}_{secret}", key
 
 

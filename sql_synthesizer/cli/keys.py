@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group("keys")
 def command() -> None:
-    """Create, list, limit, rotate and revoke API keys."""
+    """Create, list, limit, assign, rotate and revoke API keys."""
 
 
 @contextmanager
@@ -34,20 +34,22 @@ def _recorded_rooms() -> Iterator[Rooms]:
 @click.option("--role", type=click.Choice([role.value for role in Role]), default="viewer", show_default=True)
 @click.option("--days", type=click.IntRange(1), help="Days until it expires.")
 @click.option("--limit", default="default", help="Its requests, such as 600/minute; 'none' is for operators only.")
-def create(label: str, role: str, days: int | None, limit: str) -> None:
+@click.option("--team", default="", help="Its team, one of SQL_SYNTHESIZER_TEAMS.")
+def create(label: str, role: str, days: int | None, limit: str, team: str) -> None:
     """Make a key for LABEL and print it; it is shown this once only."""
     with _recorded_rooms() as rooms:
-        click.echo(rooms.access.keys.create_key(label, Role(role), days=days, limit=limit))
+        click.echo(rooms.access.keys.create_key(label, Role(role), days=days, limit=limit, team=team))
 
 
 @command.command(name="list")
 def list_keys() -> None:
-    """List the keys without their secrets: id, role, state, day (UTC) of expiry, limit, label."""
+    """List the keys without their secrets: id, role, state, day (UTC) of expiry, limit, label, and the team if any."""
     with _recorded_rooms() as rooms:
         for key in rooms.store.list_keys():
             ends = datetime.fromtimestamp(key.expires_at, UTC).date().isoformat() if key.expires_at else "never"
             limit = key.rate_limit or "default"
-            click.echo(f"{key.id}  {key.role:<8}  {_key_state(key):<7}  {ends:<10}  {limit:<10}  {key.label}")
+            label = key.label + f"  [{key.team}]" * bool(key.team)
+            click.echo(f"{key.id}  {key.role:<8}  {_key_state(key):<7}  {ends:<10}  {limit:<10}  {label}")
 
 
 def _key_state(key: ApiKey) -> str:
@@ -71,8 +73,18 @@ def limit(key_id: str, limit: str) -> None:
 
 @command.command()
 @click.argument("key_id")
+@click.argument("team", default="")
+def assign(key_id: str, team: str) -> None:
+    """Give the key with this id to TEAM, or to none. Running services follow within 30 seconds."""
+    with _recorded_rooms() as rooms:
+        rooms.access.keys.assign_key(key_id, team)
+        click.echo(f"{key_id} assigned to {team or 'no team'}")
+
+
+@command.command()
+@click.argument("key_id")
 def rotate(key_id: str) -> None:
-    """Replace a key by a new one with the same label, role, limit and lifetime, and print that."""
+    """Replace a key by a new one with the same label, role, limit, team and lifetime, and print that."""
     with _recorded_rooms() as rooms:
         click.echo(rooms.access.keys.rotate_key(key_id))
 

@@ -72,6 +72,16 @@ class RateLimited(SqlSynthesizerError):
     default_hint = "Wait for the time that the Retry-After header gives."
 
 
+class BudgetSpent(SqlSynthesizerError):
+    """The caller's team has used what it may in this month."""
+
+    status = 429
+    reason = "budget_spent"
+    outcome = "limited"
+    default_message = "Your team has used its budget of this month."
+    default_hint = "Ask again next month (UTC), or have an operator raise the team's budget in SQL_SYNTHESIZER_TEAMS."
+
+
 class QueueFull(SqlSynthesizerError):
     """As many questions of jobs wait as may, in all or of this caller."""
 

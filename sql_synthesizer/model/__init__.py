@@ -35,13 +35,17 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: an API key's id, or ``local`` where the service is open on loopback; ``rate_limit`` is the key's."""
+    """Who asks: an API key's id, or ``local`` where the service is open on loopback.
+
+    ``rate_limit`` and ``team`` are the key's.
+    """
 
     identity: str
     role: Role = Role.ANALYST
     address: str = ""
     method: str = "open"
     rate_limit: str = ""
+    team: str = ""
 
 
 CANARY_CALLER = Caller(CANARY, Role.ANALYST, method=CANARY)
@@ -67,6 +71,7 @@ class ApiKey:
     last_used_at: float | None = None
     rate_limit: str = ""
     session_version: int = 0
+    team: str = ""
 
 
 @dataclass(frozen=True, slots=True)

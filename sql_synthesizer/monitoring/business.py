@@ -14,6 +14,7 @@ from typing import Any
 
 from sql_synthesizer.model import CANARY
 from sql_synthesizer.monitoring.metric import Amounts, Combination, Feed, Figures, Label, Metric, make_metric
+from sql_synthesizer.settings.business import NO_TEAM
 from sql_synthesizer.telemetry import vocabulary
 from sql_synthesizer.telemetry.vocabulary import Declared, Vocabulary
 
@@ -69,6 +70,37 @@ def saved_time(details: Details) -> Amounts:
         yield (), _microseconds(details.get("saved_ms", 0))
 
 
+def team_questions(details: Details) -> Amounts:
+    """Questions by the caller's team and outcome."""
+    yield (_team(details), details["outcome"]), 1
+
+
+def team_cost(details: Details) -> Amounts:
+    """What calls of the model cost, by the caller's team."""
+    yield (_team(details),), details.get("cost_microusd", 0)
+
+
+def model_tokens(details: Details) -> Amounts:
+    """Tokens by provider, model and direction."""
+    for direction in vocabulary.TOKEN_DIRECTION.values:
+        yield (*_model(details), direction), details.get(f"{direction}_tokens", 0)
+
+
+def model_cost(details: Details) -> Amounts:
+    """What the calls with a price cost, by provider and model."""
+    yield _model(details), details.get("cost_microusd", 0)
+
+
+def model_unpriced(details: Details) -> Amounts:
+    """Calls without a price, by provider and model."""
+    yield _model(details), details.get("unpriced", 0)
+
+
+def ratings(details: Details) -> Amounts:
+    """Ratings by what they say."""
+    yield (str(details.get("rating")),), 1
+
+
 def table_questions(details: Details) -> Amounts:
     """Answered questions by the tables that they read."""
     if _is_answer(details):
@@ -78,6 +110,14 @@ def table_questions(details: Details) -> Amounts:
 
 def _source(details: Details) -> str:
     return str(details.get("source", "none"))
+
+
+def _model(details: Details) -> tuple[str, str]:
+    return str(details.get("provider")), str(details.get("model"))
+
+
+def _team(details: Details) -> str:
+    return str(details.get("team", NO_TEAM))
 
 
 def _is_answer(details: Details) -> bool:
@@ -157,6 +197,29 @@ METRICS: tuple[Metric, ...] = (
         "Calls of the language model, of unknown price, that answers from the cache had needed",
         saved_unpriced,
     ),
+    _make_figure(
+        "team_questions_total",
+        "Questions on record by the caller's team and outcome",
+        team_questions,
+        vocabulary.TEAM,
+        vocabulary.OUTCOME,
+    ),
+    _make_money(
+        "team_cost_usd_total",
+        "US dollars spent on the language model, by the caller's team",
+        team_cost,
+        vocabulary.TEAM,
+    ),
+    make_metric(
+        "gauge",
+        "level",
+        "team_budget_used_ratio",
+        "What a team has used of its budget of the month, 1 for all of it",
+        vocabulary.TEAM_BUDGET,
+        labels=[vocabulary.TEAM],
+        unit="ratio",
+        mode="livemax",
+    ),
     make_metric(
         "gauge",
         "level",
@@ -169,14 +232,32 @@ METRICS: tuple[Metric, ...] = (
 )
 
 
+QUERY, FEEDBACK = vocabulary.SECURITY_EVENTS["query_execution"].name, vocabulary.FEEDBACK.name
+EVENTS = (QUERY, FEEDBACK)
+"""Types of records that figures are made of."""
+FIGURES: dict[str, tuple[tuple[str, Figures], ...]] = {
+    QUERY: (
+        *((metric.name, feed.figures) for metric in METRICS for feed in metric.feeds if feed.figures is not None),
+        ("llm_tokens_total", _counted(model_tokens)),
+        ("llm_cost_usd_total", _counted(model_cost)),
+        ("llm_unpriced_requests_total", _counted(model_unpriced)),
+    ),
+    FEEDBACK: (("feedback_total", ratings),),
+}
+"""Type of a record -> the metrics that it adds to, and what; those of the model are fed by its calls themselves."""
+
+
+def count_record(record: Mapping[str, Any]) -> dict[Series, int]:
+    """What an audit record adds to each series, in whole numbers; nothing if it is no business."""
+    if record.get("actor") in UNCOUNTED:
+        return {}
+    details, rows = record["details"], FIGURES.get(record["event_type"], ())
+    return {(name, labels): amount for name, figures in rows for labels, amount in figures(details) if amount}
+
+
 def count_records(records: Iterable[Mapping[str, Any]]) -> Counter[Series]:
-    """What these audit records add to each series, in whole numbers; of callers whose questions are business."""
+    """What these audit records add to each series."""
     totals: Counter[Series] = Counter()
-    feeds = [(metric.name, feed) for metric in METRICS for feed in metric.feeds]
     for record in records:
-        if record.get("actor") in UNCOUNTED:
-            continue
-        for name, feed in feeds:
-            if feed.figures is not None and feed.source.name == record["event_type"]:
-                totals.update({(name, labels): amount for labels, amount in feed.figures(record["details"]) if amount})
+        totals.update(count_record(record))
     return totals

@@ -108,6 +108,9 @@ LEAST_FALLBACKS = 5
 LLM_SPEND_USD = 10.0
 """US dollars within an hour."""
 
+TEAM_BUDGET_RATIO = 0.8
+"""Of a team's budget of the month, used."""
+
 SESSIONS_LEFT = 0.0
 """Database sessions within a quarter of an hour that could not be ended."""
 CANARY_FAILURES = 1.5

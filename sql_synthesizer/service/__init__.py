@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -32,6 +31,7 @@ from sql_synthesizer.guard.statement.judging import policy_of
 from sql_synthesizer.model import CANARY_CALLER, MASK, Answer, Caller, Question, Rows, Schema, Statement
 from sql_synthesizer.schema import SchemaCache
 from sql_synthesizer.service.slots import Slots
+from sql_synthesizer.service.timing import Timed
 from sql_synthesizer.store import HistoryEntry
 from sql_synthesizer.synthesizer import Context, Repairer, Synthesizer, repairable_error
 from sql_synthesizer.telemetry import Operation, Telemetry, vocabulary
@@ -63,29 +63,6 @@ class _Work:
     timings: dict[str, float]
 
 
-@dataclass(slots=True)
-class _Timed:
-    """Adds the milliseconds of a block to the question's timings, however it ends."""
-
-    stage: str
-    timings: dict[str, float]
-    operation: Operation | None = None
-    start: float = 0.0
-
-    def __enter__(self) -> None:
-        self.start = time.perf_counter()
-        if self.operation is not None:
-            self.operation.__enter__()
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        try:
-            if self.operation is not None:
-                self.operation.close(error)
-        finally:
-            spent = (time.perf_counter() - self.start) * 1000
-            self.timings[self.stage] = round(self.timings.get(self.stage, 0.0) + spent, 3)
-
-
 class Service:
     """Answers questions. ``synthesizers`` are tried in order; whoever waits for a database has one of the ``slots``."""
 
@@ -101,6 +78,7 @@ class Service:
         cache: AnswerCache,
         slots: Slots,
         statement_timeout: float,
+        check_budget: Callable[[Caller], float | None] = lambda _: None,
         cache_version: str = "",
         today: Callable[[], datetime.date] = lambda: datetime.datetime.now(datetime.UTC).date(),
     ) -> None:
@@ -113,6 +91,7 @@ class Service:
         self._cache = cache
         self.slots = slots
         self._statement_timeout = statement_timeout
+        self._check_budget = check_budget
         self._cache_version = cache_version
         self._today = today
         telemetry.read(vocabulary.QUESTIONS_RUNNING, lambda: [({}, slots.running)])
@@ -218,9 +197,11 @@ class Service:
             work = _Work(question, Schema(question.database, database_type, ()), operation, {})
             details = operation.details
             details.database, details.timings_ms, details.question = question.database, work.timings, question.text
+            details.team = question.caller.team or None
+            details.budget_used = self._check_budget(question.caller)
             with self.slots.enter(question.caller.identity):
                 yield work
-                with _Timed("settle", work.timings):
+                with Timed("settle", work.timings):
                     operation.settle()
 
     @contextmanager
@@ -231,9 +212,9 @@ class Service:
         with self.slots.hold(work.question):
             yield waited
 
-    def _timed_stage(self, work: _Work, stage: str) -> _Timed:
+    def _timed_stage(self, work: _Work, stage: str) -> Timed:
         work.question.cancellation.check()
-        return _Timed(stage, work.timings, self._telemetry.operation(vocabulary.STAGE_OPERATION, stage=stage))
+        return Timed(stage, work.timings, self._telemetry.operation(vocabulary.STAGE_OPERATION, stage=stage))
 
     def _load_schema(self, work: _Work) -> Schema:
         with self._timed_stage(work, "schema"):
@@ -261,7 +242,7 @@ class Service:
     def _load_cached_entry(self, work: _Work, key: str) -> CachedAnswer | None:
         if work.question.caller == CANARY_CALLER:
             return None
-        with _Timed("cache", work.timings):
+        with Timed("cache", work.timings):
             cached = self._cache.get(key, CachedAnswer)
         if cached is None:
             return None
@@ -285,7 +266,7 @@ class Service:
                     return cached
             entry = self._compute_entry(work)
             if not entry.sensitive:
-                with _Timed("cache", work.timings):
+                with Timed("cache", work.timings):
                     self._cache.set(key, entry)
             return entry
 
@@ -355,7 +336,7 @@ class Service:
         operation = self._telemetry.operation(vocabulary.STAGE_OPERATION, stage="execute")
         about = operation.details
         about.database_type, about.database, about.sql = work.schema.dialect, question.database, statement.sql
-        with _Timed("execute", work.timings, operation), self.schemas.doubting(question.database, statement.tables):
+        with Timed("execute", work.timings, operation), self.schemas.doubting(question.database, statement.tables):
             rows = self.databases.execute(
                 question.database,
                 statement.sql,

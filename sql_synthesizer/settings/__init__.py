@@ -20,7 +20,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sql_synthesizer.errors import ConfigurationError
-from sql_synthesizer.settings.business import PriceTable
+from sql_synthesizer.settings.business import PriceTable, TeamTable
 from sql_synthesizer.settings.database import DatabaseSettings as DatabaseSettings
 from sql_synthesizer.settings.database import read_databases, read_secret
 
@@ -156,6 +156,9 @@ class Settings(BaseSettings):
     rate_limit_storage: Literal["memory", "redis"] = _make_field("memory", "Where rate limits are counted.")
     store_url: SecretStr | None = _make_field(
         None, "Database of the service's own state; default: SQLite in state_dir."
+    )
+    teams: TeamTable = _make_field(
+        "", "Teams of keys, with what each may use a month: sales, lab=50usd, web=900questions."
     )
     session_hours: float = _make_field(8.0, "How long a page's sign-in lasts.", unit="hours", gt=0, le=168)
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
 MICRO = 1_000_000
 """Costs are whole millionths of a US dollar, so that sums are exact."""
 MODEL_NAME, AMOUNT = r"[\w.:/@-]{1,64}", r"[0-9]{1,6}(?:\.[0-9]{1,6})?"
+TEAM_NAME = r"(?!none\b|other\b)[a-z][a-z0-9_-]{0,31}"
+MOST_TEAMS = 32
+NO_TEAM = "none"
+"""What callers without a team are counted as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,38 @@ def parse_prices(text: str) -> dict[str, Price]:
     return prices
 
 
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a team may use in a calendar month, in UTC: answered questions, or millionths of a US dollar."""
+
+    amount: int
+    unit: Literal["usd", "questions"]
+
+    def used(self, answered: int, microusd: int) -> float:
+        """The share that so much is of it; more than 1 is too much."""
+        return (microusd if self.unit == "usd" else answered) / self.amount
+
+
+def parse_teams(text: str) -> dict[str, Budget | None]:
+    """Team -> its budget, from ``team``, ``team=100usd`` or ``team=5000questions`` with commas between.
+
+    Raises ValueError.
+    """
+    teams: dict[str, Budget | None] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        match = re.fullmatch(rf"({TEAM_NAME})(?: *= *(?:({AMOUNT}) *usd|([0-9]{{1,9}}) *questions))?", part)
+        if match is None:
+            raise ValueError("write teams as name, name=100usd or name=5000questions, with commas between")
+        usd, questions = match[2], match[3]
+        amount = to_microusd(usd) if usd else int(questions or 0)
+        if (usd or questions) and not amount:
+            raise ValueError(f"the budget of {match[1]} is nothing: leave the team out, or give it one")
+        teams[match[1]] = Budget(amount, "usd" if usd else "questions") if amount else None
+    if len(teams) > MOST_TEAMS:
+        raise ValueError(f"there can be {MOST_TEAMS} teams")
+    return teams
+
+
 def to_microusd(usd: str | float) -> int:
     """US dollars as they are written, in whole millionths."""
     return round(Decimal(str(usd)) * MICRO)
@@ -47,6 +83,13 @@ def _check_prices(text: str) -> str:
     return text
 
 
+def _check_teams(text: str) -> str:
+    parse_teams(text)
+    return text
+
+
+TeamTable = Annotated[str, AfterValidator(_check_teams)]
+"""A text that ``parse_teams`` reads."""
 PriceTable = Annotated[str, AfterValidator(_check_prices)]
 """A text that ``parse_prices`` reads."""
 

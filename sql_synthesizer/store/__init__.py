@@ -5,25 +5,20 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from itertools import islice, takewhile
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, TableClause, column, delete, func, select, table, update
+from sqlalchemy import Connection, Row, TableClause, column, delete, select, table, update
 from sqlalchemy.dialects import sqlite
 
 from sql_synthesizer.errors import ConfigurationError, StoreUnavailable
-from sql_synthesizer.model import CANARY, ApiKey, Role
-from sql_synthesizer.model.masking import mask_secrets, mask_statement
+from sql_synthesizer.model import ApiKey, Role
+from sql_synthesizer.model.masking import mask_secrets
 from sql_synthesizer.store import schedules
-from sql_synthesizer.store._callers import ActiveCallers
 from sql_synthesizer.store._engine import (
-    RowRefused,
     begin_transaction,
     file_identity,
     migrate_tables,
@@ -32,10 +27,12 @@ from sql_synthesizer.store._engine import (
     store_url,
 )
 from sql_synthesizer.store._files import SECRET_BYTES, backup_file, load_secret, restore_file
+from sql_synthesizer.store._history import HistoryEntry as HistoryEntry
+from sql_synthesizer.store._history import HistoryObserver as HistoryObserver
+from sql_synthesizer.store._usage import add_usage, count_callers, read_usage
 from sql_synthesizer.store.deliveries import DeliveryStore
 from sql_synthesizer.store.jobs import JobStore, Record
 from sql_synthesizer.store.notes import META, Notes
-from sql_synthesizer.telemetry import Fact, Operation, Telemetry, vocabulary
 
 HISTORY_ROWS = 100_000
 """Questions kept at most."""
@@ -44,31 +41,7 @@ HISTORY_DAYS = 90
 PRUNE_EVERY = 1_000
 """Questions added between two looks at these bounds."""
 COMMENT_CHARS = 500
-HISTORY_WAITING = 5_000
-"""Questions that may wait to be written."""
-HISTORY_BATCH = 500
-"""Questions written in one transaction."""
-HISTORY_RETRY = 0.5
-"""Seconds until the store is tried again after it did not answer."""
-HISTORY_CLOSE = 2.0
-"""Seconds that the end of the process waits for the store."""
-
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
-    """A question that was asked; ``asked_at`` is Unix time."""
-
-    question_id: str
-    identity: str
-    database: str
-    question: str
-    sql: str
-    source: str
-    outcome: str
-    row_count: int
-    asked_at: float
 
 
 _KEYS = table("api_keys", *(column(field.name) for field in fields(ApiKey)))
@@ -128,6 +101,11 @@ class Store:
         with begin_transaction(self._engine, write=True) as connection:
             return _update_key(connection, key_id, rate_limit=storable_text(rate_limit))
 
+    def assign_key(self, key_id: str, team: str) -> bool:
+        """Gives a key to another team; False when there is no such key or it had been revoked."""
+        with begin_transaction(self._engine, write=True) as connection:
+            return _update_key(connection, key_id, team=storable_text(team))
+
     def end_sessions(self, key_id: str) -> None:
         """Raises the key's ``session_version``, which ends the page sessions begun with it."""
         with begin_transaction(self._engine, write=True) as connection:
@@ -142,7 +120,9 @@ class Store:
         rows = [_row_values(_HISTORY, entry) for entry in entries]
         used = {storable_text(e.identity): e.asked_at for e in sorted(entries, key=lambda entry: entry.asked_at)}
         with begin_transaction(self._engine, write=True) as connection:
-            connection.execute(self._insert(_HISTORY).on_conflict_do_nothing(), rows)
+            adding = self._insert(_HISTORY).on_conflict_do_nothing().returning(_HISTORY.c.question_id)
+            new = set(connection.execute(adding, rows).scalars())
+            add_usage(connection, self._insert, (e for e in entries if storable_text(e.question_id) in new))
             for identity, at in sorted(used.items()):
                 connection.execute(update(_KEYS).where(_KEYS.c.id == identity).values(last_used_at=at))
         self._until_prune -= len(rows)
@@ -152,25 +132,28 @@ class Store:
 
     def history(self, identity: str, limit: int = 50) -> list[HistoryEntry]:
         """What this caller asked, newest first."""
-        query = (
-            select(_HISTORY).where(_HISTORY.c.identity == storable_text(identity)).order_by(_HISTORY.c.asked_at.desc())
-        )
+        own = _HISTORY.c.identity == storable_text(identity)
+        query = select(_HISTORY).where(own).order_by(_HISTORY.c.asked_at.desc())
         with begin_transaction(self._engine) as connection:
             return [HistoryEntry(*row) for row in connection.execute(query.limit(max(0, limit)))]
 
     def find_question(self, question_id: str) -> HistoryEntry | None:
-        """The question of this id, whoever asked it."""
-        query = select(_HISTORY).where(_HISTORY.c.question_id == storable_text(question_id))
+        """The question of this id, whoever asked it; or of this trace, if that has one alone."""
+        wanted = storable_text(question_id)
+        query = select(_HISTORY).where((_HISTORY.c.question_id == wanted) | (_HISTORY.c.trace_id == wanted)).limit(2)
         with begin_transaction(self._engine) as connection:
-            row = connection.execute(query).one_or_none()
-        return None if row is None else HistoryEntry(*row)
+            rows = connection.execute(query).all()
+        return HistoryEntry(*rows[0]) if wanted and len(rows) == 1 else None
+
+    def team_usage(self, month: str) -> dict[str, tuple[int, int]]:
+        """Team -> its answered questions and millionths of a US dollar in a month, written ``2030-01``."""
+        with begin_transaction(self._engine) as connection:
+            return read_usage(connection, month)
 
     def count_callers(self, since: float) -> int:
         """Callers that have asked since then, in Unix time."""
-        asked = select(_HISTORY.c.identity).where((_HISTORY.c.asked_at >= since) & (_HISTORY.c.identity != CANARY))
-        used = select(_KEYS.c.id).where(_KEYS.c.last_used_at >= since)  # of those whose questions are forgotten
         with begin_transaction(self._engine) as connection:
-            return int(connection.execute(select(func.count()).select_from(asked.union(used).subquery())).scalar_one())
+            return count_callers(connection, since)
 
     def rate(self, question_id: str, identity: str, rating: str, comment: str | None = None) -> bool:
         """Keeps a caller's rating of its own question, instead of an earlier one; False when it asked no such.
@@ -255,111 +238,6 @@ class Store:
     def close(self) -> None:
         """Lets go of the connections."""
         self._engine.dispose()
-
-
-class HistoryObserver:
-    """Keeps questions in the store soon after they end, in a thread of its own; those of nobody known are left out.
-
-    At most ``HISTORY_WAITING`` wait while the store does not answer; those beyond are dropped, and counted.
-    """
-
-    signal = "history"
-
-    def __init__(self, store: Store, facade: Telemetry) -> None:
-        self._store = store
-        self._facade = facade
-        self._waiting: deque[HistoryEntry] = deque()
-        self._changed = threading.Condition()
-        self._taken = self._done = 0
-        self._closed = False
-        self._thread: threading.Thread | None = None
-        ActiveCallers(store, facade)
-
-    def fold(self, facts: Sequence[Fact]) -> None:
-        """Takes the questions of a batch in."""
-        entries = [
-            _to_history_entry(fact)
-            for fact in facts
-            if isinstance(fact, Operation)
-            and fact.type is vocabulary.QUESTION
-            and fact.trace.actor
-            and fact.trace.question_id
-        ]
-        if not entries:
-            return
-        with self._changed:
-            taken = entries[: HISTORY_WAITING - len(self._waiting)]
-            self._waiting.extend(taken)
-            self._taken += len(taken)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run_thread, name="history", daemon=True)
-                self._thread.start()
-            self._changed.notify_all()
-        if dropped := len(entries) - len(taken):
-            self._facade.emit(vocabulary.TELEMETRY_DROPPED, signal=self.signal, count=dropped)
-
-    def flush(self, limit: float) -> bool:
-        """Waits for what was folded to be in the store, ``limit`` seconds at most; False when it is not by then."""
-        with self._changed:
-            goal = self._taken
-            return self._changed.wait_for(lambda: self._done >= goal, limit)
-
-    def close(self) -> None:
-        """Writes what waits, for ``HISTORY_CLOSE`` seconds at most; the store belongs to whoever opened it."""
-        self.flush(HISTORY_CLOSE)
-        with self._changed:
-            self._closed = True
-            lost = len(self._waiting)
-            self._changed.notify_all()
-        if lost:
-            log.warning("%d questions are missing from the history: the store did not answer", lost)
-            self._facade.emit(vocabulary.TELEMETRY_DROPPED, signal=self.signal, count=lost)
-
-    def _run_thread(self) -> None:
-        while batch := self._wait_for_batch():
-            done = self._write_batch(batch)
-            with self._changed:
-                for _ in range(done):
-                    self._waiting.popleft()
-                self._done += done
-                self._changed.notify_all()
-                if done < len(batch):
-                    self._changed.wait_for(lambda: self._closed, HISTORY_RETRY)
-
-    def _wait_for_batch(self) -> list[HistoryEntry]:
-        """The questions to write now, as soon as there are any; none when the observer is closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            return [] if self._closed else list(islice(self._waiting, HISTORY_BATCH))
-
-    def _write_batch(self, batch: Sequence[HistoryEntry]) -> int:
-        """How many questions of the batch are done with: those that the store did not answer for are tried again."""
-        try:
-            self._store.add_history(batch)
-        except Exception as error:  # noqa: BLE001 - as a broken observer: counted, and harms nobody
-            self._facade.emit(vocabulary.TELEMETRY_ERROR, signal=self.signal)
-            if isinstance(error, StoreUnavailable) and not isinstance(error, RowRefused):
-                return 0
-            if len(batch) > 1:  # one row is refused, and only by itself it shows which
-                return sum(takewhile(bool, (self._write_batch([entry]) for entry in batch)))
-            self._facade.emit(vocabulary.TELEMETRY_DROPPED, signal=self.signal)
-        return len(batch)
-
-
-def _to_history_entry(operation: Operation) -> HistoryEntry:
-    details = operation.details
-    question, sql = details.question or "", details.statement or details.sql or ""
-    return HistoryEntry(
-        question_id=operation.trace.question_id,
-        identity=operation.trace.actor,
-        database=details.database or "",
-        question=(mask_statement if question == sql else mask_secrets)(question),
-        sql=mask_statement(sql),
-        source=operation.labels.get("source", "none"),
-        outcome=operation.outcome,
-        row_count=details.row_count or 0,
-        asked_at=operation.started_ns / 1e9,
-    )
 
 
 def _api_key(row: Row[Any]) -> ApiKey:

@@ -135,6 +135,20 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX schedules_by_owner ON schedules (owner)",
         "CREATE INDEX schedules_by_time ON schedules (due_at) WHERE paused = 0",
     ),
+    (
+        "ALTER TABLE api_keys ADD COLUMN team TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE history ADD COLUMN team TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE history ADD COLUMN cost_microusd BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE history ADD COLUMN trace_id TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX history_by_trace ON history (trace_id)",
+        """CREATE TABLE team_usage (
+            team TEXT NOT NULL,
+            month TEXT NOT NULL,
+            answered BIGINT NOT NULL,
+            microusd BIGINT NOT NULL,
+            PRIMARY KEY (team, month)
+        )""",
+    ),
 )
 """The statements that lead from each version of the tables to the next; released ones are never changed."""
 

@@ -122,6 +122,9 @@ class Details:
     """Calls without a price."""
     provider: str | None = None
     model: str | None = None
+    team: str | None = None
+    """Of the caller, and the share of its budget of the month that was used before, in thousandths."""
+    budget_used: float | None = None
     topic: str | None = None
     saved_ms: float | None = None
     """Of an answer from the cache: what it took, and what its priced calls cost, when it was made."""

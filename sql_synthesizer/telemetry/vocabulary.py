@@ -44,7 +44,8 @@ VERSION = Vocabulary("version", declared=True)
 LAYER = Vocabulary("layer", ("fragment", "decoding", "intent"))
 GRADE = Vocabulary("grade", ("weak", "suspicious", "attack"))
 SCHEDULE_CHANGE = Vocabulary("change", ("created", "changed", "deleted", "run", "skipped", "refused"))
-TEAM = Vocabulary("team", partial=True)
+TEAM = Vocabulary("caller_team", partial=True)
+"""Not ``team``, which says in an alert whom it is for."""
 TABLE = Vocabulary("table", partial=True)
 """``database.table``, of as many tables as there is room for."""
 TOPIC = Vocabulary("topic", DECLINED_TOPICS)
@@ -342,6 +343,7 @@ ACTIVE_CALLERS = ReadingType("active_callers", (WINDOW,), "Callers that asked wi
 SCHEMA_DRIFT = ReadingType(
     "schema_drift", (DATABASE, SCHEMA_NAME), "1 while a table or column that canaries read is gone, else 0."
 )
+TEAM_BUDGET = ReadingType("team_budget", (TEAM,), "What a team has used of its budget of the month, 1 for all of it.")
 CACHE_ENTRIES = ReadingType("cache_entries", (CACHE_TYPE,), "Entries held in the memory cache.")
 TELEMETRY_QUEUE = ReadingType("telemetry_queue", (), "Facts that wait to be folded.")
 LAST_FOLD = ReadingType("last_fold", (), "When facts were last folded, in Unix time.")

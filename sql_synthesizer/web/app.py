@@ -220,6 +220,8 @@ def _release_response(response: Response) -> Response:
     operation.close()
     response.headers["X-Trace-Id"] = operation.trace.trace_id
     response.headers["traceresponse"] = format_traceparent(operation)
+    if (question := operation.trace.question) is not None and question.budget_used is not None:
+        response.headers["X-Team-Budget-Used"] = str(question.budget_used)
     if request.endpoint != "static":
         response.headers["Cache-Control"] = "no-store"
     elif response.status_code == 304 or request.method == "HEAD":

@@ -137,6 +137,11 @@ def answer_cost(m: Scope, window: str) -> Expr:
     return ratio_of(m("llm_cost_usd_total").increase(window), answered.increase(window))
 
 
+def team_budget(m: Scope) -> Expr:
+    """What a team has used of its budget of the month, 1 for all of it; every process knows it."""
+    return m("team_budget_used_ratio").grouped("max", "job", "caller_team")
+
+
 def security_events(m: Scope, window: str, event_type: str) -> Expr:
     """Security events of one type within the window."""
     return m("security_events_total").where(event_type=event_type).increase(window, keep=("event_type",))

@@ -16,7 +16,7 @@ from sql_synthesizer.model import ApiKey, Role
 from sql_synthesizer.store import HistoryEntry, Store
 
 JOB_TABLES = ("jobs", "job_questions", "job_claims", "job_workers", "job_owners", "schedules")
-TABLES = ("api_keys", "history", "feedback", "meta", "schema_version", *JOB_TABLES)
+TABLES = ("api_keys", "history", "feedback", "meta", "schema_version", "team_usage", *JOB_TABLES)
 
 
 def key(name: str = "k1", **changes: Any) -> ApiKey:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sql_synthesizer_proof.drill.faults import attacks, budget, jobs, load, monitoring, parts, quality
+from sql_synthesizer_proof.drill.faults import attacks, budget, business, jobs, load, monitoring, parts, quality
 from sql_synthesizer_proof.drill.scenario import AlertScenario
 
 SCENARIOS: tuple[AlertScenario, ...] = (
@@ -13,4 +13,5 @@ SCENARIOS: tuple[AlertScenario, ...] = (
     *quality.SCENARIOS,
     *monitoring.SCENARIOS,
     *budget.SCENARIOS,
+    *business.SCENARIOS,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sql_synthesizer.monitoring import slo
 from sql_synthesizer_proof.mixin import signals
 from sql_synthesizer_proof.mixin.dashboards.panel import Dashboard, P, Panel, PanelQuery, PanelRow, one_query
 
@@ -128,10 +129,38 @@ MONEY = PanelRow(
     ),
 )
 
+TEAMS = PanelRow(
+    "Teams",
+    (
+        Panel(
+            "Budgets",
+            "What each team has used of its budget of the month. At 1 its questions are refused; an alert fires above "
+            "the line.",
+            one_query(signals.team_budget(P), "{{job}} {{caller_team}}"),
+            "percentunit",
+            bounds=(slo.TEAM_BUDGET_RATIO,),
+            empty="No team has a budget",
+        ),
+        Panel(
+            "Questions a day by team",
+            "Questions within a day by the team of the caller's key; none where the key has no team, or there is none.",
+            one_query(P("team_questions_total").increase(DAY, keep=("caller_team",)), "{{caller_team}}"),
+            stacked=True,
+        ),
+        Panel(
+            "Cost a day by team",
+            "US dollars spent on models within a day, by the team of the caller's key.",
+            one_query(P("team_cost_usd_total").increase(DAY, keep=("caller_team",)), "{{caller_team}}"),
+            "currencyUSD",
+            stacked=True,
+        ),
+    ),
+)
+
 DASHBOARD = Dashboard(
     "business",
     "SQL Synthesizer - Business",
-    "Questions, answers and callers, what the language model costs, and what the cache saves.",
-    (USE, MONEY),
+    "Questions, answers and callers, what the language model costs, what the cache saves, and teams.",
+    (USE, MONEY, TEAMS),
     since="now-30d",
 )

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from tests.rules.scenario import Case
 from tests.rules.scenarios import (
+    business,
     databases,
     dependencies,
     jobs,
@@ -27,6 +28,7 @@ WRITTEN: tuple[Case, ...] = (
     *objectives.CASES,
     *databases.CASES,
     *dependencies.CASES,
+    *business.CASES,
     *security.CASES,
     *telemetry.CASES,
     *monitoring.CASES,
