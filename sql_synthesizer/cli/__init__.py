@@ -28,6 +28,7 @@ VERBS = {
     "trace": "Show all that is known of a trace, question or job.",
     "traces": "List recent traces, or the slow and failed ones.",
     "audit": "Search the audit record.",
+    "report": "Print what a manager asks of a month: questions, callers, costs, savings, teams.",
     "store": "Back up and restore the service's own state.",
     "inbox": "Catch notifications on this machine and show them on a page.",
     "traffic": "Send ordinary load to a running service.",
@@ -73,6 +74,8 @@ def load_verb(name: str) -> click.Command | None:
             from sql_synthesizer.cli.keys import command
         case "audit":
             from sql_synthesizer.cli.audit import command
+        case "report":
+            from sql_synthesizer.cli.report import command
         case "trace":
             from sql_synthesizer.cli.trace import command
         case "traces":
