@@ -163,3 +163,18 @@ def test_prices() -> None:
 def test_a_price_table_that_cannot_be_read_is_refused(table: str) -> None:
     with pytest.raises(ConfigurationError, match="SQL_SYNTHESIZER_MODEL_PRICES"):
         load(model_prices=table)
+
+
+def test_an_answer_is_rated_by_its_trace_and_the_rating_is_on_record(app: App) -> None:
+    answer = app.ask(ASKED).get_json()
+    trace = {"trace_id": answer["trace_id"]}
+    assert app.post("/api/feedback", {**trace, "rating": "down"}).status_code == 201
+    assert app.post("/api/feedback", {"question_id": answer["question_id"], "rating": "up"}).status_code == 201
+    first, second = app.records("answer_rated")
+    assert (first["question_id"], second["question_id"]) == (answer["question_id"],) * 2
+    about = {"rated_trace_id": answer["trace_id"], "source": "rules"}
+    assert (first["details"], second["details"]) == ({"rating": "down", **about}, {"rating": "up", **about})
+    assert figures_of(app)["feedback_total", ("up",)] == app.counted("feedback_total", rating="up") == 1
+    for body in ({}, {**trace, "question_id": answer["question_id"]}, {"trace_id": "x"}):
+        assert app.post("/api/feedback", {**body, "rating": "up"}).status_code == 400
+    assert app.post("/api/feedback", {"trace_id": "f" * 32, "rating": "up"}).status_code == 404

@@ -59,6 +59,7 @@ MAPPING: dict[str, Mapped] = {
     "result_export": _READ,
     "job_change": Mapped(API_ACTIVITY, 3, detail="change", activities={"submitted": 1, "cancelled": 4}),
     "schedule_change": Mapped(API_ACTIVITY, 3, detail="change", activities={"created": 1, "deleted": 4}),
+    "answer_rated": Mapped(API_ACTIVITY, 1),
     "audit_access": Mapped(
         API_ACTIVITY, 2, detail="action", activities={"erase": 3, "rotate-key": 1, "retire": 4, "retired": 4}
     ),

@@ -246,6 +246,13 @@ SECURITY_EVENTS: dict[str, EventType] = {
             labels=(SCHEDULE_CHANGE,),
             unnamed=_ORDINARY,
         ),
+        _make_security_event(
+            "answer_rated",
+            "info",
+            "A caller said whether an answer was right.",
+            labels=(RATING,),
+            unnamed=_ORDINARY,
+        ),
         _make_security_event("audit_access", "low", "Someone read the audit record.", owasp="sensitive_read"),
         _make_security_event(
             "audit_verification_failed",
@@ -271,7 +278,7 @@ SECURITY_EVENTS: dict[str, EventType] = {
     )
 }
 
-FEEDBACK = EventType("feedback", labels=(RATING,), help="An analyst rated an answer.")
+FEEDBACK = SECURITY_EVENTS["answer_rated"]
 JOB_RETRIED = EventType("job_retried", labels=(REASON,), help="A question of a job will be asked again.")
 JOB_GIVEN_UP = EventType("job_given_up", labels=(REASON,), help="A question of a job was given up: a dead letter.")
 FALLBACK = EventType("fallback", labels=(REASON,), help="A question went to the rules engine: the model had failed.")

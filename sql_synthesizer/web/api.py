@@ -31,6 +31,7 @@ LEFT_OUT = 100
 """Tables that are not offered and named all the same, with the reason."""
 EXAMPLE = "SELECT count(*) FROM customers"
 QUESTION_ID = r"^[0-9a-f]{16}$"
+TRACE_ID = r"^[0-9a-f]{32}$"
 
 
 class RequestBody(BaseModel):
@@ -68,9 +69,10 @@ class SqlBody(RequestBody):
 
 
 class FeedbackBody(RequestBody):
-    """Whether an answer was right."""
+    """Whether an answer was right: ``up`` for helpful, ``down`` for wrong."""
 
-    question_id: str = Field(pattern=QUESTION_ID)
+    question_id: str | None = Field(None, pattern=QUESTION_ID, description="Which answer; or its trace_id.")
+    trace_id: str | None = Field(None, pattern=TRACE_ID, description="Of an answer that was not one of a job's.")
     rating: Literal["up", "down"]
     comment: str = Field("", max_length=500)
 
@@ -202,10 +204,18 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
     @app.post("/api/feedback", tags=[asking], summary="Say whether an answer was right", **common)
     @allow(Role.VIEWER)
     def feedback(body: FeedbackBody) -> tuple[dict[str, str], int]:
-        _find_own_question(rooms, body.question_id, g.caller)
-        rooms.store.rate(body.question_id, g.caller.identity, body.rating, body.comment)
-        rooms.telemetry.emit(vocabulary.FEEDBACK, rating=body.rating, question_id=body.question_id)
-        return {"question_id": body.question_id, "rating": body.rating}, 201
+        if (body.question_id is None) == (body.trace_id is None):
+            raise InvalidRequest("Name the answer by its question_id or by its trace_id.")
+        entry = _find_own_question(rooms, body.question_id or body.trace_id or "", g.caller)
+        rooms.store.rate(entry.question_id, g.caller.identity, body.rating, body.comment)
+        rooms.telemetry.emit(
+            vocabulary.SECURITY_EVENTS["answer_rated"],
+            rating=body.rating,
+            question_id=entry.question_id,
+            rated_trace_id=entry.trace_id,
+            source=entry.source,
+        )
+        return {"question_id": entry.question_id, "rating": body.rating}, 201
 
     @app.get("/api/me", tags=[reading], summary="Who you are to the service", **common)
     @allow(Role.VIEWER)

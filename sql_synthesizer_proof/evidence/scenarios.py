@@ -228,6 +228,13 @@ def _schedule_made(world: World) -> Caused:
     return Caused(world.send_request("POST", "/api/schedules", body), 201, _key_id(world.key))
 
 
+@_causes_event("answer_rated")
+def _answer_rated(world: World) -> Caused:
+    """A caller says that an answer was wrong."""
+    answer = world.send_request("POST", "/api/query", QUESTION).json()
+    return _post_request(world, "/api/feedback", {"trace_id": answer["trace_id"], "rating": "down"}, 201)
+
+
 # --- the record itself -----------------------------------------------------------------------
 
 
