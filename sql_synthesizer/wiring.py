@@ -189,10 +189,7 @@ def _wire_rooms(settings: Settings, facade: Telemetry, closing: ExitStack, *, lo
     facade.recorder = audit = AuditLog(settings, facade)
     closing.callback(facade.close)
     model = _build_model(settings, facade)
-    if model is not None:
-        closing.callback(model.close)
-    embedded = EmbeddedSynthesizer()
-    synthesizers: tuple[Synthesizer, ...] = (embedded,) if model is None else (model, embedded)
+    synthesizers = _build_synthesizers(settings, model, closing)
     schemas = _build_schemas(settings, facade, databases, configured)
     access = Access(settings, store, facade)
     service = Service(
@@ -270,8 +267,19 @@ def _cache_version(settings: Settings, synthesizers: tuple[Synthesizer, ...]) ->
         settings.model,
         settings.openai_base_url or "",
         *(synthesizer.source for synthesizer in synthesizers),
+        str(settings.sure_confidence),
     ]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _build_synthesizers(
+    settings: Settings, model: LLMSynthesizer | None, closing: ExitStack
+) -> tuple[Synthesizer, ...]:
+    embedded = EmbeddedSynthesizer(settings.sure_confidence)
+    if model is None:
+        return (embedded,)
+    closing.callback(model.close)
+    return (model, embedded)
 
 
 def _build_model(settings: Settings, facade: Telemetry) -> LLMSynthesizer | None:

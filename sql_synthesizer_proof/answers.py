@@ -25,7 +25,6 @@ from sql_synthesizer.schema import SchemaCache
 from sql_synthesizer.settings import DatabaseSettings, Settings
 from sql_synthesizer.synthesizer import Context
 from sql_synthesizer.synthesizer.embedded import EmbeddedSynthesizer
-from sql_synthesizer.synthesizer.engine.readings import UNSURE
 from sql_synthesizer.telemetry import Telemetry
 
 NAME = "asked"
@@ -57,7 +56,7 @@ class Answerer:
         self._settings = settings.model_copy(
             update={"allow_privileged_login": True, "databases_file": None, "default_database": None}
         )
-        self._engine = EmbeddedSynthesizer()
+        self._engine = EmbeddedSynthesizer(settings.sure_confidence)
         self._guard = StatementGuard()
         self._open: OrderedDict[str, Database] = OrderedDict()
 
@@ -81,7 +80,7 @@ class Answerer:
             self._guard.check(statement, schema, max_rows=MAX_ROWS)
         except (Declined, SqlSynthesizerError):
             return None, False
-        return statement.sql, UNSURE not in statement.explanation
+        return statement.sql, statement.sure
 
 
 def answer_lines(answerer: Answerer, source: TextIO, target: TextIO) -> None:

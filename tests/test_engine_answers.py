@@ -128,9 +128,19 @@ def test_it_says_what_it_read() -> None:
     statement = ask("films", "members who live in Leeds and are older than 40")
     assert statement.source == "rules"
     assert "“members” as members" in read("films", "Which members rented Gamma?").explain()
-    doubtful = read("films", "Which members borrowed Gamma?").explain()
-    assert "left out: “borrowed”" in doubtful
-    assert "Not sure of this" in doubtful
+    doubtful = ask("films", "Which members borrowed Gamma?")
+    assert "left out: “borrowed”" in doubtful.explanation
+    assert "Not sure of this" in doubtful.explanation
+    assert doubtful.confidence == pytest.approx(0.8, abs=0.15)
+    asked = context("films", "Which members borrowed Gamma?")
+    assert "Not sure" not in EmbeddedSynthesizer(sure=0.5).synthesize(asked).explanation
+
+
+def test_a_decline_says_what_it_could_have_meant() -> None:
+    with pytest.raises(Declined) as caught:
+        ask("films", "the wobbly members who borrowed Gamma gladly")
+    assert "members" in caught.value.choices[0]
+    assert caught.value.body("")["choices"] == list(caught.value.choices)
 
 
 def test_the_same_words_give_the_same_sql() -> None:

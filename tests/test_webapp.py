@@ -28,6 +28,8 @@ def test_an_answer_shows_all_it_rests_on(app: App) -> None:
         "sql",
         "source",
         "explanation",
+        "confidence",
+        "sure",
         "columns",
         "rows",
         "row_count",

@@ -26,16 +26,20 @@ class CachedAnswer:
     cost_microusd: int = 0
     unpriced: int = 0
     """Calls of the model whose price is not known, and so no part of the cost."""
+    confidence: float | None = None
+    sure: bool = True
 
     @classmethod
     def of(cls, statement: Statement, written: str, rows: Rows, took_ms: float = 0.0) -> Self:
         """An answer to keep; ``written`` is the statement before the guard."""
         about = (statement.sql, written, statement.source, statement.explanation, statement.query_type)
-        return cls(*about, statement.sensitive, rows.columns, rows.rows, rows.truncated, round(took_ms, 3))
+        kept = (statement.sensitive, rows.columns, rows.rows, rows.truncated, round(took_ms, 3))
+        return cls(*about, *kept, confidence=statement.confidence, sure=statement.sure)
 
     def to_statement(self) -> Statement:
         """The statement, to be judged again."""
-        return Statement(self.sql, self.source, self.explanation, self.query_type)
+        doubt = (self.confidence, self.sure)
+        return Statement(self.sql, self.source, self.explanation, self.query_type, (), (), None, *doubt)
 
 
 @dataclass(frozen=True, slots=True)

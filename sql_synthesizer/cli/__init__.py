@@ -140,8 +140,11 @@ def group() -> None:
 
 def format_error(error: SqlSynthesizerError) -> str:
     """What a person at the terminal reads about an error."""
-    suggestions = error.suggestions if isinstance(error, Declined) else ()
-    return "\n  ".join([f"{error.message}\n{error.hint}" + "\nYou could ask:" * bool(suggestions), *suggestions])
+    text = f"{error.message}\n{error.hint}"
+    if isinstance(error, Declined):
+        for title, lines in (("It could have meant:", error.choices), ("You could ask:", error.suggestions)):
+            text += "\n  ".join([f"\n{title}", *lines]) if lines else ""
+    return text
 
 
 def main(**kwargs: Any) -> None:

@@ -65,6 +65,8 @@ def _print_answer(answer: Answer, *, sql_only: bool, explain: bool, output: str)
         click.echo("".join(csv_lines([answer.rows.columns, *answer.rows.rows])), nl=False)
     else:
         _print_table(answer)
+    if not answer.sure and not (explain or sql_only or output == "json"):
+        click.echo(f"\n{answer.explanation}", err=True)
     if explain and output != "json":
         timings = " · ".join(f"{stage} {ms:g} ms" for stage, ms in answer.timings_ms.items())
         click.echo(

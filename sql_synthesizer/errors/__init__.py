@@ -126,14 +126,17 @@ class Declined(SqlSynthesizerError):
         hint: str | None = None,
         suggestions: tuple[str, ...] = (),
         topic: str = "words",
+        choices: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message, hint=hint)
         self.suggestions = suggestions
         self.topic = topic
+        self.choices = choices
 
     def body(self, trace_id: str) -> dict[str, object]:
-        """As the root's, with questions of the same kind that can be answered."""
-        return {**super().body(trace_id), "suggestions": list(self.suggestions)}
+        """As the root's, with questions of the same kind that can be answered, and what it could have meant."""
+        about = {"suggestions": list(self.suggestions), "choices": list(self.choices)}
+        return {**super().body(trace_id), **about}
 
 
 class QuestionRefused(SqlSynthesizerError):

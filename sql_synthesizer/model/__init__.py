@@ -218,7 +218,9 @@ class ValueLookup(Protocol):
 class Statement:
     """SQL that answers a question, before or after the guard has seen it.
 
-    ``source`` is ``llm``, ``rules``, ``analyst`` or ``cache``. The guard fills the last four fields.
+    ``source`` is ``llm``, ``rules``, ``analyst`` or ``cache``. The guard fills what follows ``explanation`` up to
+    ``limit``. ``confidence`` is the probability that it answers the question, None where nobody estimated it;
+    ``sure`` is false where that is below the setting.
     """
 
     sql: str
@@ -228,6 +230,8 @@ class Statement:
     tables: tuple[str, ...] = ()
     sensitive: tuple[str, ...] = ()
     limit: int | None = None
+    confidence: float | None = None
+    sure: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +251,8 @@ class AnswerReply(TypedDict):
     sql: str
     source: str
     explanation: str
+    confidence: float | None
+    sure: bool
     columns: list[str]
     rows: list[list[Scalar]]
     row_count: int
@@ -260,7 +266,10 @@ class AnswerReply(TypedDict):
 
 @dataclass(slots=True)
 class Answer:
-    """What an analyst gets. ``timings_ms`` maps a stage to milliseconds; ``sensitive`` rows are not kept anywhere."""
+    """What an analyst gets. ``timings_ms`` maps a stage to milliseconds; ``sensitive`` rows are not kept anywhere.
+
+    ``sure`` is false where its ``confidence``, the probability that it answers the question, is below the setting.
+    """
 
     question: str
     sql: str
@@ -272,6 +281,8 @@ class Answer:
     trace_id: str
     sensitive: bool = False
     timings_ms: dict[str, float] = field(default_factory=dict)
+    confidence: float | None = None
+    sure: bool = True
 
     def to_json(self) -> AnswerReply:
         """The reply, its fields in the documented order."""
@@ -280,6 +291,8 @@ class Answer:
             "sql": self.sql,
             "source": self.source,
             "explanation": self.explanation,
+            "confidence": self.confidence,
+            "sure": self.sure,
             "columns": list(self.rows.columns),
             "rows": [list(row) for row in self.rows.rows],
             "row_count": len(self.rows.rows),

@@ -369,6 +369,8 @@ class Service:
             trace_id=operation.trace.trace_id,
             sensitive=bool(entry.sensitive),
             timings_ms=work.timings,
+            confidence=entry.confidence,
+            sure=entry.sure,
         )
 
 

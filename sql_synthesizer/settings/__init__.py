@@ -108,6 +108,9 @@ class Settings(BaseSettings):
     max_body_bytes: int = _make_field(65_536, "Request body at most.", unit="bytes", ge=1024)
     max_question_chars: int = _make_field(2_000, "Question text at most.", unit="characters", ge=10, le=20_000)
     max_sql_chars: int = _make_field(20_000, "Statement text at most.", unit="characters", ge=10, le=200_000)
+    sure_confidence: float = _make_field(
+        0.92, "Answers that are right with less probability are marked as not sure.", ge=0, le=1
+    )
 
     # language model
     openai_api_key: SecretStr | None = _make_field(None, "Key of the model endpoint.", env="OPENAI_API_KEY")

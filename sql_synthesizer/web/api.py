@@ -48,6 +48,7 @@ class ErrorBody(BaseModel):
     hint: str
     trace_id: str
     suggestions: list[str] | None = Field(None, description="Only of declined questions: what can be asked instead.")
+    choices: list[str] | None = Field(None, description="Only of declined questions: what it could have meant.")
 
 
 class QueryBody(RequestBody):
@@ -84,6 +85,10 @@ class AnswerBody(BaseModel):
     sql: str
     source: Literal["llm", "rules", "cache", "analyst"]
     explanation: str
+    confidence: float | None = Field(
+        description="Probability that the statement answers the question; null where nobody estimated it."
+    )
+    sure: bool = Field(description="False where that is below the setting sure_confidence: read it before use.")
     columns: list[str]
     rows: list[list[Scalar]] = Field(
         description="Dates are text, and so are numbers that neither a 64-bit integer nor a double holds exactly."

@@ -87,7 +87,8 @@ class StatementGuard:
             message, hint, details = verdict.refusal
             about = {"sql": statement.sql, "database_type": schema.dialect}
             raise StatementRefused(message, hint=hint, details={**details, **about})
-        return replace(verdict.passed, source=statement.source, explanation=statement.explanation)
+        passed = replace(verdict.passed, source=statement.source, explanation=statement.explanation)
+        return replace(passed, confidence=statement.confidence, sure=statement.sure)
 
     def _judge_statement(self, sql: str, schema: Schema, max_rows: int, policy: Policy) -> _StatementVerdict:
         try:

@@ -28,10 +28,6 @@ _STRANGE = re.compile(r"[*\\#^|{}\[\]~]|--")
 """Signs that no question has."""
 LEAST_CONFIDENCE = 0.66
 """Below it a question is declined: on databases set aside, 77 of 100 answers above it were right."""
-SURE_CONFIDENCE = 0.92
-"""Below it an answer says that it is not sure: 9 of 10 above it were right."""
-UNSURE = "Not sure of this"
-"""With what the explanation of an answer that is not sure ends."""
 
 
 @dataclass(slots=True)
@@ -47,9 +43,8 @@ class Reading:
     confidence: float = 0.0
 
     def explain(self) -> str:
-        """What it does, what the words were read as, and whether that is sure."""
-        doubt = "" if self.confidence >= SURE_CONFIDENCE else f" {UNSURE}: {self.confidence:.0%} likely right."
-        return f"{explain_plan(self.plan)} {explain_words(self.draft, self.assignment)}{doubt}"
+        """What it does, what the words were read as, and which were left out."""
+        return f"{explain_plan(self.plan)} {explain_words(self.draft, self.assignment)}"
 
 
 def read_question(context: Context) -> list[Reading]:

@@ -38,6 +38,12 @@ function badges(answer) {
     el("span", { class: `badge source source-${answer.source}`, title: why }, word),
     el("span", { class: "badge" }, answer.database),
     el("span", { class: "badge" }, rows),
+    answer.sure === false &&
+      el(
+        "span",
+        { class: "badge warn", title: "Read what the words were taken for before you rely on it" },
+        `not sure: ${Math.round(answer.confidence * 100)} % likely right`,
+      ),
     answer.truncated &&
       el("span", { class: "badge warn", title: "There are more rows than may be returned" }, "cut at the row limit"),
   );

@@ -1,12 +1,13 @@
 // Calls to the service. Everything that goes wrong becomes a Problem with the fields that the service documents.
 
 export class Problem extends Error {
-  constructor({ reason, message, hint = "", trace_id = "", suggestions = [] }, status = 0, retryAfter = 0) {
+  constructor({ reason, message, hint = "", trace_id = "", suggestions = [], choices = [] }, status = 0, retryAfter = 0) {
     super(message);
     this.reason = reason;
     this.hint = hint;
     this.traceId = trace_id;
     this.suggestions = suggestions;
+    this.choices = choices ?? [];
     this.status = status;
     this.retryAfter = retryAfter;
   }

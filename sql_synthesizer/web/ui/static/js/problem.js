@@ -16,6 +16,7 @@ export function problemCard(problem, { ask, again } = {}) {
   const suggestions = problem.suggestions.map((question) =>
     el("button", { type: "button", class: "chip", on: { click: () => ask(question) } }, question),
   );
+  const choices = problem.choices.map((choice) => el("li", {}, choice));
   const hint = problem.retryAfter > 0 ? `Try again in ${problem.retryAfter} s.` : problem.hint;
   const signIn = problem.status === 401 && el("a", { class: "button", href: "/login" }, "Sign in");
   const retry =
@@ -25,6 +26,8 @@ export function problemCard(problem, { ask, again } = {}) {
     { class: "card problem", role: "alert", "data-reason": problem.reason },
     el("h2", {}, icon("alert"), problem.message),
     el("p", { class: "hint" }, hint),
+    choices.length > 0 && el("p", { class: "help" }, "It could have meant:"),
+    choices.length > 0 && el("ul", { class: "choices" }, choices),
     suggestions.length > 0 && ask && el("p", { class: "help" }, "You could ask:"),
     suggestions.length > 0 && ask && el("div", { class: "examples" }, suggestions),
     (signIn || retry) && el("p", { class: "actions" }, signIn, retry),
