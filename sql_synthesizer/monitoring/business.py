@@ -152,6 +152,8 @@ def _is_possible(labels: Combination, _: Declared) -> bool:
     return labels["source"] != "none" or labels.get("outcome", "answered") != "answered"
 
 
+_MODEL = (vocabulary.PROVIDER, vocabulary.MODEL)
+
 METRICS: tuple[Metric, ...] = (
     _make_figure(
         "business_questions_total",
@@ -198,6 +200,22 @@ METRICS: tuple[Metric, ...] = (
         saved_unpriced,
     ),
     _make_figure(
+        "question_tokens_total",
+        "Tokens sent to and received from the language model for questions on record",
+        model_tokens,
+        *_MODEL,
+        vocabulary.TOKEN_DIRECTION,
+    ),
+    _make_money(
+        "question_cost_usd_total", "US dollars spent on the language model for questions on record", model_cost, *_MODEL
+    ),
+    _make_figure(
+        "question_unpriced_requests_total",
+        "Calls of the language model for questions on record whose cost is unknown",
+        model_unpriced,
+        *_MODEL,
+    ),
+    _make_figure(
         "team_questions_total",
         "Questions on record by the caller's team and outcome",
         team_questions,
@@ -236,15 +254,10 @@ QUERY, FEEDBACK = vocabulary.SECURITY_EVENTS["query_execution"].name, vocabulary
 EVENTS = (QUERY, FEEDBACK)
 """Types of records that figures are made of."""
 FIGURES: dict[str, tuple[tuple[str, Figures], ...]] = {
-    QUERY: (
-        *((metric.name, feed.figures) for metric in METRICS for feed in metric.feeds if feed.figures is not None),
-        ("llm_tokens_total", _counted(model_tokens)),
-        ("llm_cost_usd_total", _counted(model_cost)),
-        ("llm_unpriced_requests_total", _counted(model_unpriced)),
-    ),
+    QUERY: (*((metric.name, feed.figures) for metric in METRICS for feed in metric.feeds if feed.figures is not None),),
     FEEDBACK: (("feedback_total", ratings),),
 }
-"""Type of a record -> the metrics that it adds to, and what; those of the model are fed by its calls themselves."""
+"""Type of a record -> the metrics that it adds to, and what."""
 
 
 def count_record(record: Mapping[str, Any]) -> dict[Series, int]:

@@ -51,7 +51,7 @@ class MonthReport:
         """Every figure; ``teams`` are those of the settings, with their budgets."""
         outcomes, answered = self._sum("business_questions_total", 1), self._answered()
         understood = sum(outcomes[name] for name in ("answered", "declined", "failed"))
-        cost = self._sum_all("llm_cost_usd_total")
+        cost = self._sum_all("question_cost_usd_total")
         return {
             "month": self.month,
             "first_record": self.first,
@@ -68,7 +68,7 @@ class MonthReport:
             "models": self._models(),
             "cost_microusd": cost,
             "cost_per_answer_microusd": round(cost / answered) if answered else None,
-            "unpriced_calls": self._sum_all("llm_unpriced_requests_total"),
+            "unpriced_calls": self._sum_all("question_unpriced_requests_total"),
             "saved_by_cache": {
                 "cost_microusd": self._sum_all("cache_saved_usd_total"),
                 "seconds": self._sum_all("cache_saved_seconds_total") / MICRO,
@@ -112,8 +112,7 @@ class MonthReport:
     def _models(self) -> dict[str, Section]:
         found: dict[str, dict[str, int]] = defaultdict(dict)
         for (name, labels), amount in self.totals.items():
-            if name.startswith("llm_"):
-                what = f"{labels[2]}_tokens" if name == "llm_tokens_total" else _MODEL_FIGURES[name]
+            if what := f"{labels[2]}_tokens" if name == "question_tokens_total" else _MODEL_FIGURES.get(name):
                 found[f"{labels[0]} {labels[1]}"][what] = amount
         return dict(found)
 
@@ -133,7 +132,7 @@ class MonthReport:
         }
 
 
-_MODEL_FIGURES = {"llm_cost_usd_total": "cost_microusd", "llm_unpriced_requests_total": "unpriced_calls"}
+_MODEL_FIGURES = {"question_cost_usd_total": "cost_microusd", "question_unpriced_requests_total": "unpriced_calls"}
 
 
 def month_bounds(month: str) -> tuple[datetime, datetime]:

@@ -134,7 +134,7 @@ def answer_rate(m: Scope, window: str) -> Expr:
 def answer_cost(m: Scope, window: str) -> Expr:
     """US dollars spent on models within the window per answered question."""
     answered = m("business_questions_total").where(outcome="answered")
-    return ratio_of(m("llm_cost_usd_total").increase(window), answered.increase(window))
+    return ratio_of(m("question_cost_usd_total").increase(window), answered.increase(window))
 
 
 def team_budget(m: Scope) -> Expr:

@@ -85,7 +85,7 @@ MONEY = PanelRow(
         Panel(
             "Cost a day by model",
             "US dollars within a day, at the configured prices. Calls without a price are not in it.",
-            one_query(signals.llm_spend(P, DAY), "{{provider}} {{model}}"),
+            one_query(P("question_cost_usd_total").increase(DAY, keep=("provider", "model")), "{{provider}} {{model}}"),
             "currencyUSD",
             stacked=True,
             empty=NO_MODEL,
@@ -93,7 +93,7 @@ MONEY = PanelRow(
         Panel(
             "Tokens a day by model",
             "Tokens within a day to and from the model.",
-            one_query(P("llm_tokens_total").increase(DAY, keep=("model", "direction")), "{{model}} {{direction}}"),
+            one_query(P("question_tokens_total").increase(DAY, keep=("model", "direction")), "{{model}} {{direction}}"),
             stacked=True,
             empty=NO_MODEL,
         ),
@@ -109,7 +109,7 @@ MONEY = PanelRow(
             "Calls without a price a day",
             "Calls within a day whose cost is unknown: to the model, and saved by the cache.",
             (
-                PanelQuery(P("llm_unpriced_requests_total").increase(DAY, keep=("model",)), "{{model}}"),
+                PanelQuery(P("question_unpriced_requests_total").increase(DAY, keep=("model",)), "{{model}}"),
                 PanelQuery(P("cache_saved_unpriced_requests_total").increase(DAY), "saved"),
             ),
             width=4,
