@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
 
 from sql_synthesizer.errors import DECLINED_TOPICS, ConfigurationError
 from sql_synthesizer.monitoring import business
 from sql_synthesizer.settings import load
 from sql_synthesizer.settings.business import Price, parse_prices, price_of
 from sql_synthesizer.synthesizer.topics import topic_of
+from sql_synthesizer_proof.evidence.business import read_series
 from sql_synthesizer_proof.fakes.model_endpoint import FakeOpenAI
 from tests.support.app import App, running
 
@@ -102,6 +104,7 @@ def test_figures_of_the_record_are_those_of_the_metrics(app: App) -> None:
     assert found["cache_saved_seconds_total", ()] > 0
     assert sum(amount for (name, _), amount in found.items() if name == "business_questions_total") == 7
     assert_agrees(app)
+    assert read_series(generate_latest(app.rooms.metrics.read_fresh()).decode()) == found
 
 
 def test_tables_beyond_the_bound_are_other(app: App) -> None:

@@ -13,6 +13,7 @@ import click
 
 from sql_synthesizer_proof.drill.chain import end_on_signal, make_workspace
 from sql_synthesizer_proof.evidence import events, traces
+from sql_synthesizer_proof.evidence.business import prove_business
 from sql_synthesizer_proof.evidence.claim import Claim
 from sql_synthesizer_proof.evidence.disk import prove_disk
 from sql_synthesizer_proof.evidence.drift import prove_drift
@@ -87,6 +88,21 @@ def command_drift(runs: int, json_file: Path | None) -> None:
     end_on_signal()
     with make_workspace("prove-") as home:
         claims = prove_drift(home, runs)
+    _report_claims(claims, json_file)
+
+
+@command.command("business")
+@click.option("--questions", "count", type=click.IntRange(10, 1_000_000), default=5000, show_default=True)
+@click.option("--kills", type=click.IntRange(0, 1000), default=0, show_default=True, help="Workers to kill meanwhile.")
+@click.option("--json", "json_file", type=FILE, help="Write every claim here.")
+def command_business(count: int, kills: int, json_file: Path | None) -> None:
+    """Ask mixed questions, kill workers if wanted, and compare the month's report with the metrics.
+
+    The exit status is 1 when a claim does not hold.
+    """
+    end_on_signal()
+    with make_workspace("prove-") as home:
+        claims = prove_business(home / "service", count, kills)
     _report_claims(claims, json_file)
 
 

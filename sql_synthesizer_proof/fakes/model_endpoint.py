@@ -67,7 +67,9 @@ class _Handler(HttpHandler):
         self.send_reply(status, body, JSON, headers)
 
     def _receive_request(self) -> Received:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        size = int(self.headers.get("Content-Length", 0))
+        if len(body := self.rfile.read(size)) < size:
+            raise ConnectionAbortedError  # its sender was killed
         headers = {name.lower(): value for name, value in self.headers.items()}
         received = Received(self.command, self.path, headers, body)
         self.server.owner.requests.append(received)
