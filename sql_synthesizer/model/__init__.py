@@ -137,6 +137,7 @@ class ForeignKey:
 class Table:
     """A table or view that may be read. ``name`` is what a statement calls it, without its schema.
 
+    ``schema`` is what has to be written before it; ``home`` is where it is all the same, casefolded.
     ``hidden`` are columns that do not exist for who asks; ``UNSEEN`` stands for those that the server does not tell.
     """
 
@@ -146,6 +147,7 @@ class Table:
     schema: str | None = None
     comment: str = ""
     hidden: tuple[str, ...] = ()
+    home: str = ""
 
     def column(self, name: str) -> Column | None:
         """The column of this name, compared without case where none is called exactly so."""
@@ -172,13 +174,17 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What one database holds. ``version`` changes when anything in ``tables`` does."""
+    """What one database holds. ``version`` changes when anything in ``tables`` does.
+
+    ``catalog`` is what the server calls the database, where a name may begin with that.
+    """
 
     database: str
     dialect: str
     tables: tuple[Table, ...]
     version: str = ""
     left_out: tuple[LeftOut, ...] = ()
+    catalog: str = ""
 
     def table(self, name: str) -> Table | None:
         """The table of this name, compared without case where none is called exactly so."""

@@ -65,6 +65,8 @@ class DialectRow:
 
     views: str = ""
     """Query for schema, name and definition of what shows the data of other tables; NULL where that is not known."""
+    catalogs: str = ""
+    """Query for the name of the catalogue that one is in, where the names of tables may begin with it."""
     catalogue: CatalogueQueries = CatalogueQueries()
     """Empty where the schema is read in another way."""
     has_ilike: bool = False
@@ -151,6 +153,7 @@ _ROWS = (
         system_prefix="pg_",
         searched_schema="pg_catalog",
         views=_POSTGRES_VIEWS,
+        catalogs="SELECT current_database()",
         has_ilike=True,
         nulls_are_largest=True,
         has_row_values=True,
@@ -173,6 +176,7 @@ _ROWS = (
             "SELECT table_name, column_name, data_type, is_nullable = 'YES', '', NULL, true, false"
             " FROM information_schema.columns WHERE table_schema = :schema ORDER BY table_name, ordinal_position",
         ),
+        catalogs="SELECT current_catalog",
         table_names="folded",
         quotes_capitals=True,
         has_ilike=True,

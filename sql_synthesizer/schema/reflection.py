@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import Inspector
 from sqlalchemy.exc import SAWarning
 
@@ -75,8 +75,10 @@ def read_schema(connection: Connection, config: DatabaseSettings, dialect: str) 
         lineage.spread(names.find(config.sensitive), orders),
         names.find(config.shareable),
     )
+    catalogs = DIALECTS[dialect].catalogs
+    catalog = str(connection.scalar(text(catalogs))) if catalogs else ""
     offered = [found for found in listed if found.listed and not marks.is_hidden(found)]
-    return _build_schema(config, dialect, offered, marks), faults + names.find_faults(config)
+    return replace(_build_schema(config, dialect, offered, marks), catalog=catalog), faults + names.find_faults(config)
 
 
 def _build_schema(config: DatabaseSettings, dialect: str, offered: Iterable[Relation], marks: _Marks) -> Schema:
@@ -180,7 +182,8 @@ def _build_table(found: Relation, marks: _Marks) -> Table:
     gone = hidden.intersection(found.column_names) | sensitive.intersection(found.column_names[MAX_COLUMNS:])
     if found.partial:
         gone.add(UNSEEN)
-    return Table(found.name, shown, found.keys, found.schema, found.comment, tuple(sorted(gone)))
+    home = "" if found.schema else found.key[0]
+    return Table(found.name, shown, found.keys, found.schema, found.comment, tuple(sorted(gone)), home)
 
 
 def _with_visible_keys(table: Table, tables: Mapping[str, Table]) -> Table:

@@ -10,7 +10,7 @@ import datetime
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sql_synthesizer.cache import AnswerCache
 from sql_synthesizer.cache.entries import CachedAnswer, CachedPages, to_rows
@@ -32,35 +32,17 @@ from sql_synthesizer.model import CANARY_CALLER, MASK, Answer, Caller, Question,
 from sql_synthesizer.schema import SchemaCache
 from sql_synthesizer.service.slots import Slots
 from sql_synthesizer.service.timing import Timed
+from sql_synthesizer.service.work import AnswerPage as AnswerPage
+from sql_synthesizer.service.work import Work
 from sql_synthesizer.store import HistoryEntry
 from sql_synthesizer.synthesizer import Context, Repairer, Synthesizer, repairable_error
-from sql_synthesizer.telemetry import Operation, Telemetry, vocabulary
+from sql_synthesizer.synthesizer.relevance import relevant_schema
+from sql_synthesizer.telemetry import Telemetry, vocabulary
 
 FORBIDDEN = "sensitive_column"  # the rule that looks at who asks, whoever wrote the statement
 _QUOTED = re.compile("""("[^"]*"|'[^']*'|“[^”]*”)""")
 PAGE_TTL = 900
 """Seconds that the pages of an answer are cached."""
-
-
-@dataclass(slots=True)
-class AnswerPage:
-    """Rows ``(number - 1) * size`` and following of an answer; ``number`` starts at 1."""
-
-    question_id: str
-    number: int
-    pages: int
-    rows: Rows
-    row_count: int
-
-
-@dataclass(slots=True)
-class _Work:
-    """A question in progress, with its operation and the timings of its stages."""
-
-    question: Question
-    schema: Schema
-    operation: Operation
-    timings: dict[str, float]
 
 
 class Service:
@@ -142,7 +124,7 @@ class Service:
                 raise PageExpired("The statement of this answer held a secret, which is not kept.")
             details = operation.details
             details.question_id, details.sql, details.database = earlier.question_id, earlier.sql, question.database
-            work = _Work(question, self.schemas.get(question.database, question.deadline), operation, {})
+            work = Work(question, self.schemas.get(question.database, question.deadline), operation, {})
             with self._hold_slot(work):
                 _, rows = self._execute_statement(work, Statement(earlier.sql, "analyst"))
             details.row_count = len(rows.rows)
@@ -183,7 +165,7 @@ class Service:
     # --- the stages --------------------------------------------------------------------------
 
     @contextmanager
-    def _admit_question(self, question: Question) -> Iterator[_Work]:
+    def _admit_question(self, question: Question) -> Iterator[Work]:
         database_type = self.databases.dialect(question.database)
         canary = question.caller == CANARY_CALLER
         with self._telemetry.operation(
@@ -194,7 +176,7 @@ class Service:
             database=question.database,
         ) as operation:
             operation.trace.question_id, operation.trace.question = operation.span_id, operation.details
-            work = _Work(question, Schema(question.database, database_type, ()), operation, {})
+            work = Work(question, Schema(question.database, database_type, ()), operation, {})
             details = operation.details
             details.database, details.timings_ms, details.question = question.database, work.timings, question.text
             details.team = question.caller.team or None
@@ -205,24 +187,24 @@ class Service:
                     operation.settle()
 
     @contextmanager
-    def _hold_slot(self, work: _Work) -> Iterator[bool]:
+    def _hold_slot(self, work: Work) -> Iterator[bool]:
         """A slot, and whether the question had to wait for it. Raises Overloaded."""
         with self._timed_stage(work, "queue"):
             waited = self.slots.acquire(work.question)
         with self.slots.hold(work.question):
             yield waited
 
-    def _timed_stage(self, work: _Work, stage: str) -> Timed:
+    def _timed_stage(self, work: Work, stage: str) -> Timed:
         work.question.cancellation.check()
         return Timed(stage, work.timings, self._telemetry.operation(vocabulary.STAGE_OPERATION, stage=stage))
 
-    def _load_schema(self, work: _Work) -> Schema:
+    def _load_schema(self, work: Work) -> Schema:
         with self._timed_stage(work, "schema"):
             if not (schema := self.schemas.get(work.question.database, work.question.deadline)).tables:
                 raise PrivilegeMissing("The service can read no table of this database.")
             return schema
 
-    def _cache_key(self, work: _Work) -> str:
+    def _cache_key(self, work: Work) -> str:
         question = work.question
         config = self.databases.config(question.database)
         return self._cache.key(
@@ -239,7 +221,7 @@ class Service:
             self._today().isoformat(),
         )
 
-    def _load_cached_entry(self, work: _Work, key: str) -> CachedAnswer | None:
+    def _load_cached_entry(self, work: Work, key: str) -> CachedAnswer | None:
         if work.question.caller == CANARY_CALLER:
             return None
         with Timed("cache", work.timings):
@@ -253,7 +235,7 @@ class Service:
         details.saved_microusd, details.saved_unpriced = cached.cost_microusd, cached.unpriced
         return replace(cached, source="cache")
 
-    def _compute_entry_once(self, work: _Work, key: str, *, late: bool) -> CachedAnswer:
+    def _compute_entry_once(self, work: Work, key: str, *, late: bool) -> CachedAnswer:
         """Computes the entry, or takes the one that an equal question computed meanwhile; who is ``late`` looks."""
         if work.question.caller == CANARY_CALLER:
             return self._compute_entry(work)
@@ -270,12 +252,13 @@ class Service:
                     self._cache.set(key, entry)
             return entry
 
-    def _compute_entry(self, work: _Work) -> CachedAnswer:
+    def _compute_entry(self, work: Work) -> CachedAnswer:
         question, details = work.question, work.operation.details
+        values = self.schemas.values(question.database)
         context = Context(
             question=question.text,
-            schema=work.schema,
-            values=self.schemas.values(question.database),
+            schema=relevant_schema(work.schema, question.text, values),
+            values=values,
             today=self._today(),
             max_rows=question.max_rows,
             deadline=question.deadline,
@@ -298,7 +281,7 @@ class Service:
                     raise
         raise failure or Declined
 
-    def _try_synthesizer(self, work: _Work, context: Context, synthesizer: Synthesizer) -> tuple[Statement, Rows]:
+    def _try_synthesizer(self, work: Work, context: Context, synthesizer: Synthesizer) -> tuple[Statement, Rows]:
         """What one synthesizer's statement returns; a model may mend its own once, whoever refused it."""
         with self._timed_stage(work, "synthesize"):
             statement = synthesizer.synthesize(context)
@@ -320,7 +303,7 @@ class Service:
                 raise
             raise ModelInvalid from again
 
-    def _execute_statement(self, work: _Work, statement: Statement) -> tuple[Statement, Rows]:
+    def _execute_statement(self, work: Work, statement: Statement) -> tuple[Statement, Rows]:
         question = work.question
         work.operation.labels["source"] = statement.source
         details = work.operation.details
@@ -346,11 +329,11 @@ class Service:
             )
         return statement, rows
 
-    def _check_statement(self, work: _Work, statement: Statement) -> Statement:
+    def _check_statement(self, work: Work, statement: Statement) -> Statement:
         policy = policy_of(self.databases.config(work.question.database), work.question.caller.role)
         return self._statement_guard.check(statement, work.schema, max_rows=work.question.max_rows, policy=policy)
 
-    def _build_answer(self, work: _Work, entry: CachedAnswer) -> Answer:
+    def _build_answer(self, work: Work, entry: CachedAnswer) -> Answer:
         operation, rows = work.operation, to_rows(entry)
         operation.labels |= {"source": entry.source, "query_type": entry.query_type}
         details = operation.details

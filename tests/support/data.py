@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,13 @@ class Data:
         with engine.connect() as connection:
             for statement in statements:
                 connection.exec_driver_sql(statement)
+        engine.dispose()
+
+    @contextmanager
+    def connect(self) -> Iterator[sqlalchemy.Connection]:
+        engine = sqlalchemy.create_engine(self.url)
+        with engine.connect() as connection:
+            yield connection
         engine.dispose()
 
     def schemas(self, url: str = "", **options: Any) -> SchemaCache:

@@ -19,7 +19,7 @@ from sql_synthesizer.guard.statement.columns import Columns
 from sql_synthesizer.guard.statement.grammar import load_grammar
 from sql_synthesizer.guard.statement.growth import MAX_WORK, check_growth
 from sql_synthesizer.guard.statement.masking import expand_stars, mask_columns
-from sql_synthesizer.guard.statement.names import StatementNames, TableIndex
+from sql_synthesizer.guard.statement.names import StatementNames, TableIndex, drop_catalog
 from sql_synthesizer.guard.statement.nodes import check_nodes, refuse_statement
 from sql_synthesizer.guard.statement.postgres import check_postgres
 from sql_synthesizer.guard.statement.reading import parse_query
@@ -105,6 +105,7 @@ class StatementGuard:
         index = self._load_table_index(schema)
         grammar = load_grammar(schema.dialect)
         tree = parse_query(sql, grammar)
+        drop_catalog(tree, schema)
         masked = _exclude_marked_columns(tree, index, policy)
         tree, limit = _limit_rows(tree, max_rows + 1)
         written = grammar.write_sql(tree)

@@ -107,7 +107,7 @@ class TableIndex:
         return found[0]
 
     def _schema_of(self, table: Table) -> str:
-        return (table.schema or self.dialect.main_schema or self.schema.database).casefold()
+        return (table.schema or table.home or self.dialect.main_schema or self.schema.database).casefold()
 
     def column_marks(self, table: Table) -> dict[str, Mark]:
         """Folded name of each sensitive or hidden column -> what it is."""
@@ -201,6 +201,14 @@ class StatementNames:
 
     def _cte_name(self, cte: exp.Expr) -> str:
         return self.index.table_name(cte.args["alias"].this)
+
+
+def drop_catalog(tree: exp.Expr, schema: Schema) -> None:
+    """Leaves the name of the schema's own catalogue out before names: nothing else can be meant."""
+    for node in tree.find_all(exp.Table, exp.Column) if schema.catalog else ():
+        named = node.args.get("catalog")
+        if isinstance(named, exp.Identifier) and named.name == schema.catalog:
+            node.set("catalog", None)
 
 
 def is_query(node: exp.Expr) -> bool:
