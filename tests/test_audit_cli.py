@@ -11,6 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sql_synthesizer.audit import read_records
+from sql_synthesizer.audit.keyring import Keyring
+from sql_synthesizer.audit.stamp import Stamp
+from sql_synthesizer.audit.verdict import VerificationState
 from sql_synthesizer.cli import group
 from sql_synthesizer.errors import SqlSynthesizerError
 from tests.support.audit import files
@@ -158,3 +161,21 @@ def test_the_record_is_used_although_only_its_reserve_is_left(
 def test_the_key_may_not_lie_among_what_it_seals(officer: Officer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SQL_SYNTHESIZER_AUDIT_KEY_FILE", str(officer.directory / "key"))
     assert isinstance(officer("audit", "search").exception, SqlSynthesizerError)
+
+
+def test_retention_says_that_the_clock_jumped_and_takes_it_for_right(officer: Officer) -> None:
+    assert officer("audit", "verify").exit_code == 0
+    path, keyring = officer.directory.parent / "audit.verified", Keyring(officer.directory.parent / "audit.key")
+    state = VerificationState.load(path, keyring)
+    assert state.stamp is not None
+    state.stamp = Stamp.take(state.stamp.believed - 97 * 86_400)
+    state.save(path, keyring.current)
+    said = officer("audit", "retire", "--days", "30")
+    assert "97.0 days ahead" in said.stderr
+    said = officer("audit", "retire", "--days", "30", "--trust-clock")
+    assert (said.exit_code, said.stderr) == (0, "")
+    told = [details for details in officer.told("audit_access") if details["action"] == "retired"]
+    assert [(details["removed"], details["clock_days_ahead"]) for details in told] == [(0, 97.0), (0, 0.0)]
+    after = VerificationState.load(path, keyring).stamp
+    assert after is not None
+    assert after.lead == 0

@@ -16,34 +16,39 @@ from tests.support.chain import RECORDS
 from tests.support.chain import kept as kept
 
 
+def retire(kept, state, *, days):
+    limit = lifecycle.retention_limit(state, days)
+    return lifecycle.retire_segments(kept.directory, kept.keyring, state, limit)
+
+
 def test_retention_removes_only_what_is_old_and_verified_and_the_rest_verifies(kept):
-    assert lifecycle.retire_segments(kept.directory, kept.keyring, VerificationState(), 1) == []
+    assert retire(kept, VerificationState(), days=1) == []
     state = kept.verify().state
-    assert lifecycle.retire_segments(kept.directory, kept.keyring, state, 1) == []
+    assert retire(kept, state, days=1) == []
     shifted = [path for path in files(kept.directory) if path != kept.path(2)]
-    removed = lifecycle.retire_segments(kept.directory, kept.keyring, state, -1)
+    removed = retire(kept, state, days=-1)
     assert sorted(removed) == sorted(path.name for path in shifted)
     report = kept.verify(anchored=True)
     assert report.sound, report.faults
     assert report.records == RECORDS
     assert kept.verify(since=state).sound
-    assert lifecycle.retire_segments(kept.directory, kept.keyring, state, -1) == []
+    assert retire(kept, state, days=-1) == []
 
 
 def test_a_file_in_the_place_of_a_retired_segment_is_found(kept):
     text = kept.path(0).read_bytes()
-    lifecycle.retire_segments(kept.directory, kept.keyring, kept.verify().state, -1)
+    retire(kept, kept.verify().state, days=-1)
     kept.path(0).write_bytes(text)
     assert kept.verify().sound, "a crash may leave it behind"
     kept.path(0).write_bytes(text.replace(b"key-0", b"key-9", 1))
     assert [fault.kind for fault in kept.verify().faults] == ["changed"]
-    lifecycle.retire_segments(kept.directory, kept.keyring, kept.verify().state, -1)
+    retire(kept, kept.verify().state, days=-1)
 
 
 def test_retention_believes_no_record_that_was_changed(kept):
     state = kept.verify().state
     kept.edit(kept.path(0), lambda lines: lines.__setitem__(-1, lines[-1].replace(b'"time":"2', b'"time":"1')))
-    assert kept.path(0).name not in lifecycle.retire_segments(kept.directory, kept.keyring, state, -1)
+    assert kept.path(0).name not in retire(kept, state, days=-1)
 
 
 def test_a_key_file_that_vanishes_is_not_replaced(kept, caplog):

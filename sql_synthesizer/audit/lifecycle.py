@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,30 +18,68 @@ from sql_synthesizer.audit.manifest import Manifest, Writer, collect_writers, pa
 from sql_synthesizer.audit.record import Record, format_rfc3339, is_record
 from sql_synthesizer.audit.verdict import VerificationState
 
+DAY = 86_400
+SPAN_DAYS = 7
+"""Days of records that one run of retention removes at most, so that a mistake is noticed before all are gone."""
+NEVER = "~"
+"""Later than any time in RFC 3339."""
 ERASED_TOGETHER = 100
 """Records that one entry of the manifest names."""
 
 
-def retire_segments(directory: Path, keyring: Keyring, state: VerificationState, days: int) -> list[str]:
-    """Removes the segments whose records are all older than ``days``; returns their names.
+def retention_limit(state: VerificationState, days: float) -> str:
+    """The time, in RFC 3339, before which records may go that are kept for ``days``; empty where nobody knows it.
+
+    It goes by the stamp in ``state``, which no jump of the clock carries forward.
+    """
+    if state.stamp is None:
+        return ""
+    return format_rfc3339(int((min(state.stamp.believed, time.time()) - days * DAY) * 1e9))
+
+
+def retire_segments(
+    directory: Path, keyring: Keyring, state: VerificationState, limit: str, *, span: float | None = SPAN_DAYS
+) -> list[str]:
+    """Removes the segments whose records are all older than ``limit``, in RFC 3339; returns their names.
 
     Only what ``state`` says was verified is removed, from the front of each writer, and it is read once more before.
-    Where the rest goes on is in the manifest. Raises OSError.
+    Those that begin more than ``span`` days after the oldest one stay for the next run. Where the rest goes on is in
+    the manifest. Raises OSError.
     """
-    limit = format_rfc3339(time.time_ns() - days * 86_400_000_000_000)
+    end = _span_end(directory, state, span)
     removed: list[str] = []
     for name, writer in collect_writers(parse_entries(Manifest(directory).lines())).items():
         for number in _verified_segments(name, writer, state):
             path = directory / segment_name(name, number)
             if number not in writer.retired:
-                end = _find_expired_end(path, writer, number, keyring, limit)
-                if end is None:
+                last = None if _first_time(path) >= end else _find_expired_end(path, writer, number, keyring, limit)
+                if last is None:
                     break
                 with Manifest(directory).locked(keyring) as manifest:
-                    manifest.add("retired", writer=name, segment=number, sequence=end.sequence, last=end.mac.hex())
+                    manifest.add("retired", writer=name, segment=number, sequence=last.sequence, last=last.mac.hex())
                 removed.append(path.name)
             path.unlink(missing_ok=True)
     return removed
+
+
+def _span_end(directory: Path, state: VerificationState, span: float | None) -> str:
+    """The time ``span`` days after the first record of the oldest segment; later than any where there is no span."""
+    if span is not None:
+        writers = collect_writers(parse_entries(Manifest(directory).lines())).items()
+        kept = ((name, n) for name, w in writers for n in _verified_segments(name, w, state) if n not in w.retired)
+        oldest = min((_first_time(directory / segment_name(name, number)) for name, number in kept), default=NEVER)
+        with suppress(ValueError):
+            return format_rfc3339(int((datetime.fromisoformat(oldest).timestamp() + span * DAY) * 1e9))
+    return NEVER
+
+
+def _first_time(path: Path) -> str:
+    """The time of a segment's first record."""
+    with suppress(OSError, StopIteration), open_regular(path) as file:
+        line = chain.parse_line(next(read_lines(file))[1])
+        if line is not None and is_record(line.fields):
+            return line.fields["time"]
+    return NEVER
 
 
 def _find_expired_end(path: Path, writer: Writer, number: int, keyring: Keyring, limit: str) -> Position | None:

@@ -22,6 +22,8 @@ from sql_synthesizer.audit.folding import Folding
 from sql_synthesizer.audit.keyring import Keyring
 from sql_synthesizer.audit.record import Encoder, add_position
 from sql_synthesizer.audit.segment import RecordBody, Segments
+from sql_synthesizer.audit.stamp import Lead
+from sql_synthesizer.audit.verdict import VerificationState
 from sql_synthesizer.audit.volume import Volume
 from sql_synthesizer.errors import AuditUnavailable, ConfigurationError
 from sql_synthesizer.settings import Settings
@@ -80,6 +82,11 @@ class AuditLog:
         _logs.add(self)
         telemetry.read(vocabulary.AUDIT_FREE_BYTES, lambda: _gauge_samples(self._volume.free_bytes()))
         telemetry.read(vocabulary.AUDIT_PENDING, lambda: _gauge_samples(self.pending))
+        lead, path = Lead(), settings.audit_state_path
+        telemetry.read(
+            vocabulary.AUDIT_CLOCK_LEAD,
+            lambda: _gauge_samples(lead.read(path, lambda: VerificationState.load(path, self.keyring).stamp)),
+        )
         telemetry.read(vocabulary.AUDIT_FINGERPRINT, lambda: _gauge_samples(self._checkpoints.fingerprint))
         born = time.time()
         telemetry.read(

@@ -10,6 +10,7 @@ import orjson
 
 from sql_synthesizer.audit import chain
 from sql_synthesizer.audit.keyring import Key, Keyring
+from sql_synthesizer.audit.stamp import Stamp
 from sql_synthesizer.files import write_file
 
 FAULTS_LIMIT = 1_000
@@ -63,7 +64,8 @@ class VerificationState:
     """How far the record was found sound: a later verification goes on from here.
 
     ``manifest`` and ``manifest_mac`` are of the manifest's last entry; writers that had ended by then and are not in
-    ``places`` were read to their end. ``full_at`` is when all was read at once, in Unix time.
+    ``places`` were read to their end. ``full_at`` is when all was read at once, in Unix time; ``stamp`` is the time as
+    retention sees it, None before the first verification.
     """
 
     manifest: int = 0
@@ -71,12 +73,14 @@ class VerificationState:
     places: dict[str, ReadPosition] = field(default_factory=dict)
     verified_at: float = 0.0
     full_at: float = 0.0
+    stamp: Stamp | None = None
 
     def save(self, path: Path, key: Key) -> None:
         """Writes a sealed file, at once or not at all. Raises OSError."""
         places = {name: [p.segment, p.byte, p.sequence, p.mac.hex()] for name, p in self.places.items()}
         fields = {"manifest": self.manifest, "manifest_mac": self.manifest_mac, "places": places}
         fields |= {"verified_at": self.verified_at, "full_at": self.full_at, "key": key.id}
+        fields["stamp"] = list(self.stamp) if self.stamp else None
         text, _ = chain.seal_line(_STATE, orjson.dumps(fields), key.chain)
         write_file(path, [text])
 
@@ -92,7 +96,9 @@ class VerificationState:
             return cls()
         fields: dict[str, Any] = line.fields
         places = {name: ReadPosition(p[0], p[1], p[2], bytes.fromhex(p[3])) for name, p in fields["places"].items()}
-        return cls(fields["manifest"], fields["manifest_mac"], places, fields["verified_at"], fields["full_at"])
+        when = fields["verified_at"]
+        stamp = Stamp(*(fields.get("stamp") or (when, when)))
+        return cls(fields["manifest"], fields["manifest_mac"], places, when, fields["full_at"], stamp)
 
 
 @dataclass(slots=True)

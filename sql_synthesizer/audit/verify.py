@@ -25,6 +25,7 @@ from sql_synthesizer.audit.manifest import (
     parse_entry,
 )
 from sql_synthesizer.audit.record import is_record
+from sql_synthesizer.audit.stamp import first_stamp
 from sql_synthesizer.audit.verdict import FaultKind, ReadPosition, RecordFault, VerificationReport, VerificationState
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.files import hold_lock
@@ -49,6 +50,7 @@ def verify_record(
     ``audit_checkpoint_fingerprint``.
     """
     began = time.monotonic()
+    before = (known or since or VerificationState()).stamp or first_stamp(Manifest(directory).lines())
     for _ in range(TRIES):
         start = since or VerificationState()
         verification = _Verification(directory, keyring, start, known or start, anchors, set(fingerprints))
@@ -62,6 +64,7 @@ def verify_record(
             keyring.reload()
     report.seconds = round(time.monotonic() - began, 3)
     report.state.verified_at = time.time()
+    report.state.stamp = before.advance()
     report.state.full_at = report.state.verified_at if since is None else since.full_at
     return report
 

@@ -19,6 +19,7 @@ from sql_synthesizer.audit.export import FORMATS, table_rows
 from sql_synthesizer.audit.reading import RecordFilter, filter_records
 from sql_synthesizer.audit.record import Record
 from sql_synthesizer.audit.redact import value_hashes
+from sql_synthesizer.audit.stamp import Stamp
 from sql_synthesizer.audit.verdict import VerificationReport, VerificationState
 from sql_synthesizer.audit.verify import verify_record
 from sql_synthesizer.cli.session import open_rooms, record_command
@@ -170,17 +171,42 @@ def verify(
 
 @command.command()
 @click.option("--days", type=click.IntRange(1), help="Default: the setting audit_retention_days.")
-def retire(days: int | None) -> None:
-    """Remove segments older than so many days that the last verification found sound."""
-    with recorded_access("retire", days=days) as rooms:
+@click.option("--all", "whole", is_flag=True, help="Also more than a week of records at once.")
+@click.option("--trust-clock", is_flag=True, help="The clock is right, though it went ahead of what can be believed.")
+def retire(days: int | None, *, whole: bool, trust_clock: bool) -> None:
+    """Remove segments older than so many days that the last verification found sound.
+
+    One run removes at most a week of records. Days are counted by the time that is known to have passed: a clock that
+    jumped removes nothing.
+    """
+    with recorded_access("retire", days=days, whole=whole, trust_clock=trust_clock) as rooms:
         settings, keyring = rooms.settings, rooms.audit.keyring
         days = days or settings.audit_retention_days
         if days is None:
             raise ConfigurationError("Nothing says how long records are kept.", hint="Give --days, or set the setting.")
         state = VerificationState.load(settings.audit_state_path, keyring)
-        removed = lifecycle.retire_segments(settings.audit_path, keyring, state, days)
-        rooms.telemetry.emit(vocabulary.SECURITY_EVENTS["audit_access"], action="retired", segments=removed)
+        if trust_clock and state.stamp is not None:
+            state.stamp = Stamp.take()
+            state.save(settings.audit_state_path, keyring.current)
+        lead = state.stamp.advance().lead / lifecycle.DAY if state.stamp else 0.0
+        span = None if whole else lifecycle.SPAN_DAYS
+        limit = lifecycle.retention_limit(state, days)
+        removed = lifecycle.retire_segments(settings.audit_path, keyring, state, limit, span=span)
+        rooms.telemetry.emit(
+            vocabulary.SECURITY_EVENTS["audit_access"],
+            action="retired",
+            segments=removed,
+            removed=len(removed),
+            before=limit,
+            clock_days_ahead=round(lead, 3),
+        )
     click.echo(f"{len(removed)} segments removed" + "".join(f"\n  {name}" for name in removed))
+    if lead >= 1:
+        click.echo(
+            f"The clock is {lead:.1f} days ahead of the time that is known to have passed, and records are kept by "
+            "that time. If the clock is right: audit retire --trust-clock.",
+            err=True,
+        )
 
 
 @command.command()

@@ -130,6 +130,9 @@ AUDIT_LOW_BYTES = 10 * 1024**3
 AUDIT_UNVERIFIED_SECONDS = 93_600.0
 """Without a sound verification of the audit record: a day, and two hours to spare."""
 
+AUDIT_CLOCK_LEAD_SECONDS = 86_400.0
+"""By which the clock may be ahead of the time that is known to have passed."""
+
 FOLD_AGE_SECONDS = 30.0
 """Age of the last fold at which the metrics count as stale; a fold is due every 0.2 s."""
 CLOCK_SKEW_SECONDS = 10.0

@@ -342,6 +342,9 @@ AUDIT_FINGERPRINT = ReadingType("audit_fingerprint", (), "Start of the MAC at th
 AUDIT_VERIFIED = ReadingType(
     "audit_verified", (), "When the audit record was last found sound, else when this process started, in Unix time."
 )
+AUDIT_CLOCK_LEAD = ReadingType(
+    "audit_clock_lead", (), "Seconds that the clock is ahead of the time that is known to have passed."
+)
 JOB_WAITING = ReadingType("job_waiting", (), "Questions of jobs that wait.")
 JOB_RUNNING = ReadingType("job_running", (), "Questions of jobs that a worker has in hand.")
 JOB_OLDEST = ReadingType("job_oldest", (), "Age of the oldest job that nobody has begun, in seconds.")

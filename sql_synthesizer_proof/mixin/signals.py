@@ -168,6 +168,11 @@ def audit_unverified(m: Scope) -> Expr:
     return m("audit_verified_age_seconds").selector()
 
 
+def audit_clock_lead(m: Scope) -> Expr:
+    """Seconds that the clock is ahead of the time that is known to have passed."""
+    return m("audit_clock_lead_seconds").selector()
+
+
 def audit_free(m: Scope) -> Expr:
     """Free bytes of the audit volume."""
     return m("audit_free_bytes").selector()

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import promql_parser as promql
@@ -16,6 +17,10 @@ from tests.rules.promtool import Rule
 
 OPPOSITE = {">": ("<",), "<": (">",), ">=": (">", "<"), "<=": ("<", ">"), "==": ("!=",), "!=": ("==",)}
 AGGREGATOR = {"sum": "max", "max": "min", "min": "max"}
+NO_RESET = {"increase": "delta", "rate": "deriv"}
+"""What a counter that starts again turns negative."""
+LONG = "1h"
+"""For which an alert goes on that should have ended."""
 OVER_TIME = {"avg_over_time": "max_over_time", "min_over_time": "max_over_time", "max_over_time": "min_over_time"}
 NEGATED = {"=": "!=", "!=": "=", "=~": "!~", "!~": "=~"}
 SETS = ("and", "or", "unless")
@@ -61,20 +66,24 @@ def _values(label: str, operator: str, value: str) -> Iterator[str]:
         yield next(other for other in OTHER_VALUES.get(label, (f"other {label}",)) if other != value)
 
 
-def _selector(name: str, matchers: list[tuple[str, str, str]]) -> str:
-    return f"{name}{{{','.join(f'{label}{operator}{value!r}' for label, operator, value in matchers)}}}"
+def _selector(name: str, matchers: list[tuple[str, str, str]], offset: timedelta | None = None) -> str:
+    inside = ",".join(f"{label}{operator}{value!r}" for label, operator, value in matchers)
+    return f"{name}{{{inside}}}" + (f" offset {_duration(offset)}" if offset else "")
 
 
 def _selectors(node: Any) -> Changes:
     matchers = re.findall(r'(\w+)(=~|!~|!=|=)"([^"]*)"', str(node))
+    select = partial(_selector, node.name, offset=node.offset)
     for index, (label, operator, value) in enumerate(matchers):
         before, after = matchers[:index], matchers[index + 1 :]
         changed = [(NEGATED[operator], value), *((operator, other) for other in _values(label, operator, value))]
         if label != "job":  # the sides of an expression meet on job, so that it is dropped everywhere or in vain
-            yield f"{node.name}: {label} dropped", _selector(node.name, before + after)
+            yield f"{node.name}: {label} dropped", select(before + after)
         for new_operator, new_value in changed:
             matcher = (label, new_operator, new_value)
-            yield f"{node.name}: {''.join(matcher)}", _selector(node.name, [*before, matcher, *after])
+            yield f"{node.name}: {''.join(matcher)}", select([*before, matcher, *after])
+    for factor in (0, 0.5, 2) if node.offset else ():
+        yield f"{node.name}: offset times {factor}", _selector(node.name, matchers, node.offset * factor)
     if recorded := re.fullmatch(r"(job:.*_rate)(\w+)", node.name):
         at = WINDOWS.index(recorded[2])
         for window in WINDOWS[max(at - 1, 0) : at] + WINDOWS[at + 1 : at + 2]:
@@ -127,7 +136,7 @@ def _operations(node: Any) -> Changes:
 
 def _calls(node: Any) -> Changes:
     function, arguments = node.func.name, list(map(str, node.args))
-    if other := OVER_TIME.get(function):
+    if other := OVER_TIME.get(function) or NO_RESET.get(function):
         yield f"{function} -> {other}", f"{other}({', '.join(arguments)})"
     for index, argument in enumerate(node.args):
         for change, text in changes(argument):
@@ -165,8 +174,14 @@ def mutants(rule: Rule) -> Iterator[Mutant]:
     if (anywhere := re.sub(r',?job=~?"[^"]*"', "", expression)) and anywhere != expression:
         yield Mutant("job dropped everywhere", rule | {"expr": anywhere.replace("{,", "{")})
     if hold := rule.get("for"):
-        without = {name: value for name, value in rule.items() if name != "for"}
-        yield Mutant("for dropped", without)
+        yield Mutant("for dropped", {name: value for name, value in rule.items() if name != "for"})
         for factor in (0.5, 2):
             length = f"{round(duration_seconds(hold) * factor * 1000)}ms"
             yield Mutant(f"for {hold} -> {length}", rule | {"for": length})
+    if keep := rule.get("keep_firing_for"):
+        yield Mutant("keep_firing_for dropped", {name: value for name, value in rule.items() if name != "keep_firing_for"})
+        for factor in (0.5, 2):
+            length = f"{round(duration_seconds(keep) * factor * 1000)}ms"
+            yield Mutant(f"keep_firing_for {keep} -> {length}", rule | {"keep_firing_for": length})
+    else:
+        yield Mutant(f"keep_firing_for {LONG}", rule | {"keep_firing_for": LONG})

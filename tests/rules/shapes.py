@@ -162,9 +162,12 @@ def recurring(rule: str, named: Named, window: int, hold: int, alerts: Sequence[
         Case(
             rule,
             "again and again, on one of two instances",
-            {named("a"): counter((start, 0), *again), named("b"): counter((start + 2 * hold, 0))},
+            {
+                named("a"): counter((start, 0), *again, (2 * window, 0)),
+                named("b"): counter((start + 3 * hold + 2 * window, 0)),
+            },
             firing=(start + hold + 30,),
-            quiet=(start + hold,),
+            quiet=(start + hold, start + sum(seconds for seconds, _ in again) + window + 30),
             alerts=alerts,
         ),
         Case(
@@ -181,15 +184,16 @@ def count(
     rule: str, named: Named, number: float, window: int, alerts: Sequence[str] = (OURS,), *, local: bool = False
 ) -> list[Case]:
     """An alert on the number of events within a window; each instance counts alone where it is ``local``."""
-    end = 2 * window + 60
+    end, over = 2 * window + 60, window + 60
     shares = {"a": 1.0, "b": 0.5} if local else {"a": 0.5, "b": 0.5}
     return [
         Case(
             rule,
             f"{number * share:g} within the window, by two instances",
-            {named(at): counter((end, number * share * part / window)) for at, part in shares.items()},
+            {named(at): counter((end, number * share * part / window), (over, 0)) for at, part in shares.items()},
             alerts=alerts,
-            **expected(fires, end),
+            firing=(end,) if fires else (),
+            quiet=(end + over,) if fires else (end,),
         )
         for share, fires in ((1.04, True), (0.96, False))
     ]
@@ -198,16 +202,17 @@ def count(
 def level(
     rule: str, named: Named, healthy: float, bad: float, hold: int, alerts: Sequence[str] = (HERE,)
 ) -> list[Case]:
-    """An alert on a level, one instance of two being bad; nothing but the hold delays it."""
+    """An alert on a level, one instance of two being bad; nothing but the hold delays it, and it ends at once."""
     start = 120
-    steady = gauge((2 * start + hold, healthy))
+    end = 2 * start + hold
+    steady = gauge((end + start, healthy))
     return [
         Case(
             rule,
             f"{bad:g} on one of two instances, {healthy:g} on the other",
-            {named("a"): gauge((start, healthy), (hold + start, bad)), named("b"): steady},
+            {named("a"): gauge((start, healthy), (hold + start, bad), (start, healthy)), named("b"): steady},
             firing=(start + hold + 15,),
-            quiet=(start, start + hold - 15),
+            quiet=(start, start + hold - 15, end + 15),
             alerts=alerts,
         )
     ]
@@ -231,7 +236,12 @@ def average(rule: str, named: Named, threshold: float, hold: int, alerts: Sequen
             alerts=alerts,
         ),
         Case(
-            rule, "just above", {named("a"): gauge((hold + 60, threshold * 1.02))}, firing=(hold + 30,), alerts=alerts
+            rule,
+            "just above, and later below",
+            {named("a"): gauge((hold + 60, threshold * 1.02), (600, threshold * 0.5))},
+            firing=(hold + 30,),
+            quiet=(hold + 360,),
+            alerts=alerts,
         ),
         Case(
             rule,

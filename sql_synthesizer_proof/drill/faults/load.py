@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
@@ -12,6 +13,9 @@ from functools import partial
 import psutil
 import redis
 
+from sql_synthesizer.audit.keyring import Keyring
+from sql_synthesizer.audit.stamp import Stamp
+from sql_synthesizer.audit.verdict import VerificationState
 from sql_synthesizer_proof.drill import ballast, foreign
 from sql_synthesizer_proof.drill.beside import add_target, extra_instance
 from sql_synthesizer_proof.drill.chain import Chain
@@ -133,6 +137,21 @@ def verification_missing(chain: Chain) -> AbstractContextManager[None]:
     return lasting_fault(lambda: os.utime(state, (old, old)), verify)
 
 
+def clock_jumped(chain: Chain) -> AbstractContextManager[None]:
+    """The clock is a hundred days ahead of what has passed, by the stamp that the last verification left."""
+    path, verify = chain.home / "audit" / "record.verified", partial(chain.service.run, "audit", "verify")
+    verify()
+    keyring = Keyring(path.with_suffix(".key"))
+    state = VerificationState.load(path, keyring)
+    before = path.read_bytes()
+
+    def turn_back() -> None:
+        state.stamp = Stamp.take(time.time() - 100 * 86_400)
+        state.save(path, keyring.current)
+
+    return lasting_fault(turn_back, lambda: path.write_bytes(before))
+
+
 @contextmanager
 def unknown_values(chain: Chain) -> Iterator[None]:
     """A program that joins the service's metrics reports unknown event types."""
@@ -188,6 +207,7 @@ SCENARIOS = (
     load_scenario("SqlSynthesizerCacheErrors", redis_full),
     load_scenario("SqlSynthesizerAuditVolumeFilling", audit_volume_filling),
     load_scenario("SqlSynthesizerAuditNotVerified", verification_missing),
+    load_scenario("SqlSynthesizerAuditClockJumped", clock_jumped),
     load_scenario("SqlSynthesizerScrapeSlow", scrapes_slow),
     load_scenario("SqlSynthesizerClockSkew", clock_behind),
     load_scenario("SqlSynthesizerMetricsAbsent", WRONG_TARGET),

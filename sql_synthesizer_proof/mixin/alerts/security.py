@@ -86,6 +86,16 @@ ALERTS = (
         hold="5m",
     ),
     security_alert(
+        "SqlSynthesizerAuditClockJumped",
+        "warning",
+        signals.audit_clock_lead(M).above(slo.AUDIT_CLOCK_LEAD_SECONDS),
+        "The clock went ahead, and retention does not follow",
+        "The clock of {{ $labels.instance }} is {{ $value | humanizeDuration }} ahead of the time that is known to "
+        "have passed. Audit records are kept by that time until somebody says that the clock is right.",
+        (PANELS, "Clock ahead of what has passed"),
+        hold="5m",
+    ),
+    security_alert(
         "SqlSynthesizerAuditVolumeFilling",
         "warning",
         FREE.below(slo.AUDIT_LEAST_BYTES).or_else(

@@ -193,6 +193,15 @@ RECORD = PanelRow(
             bounds=(slo.AUDIT_UNVERIFIED_SECONDS,),
         ),
         Panel(
+            "Clock ahead of what has passed",
+            "How far the clock is ahead of the time that is known to have passed, by which records are kept.",
+            one_query(signals.audit_clock_lead(P), "{{instance}}"),
+            "s",
+            "stat",
+            width=6,
+            bounds=(slo.AUDIT_CLOCK_LEAD_SECONDS,),
+        ),
+        Panel(
             "Records not durable yet",
             "What a crash would lose in batched mode. In strict mode nobody was answered yet.",
             one_query(P("audit_pending_records").selector(), "{{instance}}"),

@@ -244,4 +244,31 @@ UNVERIFIED = [
     ),
 ]
 
-CASES = (*ATTACKS, *SPIKE, *BURST, *AUDIT_FAILURES, *VOLUME, *UNVERIFIED)
+ahead = partial(own, "audit_clock_lead_seconds")
+jumped = partial(Case, "SqlSynthesizerAuditClockJumped", alerts=(HERE,), step=60)
+CLOCK = [
+    jumped(
+        "a hundred days, on one of two instances",
+        {ahead("a"): gauge((600, 0), (900, 100 * 86_400), step=60), ahead("b"): gauge((1500, 0), step=60)},
+        firing=(960,),
+        quiet=(600, 840),
+        text=Text(
+            "warning",
+            "The clock went ahead, and retention does not follow",
+            "The clock of a is 100d 0h 0m 0s ahead of the time that is known to have passed. Audit records are kept by "
+            "that time until somebody says that the clock is right.",
+            "security-monitoring",
+            "security",
+        ),
+    ),
+    jumped("a day and an hour", {ahead(): gauge((900, 90_000), step=60)}, firing=(840,)),
+    jumped("23 hours", {ahead(): gauge((900, 82_800), step=60)}, quiet=(840,)),
+    jumped(
+        "set right again",
+        {ahead(): gauge((900, 100 * 86_400), (900, 0), step=60)},
+        firing=(840,),
+        quiet=(960, 1740),
+    ),
+]
+
+CASES = (*ATTACKS, *SPIKE, *BURST, *AUDIT_FAILURES, *VOLUME, *UNVERIFIED, *CLOCK)
