@@ -16,6 +16,7 @@ Rule = TypedDict(
         "record": str,
         "expr": Required[str],
         "for": str,
+        "keep_firing_for": str,
         "labels": dict[str, str],
         "annotations": dict[str, str],
     },

@@ -239,6 +239,13 @@ def test_wrong_addresses(app: App, method: str, path: str, status: int, reason: 
     assert (reply.status_code, reply.get_json()["reason"]) == (status, reason)
 
 
+def test_a_method_that_does_not_exist_is_no_label_value_of_ours(app: App) -> None:
+    for method in ("TRACE", "CONNECT", "FOO"):
+        assert app.client.open("/api/query", method=method, environ_overrides=LOCAL).status_code == 405
+    assert app.counted("http_requests_total", method="other", route="unmatched") == 3
+    assert app.counted("label_values_refused_total") == 0
+
+
 OPEN = {"HTTP_HOST": "127.0.0.1:5000", "REMOTE_ADDR": "127.0.0.1"}
 
 

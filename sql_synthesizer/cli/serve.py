@@ -37,6 +37,8 @@ STOPPING = (signal.SIGTERM, signal.SIGINT)
 HANDLED = (*STOPPING, signal.SIGHUP)
 RELOADED = {"the web server": signal.SIGHUP, "the job worker": signal.SIGTERM}
 """Part -> the signal that has it begin anew once its work in hand is done; the job worker is started again."""
+PARTS = {"the web server": "web_server", "the exporter": "exporter", "the job worker": "job_worker"}
+"""Part -> its label value."""
 POLL = 0.2
 """Seconds between two looks at the children and at whether a signal came."""
 RESTARTS = 5
@@ -71,9 +73,12 @@ class _Part(Child):
         if self._vital and (len(self._deaths) > RESTARTS or status == APP_LOAD_ERROR):
             return False
         click.echo(f"{self.name} ended with {status}; starting it again", err=True)
+        from sql_synthesizer.monitoring import supervision  # noqa: PLC0415
         from sql_synthesizer.monitoring.multiprocess import mark_dead  # noqa: PLC0415
 
         mark_dead(self.pid, self._metrics_dir)
+        if status < 0:
+            supervision.count(self._metrics_dir, supervision.KILLED, part=PARTS[self.name])
         time.sleep(min(2.0, 0.2 * 2 ** len(self._deaths)))
         self.start()
         return True
@@ -140,7 +145,7 @@ def _supervise_children(settings: Settings, environment: dict[str, str]) -> None
         while keep_running():
             if asked:
                 asked.clear()
-                _reload(environment, children)
+                _reload(settings, environment, children)
             note_changes()
             _heal_metrics(settings, children)
             upkeep.poll_steps()
@@ -166,13 +171,20 @@ def _heal_metrics(settings: Settings, children: list[_Part]) -> None:
         return
     click.echo(f"The metrics directory {settings.metrics_dir} was gone: counters begin anew.", err=True)
     shared.prepare_directory(settings.metrics_dir)
+    from sql_synthesizer.monitoring import supervision  # noqa: PLC0415
+
+    supervision.count(settings.metrics_dir, supervision.LOST)
     for child in children:
         child.send(RELOADED.get(child.name, signal.SIGTERM))
 
 
-def _reload(environment: dict[str, str], children: list[_Part]) -> None:
+def _reload(settings: Settings, environment: dict[str, str], children: list[_Part]) -> None:
     """Has the web server and the job worker begin anew with what files say now, unless no service could be built."""
-    if subprocess.run(module_command(SERVER), env=environment, check=False).returncode:  # noqa: S603 - this program
+    done = subprocess.run(module_command(SERVER), env=environment, check=False)  # noqa: S603 - this program
+    from sql_synthesizer.monitoring import supervision  # noqa: PLC0415
+
+    supervision.note_reload(settings.metrics_dir, taken=done.returncode == 0)
+    if done.returncode:
         click.echo("Not reloaded: the last settings stay in force.", err=True)
         return
     for child in children:

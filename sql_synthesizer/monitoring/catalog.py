@@ -378,13 +378,6 @@ METRICS: tuple[Metric, ...] = (
         unwatched="rules and panels look at its age",
     ),
     _make_gauge(
-        "audit_clock_lead_seconds",
-        "Seconds that the clock is ahead of the time that is known to have passed, by which retention goes",
-        vocabulary.AUDIT_CLOCK_LEAD,
-        unit="seconds",
-        mode="livemax",
-    ),
-    _make_gauge(
         "audit_checkpoint_fingerprint",
         "Start of the MAC of a record at the last checkpoint, as a number: an anchor outside of the record",
         vocabulary.AUDIT_FINGERPRINT,

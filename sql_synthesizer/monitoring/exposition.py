@@ -24,7 +24,7 @@ from prometheus_client.registry import Collector
 
 from sql_synthesizer import __version__, settings
 from sql_synthesizer.errors import ConfigurationError
-from sql_synthesizer.monitoring import metrics, multiprocess
+from sql_synthesizer.monitoring import metrics, multiprocess, supervision
 from sql_synthesizer.monitoring.http_server import JSON, HttpHandler, HttpServer
 from sql_synthesizer.monitoring.resources import ProcessTree
 from sql_synthesizer.settings import Settings, reachable_host
@@ -122,6 +122,8 @@ class Exporter:
     def run(self) -> None:
         """Serves until ``stop`` is called or the parent process ends."""
         metrics.observer.client("build_info").labels(__version__).set(1)
+        if multiprocess.directory is not None:
+            supervision.create_series(multiprocess.directory)
         threading.Thread(target=self._update_gauges, name="watch", daemon=True).start()
         with self._server:
             while not self._stop.wait(PARENT_INTERVAL):

@@ -6,9 +6,13 @@ from functools import partial
 
 from sql_synthesizer.monitoring.metric import Metric, make_metric
 from sql_synthesizer.telemetry import vocabulary
+from sql_synthesizer.telemetry.vocabulary import Vocabulary
 
 make_counter = partial(make_metric, "counter", "count")
 make_gauge = partial(make_metric, "gauge", "level")
+
+PART = Vocabulary("part", ("worker", "web_server", "exporter", "job_worker"))
+"""Processes of the service that are started again."""
 
 METRICS: tuple[Metric, ...] = (
     make_counter(
@@ -55,6 +59,13 @@ METRICS: tuple[Metric, ...] = (
     make_gauge(
         "clock_timestamp_seconds", "What the clock of this host said at the scrape, in Unix time", unit="seconds"
     ),
+    make_gauge(
+        "audit_clock_lead_seconds",
+        "Seconds that the clock is ahead of the time that is known to have passed, by which retention goes",
+        vocabulary.AUDIT_CLOCK_LEAD,
+        unit="seconds",
+        mode="livemax",
+    ),
     make_gauge("app_up", "1 when the application answered its last liveness check, else 0", mode="livemostrecent"),
     make_gauge(
         "worker_start_time_seconds",
@@ -62,6 +73,17 @@ METRICS: tuple[Metric, ...] = (
         vocabulary.WORKER_START,
         unit="seconds",
         mode="livemax",
+    ),
+    make_counter(
+        "processes_killed_total",
+        "Processes of the service that a signal ended, the kernel's for want of memory or somebody's",
+        labels=[PART],
+    ),
+    make_counter("metrics_directory_losses_total", "Times that the directory of metric files was gone and made anew"),
+    make_gauge(
+        "config_last_reload_successful",
+        "1 when what files say was taken in at the last SIGHUP or start, else 0",
+        mode="livemostrecent",
     ),
     make_gauge("build_info", "1, with the version as a label", labels=[vocabulary.VERSION], mode="livemostrecent"),
 )

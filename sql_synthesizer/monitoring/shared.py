@@ -16,7 +16,7 @@ def prepare_directory(place: Path) -> None:
     """Creates the directory, or removes the files of an earlier run; called before any process uses it."""
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     with lock_directory(place):
-        for pattern in ("*.db", "exemplars_*", "*.part", "*.merged", "*.damaged"):
+        for pattern in ("*.db", "exemplars_*", "*.part", "*.merged", "*.damaged", "ended_*"):
             for file in place.glob(pattern):
                 file.unlink(missing_ok=True)
 

@@ -80,6 +80,12 @@ USUAL = "5m"
 ERROR_RATIO = 0.05
 LEAST_QUERIES = 20
 """Queries in the window below which a ratio means nothing; quiet services have the burn rates."""
+SLOW_RATIO = 0.5
+"""Of successful questions over the latency bound: a brown-out."""
+FLAPPING_WINDOW = "10m"
+FLAPPING_SHARE = 0.1
+"""Of that window spent down, in at least so many changes: down, up, and down again."""
+FLAPPING_CHANGES = 3
 LATENCY_QUANTILE = 0.95
 DATABASE_ERROR_RATIO = 0.25
 LEAST_DATABASE_ERRORS = 5
@@ -139,5 +145,7 @@ CLOCK_SKEW_SECONDS = 10.0
 """Between a host's clock and that of Prometheus; a scrape takes a part of it."""
 REFUSED_LABELS = 100.0
 """Within ten minutes."""
+METRICS_LOSSES = 0.0
+"""Within a quarter of an hour."""
 SCRAPE_SECONDS = 5.0
 NOTIFICATION_FAILURE_RATIO = 0.01

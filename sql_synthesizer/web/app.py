@@ -188,7 +188,8 @@ def _begin_request() -> BaseResponse | None:
     route = request.url_rule.rule if request.url_rule and REFUSAL not in request.environ else UNMATCHED
     parent = parse_traceparent(request.environ.get("HTTP_TRACEPARENT"))
     refusal: SqlSynthesizerError | None = request.environ.get(REFUSAL)
-    method = request.method if refusal is None else vocabulary.OTHER
+    known = refusal is None and request.method in vocabulary.METHOD  # what anybody may send is no mistake of ours
+    method = request.method if known else vocabulary.OTHER
     operation = rooms.telemetry.operation(vocabulary.HTTP_REQUEST, parent=parent, method=method, route=route)
     operation.trace.address = plain_address(request.remote_addr or "")
     operation.details.scheme = request.scheme

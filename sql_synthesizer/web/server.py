@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
 import resource
 import signal
 import sys
@@ -17,7 +18,7 @@ from gunicorn.workers.base import Worker
 
 from sql_synthesizer import telemetry
 from sql_synthesizer.errors import ConfigurationError, SqlSynthesizerError, StoreUnavailable
-from sql_synthesizer.monitoring import logs, multiprocess
+from sql_synthesizer.monitoring import logs, multiprocess, supervision
 from sql_synthesizer.settings import format_address, load
 
 if TYPE_CHECKING:
@@ -79,8 +80,9 @@ def on_starting(_server: Arbiter) -> None:
 
 
 def child_exit(_server: Arbiter, worker: Worker) -> None:
-    """Merges the counters of a worker that ended, and removes its gauges."""
+    """Merges the counters of a worker that ended, removes its gauges, and counts it if something killed it."""
     multiprocess.mark_dead(int(worker.pid), _settings.metrics_dir)
+    supervision.count_unmarked(_settings.metrics_dir, int(worker.pid))
 
 
 def worker_exit(_server: Arbiter, worker: Worker) -> None:
@@ -88,6 +90,7 @@ def worker_exit(_server: Arbiter, worker: Worker) -> None:
     app = getattr(worker, "wsgi", None)
     if app is not None:
         app.extensions["rooms"].close()
+    supervision.leave_mark(_settings.metrics_dir, os.getpid())
 
 
 def application() -> OpenAPI:

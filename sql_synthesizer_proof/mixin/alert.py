@@ -29,7 +29,8 @@ class Alert:
 
     ``hold`` is how long the expression must be true, ``panel`` (dashboard key, title) shows what it looks at.
     ``fill`` marks an alert as fast: the seconds that the fault described by ``fault`` needs to make the expression
-    true once it is scraped.
+    true once it is scraped. ``keep`` is how long it fires on when the expression no longer is true. What users feel is
+    ``felt``: it is sent at any hour, also as a warning.
     """
 
     name: str
@@ -39,6 +40,8 @@ class Alert:
     description: str
     panel: tuple[str, str]
     hold: str = ""
+    keep: str = ""
+    felt: bool = False
     team: Literal["operations", "security"] = "operations"
     fill: int | None = None
     fault: str = ""
@@ -57,9 +60,13 @@ class Alert:
         labels = {"severity": self.severity, "service": SERVICE, "team": self.team, **dict(self.labels)}
         if self.fill is not None:
             labels["detection"] = "fast"
+        if self.felt:
+            labels["hours"] = "any"
         rule: Rule = {"alert": self.name, "expr": str(self.expr)}
         if self.hold:
             rule["for"] = self.hold
+        if self.keep:
+            rule["keep_firing_for"] = self.keep
         annotations = {
             "summary": self.summary,
             "description": self.description,

@@ -117,7 +117,10 @@ class Lint:
     # --- selectors and functions ---------------------------------------------------------------
 
     def _visit_node(self, node: Any, function: str) -> None:
-        """Walks the tree; ``function`` is the one that is applied, or ``exists`` where only presence counts."""
+        """Walks the tree; ``function`` is the one that is applied, or ``exists`` where only presence counts.
+
+        What was not there in the past is ``born``: the value of its counters is what they have grown since.
+        """
         if isinstance(node, VectorSelector):
             self._check_selector(node, function)
         elif isinstance(node, MatrixSelector):
@@ -131,7 +134,7 @@ class Lint:
                 self._check_ratio(node)
             if node.modifier is not None and node.modifier.return_bool:
                 self._add_fault(f"'{node.op} bool' is 0 or 1, so it decides nothing")
-            self._visit_node(node.lhs, "")
+            self._visit_node(node.lhs, "born" if str(node.op) == "unless" and _is_past(node.rhs) else "")
             presence = str(node.op) in SETS[:1] + SETS[2:] and node.modifier and node.modifier.matching
             self._visit_node(node.rhs, "exists" if presence else "")
         elif isinstance(node, UnaryExpr | SubqueryExpr):
@@ -155,7 +158,7 @@ class Lint:
         if known is None:
             self._add_fault(f"there is no metric {name or '(without a name)'}")
             return
-        if known.kind == "counter" and function not in (*PER_SECOND, "exists", "absent"):
+        if known.kind == "counter" and function not in (*PER_SECOND, "exists", "born", "absent"):
             self._add_fault(f"{name} is a counter: its value means nothing without rate or increase")
         if known.kind == "gauge" and function in PER_SECOND:
             self._add_fault(f"{name} is a gauge: {function} is for counters")
@@ -254,6 +257,10 @@ class Lint:
         if str(node.op) in SETS:
             return left
         return frozenset(matching.labels) if on else left - frozenset(matching.labels)
+
+
+def _is_past(node: Any) -> bool:
+    return isinstance(node, VectorSelector) and bool(node.offset)
 
 
 def _is_scalar(node: Any) -> bool:

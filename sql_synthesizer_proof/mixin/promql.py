@@ -59,6 +59,10 @@ class Expr:
         """Where ``other`` has no series with the same labels, or the same of ``on``."""
         return self._apply_operator("unless" + f" on ({', '.join(on)})" * bool(on), other, AND)
 
+    def and_on(self, other: Expr, *on: str) -> Expr:
+        """Where ``other`` has a series with the same labels of ``on``."""
+        return self._apply_operator(f"and on ({', '.join(on)})", other, AND)
+
     def or_else(self, other: Expr) -> Expr:
         """Its series, and those of ``other`` that it has not."""
         return self._apply_operator("or", other, OR)
@@ -147,6 +151,18 @@ class MetricSeries:
     def increase(self, window: str, *, keep: Sequence[str] = ()) -> Expr:
         """Increase over ``window``, added up but for the labels to ``keep``."""
         return self._aggregate_samples("increase", window, "_count" if self.kind == "histogram" else "", keep)
+
+    def increase_born(self, window: str, *, keep: Sequence[str] = ()) -> Expr:
+        """As ``increase``, but what a new instance had counted when it was first scraped is part of it.
+
+        An instance is new while another of its job was scraped before the window, and it was not: otherwise it is
+        Prometheus that is new, or back, and takes all that was ever counted for what has happened now.
+        """
+        up = Expr(f"up{{{','.join(self.scope)}}} offset {window}")
+        born = self.selector().unless(up, on=("job", "instance")).and_on(up, "job")
+        dropped = ", ".join(label for label in ("instance", *self.labels) if label not in keep)
+        grown = Expr(f"{self.selector()}[{window}]").call("increase")
+        return Expr(f"sum without ({dropped}) ({born.or_else(grown)})")
 
     def quantile(self, share: float, window: str, *, keep: Sequence[str] = ()) -> Expr:
         """The ``share`` quantile of a histogram over ``window``."""

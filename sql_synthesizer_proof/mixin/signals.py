@@ -51,6 +51,16 @@ def slow_ratio(m: Scope, window: str) -> Expr:
     return Expr("1") - ratio_of(durations.within(slo.LATENCY_BOUND, window), durations.rate(window))
 
 
+def time_down(series: MetricSeries) -> Expr:
+    """Share of the last minutes that something spent at 0, 0 to 1."""
+    return Expr("1") - series.over("avg_over_time", slo.FLAPPING_WINDOW)
+
+
+def killed_processes(m: Scope, window: str) -> Expr:
+    """Processes of the service within the window that a signal ended, by instance and part."""
+    return m("processes_killed_total").increase(window, keep=("instance", "part"))
+
+
 def latency_quantile(m: Scope, window: str, *, quantile: float = slo.LATENCY_QUANTILE) -> Expr:
     """A quantile of the duration of successful questions, in seconds."""
     return m("query_duration_seconds").where(success="success").quantile(quantile, window)
@@ -143,14 +153,14 @@ def team_budget(m: Scope) -> Expr:
 
 
 def security_events(m: Scope, window: str, event_type: str) -> Expr:
-    """Security events of one type within the window."""
-    return m("security_events_total").where(event_type=event_type).increase(window, keep=("event_type",))
+    """Security events of one type within the window, of instances too that had counted some when they came."""
+    return m("security_events_total").where(event_type=event_type).increase_born(window, keep=("event_type",))
 
 
 def failed_verifications(m: Scope, window: str) -> Expr:
     """Verifications within the window that found an audit record bad, by instance."""
     events = m("security_events_total").where(event_type="audit_verification_failed")
-    return events.increase(window, keep=("instance", "event_type"))
+    return events.increase_born(window, keep=("instance", "event_type"))
 
 
 def grave_events(m: Scope, window: str) -> Expr:
@@ -187,6 +197,11 @@ def clock_skew(m: Scope) -> Expr:
     """Seconds between the clock of a host and that of Prometheus, whichever is ahead."""
     clock = m("clock_timestamp_seconds").selector()
     return (clock - clock.call("timestamp")).call("abs")
+
+
+def metrics_losses(m: Scope, window: str) -> Expr:
+    """Times within the window that the directory of metric files was gone, by instance."""
+    return m("metrics_directory_losses_total").increase(window, keep=("instance",))
 
 
 def memory_use(m: Scope, window: str) -> Expr:

@@ -31,7 +31,7 @@ def find_watchers() -> dict[str, str]:
 def _alert_row(alert: Alert) -> tuple[object, ...]:
     return (
         f"[{alert.name}](../runbooks/{alert.name}.md)" + "".join(f", {value}" for _, value in alert.labels),
-        alert.severity,
+        alert.severity + ", at any hour" * alert.felt,
         alert.team,
         alert.hold or "at once",
         f"{alert.bound} s" if alert.bound else "",

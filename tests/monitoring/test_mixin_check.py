@@ -81,7 +81,7 @@ SEEDED: dict[str, tuple[Seed, str]] = {
     ),
     "a raw value in a text": (
         replaced(ALERTS, "{{ $value | humanizePercentage }}", "{{ $value }}"),
-        "rule HighErrorRate: $value is written raw",
+        "rule SqlSynthesizerFlapping: $value is written raw",
     ),
     "an alert without a runbook": (renamed("HighErrorRate.md", "Other.md"), "alert HighErrorRate: there is no runbook"),
     "a runbook without an alert": (renamed("HighErrorRate.md", "Other.md"), "runbook Other: there is no such alert"),

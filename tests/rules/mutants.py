@@ -19,7 +19,7 @@ OPPOSITE = {">": ("<",), "<": (">",), ">=": (">", "<"), "<=": ("<", ">"), "==": 
 AGGREGATOR = {"sum": "max", "max": "min", "min": "max"}
 NO_RESET = {"increase": "delta", "rate": "deriv"}
 """What a counter that starts again turns negative."""
-LONG = "1h"
+LONG = "1d"
 """For which an alert goes on that should have ended."""
 OVER_TIME = {"avg_over_time": "max_over_time", "min_over_time": "max_over_time", "max_over_time": "min_over_time"}
 NEGATED = {"=": "!=", "!=": "=", "=~": "!~", "!~": "=~"}
@@ -179,7 +179,9 @@ def mutants(rule: Rule) -> Iterator[Mutant]:
             length = f"{round(duration_seconds(hold) * factor * 1000)}ms"
             yield Mutant(f"for {hold} -> {length}", rule | {"for": length})
     if keep := rule.get("keep_firing_for"):
-        yield Mutant("keep_firing_for dropped", {name: value for name, value in rule.items() if name != "keep_firing_for"})
+        yield Mutant(
+            "keep_firing_for dropped", {name: value for name, value in rule.items() if name != "keep_firing_for"}
+        )
         for factor in (0.5, 2):
             length = f"{round(duration_seconds(keep) * factor * 1000)}ms"
             yield Mutant(f"keep_firing_for {keep} -> {length}", rule | {"keep_firing_for": length})

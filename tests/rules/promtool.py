@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent.parent
 SHIPPED = ROOT / "monitoring" / "prometheus"
 RUNBOOK = "http://localhost:8000/{name}.md"
 DASHBOARD = "http://localhost:3000/d/sql-synthesizer-{dashboard}"
-SAME_EVERYWHERE = "alertname, alertstate, severity, service, team, detection, long, short"
+SAME_EVERYWHERE = "alertname, alertstate, severity, service, team, detection, hours, long, short"
 """Labels that tell the rule and not who it is about."""
 
 Rule = dict[str, Any]

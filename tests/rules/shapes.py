@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from tests.rules.scenario import HERE, OURS, Case, Phase, counter, expected, falling, gauge, ramp
+from tests.rules.scenario import HERE, OURS, Case, Phase, counter, expected, falling, gauge, metric, ramp
 
 Named = Callable[..., str]
 """Names a series of an instance."""
@@ -150,6 +150,38 @@ def first(rule: str, named: Named, window: int, alerts: Sequence[str] = (OURS,),
         ),
         Case(rule, "a restart", {named("a"): f"{counter((300, 1))} {never}"}, quiet=(window + 330,), alerts=alerts),
         Case(rule, "ten a second", {named("a"): counter((60, 10))}, firing=(45,), alerts=alerts),
+    ]
+
+
+def born(rule: str, named: Named, number: int, window: int, alerts: Sequence[str] = (OURS,)) -> list[Case]:
+    """An alert that sees what a new instance had counted already, and not what an old one had that was away."""
+    up, late = partial(metric, "up"), " ".join(["_"] * (window // 15))
+    kept = gauge((3 * window, number))
+    return [
+        Case(
+            rule,
+            "the first scrape of a new instance",
+            {up("b"): gauge((4 * window, 1)), up("a"): f"{late} {kept}", named("a"): f"{late} {kept}"},
+            firing=(window + 15, 2 * window - 15),
+            quiet=(window - 15, 2 * window + 15),
+            alerts=alerts,
+        ),
+        Case(
+            rule,
+            "Prometheus is new",
+            {up("a"): f"{late} {gauge((3 * window, 1))}", named("a"): f"{late} {kept}"},
+            quiet=(window, 1.6 * window, 2 * window + 15),
+        ),
+        Case(
+            rule,
+            "an instance that could not be scraped for long, beside another",
+            {
+                up("b"): gauge((4 * window, 1)),
+                up("a"): gauge((window, 0), (3 * window, 1)),
+                named("a"): f"{late} {kept}",
+            },
+            quiet=(window + 15, 1.5 * window),
+        ),
     ]
 
 

@@ -57,12 +57,15 @@ def test_a_killed_worker_is_replaced_and_its_counts_stay(tmp_path: Path) -> None
         for _ in range(10):
             served.ask(QUESTION)
         until(lambda: served.counted("queries_total") == 10)
+        assert served.counted("processes_killed_total") == 0
         worker = gunicorn_worker(served)
         worker.kill()
         worker.wait(HANG)
         until(lambda: answers(served))
         until(lambda: served.counted("queries_total") == 11)
         assert served.counted("questions_limit") == 6, "the dead worker's levels are gone"
+        assert served.counted("processes_killed_total", part="worker") == 1
+        assert served.counted("processes_killed_total") == 1
 
 
 def answers(served: Service) -> bool:
@@ -86,6 +89,7 @@ def test_a_killed_exporter_is_started_again(tmp_path: Path) -> None:
         (exporter,) = [child for child in children if "exposition" in " ".join(child.cmdline())]
         exporter.kill()
         until(lambda: counted_again(served))
+        assert served.counted("processes_killed_total", part="exporter") == 1
 
 
 def counted_again(served: Service) -> bool:

@@ -85,4 +85,8 @@ def test_a_hangup_takes_in_the_databases_file(shops: Path) -> None:
         os.kill(served.process.pid, signal.SIGHUP)
         until(lambda: "Not reloaded" in served.out.read_text())
         assert databases(served) == ["one", "two"]
+        until(lambda: served.counted("config_last_reload_successful") == 0)
+        write_databases(shops, "one")
+        os.kill(served.process.pid, signal.SIGHUP)
+        until(lambda: served.counted("config_last_reload_successful") == 1)
         assert served.stop() == 0

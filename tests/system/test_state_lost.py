@@ -42,6 +42,7 @@ def test_what_is_removed_is_told_and_metrics_are_made_anew(tmp_path: Path) -> No
         shutil.rmtree(served.state / "metrics")
         until(lambda: "was gone: counters begin anew" in served.out.read_text())
         until(lambda: scraped(served, dependency="store"))
+        until(lambda: served.counted("metrics_directory_losses_total") == 1)
         assert served.ask("how many customers are there").status == 200
         until(lambda: served.counted("queries_total") == 1)
         assert served.stop() == 0

@@ -130,6 +130,7 @@ WINDOWS = (("1d", "2h", GENTLY), ("3d", "6h", GENTLY), ("1h", "5m", GREATLY), ("
 scaled_scenario = partial(AlertScenario, settings=SETTINGS, scaled=True)
 
 SCENARIOS = (
+    AlertScenario("SqlSynthesizerBrownout", burn_budget(*GREAT), "brownout", settings=SETTINGS),
     *(
         scaled_scenario(
             f"SqlSynthesizer{budget}BudgetBurn", make, make.__doc__ or "", labels={"long": long, "short": short}

@@ -192,6 +192,7 @@ def scrapes_slow(chain: Chain) -> Iterator[None]:
 
 BUSY = share_fault(extra_instance("busy", pool_size=8, value_index=False, question_queue=0))
 SLOW_STATEMENTS = share_fault(statements_slow)
+WORKERS_KILLED = share_fault(workers_killed)
 WRONG_TARGET = share_fault(wrong_target)
 
 load_scenario = partial(AlertScenario, wave="load", settings=SETTINGS, ballast=True)
@@ -200,6 +201,7 @@ SCENARIOS = (
     load_scenario("SqlSynthesizerInstanceDown", instance_killed, prepare=extra_instance("second")),
     load_scenario("HighQueryLatency", SLOW_STATEMENTS, prepare=BUSY),
     load_scenario("SqlSynthesizerDatabaseSlow", SLOW_STATEMENTS, prepare=BUSY),
+    load_scenario("SqlSynthesizerProcessKilled", WORKERS_KILLED),
     load_scenario("SqlSynthesizerOverloaded", SLOW_STATEMENTS, prepare=BUSY),
     load_scenario("HighMemoryUsage", memory_held),
     load_scenario("HighCPUUsage", cpu_burned),
@@ -213,5 +215,5 @@ SCENARIOS = (
     load_scenario("SqlSynthesizerMetricsAbsent", WRONG_TARGET),
     load_scenario("SqlSynthesizerSeriesExplosion", WRONG_TARGET),
     load_scenario("SqlSynthesizerLabelValuesRefused", unknown_values),
-    load_scenario("SqlSynthesizerRestarting", workers_killed),
+    load_scenario("SqlSynthesizerRestarting", WORKERS_KILLED),
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import psutil
@@ -25,6 +27,8 @@ HOLDERS = 8
 """Callers that wait for the locked table: more than there are connections."""
 BURST = 10.0
 """Seconds that a pool is full: shorter than between two scrapes, so that it never counts as used up."""
+BEAT = 30.0
+"""Seconds between two changes of what is down again and again."""
 FLOOD = 150.0
 """Questions a second, each a dozen facts, that a queue of a hundred facts cannot hold."""
 WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%orders%'"
@@ -166,6 +170,42 @@ def schema_unreadable(chain: Chain) -> Iterator[None]:
         yield
 
 
+def dropped_often(chain: Chain) -> AbstractContextManager[None]:
+    """The application is stopped for half a minute, and goes on for half a minute, again and again."""
+    return _again_and_again(lambda: freeze_processes(chain.service.web_processes()))
+
+
+def database_away_often(chain: Chain) -> AbstractContextManager[None]:
+    """The database is killed and is back after half a minute, again and again."""
+    return _again_and_again(lambda: database_killed(chain))
+
+
+def _again_and_again(make: Callable[[], AbstractContextManager[None]]) -> AbstractContextManager[None]:
+    def go_on(stop: threading.Event) -> None:
+        while not stop.wait(BEAT):
+            with make():
+                stop.wait(BEAT)
+
+    return run_in_background(go_on)
+
+
+def metrics_removed(chain: Chain) -> AbstractContextManager[None]:
+    """Somebody removes the directory of metric files."""
+    shutil.rmtree(chain.service.state / "metrics")
+    return nullcontext()
+
+
+@contextmanager
+def reload_refused(chain: Chain) -> Iterator[None]:
+    """A column that the settings hide gets another name, and the service is told to reload, then told again."""
+    try:
+        with column_renamed(chain):
+            chain.service.child.send(signal.SIGHUP)
+            yield
+    finally:
+        chain.service.child.send(signal.SIGHUP)
+
+
 DATABASE_KILLED = share_fault(database_killed)
 
 SCENARIOS = (
@@ -181,6 +221,12 @@ SCENARIOS = (
     AlertScenario(
         "SqlSynthesizerDependencyDegraded", column_renamed, "marks", labels={"dependency": "schema"}, settings=MARKED
     ),
+    AlertScenario("SqlSynthesizerFlapping", dropped_often, "flapping"),
+    AlertScenario(
+        "SqlSynthesizerDependencyFlapping", database_away_often, "flapping-database", labels={"dependency": "database"}
+    ),
+    AlertScenario("SqlSynthesizerReloadRefused", reload_refused, "reload", settings=MARKED),
+    AlertScenario("SqlSynthesizerMetricsLost", metrics_removed, "files"),
     AlertScenario("SqlSynthesizerAuditWriteFailures", audit_unwritable, "audit"),
     AlertScenario("SqlSynthesizerTelemetryDropping", facts_flooding, "flood", settings=SMALL),
     AlertScenario("SqlSynthesizerTelemetryStalled", worker_frozen, "worker", settings=SMALL),

@@ -22,6 +22,7 @@ ALERTS = (
         hold="45s",
         fill=8,
         fault="the dependency stops answering; a ping every 5 s with a limit of 2 s notices",
+        keep="2m",
     ),
     Alert(
         "SqlSynthesizerDependencyDegraded",
@@ -64,6 +65,7 @@ ALERTS = (
         "longer than {{ $value | humanizeDuration }}.",
         (PANELS, "Response time by database"),
         hold="5m",
+        felt=True,
     ),
     Alert(
         "SqlSynthesizerConnectionPoolSaturated",
@@ -92,16 +94,17 @@ ALERTS = (
         "warning",
         signals.pool_timeouts(M, slo.USUAL).at_least(slo.POOL_TIMEOUTS),
         "Questions to {{ $labels.database }} get no connection",
-        "About {{ $value | humanize }} questions to the database {{ $labels.database }} failed on "
+        'About {{ $value | printf "%.0f" }} questions to the database {{ $labels.database }} failed on '
         "{{ $labels.instance }} within 5 minutes because no connection came free in time.",
         (PANELS, "No connection in time"),
+        felt=True,
     ),
     Alert(
         "SqlSynthesizerSessionsLeft",
         "warning",
         signals.left_sessions(M, "15m").above(slo.SESSIONS_LEFT),
         "Statements go on in {{ $labels.database }} past their deadline",
-        "{{ $value | humanize }} sessions of {{ $labels.job }} in {{ $labels.database }} within 15 minutes could "
+        '{{ $value | printf "%.0f" }} sessions of {{ $labels.job }} in {{ $labels.database }} within 15 minutes could '
         "not be ended at their deadline and may go on there.",
         (PANELS, "Sessions left behind"),
     ),
@@ -169,7 +172,7 @@ ALERTS = (
         "warning",
         signals.llm_spend(M, "1h").above(slo.LLM_SPEND_USD),
         "The model {{ $labels.model }} costs more than planned",
-        "{{ $labels.job }} spent {{ $value | humanize }} US dollars on {{ $labels.model }} within an hour.",
+        '{{ $labels.job }} spent {{ $value | printf "%.2f" }} US dollars on {{ $labels.model }} within an hour.',
         (PANELS, "Spend per hour"),
     ),
 )

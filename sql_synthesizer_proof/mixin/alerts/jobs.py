@@ -34,7 +34,8 @@ ALERTS = (
         "warning",
         signals.dead_letters(M, slo.USUAL).above(0),
         "Questions of jobs were given up",
-        "About {{ $value | humanize }} questions of jobs of {{ $labels.job }} were given up within 5 minutes, after "
+        'About {{ $value | printf "%.0f" }} questions of jobs of {{ $labels.job }} were given up within 5 minutes, '
+        "after "
         "all tries.",
         (PAGE, "Dead letters"),
     ),

@@ -50,25 +50,47 @@ TELEMETRY = (
         "warning",
         signals.dropped_facts(M, slo.USUAL).above(0),
         "SQL Synthesizer drops {{ $labels.signal }} telemetry",
-        "About {{ $value | humanize }} facts of {{ $labels.instance }} were dropped within 5 minutes. Metrics, spans "
+        'About {{ $value | printf "%.0f" }} facts of {{ $labels.instance }} were dropped within 5 minutes. Metrics, '
+        "spans "
         "or log lines are incomplete; the audit record is not.",
         (PANELS, "Dropped facts"),
+        felt=True,
     ),
     Alert(
         "SqlSynthesizerLabelValuesRefused",
         "warning",
         signals.refused_labels(M, "10m").above(slo.REFUSED_LABELS),
         "Unknown label values reach the metrics",
-        "{{ $value | humanize }} label values of {{ $labels.instance }} were outside their vocabulary within 10 "
+        '{{ $value | printf "%.0f" }} label values of {{ $labels.instance }} were outside their vocabulary within 10 '
         "minutes and were counted as 'other'.",
         (PANELS, "Refused label values"),
+    ),
+    Alert(
+        "SqlSynthesizerReloadRefused",
+        "warning",
+        M("config_last_reload_successful").selector().equals(0),
+        "SQL Synthesizer runs on old settings",
+        "What files say was refused when {{ $labels.instance }} was told to reload; the last settings stay in force, "
+        "and "
+        "a restart would fail.",
+        (PANELS, "Reloads of the service"),
+    ),
+    Alert(
+        "SqlSynthesizerMetricsLost",
+        "warning",
+        signals.metrics_losses(M, "15m").above(slo.METRICS_LOSSES),
+        "The metric files of SQL Synthesizer were removed",
+        "The directory of metric files of {{ $labels.instance }} was gone and was made anew: counters began at 0, and "
+        "what was counted since the last scrape is lost.",
+        (PANELS, "Lost metric files"),
     ),
     Alert(
         "SqlSynthesizerSeriesExplosion",
         "warning",
         M.foreign("scrape_samples_post_metric_relabeling").selector().above(catalog.SERIES_BUDGET),
         "SQL Synthesizer exports too many series",
-        "{{ $labels.instance }} exports {{ $value | humanize }} samples; beyond the scrape limit all of them are lost.",
+        '{{ $labels.instance }} exports {{ $value | printf "%.0f" }} samples; beyond the scrape limit all of them '
+        "are lost.",
         (PANELS, "Samples per scrape"),
         hold="10m",
     ),
@@ -120,7 +142,8 @@ META = (
         .increase(slo.USUAL, keep=("rule_group",))
         .above(0),
         "Rules cannot be evaluated",
-        "About {{ $value | humanize }} evaluations of {{ $labels.rule_group }} failed within 5 minutes; its alerts "
+        'About {{ $value | printf "%.0f" }} evaluations of {{ $labels.rule_group }} failed within 5 minutes; its '
+        "alerts "
         "do not fire.",
         (PANELS, "Rule evaluation failures"),
         hold="5m",
@@ -132,7 +155,8 @@ META = (
         .increase(slo.USUAL, keep=("rule_group",))
         .above(0),
         "Rule evaluations are missed",
-        "{{ $labels.rule_group }} missed about {{ $value | humanize }} evaluations within 5 minutes; alerts come late.",
+        '{{ $labels.rule_group }} missed about {{ $value | printf "%.0f" }} evaluations within 5 minutes; alerts '
+        "come late.",
         (PANELS, "Missed rule evaluations"),
         hold="15m",
     ),
@@ -141,7 +165,7 @@ META = (
         "critical",
         PROMETHEUS.foreign("prometheus_notifications_dropped_total").increase(slo.USUAL).above(0),
         "Prometheus drops alerts",
-        "Prometheus gave up on about {{ $value | humanize }} alerts to Alertmanager within 5 minutes.",
+        'Prometheus gave up on about {{ $value | printf "%.0f" }} alerts to Alertmanager within 5 minutes.',
         (PANELS, "Dropped notifications"),
         hold="5m",
     ),

@@ -21,7 +21,7 @@ ALERTS = (
         "critical",
         signals.security_events(M, slo.USUAL, "sql_injection_attempt").above(0),
         "SQL injection attempts",
-        "Within 5 minutes {{ $labels.job }} refused SQL injection attempts: about {{ $value | humanize }}.",
+        'Within 5 minutes {{ $labels.job }} refused SQL injection attempts: about {{ $value | printf "%.0f" }}.',
         (PANELS, "Injections within 5 minutes"),
         fill=0,
         fault="one question that carries an SQL injection",
@@ -42,7 +42,7 @@ ALERTS = (
         "warning",
         signals.security_events(M, slo.USUAL, "prompt_injection_attempt").above(0),
         "Attempts to steer the model",
-        "Within 5 minutes {{ $labels.job }} refused prompt injection attempts: about {{ $value | humanize }}.",
+        'Within 5 minutes {{ $labels.job }} refused prompt injection attempts: about {{ $value | printf "%.0f" }}.',
         (PANELS, "Injections within 5 minutes"),
     ),
     security_alert(
@@ -50,7 +50,7 @@ ALERTS = (
         "warning",
         signals.security_events(M, "10m", "authentication_failure").above(slo.AUTHENTICATION_FAILURES),
         "Authentication fails in a burst",
-        "{{ $value | humanize }} failed authentications on {{ $labels.job }} within 10 minutes.",
+        '{{ $value | printf "%.0f" }} failed authentications on {{ $labels.job }} within 10 minutes.',
         (PANELS, "Failed authentications within 10 minutes"),
     ),
     security_alert(
@@ -58,7 +58,8 @@ ALERTS = (
         "critical",
         signals.audit_failures(M, slo.USUAL).above(0),
         "The audit record cannot be written",
-        "About {{ $value | humanize }} writes of the audit record of {{ $labels.instance }} failed within 5 minutes. "
+        'About {{ $value | printf "%.0f" }} writes of the audit record of {{ $labels.instance }} failed within 5 '
+        "minutes. "
         "Answers are withheld until it can be written again.",
         (PANELS, "Audit write failures"),
         fill=5,

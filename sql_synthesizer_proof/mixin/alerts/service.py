@@ -5,6 +5,7 @@ from __future__ import annotations
 from sql_synthesizer.monitoring import slo
 from sql_synthesizer_proof.mixin import signals
 from sql_synthesizer_proof.mixin.alert import Alert
+from sql_synthesizer_proof.mixin.promql import Expr, MetricSeries
 from sql_synthesizer_proof.mixin.signals import M
 
 UP, APP = M.foreign("up"), M("app_up")
@@ -13,6 +14,14 @@ ONE_DOWN = UP.selector().equals(0).or_else(APP.selector().equals(0))
 NEEDED = M("dependency_up").excluding(dependency=signals.OPTIONAL)
 ONE_CUT_OFF = NEEDED.grouped("min", "job", "instance").equals(0)
 ALL_CUT_OFF = NEEDED.grouped("max", *signals.JOB_DEPENDENCY).equals(0).grouped("max", "job")
+
+
+def flapping(series: MetricSeries) -> Expr:
+    """Where something was down for a part of the last minutes, and was so more than once."""
+    changes = series.over("changes", slo.FLAPPING_WINDOW).at_least(slo.FLAPPING_CHANGES)
+    return signals.time_down(series).above(slo.FLAPPING_SHARE).and_matching(changes)
+
+
 ABSENT = UP.selector().call("absent")
 
 OVERVIEW = "overview"
@@ -29,6 +38,25 @@ ALERTS = (
         hold="30s",
         fill=16,
         fault="the application or its exporter stops answering; a probe of the exporter or a scrape notices",
+        keep="2m",
+    ),
+    Alert(
+        "SqlSynthesizerFlapping",
+        "critical",
+        flapping(UP).or_else(flapping(APP)),
+        "SQL Synthesizer is down again and again",
+        "{{ $labels.instance }} was down for {{ $value | humanizePercentage }} of the last 10 minutes, in several "
+        "outages.",
+        (OVERVIEW, "Time spent down"),
+    ),
+    Alert(
+        "SqlSynthesizerDependencyFlapping",
+        "critical",
+        flapping(NEEDED),
+        "SQL Synthesizer loses {{ $labels.dependency }} again and again",
+        "{{ $labels.instance }} was without {{ $labels.dependency }} for {{ $value | humanizePercentage }} of the last "
+        "10 minutes, in several outages.",
+        (OVERVIEW, "Time spent down"),
     ),
     Alert(
         "SqlSynthesizerInstanceDown",
@@ -77,6 +105,19 @@ ALERTS = (
         hold="1m",
     ),
     Alert(
+        "SqlSynthesizerBrownout",
+        "critical",
+        signals.slow_ratio(M, slo.FAST)
+        .above(slo.SLOW_RATIO)
+        .and_matching(
+            M("query_duration_seconds").where(success="success").increase(slo.FAST).at_least(slo.LEAST_QUERIES)
+        ),
+        "Most questions are slow",
+        "{{ $value | humanizePercentage }} of the answers of {{ $labels.job }} take longer than 2 seconds.",
+        (OVERVIEW, "Slow answers"),
+        hold="1m",
+    ),
+    Alert(
         "HighQueryLatency",
         "warning",
         signals.latency_quantile(M, slo.USUAL)
@@ -88,6 +129,7 @@ ALERTS = (
         "One question in twenty to {{ $labels.job }} takes longer than {{ $value | humanizeDuration }}.",
         (OVERVIEW, "Response time"),
         hold="2m",
+        felt=True,
     ),
     Alert(
         "SqlSynthesizerOverloaded",
@@ -105,14 +147,26 @@ ALERTS = (
         "may run at once are running.",
         (OVERVIEW, "Refused for overload"),
         hold="1m",
+        felt=True,
     ),
     Alert(
         "SqlSynthesizerRestarting",
         "warning",
         M("worker_start_time_seconds").over("changes", "15m").above(slo.RESTARTS),
         "SQL Synthesizer restarts again and again",
-        "A worker of {{ $labels.instance }} started {{ $value | humanize }} times within 15 minutes.",
+        'A worker of {{ $labels.instance }} started {{ $value | printf "%.0f" }} times within 15 minutes.',
         (OVERVIEW, "Worker starts"),
+    ),
+    Alert(
+        "SqlSynthesizerProcessKilled",
+        "warning",
+        signals.killed_processes(M, "15m").above(0),
+        "A process of SQL Synthesizer was killed",
+        "A signal ended {{ $labels.part }} of {{ $labels.instance }} within 15 minutes, perhaps the kernel's for "
+        "want of "
+        "memory. What it had in hand was lost; it was started again.",
+        (OVERVIEW, "Processes killed"),
+        felt=True,
     ),
     Alert(
         "HighMemoryUsage",
@@ -128,7 +182,7 @@ ALERTS = (
         "warning",
         signals.cpu_use(M, slo.USUAL).above(slo.CPU_PERCENT),
         "High CPU usage",
-        "The processes of {{ $labels.instance }} use {{ $value | humanize }}% of the CPU time that they may use.",
+        'The processes of {{ $labels.instance }} use {{ $value | printf "%.0f" }}% of the CPU time that they may use.',
         (OVERVIEW, "CPU"),
         hold="5m",
     ),

@@ -92,6 +92,19 @@ TELEMETRY = PanelRow(
             one_query(signals.refused_labels(P, "10m"), "{{instance}}"),
             bounds=(slo.REFUSED_LABELS,),
         ),
+        Panel.show_states(
+            "Reloads of the service",
+            "Whether what files say was taken in at the last reload of each instance.",
+            one_query(P("config_last_reload_successful").selector(), "{{instance}}"),
+            words=("refused", "taken in"),
+        ),
+        Panel(
+            "Lost metric files",
+            "Times within 15 minutes that the directory of metric files was gone.",
+            one_query(signals.metrics_losses(P, "15m"), "{{instance}}"),
+            width=4,
+            bounds=(slo.METRICS_LOSSES,),
+        ),
         Panel(
             "Samples per scrape",
             "Samples that an instance exports. Beyond the scrape limit all of them are lost.",

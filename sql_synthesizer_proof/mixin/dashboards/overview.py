@@ -1,11 +1,21 @@
-"""The first page in a fault: objectives, the questions, the service itself."""
+"""The first page in a fault: what is wrong now, the questions, the service itself, and the objectives."""
 
 from __future__ import annotations
 
 from sql_synthesizer.monitoring import slo
 from sql_synthesizer.monitoring.slo import Objective
 from sql_synthesizer_proof.mixin import recording, signals
-from sql_synthesizer_proof.mixin.dashboards.panel import OWN, Dashboard, P, Panel, PanelQuery, PanelRow, W, one_query
+from sql_synthesizer_proof.mixin.dashboards.panel import (
+    FIRING,
+    OWN,
+    Dashboard,
+    P,
+    Panel,
+    PanelQuery,
+    PanelRow,
+    W,
+    one_query,
+)
 from sql_synthesizer_proof.mixin.promql import Expr
 
 
@@ -63,15 +73,25 @@ OBJECTIVES = PanelRow(
     ),
 )
 
-QUESTIONS = PanelRow(
-    "Questions",
+NOW = PanelRow(
+    "Now",
     (
+        Panel.show_states(
+            "Application up",
+            "Whether each instance answered its last liveness check, asked by its metrics exporter every 5 s.",
+            (
+                PanelQuery(P("app_up").selector(), "{{instance}}"),
+                PanelQuery(OWN.foreign("up").selector(), "scrape {{instance}}"),
+            ),
+        ),
         Panel(
-            "Questions by outcome",
-            "Questions per second by how they ended. Only 'failed' is a failure of the service.",
-            one_query(P("question_outcomes_total").rate(W, keep=("outcome",)), "{{outcome}}"),
-            "reqps",
-            stacked=True,
+            "Firing alerts",
+            "What is wrong now. Each alert has a runbook; Watchdog, which always fires, is left out.",
+            one_query(FIRING.where(severity=("critical", "warning")).selector(), "{{alertname}}"),
+            "none",
+            "table",
+            width=16,
+            empty="Nothing fires",
         ),
         Panel.show_ratio(
             "Error ratio",
@@ -91,6 +111,27 @@ QUESTIONS = PanelRow(
             "s",
             bounds=(slo.LATENCY_BOUND,),
             empty="No questions",
+        ),
+        Panel.show_ratio(
+            "Slow answers",
+            f"Share of the successful questions that took longer than {slo.LATENCY_BOUND:g} s. An alert fires above "
+            "the line.",
+            one_query(signals.slow_ratio(P, W), "{{job}}"),
+            slo.SLOW_RATIO,
+            empty="No questions",
+        ),
+    ),
+)
+
+QUESTIONS = PanelRow(
+    "Questions",
+    (
+        Panel(
+            "Questions by outcome",
+            "Questions per second by how they ended. Only 'failed' is a failure of the service.",
+            one_query(P("question_outcomes_total").rate(W, keep=("outcome",)), "{{outcome}}"),
+            "reqps",
+            stacked=True,
         ),
         Panel(
             "Errors by reason",
@@ -129,14 +170,6 @@ QUESTIONS = PanelRow(
 SERVICE = PanelRow(
     "Service",
     (
-        Panel.show_states(
-            "Application up",
-            "Whether each instance answered its last liveness check, asked by its metrics exporter every 5 s.",
-            (
-                PanelQuery(P("app_up").selector(), "{{instance}}"),
-                PanelQuery(OWN.foreign("up").selector(), "scrape {{instance}}"),
-            ),
-        ),
         Panel(
             "Saturation",
             "Questions being worked on, and how many may be; beyond that they are refused.",
@@ -161,6 +194,25 @@ SERVICE = PanelRow(
             one_query(P("worker_start_time_seconds").over("changes", "15m"), "{{instance}}"),
             width=4,
             bounds=(slo.RESTARTS,),
+        ),
+        Panel.show_ratio(
+            "Time spent down",
+            "Share of the last 10 minutes in which each instance, or what it needs, was down. With several outages an "
+            "alert fires above the line.",
+            (
+                PanelQuery(signals.time_down(OWN.foreign("up")), "scrape {{instance}}"),
+                PanelQuery(signals.time_down(P("app_up")), "{{instance}}"),
+                PanelQuery(signals.time_down(P("dependency_up")), "{{dependency}} {{instance}}"),
+            ),
+            slo.FLAPPING_SHARE,
+            most=1,
+        ),
+        Panel(
+            "Processes killed",
+            "Processes of the service within 15 minutes that a signal ended.",
+            one_query(signals.killed_processes(P, "15m"), "{{part}} {{instance}}"),
+            width=4,
+            bounds=(0.0,),
         ),
         Panel(
             "Version",
@@ -197,6 +249,6 @@ SERVICE = PanelRow(
 DASHBOARD = Dashboard(
     "overview",
     "SQL Synthesizer - Overview",
-    "Objectives with their error budgets, what users get, and how the service is.",
-    (OBJECTIVES, QUESTIONS, SERVICE),
+    "What is wrong now, what users get, how the service is, and objectives with their error budgets.",
+    (NOW, QUESTIONS, SERVICE, OBJECTIVES),
 )

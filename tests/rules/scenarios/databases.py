@@ -73,6 +73,7 @@ DATABASE_SLOW = [
             "Answers from the database shop are slow",
             "One question in twenty that a answers from the database shop takes longer than 4.85s.",
             "dependencies",
+            labels='hours="any"',
         ),
     ),
     slow(
@@ -159,6 +160,7 @@ POOL_TIMEOUTS = [
             "About 6 questions to the database shop failed on a within 5 minutes because no connection came free in "
             "time.",
             "dependencies",
+            labels='hours="any"',
         ),
     ),
     unserved("five in five minutes", {waited(): counter((900, 5 / 300))}, firing=(900,)),

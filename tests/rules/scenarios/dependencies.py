@@ -27,6 +27,12 @@ DEPENDENCY_DOWN = [
         ),
     ),
     lost(
+        "it is lost and found, and lost again meanwhile",
+        {dependency(dependency="database"): gauge((FAULT, 1), (180, 0), (60, 1), (60, 0), (300, 1))},
+        firing=(375, 510, 690),
+        quiet=(330, 720),
+    ),
+    lost(
         "a ping notices it after 8 s, just after a scrape",
         {dependency(dependency="database"): gauge((FAULT + 1, 1), (600, 0))},
         fault=FAULT - 7,
@@ -69,6 +75,13 @@ DEPENDENCY_DEGRADED = [
             "a cannot use cache; answers are slower, fewer or by an older schema.",
             "dependencies",
         ),
+    ),
+    without(
+        "the cache is found again",
+        {dependency(dependency="cache"): gauge((FAULT, 1), (600, 0), (300, 1))},
+        firing=(885,),
+        quiet=(915,),
+        alerts=(f'dependency="cache",{HERE}',),
     ),
     without(
         "the model is lost",
@@ -313,7 +326,7 @@ LLM_SPEND = [
         text=Text(
             "warning",
             "The model small costs more than planned",
-            "sql-synthesizer spent 12 US dollars on small within an hour.",
+            "sql-synthesizer spent 12.00 US dollars on small within an hour.",
             "dependencies",
         ),
     ),

@@ -24,6 +24,7 @@ WORKERS_STUCK = [
     stuck(
         "both processes know of none that lives", {beat(at): LAST for at in "ab"} | {waiting("a"): SOME}, firing=(405,)
     ),
+    stuck("nothing waits any more", {beat(): LAST, waiting(): gauge((600, 3), (300, 0))}, firing=(585,), quiet=(615,)),
     stuck("another worker lives", {beat("a"): LAST, beat("b"): BEATS, waiting("a"): SOME}, quiet=(900,)),
     stuck("nothing waits", {beat(): LAST, waiting(): NONE}, quiet=(900,)),
     stuck(
@@ -63,6 +64,7 @@ BACKLOG = [
             "application-performance",
         ),
     ),
+    backlog("all are begun at last", {age(): gauge((600, 600), (300, 0))}, firing=(585,), quiet=(615,)),
     backlog("each is begun within half a minute", {age(): gauge((900, 29))}, quiet=(900,)),
     backlog("one was begun at last", {age(): gauge((120, 0), (285, 200), (600, 0))}, quiet=(150, 390, 405)),
 ]

@@ -32,9 +32,9 @@ TARGETS = [
     *(
         target(
             f"{job} cannot be scraped",
-            {up(job=job): gauge((120, 1), (180, 0)), up(job=other): gauge((300, 1))},
+            {up(job=job): gauge((120, 1), (180, 0), (120, 1)), up(job=other): gauge((420, 1))},
             firing=(195,),
-            quiet=(120, 165),
+            quiet=(120, 165, 315),
             alerts=(f'instance="a",job="{job}"',),
             text=Text(
                 "critical",
@@ -57,9 +57,9 @@ def unreachable(rule: str, named: Named, text: Text, healthy: int = 1) -> list[C
         Case(
             rule,
             "0 from some moment on, on one of two",
-            {named("a"): gauge((600, healthy), (900, 0)), named("b"): gauge((1500, healthy))},
+            {named("a"): gauge((600, healthy), (900, 0), (300, healthy)), named("b"): gauge((1800, healthy))},
             firing=(1230,),
-            quiet=(600, 1155),
+            quiet=(600, 1155, 1530),
             alerts=alerts,
             text=Text(text.severity, text.summary, text.description, text.dashboard),
         ),

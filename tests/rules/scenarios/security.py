@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from tests.rules.scenario import HERE, OURS, Case, Text, counter, expected, gauge, own, ramp
-from tests.rules.shapes import count, first
+from tests.rules.shapes import born, count, first
 
 events = partial(own, "security_events_total")
 injection = partial(events, event_type="sql_injection_attempt", severity="high")
@@ -30,6 +30,7 @@ def attack(rule: str, event_type: str, severity: str, fast: bool, text: Text, *,
     once, other = counter((60, 0), (15, 1 / 15), (240, 0)), counter((315, 1))
     return [
         *first(rule, named, 300, alerts=alerts, fast=fast),
+        *born(rule, named, 2, 300, alerts=alerts),
         case("of two severities", {named(): TEN, named(severity="low"): TEN}, firing=(600,)),
         case(
             "three in five minutes on one instance" if local else "one on one instance, two on another",
@@ -135,6 +136,7 @@ SPIKE = [
 burst = partial(Case, "SqlSynthesizerAuthFailureBurst", alerts=(typed("authentication_failure"),))
 BURST = [
     *count("SqlSynthesizerAuthFailureBurst", refused, 20, 600, alerts=(typed("authentication_failure"),)),
+    *born("SqlSynthesizerAuthFailureBurst", refused, 30, 600, alerts=(typed("authentication_failure"),)),
     burst(
         "30 within 10 minutes, of two severities",
         {refused(): counter((900, 20 / 600)), refused(severity="high"): counter((900, 10 / 600))},
@@ -236,6 +238,12 @@ UNVERIFIED = [
             "security-monitoring",
             "security",
         ),
+    ),
+    unseen(
+        "found sound at last",
+        {sound(): f"{ramp(BEFORE, 1, 1800, step=60)} {ramp(0, 1, 600, step=60)}"},
+        firing=(1800,),
+        quiet=(1920,),
     ),
     unseen(
         "found sound meanwhile",

@@ -53,7 +53,13 @@ DOWN = [
         {up(): UP, app_up(): UP, up("a", "other"): GONE, app_up("a", "other"): GONE},
         quiet=(900,),
     ),
-    down("it comes back", {up(): gauge((300, 0), (300, 1))}, firing=(285,), quiet=(300, 600)),
+    down("it comes back", {up(): gauge((300, 0), (300, 1))}, firing=(285, 390), quiet=(435, 600)),
+    down(
+        "it comes back for a minute",
+        {up(): gauge((300, 0), (60, 1), (15, 0), (300, 1))},
+        firing=(285, 345, 375, 480),
+        quiet=(510,),
+    ),
 ]
 
 
@@ -80,6 +86,12 @@ INSTANCE_DOWN = [
             "are well.",
             "overview",
         ),
+    ),
+    instance_down(
+        "one of two comes back",
+        {up("a"): gauge((300, 1), (300, 0), (300, 1)), up("b"): UP},
+        firing=(435, 585),
+        quiet=(615,),
     ),
     instance_down("one of two hangs", {up("a"): UP, up("b"): UP, app_up("a"): GONE, app_up("b"): UP}, firing=(435,)),
     instance_down("none can be scraped", {up("a"): GONE, up("b"): GONE}, quiet=(900,)),
@@ -127,6 +139,12 @@ METRICS_ABSENT = [
             "a is scraped, but sql_synthesizer_queries_total is not there: its alerts cannot fire.",
             "monitoring-health",
         ),
+    ),
+    absent(
+        "it exports them at last",
+        {up("a"): UP, successes("a"): f"{'_ ' * 40}{counter((300, 1))}"},
+        firing=(585,),
+        quiet=(615,),
     ),
     absent("both export them", {up("a"): UP, errors("a"): counter((900, 0))}, quiet=(900,)),
     absent("it cannot be scraped", {up("a"): gauge((900, 0))}, quiet=(900,)),
@@ -205,6 +223,7 @@ LATENCY = [
             "High query latency",
             "One question in twenty to sql-synthesizer takes longer than 3.125s.",
             "overview",
+            labels='hours="any"',
         ),
     ),
     *(
@@ -279,6 +298,7 @@ OVERLOADED = [
             "SQL Synthesizer refuses questions for overload",
             "25% of the questions to a are refused because as many as may run at once are running.",
             "overview",
+            labels='hours="any"',
         ),
     ),
     Case(

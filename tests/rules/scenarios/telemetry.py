@@ -24,6 +24,7 @@ STALLED = [
         quiet=(129, 142),
         step=1,
     ),
+    stalled("it goes on", {folded(): f"{stands(300, 600, 15)} 0 0 0 0"}, firing=(585,), quiet=(615,)),
     stalled(
         "seen every 15 s",
         {folded(): stands(300, 600, 15)},
@@ -86,6 +87,7 @@ DROPPING = [
             "About 12 facts of a were dropped within 5 minutes. Metrics, spans or log lines are "
             "incomplete; the audit record is not.",
             "monitoring-health",
+            labels='hours="any"',
         ),
     ),
 ]
@@ -120,7 +122,7 @@ SCRAPES = [
         text=Text(
             "warning",
             "SQL Synthesizer exports too many series",
-            "a exports 4.5k samples; beyond the scrape limit all of them are lost.",
+            "a exports 4500 samples; beyond the scrape limit all of them are lost.",
             "monitoring-health",
         ),
     ),
@@ -140,4 +142,46 @@ SCRAPES = [
     ),
 ]
 
-CASES = (*STALLED, *SKEW, *DROPPING, *REFUSED, *SCRAPES)
+taken = partial(own, "config_last_reload_successful")
+removed = partial(own, "metrics_directory_losses_total")
+SUPERVISION = [
+    Case(
+        "SqlSynthesizerReloadRefused",
+        "refused by one of two instances, and taken in later",
+        {taken("a"): gauge((300, 1), (600, 0), (300, 1)), taken("b"): gauge((1200, 1))},
+        firing=(315, 885),
+        quiet=(285, 915),
+        alerts=(HERE,),
+    ),
+    Case(
+        "SqlSynthesizerReloadRefused",
+        "refused",
+        {taken(): gauge((600, 0))},
+        firing=(585,),
+        alerts=(HERE,),
+        text=Text(
+            "warning",
+            "SQL Synthesizer runs on old settings",
+            "What files say was refused when a was told to reload; the last settings stay in force, and a restart "
+            "would fail.",
+            "monitoring-health",
+        ),
+    ),
+    *first("SqlSynthesizerMetricsLost", removed, 900, alerts=(HERE,)),
+    Case(
+        "SqlSynthesizerMetricsLost",
+        "twice",
+        {removed(): counter((900, 2 / 900))},
+        firing=(900,),
+        alerts=(HERE,),
+        text=Text(
+            "warning",
+            "The metric files of SQL Synthesizer were removed",
+            "The directory of metric files of a was gone and was made anew: counters began at 0, and what was counted "
+            "since the last scrape is lost.",
+            "monitoring-health",
+        ),
+    ),
+]
+
+CASES = (*STALLED, *SKEW, *DROPPING, *REFUSED, *SCRAPES, *SUPERVISION)
