@@ -17,6 +17,8 @@ from sql_synthesizer.telemetry import Telemetry, vocabulary
 
 LOOK_EVERY = 1.0
 """Seconds that what was used is believed; a budget is exceeded by what is asked within these."""
+BACK_OFF = 5.0
+"""Seconds without another look while one is under way or has failed: one caller waits for a slow store, not all."""
 
 Used = Mapping[str, tuple[int, int]]
 """Team -> its answered questions, and millionths of a US dollar."""
@@ -59,10 +61,11 @@ class Budgets:
             known, used = self._seen
             if known == month and time.monotonic() < self._due:
                 return used
-            self._due = time.monotonic() + LOOK_EVERY
+            self._due = time.monotonic() + BACK_OFF
             self._seen = (month, used if known == month else {})  # for who asks meanwhile, and if it fails
         with suppress(StoreUnavailable):
             self._seen = (month, self._store.team_usage(month))
+            self._due = time.monotonic() + LOOK_EVERY
         return self._seen[1]
 
 
