@@ -2,7 +2,8 @@
 
 A line is ``{"id", "question", "db_path"}``, for scores also ``gold_sql`` and, if there are, ``gold_alternatives``,
 ``source`` and ``difficulty``. ``db_path`` is an SQLite file or a URL; in a file of questions
-``db`` names ``databases/DB.sqlite`` beside it.
+``db`` names ``databases/DB.sqlite`` beside it. An answer has to be right on ``suite/DB.*.sqlite`` too, other fillings
+of the same tables, where there are any.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from sql_synthesizer.synthesizer.embedded import EmbeddedSynthesizer
 from sql_synthesizer.telemetry import Telemetry
 
 NAME = "asked"
-OPEN_DATABASES = 4
+OPEN_DATABASES = 8
 MAX_ROWS = 50_000
 SECONDS = 20.0
 GROUPS = ("all", "sure", "unsure")
@@ -69,15 +70,19 @@ class Answerer:
         self._open.move_to_end(path)
         return self._open[path]
 
+    def context(self, path: str, question: str) -> Context:
+        """What a synthesizer may know of a question."""
+        database = self.database(path)
+        today, deadline = datetime.datetime.now(datetime.UTC).date(), time.monotonic() + SECONDS
+        values = database.schemas.values(NAME)
+        return Context(question, database.schemas.get(NAME), values, today, MAX_ROWS, deadline)
+
     def answer(self, path: str, question: str) -> tuple[str | None, bool]:
         """SQL that the statement guard lets through and whether it is sure; None where the question is declined."""
-        database = self.database(path)
-        schema = database.schemas.get(NAME)
-        values = database.schemas.values(NAME)
-        today, deadline = datetime.datetime.now(datetime.UTC).date(), time.monotonic() + SECONDS
+        context = self.context(path, question)
         try:
-            statement = self._engine.synthesize(Context(question, schema, values, today, MAX_ROWS, deadline))
-            self._guard.check(statement, schema, max_rows=MAX_ROWS)
+            statement = self._engine.synthesize(context)
+            self._guard.check(statement, context.schema, max_rows=MAX_ROWS)
         except (Declined, SqlSynthesizerError):
             return None, False
         return statement.sql, statement.sure
@@ -123,21 +128,34 @@ def evaluate_lines(answerer: Answerer, lines: Iterator[dict[str, Any]], by: str)
     scores: dict[str, Score] = defaultdict(Score)
     for line in lines:
         sql, sure = answerer.answer(line["db_path"], line["question"])
-        right = sql is not None and _is_right(answerer.database(line["db_path"]), sql, line)
+        right = sql is not None and is_right(answerer, sql, line)
         for name in ("all", f"{by}: {line.get(by, '-')}"):
             scores[name].add(answered=sql is not None, sure=sure, right=right)
     return dict(scores)
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The questions of a file, or of ``questions.jsonl`` of a directory, that are for SQLite."""
+def read_lines(path: Path, postgres: str = "") -> Iterator[dict[str, Any]]:
+    """The questions of a file, or of ``questions.jsonl`` of a directory, that are for SQLite.
+
+    With the URL of a PostgreSQL server those for PostgreSQL, asked of its databases of the same names.
+    """
     file = path / "questions.jsonl" if path.is_dir() else path
     for text in file.read_text(encoding="utf-8").splitlines():
         line = json.loads(text)
+        if line.get("dialect", "sqlite") != ("postgres" if postgres else "sqlite") or line.get("gold_sql") is None:
+            continue
         if "db" in line and "db_path" not in line:
-            line["db_path"] = str(file.parent / "databases" / f"{line['db']}.sqlite")
-        if line.get("dialect", "sqlite") == "sqlite" and line.get("gold_sql") is not None:
-            yield line
+            own = file.parent / "databases" / f"{line['db']}.sqlite"
+            line["db_path"] = f"{postgres.rstrip('/')}/{line['db']}" if postgres else str(own)
+            fillings = () if postgres else (file.parent / "suite").glob(f"{line['db']}.*.sqlite")
+            line["fillings"] = sorted(map(str, fillings))
+        yield line
+
+
+def is_right(answerer: Answerer, sql: str, line: dict[str, Any]) -> bool:
+    """Whether a statement finds the rows of the gold SQL, or of one of its alternatives, in every filling."""
+    paths = [line["db_path"], *line.get("fillings", [])]
+    return all(_is_right(answerer.database(path), sql, line) for path in paths)
 
 
 def _is_right(database: Database, sql: str, line: dict[str, Any]) -> bool:

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from sql_synthesizer.settings import load
 from sql_synthesizer_proof.answers import Answerer, answer_lines, evaluate_lines, read_lines
 from sql_synthesizer_proof.cli.eval import command
+from sql_synthesizer_proof.fit import Example, answered_from, calibrate, cross_validate, fit_model
 from tests.support.worlds import MUSIC
 
 ASKED = [
@@ -62,6 +63,24 @@ def test_scores_are_of_rows(questions: Path) -> None:
     assert found["source: counts"]["right_of_all"] == 1.0
     assert found["source: lists"]["right"] == 0.5
     assert found["source: others"] == {"questions": 1, "right": 0.0, "declined": 1.0, "sure": 0.0}
+
+
+def test_the_confidence_is_fitted_and_judged_on_databases_left_out(questions: Path) -> None:
+    wide, narrow = ({"links": value, "margin": 1.0} for value in (0.1, 0.9))
+    examples = [
+        Example(f"db{n % 9}", features, 1.0, right=right)
+        for n in range(900)
+        for features, right in ((wide, n % 10 > 0), (narrow, n % 10 == 0))
+    ]
+    foretold = cross_validate(examples)
+    tenths, error = calibrate(examples, foretold)
+    assert error < 0.1
+    assert sum(tenth.count for tenth in tenths) == 1800
+    assert answered_from(examples, foretold, 0.5) == pytest.approx((0.5, 0.45, 0.9))
+    assert fit_model(examples)["links"] < 0
+    shown = CliRunner().invoke(command, ["fit", str(questions), "--write", str(questions / "made.txt")])
+    assert "expected calibration error" in shown.output
+    assert (questions / "made.txt").read_text().splitlines()[1].startswith("intercept ")
 
 
 def test_the_verb_prints_a_table_or_json(questions: Path) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from sql_synthesizer.settings import load
-from sql_synthesizer_proof import answers, security
+from sql_synthesizer_proof import answers, fit, security
+
+THRESHOLDS = (0.4, 0.5, 0.6, 0.66, 0.7, 0.8, 0.9, 0.92)
 
 
 @click.group("eval")
@@ -41,7 +44,8 @@ def command_security(directory: Path | None, by: str, as_json: bool, stdio: bool
 @click.option("--synthesizer", type=click.Choice(["rules"]), default="rules", show_default=True, help="What answers.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @click.option("--stdio", is_flag=True, help="Answer lines of JSON from standard input, one answer a line.")
-def command_answers(path: Path | None, by: str, synthesizer: str, *, as_json: bool, stdio: bool) -> None:
+@click.option("--postgres", metavar="URL", default="", help="Ask the questions for PostgreSQL of this server instead.")
+def command_answers(path: Path | None, by: str, synthesizer: str, *, as_json: bool, stdio: bool, postgres: str) -> None:
     """Ask the questions of PATH, or of PATH/questions.jsonl, and compare rows with those of their gold SQL."""
     del synthesizer  # there is one that needs no network
     answerer = answers.Answerer(load())
@@ -50,7 +54,7 @@ def command_answers(path: Path | None, by: str, synthesizer: str, *, as_json: bo
         return
     if path is None:
         raise click.UsageError("name the questions, or give --stdio")
-    found = answers.evaluate_lines(answerer, answers.read_lines(path), by)
+    found = answers.evaluate_lines(answerer, answers.read_lines(path, postgres), by)
     if as_json:
         click.echo(json.dumps({name: score.as_dict() for name, score in found.items()}, indent=2))
         return
@@ -61,6 +65,31 @@ def command_answers(path: Path | None, by: str, synthesizer: str, *, as_json: bo
             f"{name:32} {score.questions:6} {row['right']:7.1%} {row['declined']:9.1%}  {row['right_of_all']:21.1%} "
             f"{row['right_of_sure']:7.1%} {row['right_of_unsure']:7.1%} {row['sure']:11.1%}"
         )
+
+
+@command.command("fit")
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.option("--write", type=click.Path(path_type=Path), help="Write the coefficients to this file.")
+def command_fit(path: Path, *, as_json: bool, write: Path | None) -> None:
+    """Fit the engine's confidence on the questions of PATH; figures are of databases that were left out."""
+    examples = fit.read_examples(answers.Answerer(load()), answers.read_lines(path))
+    foretold = fit.cross_validate(examples)
+    tenths, error = fit.calibrate(examples, foretold)
+    model = fit.fit_model(examples)
+    if write is not None:
+        write.write_text(fit.model_text(model), encoding="utf-8")
+    curve = {least: fit.answered_from(examples, foretold, least) for least in THRESHOLDS}
+    if as_json:
+        found = {"error": error, "tenths": [asdict(tenth) for tenth in tenths], "coefficients": model, "from": curve}
+        click.echo(json.dumps(found, indent=2))
+        return
+    click.echo(f"{len(examples)} questions, expected calibration error {error:.1%}\nfrom       n  foretold  right")
+    for tenth in tenths:
+        click.echo(f"{tenth.low:4.1f}  {tenth.count:6} {tenth.foretold:9.1%} {tenth.right:6.1%}")
+    click.echo("answered from  share of questions  right of them  right of answers")
+    for least, (answered, right, precision) in curve.items():
+        click.echo(f"{least:13.2f} {answered:19.1%} {right:14.1%} {precision:17.1%}")
 
 
 def _format_table(found: security.Evaluation) -> str:

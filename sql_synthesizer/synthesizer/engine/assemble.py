@@ -44,6 +44,8 @@ class Assembler(Conditions):
         if draft.every and len(plan.select) == 1 and not (plan.where or plan.orders) and not self._shows_rows():
             plan.distinct = plan.distinct or not plan.select[0].aggregate
         self._show_extremes()
+        self._rank_within()
+        self._take_share()
         self._check_orders()
         self._nest_limit()
         self._count_once()
@@ -193,7 +195,8 @@ class Assembler(Conditions):
             raise Unplanned
         if plan.orders and plan.limit is None and all(t.aggregate for t in plan.select) and not plan.groups:
             raise Unplanned
-        if plan.limit is not None and plan.orders and self.draft.groups and "popular" not in self.draft.notes:
+        grouped = self.draft.groups and not plan.within and "popular" not in self.draft.notes
+        if plan.limit is not None and plan.orders and grouped:
             kept = {self.table_of(slot).name for slot in self.draft.groups}
             shown = {t.ref.table.name for t in plan.select if t.ref is not None and not t.aggregate}
             if plain or shown - kept:
@@ -202,6 +205,38 @@ class Assembler(Conditions):
             raise Unplanned
         if len(plan.where) > 1 and any(len({c.term for c in either}) > 1 for either in plan.where):
             self.cost += 0.6
+
+    def _take_share(self) -> None:
+        """What narrows rows says which of them count; or values of groups are aggregated. Raises Unplanned."""
+        plan, draft = self.plan, self.draft
+        if draft.share:
+            if not plan.where or plan.having or plan.orders or any(c.plan for either in plan.where for c in either):
+                raise Unplanned
+            plan.share, plan.where = plan.where, []
+        if draft.over:
+            counted = [term for term in plan.select if term.aggregate == "count"]
+            if len(counted) != 1 or not plan.groups or plan.orders or plan.having:
+                raise Unplanned
+            plan.select, plan.over = counted, draft.over
+
+    def _rank_within(self) -> None:
+        """The first rows of each group, where each is said of what is ranked."""
+        plan, draft = self.plan, self.draft
+        order = plan.orders[0].term if len(plan.orders) == 1 and plan.limit is not None and draft.groups else None
+        if order is None or order.aggregate or "popular" in draft.notes or plan.groups or plan.having or plan.distinct:
+            return
+        if any(term.aggregate for term in plan.select):
+            raise Unplanned
+        within: list[Term] = []
+        for slot in draft.groups:
+            table, column = self.chosen.of(slot)
+            within += [Term(Ref(table, c)) for c in ([column] if column is not None else keys_of(table)[:1])]
+            shown = [column] if column is not None else labels_of(table)
+            told = any(t.ref is not None and t.ref.table == table for t in plan.select) and column is None
+            plan.select = [] + ([] if told else [Term(Ref(table, c)) for c in shown]) + plan.select
+        if not within:
+            raise Unplanned
+        plan.select, plan.within = list(dict.fromkeys(plan.select)), tuple(within)
 
     def _show_extremes(self) -> None:
         """The longest and the shortest, one after the other, are two values."""
@@ -217,7 +252,13 @@ class Assembler(Conditions):
     def _nest_limit(self) -> None:
         """An aggregate over the rows of the first in an order: which is first is found before."""
         plan = self.plan
-        if plan.limit is None or plan.groups or not plan.select or not all(t.aggregate for t in plan.select):
+        if (
+            plan.limit is None
+            or plan.groups
+            or plan.within
+            or not plan.select
+            or not all(t.aggregate for t in plan.select)
+        ):
             return
         orders = [o for o in plan.orders if o.term.ref is not None and not o.term.aggregate]
         if not orders or len(orders) != len(plan.orders) or orders[0].term.ref is None:

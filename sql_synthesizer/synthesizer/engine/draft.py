@@ -78,6 +78,8 @@ class Draft:
     absent: list[tuple[Slot, int]] = field(default_factory=list)
     star: bool = False
     both: bool = False
+    over: str = ""  # avg, max or min of what the groups have
+    share: bool = False  # a percentage is asked for
     every: bool = False  # all values of a column are asked for
     cost: float = 0.0
     trust: float = 1.0  # less than 1 where the question asks for what no plan can say

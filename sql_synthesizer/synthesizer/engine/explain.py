@@ -29,6 +29,12 @@ def explain_plan(plan: Plan) -> str:
         text += f", where there is one for which that holds and one{_where_text(plan.combined[1])}"
     if plan.orders:
         text += f", sorted by {_join_texts([_order_text(order) for order in plan.orders])}"
+    if plan.over:
+        text = f"Shows the {_AGGREGATES[plan.over]} of all of these values. {text}"
+    if plan.share:
+        text += f", as a percentage of those{_where_text(Plan(where=plan.share))}"
+    if plan.within:
+        text += f", within each {_join_texts([_term_text(term) for term in plan.within])}"
     if plan.limit is not None:
         text += f", only the first{'' if plan.limit == 1 else f' {plan.limit}'}"
     return f"{text}{', each once' if plan.distinct else ''}."

@@ -73,12 +73,21 @@ class Plan:
     needed: list[Table] = field(default_factory=list)
     cue: int | None = None  # the end that the question speaks of, as an index into ROLES
     combined: tuple[str, Plan] | None = None  # intersect, except or union with another plan
+    within: tuple[Term, ...] = ()  # the first rows of each of these are asked for, not of all
+    over: str = ""  # the aggregate of what the groups have is asked for
+    share: list[tuple[Condition, ...]] = field(default_factory=list)  # the percentage of rows that fulfil this
 
     def tables(self) -> list[Table]:
         """The tables that it reads, each once, the most telling first."""
         found: dict[str, Table] = {}
-        terms = [*self.select, *self.groups, *(o.term for o in self.orders), *(h.term for h in self.having)]
-        conditions = [c for either in self.where for c in either]
+        terms = [
+            *self.select,
+            *self.groups,
+            *self.within,
+            *(o.term for o in self.orders),
+            *(h.term for h in self.having),
+        ]
+        conditions = [c for either in (*self.where, *self.share) for c in either]
         terms += [t for c in conditions for t in (c.term, c.other) if t is not None]
         for term in terms:
             for table in term.tables:

@@ -164,7 +164,9 @@ class Reader(ComparisonReader):
             self._read_other_key(item)
 
     def _read_other_key(self, item: Item) -> None:
-        if key := item.key("measure"):
+        if item.key("share"):
+            self._read_share()
+        elif key := item.key("measure"):
             self._read_measure(item, key)
         elif (key := item.key("bucket")) and not any(h.cost < 0.1 and h.column for h in item.hits):
             self.draft.buckets.append(
@@ -187,6 +189,16 @@ class Reader(ComparisonReader):
             self.draft.star = self.draft.star or item.key("star") is not None
             self.draft.both = self.draft.both or item.key("both") is not None
             self.draft.cost += 0.0 if item.key("distinct", "star", "both", "either") else 0.2
+
+    def _read_share(self) -> None:
+        """``percentage of orders that are shipped``: what follows the rows says which of them count."""
+        slot, place, _ = self._noun(self.at, "table")
+        if slot is None or not slot.is_table or self.draft.outs:
+            self.draft.trust *= UNSUPPORTED
+            return
+        self.at, self.mode = place, "where"
+        self.draft.share = True
+        self.draft.outs.append(Out(slot, "count"))
 
     def _read_alternative(self, item: Item, key: Key) -> None:
         """``or before 2008``: another comparison of the same column."""

@@ -10,10 +10,11 @@ from sql_synthesizer.model import ColumnKind, Table
 from sql_synthesizer.model.dialects import DIALECTS, DialectRow
 from sql_synthesizer.synthesizer.engine.joins import Joins, Tree
 from sql_synthesizer.synthesizer.engine.lexicon import ROLES
-from sql_synthesizer.synthesizer.engine.plan import Condition, Constant, Plan, Ref, Term
+from sql_synthesizer.synthesizer.engine.plan import Condition, Constant, Order, Plan, Ref, Term
 from sql_synthesizer.synthesizer.rules.spelling import COMPARISONS, build_identifier, build_pattern, build_table
 
 _INVERSE = {"=": "!=", "!=": "=", ">": "<=", "<": ">=", ">=": "<", "<=": ">"}
+_AGGREGATES: dict[str, type[exp.AggFunc]] = {"sum": exp.Sum, "avg": exp.Avg, "min": exp.Min, "max": exp.Max}
 _SETS: dict[str, type[exp.SetOperation]] = {"intersect": exp.Intersect, "except": exp.Except, "union": exp.Union}
 
 
@@ -55,7 +56,9 @@ class _Builder:
             raise Unjoined(", ".join(table.name for table in tables))
         self.cost += tree.cost
         several = bool(tree.links)
-        shown = [self._term(term, several=several) for term in plan.select]
+        shown: list[exp.Expr] = [self._term(term, several=several) for term in plan.select]
+        if plan.share:
+            shown = [*shown[:-1], self._percentage(plan, several=several)]
         select = exp.select(*shown).from_(build_table(tree.root, self._dialect))
         for table, condition in self._joins(tree):
             select = select.join(build_table(table, self._dialect), on=condition)
@@ -65,12 +68,45 @@ class _Builder:
             select = select.group_by(*(self._term(t, several=several) for t in dict.fromkeys(plan.groups)))
         for having in plan.having:
             select = select.having(self._condition(having, several=several))
-        for order in plan.orders:
-            term = self._term(order.term, several=several)
-            select = select.order_by(exp.Ordered(this=term, desc=order.descending, nulls_first=not order.descending))
+        orders = [self._ordered(order, several=several) for order in plan.orders]
+        if plan.within:
+            return self._rank_within(plan, select, [self._term(t, several=several) for t in plan.within], orders)
+        if plan.over:
+            inner = exp.select(exp.alias_(shown[-1], "number")).from_(select.args["from_"])
+            select.set("expressions", inner.expressions)
+            return exp.select(_AGGREGATES[plan.over](this=exp.column("number"))).from_(select.subquery("counted"))
+        select = select.order_by(*orders) if orders else select
         if plan.limit is not None:
             select = select.limit(plan.limit)
         return select.distinct() if plan.distinct else select
+
+    def _ordered(self, order: Order, *, several: bool) -> exp.Ordered:
+        term = self._term(order.term, several=several)
+        return exp.Ordered(this=term, desc=order.descending, nulls_first=not order.descending)
+
+    def _percentage(self, plan: Plan, *, several: bool) -> exp.Expr:
+        """How many of a hundred rows fulfil the conditions."""
+        fulfilled = exp.and_(*(exp.or_(*(self._condition(c, several=several) for c in e)) for e in plan.share))
+        number = exp.Sum(this=exp.Case().when(fulfilled, exp.convert(1)).else_(exp.convert(0)))
+        return exp.Div(
+            this=exp.Mul(this=exp.Literal.number("100.0"), expression=number), expression=exp.Count(this=exp.Star())
+        )
+
+    def _rank_within(
+        self, plan: Plan, select: exp.Select, groups: list[exp.Expr], orders: list[exp.Ordered]
+    ) -> exp.Select:
+        """The first rows of each group, with those that tie with the last of them."""
+        names: list[exp.Identifier] = []
+        for place, (term, shown) in enumerate(zip(plan.select, select.expressions, strict=True)):
+            name = term.ref.column.name if term.ref is not None else "number"
+            if name in {known.name for known in names}:
+                name = f"{name}_{place + 1}"
+            names.append(self._identifier(name))
+            shown.replace(exp.alias_(shown.copy(), names[-1].copy()))
+        rank = exp.Window(this=exp.Anonymous(this="RANK"), partition_by=groups, order=exp.Order(expressions=orders))
+        ranked = select.select(exp.alias_(rank, "place")).subquery("ranked")
+        found = exp.select(*(exp.Column(this=name.copy()) for name in names)).from_(ranked)
+        return found.where(exp.column("place") <= exp.convert(plan.limit)).distinct()
 
     def _joins(self, tree: Tree) -> list[tuple[Table, exp.Expr]]:
         joined = {tree.root.name}
@@ -108,8 +144,7 @@ class _Builder:
             return column
         if term.aggregate == "count":
             return exp.Count(this=exp.Distinct(expressions=[column]) if term.distinct else column)
-        function = {"sum": exp.Sum, "avg": exp.Avg, "min": exp.Min, "max": exp.Max}[term.aggregate]
-        return function(this=exp.Distinct(expressions=[column]) if term.distinct else column)
+        return _AGGREGATES[term.aggregate](this=exp.Distinct(expressions=[column]) if term.distinct else column)
 
     def _condition(self, condition: Condition, *, several: bool) -> exp.Expr:
         term = self._term(condition.term, several=several)

@@ -81,6 +81,8 @@ class ValueReader(Cursor):
                 self._own_slot(slot)
                 for aggregate in self.aggregates:
                     self._place_value(Out(slot, aggregate))
+            elif self.grouped and self.mode == "select" and not self.draft.outs and len(self.aggregates) == 1:
+                self.draft.over = self.aggregates[0] if self.aggregates != ["sum"] else ""
             elif self.aggregates != ["sum"]:
                 self.draft.cost += 0.8
             self.aggregates = []
