@@ -23,7 +23,7 @@ from sql_synthesizer.guard.statement import StatementGuard
 from sql_synthesizer.jobs import Courier, JobLimits, JobQueue, JobWorker, Scheduler, Schedules, Webhooks
 from sql_synthesizer.model import Caller, Question, Schema
 from sql_synthesizer.model.cancellation import Cancellation
-from sql_synthesizer.monitoring import catalog, logs, metrics, multiprocess, slo
+from sql_synthesizer.monitoring import catalog, gap, logs, metrics, multiprocess, slo
 from sql_synthesizer.monitoring.health import Health
 from sql_synthesizer.monitoring.registry import Measured
 from sql_synthesizer.monitoring.tail import Keeper, TailObserver
@@ -187,6 +187,7 @@ def _wire_rooms(settings: Settings, facade: Telemetry, closing: ExitStack, *, lo
     cache = AnswerCache(settings, facade, _cache_secret(settings, store))
     closing.callback(cache.close)
     facade.recorder = audit = AuditLog(settings, facade)
+    closing.callback(gap.note_writer(multiprocess.directory if settings.telemetry else None, audit.writer))
     closing.callback(facade.close)
     model = _build_model(settings, facade)
     synthesizers = _build_synthesizers(settings, model, closing)

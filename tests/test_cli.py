@@ -177,3 +177,9 @@ def test_demo_create(cli, tmp_path: Path) -> None:  # type: ignore[no-untyped-de
     assert cli("demo", "create", str(tmp_path / "shop.sqlite")).stdout.startswith("sqlite:///")
     assert (tmp_path / "shop.sqlite").stat().st_size > 1_000_000
     assert isinstance(cli("demo", "create", str(tmp_path / "shop.sqlite")).exception, ConfigurationError)
+
+
+@pytest.mark.parametrize("verb", ["ask", "audit", "jobs", "keys", "schedules"])
+def test_a_verb_loads_no_metrics_before_it_knows_their_directory(verb: str) -> None:
+    code = f"import sys, sql_synthesizer.cli.{verb}; sys.exit('prometheus_client' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

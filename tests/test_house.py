@@ -38,6 +38,8 @@ LAZY = {
         "sql_synthesizer.",
         "600 ms, and the metrics directory comes first",
     ),
+    "sql_synthesizer/cli/jobs.py": ("sql_synthesizer.web", "the metrics directory comes first"),
+    "sql_synthesizer/cli/schedules.py": ("sql_synthesizer.web", "the metrics directory comes first"),
     "sql_synthesizer/cli/worker.py": ("sql_synthesizer.monitoring", "the metrics directory comes first"),
     "sql_synthesizer/database/urls.py": (
         "sql_synthesizer.database.",

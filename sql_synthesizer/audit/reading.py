@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import orjson
 from sql_synthesizer.audit import chain
 from sql_synthesizer.audit.lines import contains_all, open_regular, read_lines, segments_by_writer
 from sql_synthesizer.audit.record import Record, is_record
+from sql_synthesizer.telemetry import vocabulary
 
 NESTING = 200
 """Brackets of a line that cannot be nested too deeply."""
@@ -72,6 +74,17 @@ def read_records(directory: Path, *, report: ReportDamage | None = None) -> Iter
     A line that a crash left unfinished and lines that are no records are skipped and reported, by default to the log.
     """
     return filter_records(directory, RecordFilter(), report=report)
+
+
+def count_events(directory: Path, writer: str) -> Counter[str]:
+    """How many events of each type a writer has recorded, as the counters call them."""
+    found: Counter[str] = Counter()
+    for _, record in _read_writer(writer, segments_by_writer(directory).get(writer, ()), (), log_bad_line):
+        if record is not None:
+            details = record.get("details") or {}
+            foreign = details.get(vocabulary.FOREIGN_EVENT) if isinstance(details, dict) else None
+            found[str(foreign or record.get("event_type"))] += int(record.get("count", 1))
+    return found
 
 
 def filter_records(directory: Path, criteria: RecordFilter, *, report: ReportDamage | None = None) -> Iterator[Record]:

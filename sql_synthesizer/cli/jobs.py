@@ -12,9 +12,9 @@ import orjson
 
 from sql_synthesizer.cli.session import open_rooms, record_command
 from sql_synthesizer.errors import InvalidRequest
-from sql_synthesizer.jobs.bodies import result_json
+from sql_synthesizer.jobs.bodies import job_json, result_json
+from sql_synthesizer.jobs.queue import MOST_QUESTIONS
 from sql_synthesizer.model import Caller
-from sql_synthesizer.web.jobs import MOST_QUESTIONS, JobBody, submit_questions, view_json
 
 if TYPE_CHECKING:
     from sql_synthesizer.jobs import JobView
@@ -67,15 +67,17 @@ def submit(
 ) -> None:
     """Hand in QUESTIONS, and print the job's id."""
     asked = read_questions(questions, path)
-    body = JobBody(
-        questions=asked,
-        database=name,
-        max_rows=max_rows,
-        webhook=webhook,
-        webhook_results=results,
-        idempotency_key=key,
-    )
     with recorded_rooms() as (rooms, caller):
+        from sql_synthesizer.web.jobs import JobBody, submit_questions  # noqa: PLC0415
+
+        body = JobBody(
+            questions=asked,
+            database=name,
+            max_rows=max_rows,
+            webhook=webhook,
+            webhook_results=results,
+            idempotency_key=key,
+        )
         click.echo(submit_questions(rooms, caller, body).job.id)
 
 
@@ -118,6 +120,6 @@ def results(job_id: str) -> None:
 
 
 def _print_job(view: JobView) -> None:
-    for name, value in view_json(view).items():
+    for name, value in job_json(view.job, view.ahead).items():
         if value not in (None, ""):
             click.echo(f"{name:<13} {value}")

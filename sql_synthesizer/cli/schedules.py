@@ -8,7 +8,7 @@ import click
 import orjson
 
 from sql_synthesizer.cli.jobs import FILE, read_questions, recorded_rooms
-from sql_synthesizer.web.schedules import ScheduleBody, read_plan, schedule_json
+from sql_synthesizer.jobs.bodies import schedule_json
 
 
 @click.group("schedules")
@@ -42,8 +42,12 @@ def create(
     """Ask QUESTIONS at the times of CRON (minute hour day month weekday), and print the schedule's id."""
     asked = read_questions(questions, path)
     given = {"database": name, "max_rows": max_rows, "webhook": webhook, "webhook_results": results, "missed": missed}
-    body = ScheduleBody.model_validate({"questions": asked, "cron": cron, "time_zone": zone, "name": label, **given})
     with recorded_rooms() as (rooms, caller):
+        from sql_synthesizer.web.schedules import ScheduleBody, read_plan  # noqa: PLC0415
+
+        body = ScheduleBody.model_validate(
+            {"questions": asked, "cron": cron, "time_zone": zone, "name": label, **given}
+        )
         click.echo(rooms.schedules.create(caller, read_plan(rooms, body)).id)
 
 

@@ -96,6 +96,7 @@ def command(**overrides: Any) -> None:
     for name, closest in unknown_variables().items():
         click.echo(f"Warning: {name} is not a setting" + (f"; did you mean {closest}?" if closest else "."), err=True)
     lock = _lock_state_dir(settings)
+    killed = (settings.state_dir / SESSIONS).exists()
     end_leftovers(settings.state_dir / SESSIONS)
     _check_port(settings.host, settings.port, "SQL_SYNTHESIZER_PORT or --port")
     if settings.metrics_enabled:
@@ -105,10 +106,20 @@ def command(**overrides: Any) -> None:
 
         create_demo(settings.demo_path)
     settings.drain_file.unlink(missing_ok=True)
-    shared.prepare_directory(settings.metrics_dir)
+    _prepare_metrics(settings.metrics_dir, go_on=killed)
     environment = child_environment(overrides, PROMETHEUS_MULTIPROC_DIR=str(settings.metrics_dir.resolve()))
     _supervise_children(settings, environment)
     lock.close()
+
+
+def _prepare_metrics(place: Path, *, go_on: bool) -> None:
+    """Counters begin anew, but those of a service that was killed ``go_on``: what it left uncounted is counted then."""
+    if go_on and (place / "lock").exists():
+        from sql_synthesizer.monitoring.multiprocess import adopt_counts  # noqa: PLC0415
+
+        adopt_counts(place)
+    else:
+        shared.prepare_directory(place)
 
 
 def _supervise_children(settings: Settings, environment: dict[str, str]) -> None:

@@ -13,6 +13,7 @@ from sql_synthesizer.errors import SqlSynthesizerError, UnexpectedError
 from sql_synthesizer.model import Answer
 from sql_synthesizer.model.masking import mask_secrets, mask_statement
 from sql_synthesizer.store.jobs import Job, JobQuestion
+from sql_synthesizer.store.schedules import Schedule
 from sql_synthesizer.telemetry.traceparent import parse_traceparent
 
 RESULT_BYTES = 64_000
@@ -37,9 +38,9 @@ def job_json(job: Job, ahead: int | None) -> dict[str, Any]:
         "questions": job.total,
         "ended": job.ended,
         "position": ahead,
-        "submitted_at": format_time(job.submitted_at),
-        "started_at": format_time(job.started_at),
-        "ended_at": format_time(job.ended_at),
+        "submitted_at": _format_time(job.submitted_at),
+        "started_at": _format_time(job.started_at),
+        "ended_at": _format_time(job.ended_at),
         "job_trace_id": job_trace(job),
         "results": f"/api/jobs/{job.id}/results",
         "webhook": job.webhook or None,
@@ -91,9 +92,31 @@ def event_body(job: Job, questions: Iterable[JobQuestion] | None) -> bytes:
                 break
             data["items"].append(found)
         data["left_off"] = job.total - len(data["items"])
-    return orjson.dumps({"type": "job.ended", "timestamp": format_time(job.ended_at), "data": data})
+    return orjson.dumps({"type": "job.ended", "timestamp": _format_time(job.ended_at), "data": data})
 
 
-def format_time(moment: float | None) -> str | None:
+def schedule_json(schedule: Schedule) -> dict[str, Any]:
+    """A schedule as its owner sees it."""
+    return {
+        "id": schedule.id,
+        "owner": schedule.owner,
+        "name": schedule.name,
+        "cron": schedule.cron,
+        "time_zone": schedule.zone,
+        "missed": schedule.missed,
+        "paused": bool(schedule.paused),
+        "reason": schedule.reason,
+        "questions": [mask_secrets(text) for text in schedule.texts],
+        "database": schedule.database,
+        "max_rows": schedule.max_rows,
+        "webhook": schedule.webhook or None,
+        "webhook_results": bool(schedule.with_results),
+        "next_at": None if schedule.paused else _format_time(schedule.due_at),
+        "last_at": _format_time(schedule.last_at),
+        "last_job": schedule.last_job or None,
+    }
+
+
+def _format_time(moment: float | None) -> str | None:
     """A Unix time as ISO 8601 in UTC, to the millisecond."""
     return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")

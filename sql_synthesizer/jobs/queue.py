@@ -21,6 +21,8 @@ from sql_synthesizer.store.jobs import CANCELLED, OPEN, QUEUED, Job, JobLevels, 
 from sql_synthesizer.telemetry import Operation, Telemetry, vocabulary
 from sql_synthesizer.telemetry.traceparent import format_traceparent, parse_traceparent
 
+MOST_QUESTIONS = 1000
+"""Of a job."""
 LOOK_EVERY = 2.0
 """Seconds that a level is believed: each process that exports it asks the store for all of them together."""
 SERVICE = "service"

@@ -24,7 +24,7 @@ from prometheus_client.registry import Collector
 
 from sql_synthesizer import __version__, settings
 from sql_synthesizer.errors import ConfigurationError
-from sql_synthesizer.monitoring import metrics, multiprocess, supervision
+from sql_synthesizer.monitoring import catalog, gap, metrics, multiprocess, supervision
 from sql_synthesizer.monitoring.http_server import JSON, HttpHandler, HttpServer
 from sql_synthesizer.monitoring.resources import ProcessTree
 from sql_synthesizer.settings import Settings, reachable_host
@@ -143,7 +143,24 @@ class Exporter:
             resident, percent = self._usage.sample()
             memory.set(resident)
             cpu.set(percent)
+            self._count_gaps()
             self._stop.wait(PROBE_INTERVAL)
+
+    def _count_gaps(self) -> None:
+        place = multiprocess.directory
+        if place is None:
+            return
+        try:
+            for pid in gap.ended_processes(place):
+                multiprocess.mark_dead(pid, place)
+            gap.count_gaps(place, self._config.audit_path, _count_gap)
+        except OSError as error:
+            _logger.warning("what was left uncounted cannot be looked for: %s", error)
+
+
+def _count_gap(name: str, event_type: str, number: float) -> None:
+    row = catalog.BY_NAME[catalog.PREFIX + name]
+    metrics.observer.client(name).labels(row.labels[0].vocabulary(event_type)).inc(number)
 
 
 def is_app_alive(host: str, port: int, limit: float = PROBE_LIMIT) -> bool:

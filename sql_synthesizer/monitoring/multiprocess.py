@@ -22,7 +22,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from sql_synthesizer.files import draft_file
-from sql_synthesizer.monitoring import catalog, exemplars
+from sql_synthesizer.monitoring import catalog, exemplars, gap
 from sql_synthesizer.monitoring.clock import with_ages
 from sql_synthesizer.monitoring.metric import Metric
 from sql_synthesizer.monitoring.shared import lock_directory
@@ -63,6 +63,7 @@ def mark_dead(pid: int, place: Path) -> None:
     try:
         with lock_directory(place):
             _finish_merges(place)
+            gap.note_counted(place, pid)
             mark_process_dead(pid, str(place))  # type: ignore[no-untyped-call]
             exemplars.exemplar_path(place, pid).unlink(missing_ok=True)
             for kind in ("counter", "histogram"):
@@ -72,6 +73,17 @@ def mark_dead(pid: int, place: Path) -> None:
             _finish_merges(place)
     except OSError as error:
         _logger.warning("the metrics of process %s stay apart until the next start: %s", pid, error)
+
+
+def adopt_counts(place: Path) -> None:
+    """Lets the counters of a service that was killed go on, as those of processes that ended."""
+    with lock_directory(place):
+        for file in (*place.glob("gauge_*.db"), *place.glob("exemplars_*")):
+            file.unlink(missing_ok=True)
+        _finish_merges(place)
+    names = {file.stem.partition("_")[2] for file in (*place.glob("*_*.db"), *place.glob("writer_*"))}
+    for pid in sorted(int(name) for name in names if name.isdecimal()):
+        mark_dead(pid, place)
 
 
 def _merge_ended(file: Path, ended: Path) -> None:

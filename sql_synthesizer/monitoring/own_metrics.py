@@ -28,6 +28,16 @@ METRICS: tuple[Metric, ...] = (
         labels=[vocabulary.SIGNAL],
     ),
     make_counter(
+        "uncounted_events_total",
+        "Security events on the audit record that no other counter has: a kill came before they were counted",
+        labels=[vocabulary.EVENT_TYPE],
+    ),
+    make_counter(
+        "unrecorded_events_total",
+        "Security events that were counted and are not on the audit record: a kill came before they were durable",
+        labels=[vocabulary.EVENT_TYPE],
+    ),
+    make_counter(
         "label_values_refused_total",
         "Label values outside their vocabulary that were exported as 'other'",
         vocabulary.LABEL_REFUSED,

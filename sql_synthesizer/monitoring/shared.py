@@ -8,6 +8,8 @@ from pathlib import Path
 
 from sql_synthesizer.files import hold_lock
 
+PATTERNS = ("*.db", "exemplars_*", "*.part", "*.merged", "*.damaged", "ended_*", "writer_*", "killed_*")
+"""Files of a run."""
 LOCK_WAIT = 5.0
 """Seconds to wait for the lock before giving up."""
 
@@ -16,7 +18,7 @@ def prepare_directory(place: Path) -> None:
     """Creates the directory, or removes the files of an earlier run; called before any process uses it."""
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     with lock_directory(place):
-        for pattern in ("*.db", "exemplars_*", "*.part", "*.merged", "*.damaged", "ended_*"):
+        for pattern in PATTERNS:
             for file in place.glob(pattern):
                 file.unlink(missing_ok=True)
 

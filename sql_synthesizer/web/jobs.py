@@ -10,12 +10,11 @@ from pydantic import BaseModel, Field
 
 from sql_synthesizer.jobs import JobView
 from sql_synthesizer.jobs.bodies import job_json, result_json
+from sql_synthesizer.jobs.queue import MOST_QUESTIONS
 from sql_synthesizer.model import Caller, Role
 from sql_synthesizer.web.admission import allow
 from sql_synthesizer.web.api import JsonObject, PageQuery, RequestBody, document
 from sql_synthesizer.wiring import Rooms, check_text
-
-MOST_QUESTIONS = 1000
 
 
 class JobQuestions(RequestBody):

@@ -8,11 +8,9 @@ from flask import g
 from flask_openapi3 import OpenAPI, Tag
 from pydantic import BaseModel, Field
 
-from sql_synthesizer.jobs.bodies import format_time
+from sql_synthesizer.jobs.bodies import schedule_json
 from sql_synthesizer.jobs.schedules import Plan
 from sql_synthesizer.model import Role
-from sql_synthesizer.model.masking import mask_secrets
-from sql_synthesizer.store.schedules import Schedule
 from sql_synthesizer.web.admission import allow
 from sql_synthesizer.web.api import JsonObject, document
 from sql_synthesizer.web.jobs import JobQuestions
@@ -119,25 +117,3 @@ def read_plan(rooms: Rooms, body: ScheduleBody) -> Plan:
         with_results=body.webhook_results,
         paused=body.paused,
     )
-
-
-def schedule_json(schedule: Schedule) -> JsonObject:
-    """A schedule as its owner sees it."""
-    return {
-        "id": schedule.id,
-        "owner": schedule.owner,
-        "name": schedule.name,
-        "cron": schedule.cron,
-        "time_zone": schedule.zone,
-        "missed": schedule.missed,
-        "paused": bool(schedule.paused),
-        "reason": schedule.reason,
-        "questions": [mask_secrets(text) for text in schedule.texts],
-        "database": schedule.database,
-        "max_rows": schedule.max_rows,
-        "webhook": schedule.webhook or None,
-        "webhook_results": bool(schedule.with_results),
-        "next_at": None if schedule.paused else format_time(schedule.due_at),
-        "last_at": format_time(schedule.last_at),
-        "last_job": schedule.last_job or None,
-    }

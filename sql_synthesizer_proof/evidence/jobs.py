@@ -27,7 +27,7 @@ from sql_synthesizer.store.jobs import OPEN, UNTOLD, Job, JobQuestion
 from sql_synthesizer_proof.evidence.claim import Claim
 from sql_synthesizer_proof.fakes.model_endpoint import FakeOpenAI
 from sql_synthesizer_proof.fakes.webhook_receiver import WebhookReceiver
-from sql_synthesizer_proof.service import ServiceProcess
+from sql_synthesizer_proof.service import ServiceProcess, parse_samples
 
 SETTINGS: dict[str, object] = {
     "job_threads": 2,
@@ -136,6 +136,7 @@ def prove_jobs(home: Path, count: int, kills: int) -> list[Claim]:
         asked = {"openai_base_url": model.base_url, "openai_api_key": "none", **receiver.settings}
         with ServiceProcess(home, {**SETTINGS, **asked}) as service:
             made = [service.run("keys", "create", f"caller {n}").stdout.strip() for n in range(CALLERS)]
+            schedule = service.run("schedules", "create", "* * * * *", QUESTION.format(1)).stdout.strip()
             callers = [
                 Caller(
                     service,
@@ -153,8 +154,10 @@ def prove_jobs(home: Path, count: int, kills: int) -> list[Claim]:
                 for begun in submitting:
                     begun.result()
             _await_ends(service.state)
+            scheduled = _end_schedule(service, schedule)
             fair = _prove_turns(service, made[0], made[1], receiver.url)
-    return [*_build_claims(service, callers, count, killed, receiver), fair]
+            counted = _prove_counts(service)
+    return [*_build_claims(service, callers, count, killed, receiver), scheduled, counted, fair]
 
 
 def _prove_turns(service: ServiceProcess, many: str, one: str, webhook: str) -> Claim:
@@ -168,6 +171,50 @@ def _prove_turns(service: ServiceProcess, many: str, one: str, webhook: str) -> 
     return Claim(
         "a question waits no more than twice as long beside another caller's thousand", seen, beside <= 2 * alone
     )
+
+
+def _end_schedule(service: ServiceProcess, schedule_id: str) -> Claim:
+    """Deletes the schedule, and looks at the times of its jobs: each due time has at most one."""
+    service.run("schedules", "delete", schedule_id)
+    with closing(Store(None, service.state)) as store:
+        made = [job for job in store.jobs(lambda *_: None).list_jobs(None, 10_000) if job.owner.startswith("cli:")]
+    minutes = Counter(int(job.submitted_at // 60) for job in made)
+    seen = f"{len(made)} jobs in {len(minutes)} of {_span(minutes)} minutes"
+    return Claim("each due time of a schedule made one job", seen, bool(made) and max(minutes.values()) == 1)
+
+
+def _span(minutes: Counter[int]) -> int:
+    return max(minutes) - min(minutes) + 1 if minutes else 0
+
+
+def _prove_counts(service: ServiceProcess) -> Claim:
+    """Whether counters, and what kills have left, say what the record says of each type of event."""
+
+    def read_counts(name: str) -> Counter[str]:
+        samples = parse_samples(service.exposition(), f"sql_synthesizer_{name}_total")
+        found: Counter[str] = Counter()
+        for labels, value in samples:
+            found[labels["event_type"]] += int(value)
+        return +found
+
+    def compare() -> tuple[Counter[str], Counter[str], Counter[str], Counter[str]]:
+        counted, left, early = map(read_counts, ("security_events", "uncounted_events", "unrecorded_events"))
+        recorded: Counter[str] = Counter()
+        for record in read_records(service.state / "audit", report=lambda *_: None):
+            recorded[record["event_type"]] += int(record["count"])
+        return counted, left, early, recorded
+
+    def agree() -> bool:
+        counted, left, early, recorded = compare()
+        return counted + left == recorded + early
+
+    kept = bool(becomes_true(agree, REPLY_LIMIT, poll=1.0))
+    counts = compare()
+    counted, left, early, recorded = (found.total() for found in counts)
+    seen = f"{counted:,} counted + {left} uncounted - {early} unrecorded, {recorded:,} on record"
+    if not kept:
+        seen += f"; {dict(counts[3] + counts[2] - counts[0] - counts[1])} missing"
+    return Claim("counters and what kills left uncounted equal the record, type by type", seen, kept)
 
 
 def _await_ends(state: Path) -> None:

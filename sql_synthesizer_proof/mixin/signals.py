@@ -219,6 +219,11 @@ def refused_labels(m: Scope, window: str) -> Expr:
     return m("label_values_refused_total").increase(window, keep=("instance",))
 
 
+def uncounted_events(m: Scope, window: str) -> Expr:
+    """Events on record within the window that a kill left uncounted, by instance."""
+    return m("uncounted_events_total").increase(window, keep=("instance",))
+
+
 def dropped_facts(m: Scope, window: str) -> Expr:
     """Facts that the telemetry dropped within the window, by signal and instance."""
     return m("telemetry_dropped_total").increase(window, keep=("instance", "signal"))

@@ -29,6 +29,8 @@ BURST = 10.0
 """Seconds that a pool is full: shorter than between two scrapes, so that it never counts as used up."""
 BEAT = 30.0
 """Seconds between two changes of what is down again and again."""
+KILLS = 5
+"""Workers that are killed, one of which has something left to count."""
 FLOOD = 150.0
 """Questions a second, each a dozen facts, that a queue of a hundred facts cannot hold."""
 WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%orders%'"
@@ -158,6 +160,19 @@ def port_closed(chain: Chain) -> AbstractContextManager[None]:
 
 
 @contextmanager
+def workers_killed(chain: Chain) -> Iterator[None]:
+    """Workers of the web server are killed as soon as they have answered, before they have counted that."""
+    with chain.service.client() as client:
+
+        def has_answered(_: psutil.Process) -> bool:
+            return client.send("POST", "/api/query", {"question": ASKED[0]}) != "unreachable"
+
+        for _ in range(KILLS):
+            chain.service.kill_worker(has_answered)
+        yield
+
+
+@contextmanager
 def schema_unreadable(chain: Chain) -> Iterator[None]:
     """The database is killed, and a client asks for its schema until the one that is remembered is too old."""
 
@@ -230,6 +245,7 @@ SCENARIOS = (
     AlertScenario("SqlSynthesizerAuditWriteFailures", audit_unwritable, "audit"),
     AlertScenario("SqlSynthesizerTelemetryDropping", facts_flooding, "flood", settings=SMALL),
     AlertScenario("SqlSynthesizerTelemetryStalled", worker_frozen, "worker", settings=SMALL),
+    AlertScenario("SqlSynthesizerEventsUncounted", workers_killed, "uncounted"),
     AlertScenario("SqlSynthesizerDown", service_killed, "killed"),
     AlertScenario("SqlSynthesizerDown", application_frozen, "frozen"),
     AlertScenario("SqlSynthesizerDown", port_closed, "cut"),

@@ -57,6 +57,15 @@ TELEMETRY = (
         felt=True,
     ),
     Alert(
+        "SqlSynthesizerEventsUncounted",
+        "warning",
+        signals.uncounted_events(M, slo.USUAL).above(0),
+        "A process was killed before it had counted all",
+        "About {{ $value | humanize }} security events of {{ $labels.instance }} are on the audit record and in no "
+        "other counter: a process was killed.",
+        (PANELS, "Uncounted events"),
+    ),
+    Alert(
         "SqlSynthesizerLabelValuesRefused",
         "warning",
         signals.refused_labels(M, "10m").above(slo.REFUSED_LABELS),

@@ -81,6 +81,19 @@ TELEMETRY = PanelRow(
             bounds=(0.0,),
         ),
         Panel(
+            "Uncounted events",
+            "Events on the audit record within five minutes that a kill left uncounted, and counted ones that it left "
+            "unrecorded.",
+            (
+                PanelQuery(signals.uncounted_events(P, slo.USUAL), "uncounted {{instance}}"),
+                PanelQuery(
+                    P("unrecorded_events_total").increase(slo.USUAL, keep=("instance",)), "unrecorded {{instance}}"
+                ),
+            ),
+            width=4,
+            bounds=(0.0,),
+        ),
+        Panel(
             "Observer errors",
             "Exceptions raised by observers within five minutes, by signal.",
             one_query(P("telemetry_errors_total").increase(slo.USUAL, keep=("signal",)), "{{signal}}"),

@@ -67,6 +67,24 @@ SKEW = [
     ),
 ]
 
+uncounted = partial(own, "uncounted_events_total", event_type="query_execution")
+UNCOUNTED = [
+    *first("SqlSynthesizerEventsUncounted", uncounted, 300, alerts=(HERE,)),
+    Case(
+        "SqlSynthesizerEventsUncounted",
+        "of two types",
+        {uncounted(): counter((900, 0.02)), uncounted(event_type="job_change"): counter((900, 0.02))},
+        firing=(900,),
+        alerts=(HERE,),
+        text=Text(
+            "warning",
+            "A process was killed before it had counted all",
+            "About 12 security events of a are on the audit record and in no other counter: a process was killed.",
+            "monitoring-health",
+        ),
+    ),
+]
+
 dropped = partial(own, "telemetry_dropped_total", signal="logs")
 LOGS = f'signal="logs",{HERE}'
 DROPPING = [
@@ -184,4 +202,4 @@ SUPERVISION = [
     ),
 ]
 
-CASES = (*STALLED, *SKEW, *DROPPING, *REFUSED, *SCRAPES, *SUPERVISION)
+CASES = (*STALLED, *SKEW, *UNCOUNTED, *DROPPING, *REFUSED, *SCRAPES, *SUPERVISION)
