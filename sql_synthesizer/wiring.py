@@ -41,6 +41,7 @@ from sql_synthesizer.telemetry import Observer, Telemetry, vocabulary
 from sql_synthesizer.telemetry.vocabulary import Declared
 
 if TYPE_CHECKING:
+    from sql_synthesizer.jobs.bell import RedisBell
     from sql_synthesizer.synthesizer.llm import LLMSynthesizer
 
 RESERVED_THREADS = 2
@@ -66,6 +67,7 @@ class Rooms:
     service: Service
     jobs: JobQueue
     schedules: Schedules
+    bell: RedisBell | None
     health: Health
     audit: AuditLog
     model: LLMSynthesizer | None
@@ -94,7 +96,7 @@ class Rooms:
         authorize = self.access.find_owner
         courier = Courier(self.jobs, authorize, self.telemetry)
         scheduler = Scheduler(self.schedules, self.jobs, authorize, self.telemetry)
-        return JobWorker(
+        worker = JobWorker(
             self.jobs,
             self.service.ask,
             authorize,
@@ -103,6 +105,9 @@ class Rooms:
             deadline=self.settings.deadline,
             beside=(courier.run, scheduler.run),
         )
+        if self.bell is not None:
+            worker.beside.append(partial(self.bell.listen, worker.wake))
+        return worker
 
     def canaries(self) -> Canaries | None:
         """What asks the questions with known results; None where there are none. Raises ConfigurationError."""
@@ -209,7 +214,7 @@ def _wire_rooms(settings: Settings, facade: Telemetry, closing: ExitStack, *, lo
     health = _build_health(settings, facade, databases, schemas, cache, store, audit, model)
     closing.callback(health.close)
     history = HistoryObserver(store, facade)
-    jobs = _build_jobs(settings, store, facade)
+    jobs, bell = _build_jobs(settings, store, facade, closing)
     measured = metrics.facade_metrics(facade)
     facade.observers = [history]
     if settings.telemetry:
@@ -227,6 +232,7 @@ def _wire_rooms(settings: Settings, facade: Telemetry, closing: ExitStack, *, lo
         access=access,
         service=service,
         jobs=jobs,
+        bell=bell,
         schedules=Schedules(store, jobs, facade, settings.schedule_limit),
         health=health,
         audit=audit,
@@ -291,11 +297,21 @@ def _build_model(settings: Settings, facade: Telemetry) -> LLMSynthesizer | None
     return LLMSynthesizer(settings, facade)
 
 
-def _build_jobs(settings: Settings, store: Store, facade: Telemetry) -> JobQueue:
+def _build_jobs(
+    settings: Settings, store: Store, facade: Telemetry, closing: ExitStack
+) -> tuple[JobQueue, RedisBell | None]:
     share = settings.job_queue // SHARES
     limits = JobLimits(settings.job_queue, share, settings.job_seconds, settings.job_days)
     secrets = secret_text(settings.webhook_secret) or ""
-    return JobQueue(store, facade, limits, Webhooks(settings.webhook_hosts, settings.webhook_networks, secrets))
+    jobs = JobQueue(store, facade, limits, Webhooks(settings.webhook_hosts, settings.webhook_networks, secrets))
+    if settings.job_wakeups == "poll":
+        return jobs, None
+    from sql_synthesizer.jobs.bell import RedisBell  # noqa: PLC0415
+
+    bell = RedisBell(secret_text(settings.redis_url), settings.cache_timeout)
+    closing.callback(bell.close)
+    jobs.ring = bell.ring
+    return jobs, bell
 
 
 def _build_health(

@@ -56,6 +56,8 @@ class JobQueue:
     """The jobs of a service. Every method raises StoreUnavailable; those that change something, AuditUnavailable."""
 
     def __init__(self, store: Store, telemetry: Telemetry, limits: JobLimits, webhooks: Webhooks) -> None:
+        self.ring: Callable[[], None] = lambda: None
+        """Tells workers that there is something to do, before they would look."""
         self.store = store.jobs(self._record_change)
         self.deliveries = store.deliveries(self._record_change)
         self.limits = limits
@@ -98,6 +100,7 @@ class JobQueue:
             )
             job = self.store.add_job(job, questions, limit=self.limits.queue, share=self.limits.share)
             operation.details.job_id, operation.details.questions = job.id, job.total
+        self.ring()
         return self._view(job)
 
     def show(self, caller: Caller, job_id: str) -> JobView:

@@ -197,7 +197,8 @@ class Scheduler:
                 )
                 operation.details.job_id, operation.details.questions = job.id, job.total
                 limits = self._queue.limits
-                self._store.run(schedule, job, following, limit=limits.queue, share=limits.share)
+                if self._store.run(schedule, job, following, limit=limits.queue, share=limits.share):
+                    self._queue.ring()
             except OwnerRefused as error:
                 operation.fail(error)
                 self._store.skip(schedule, following, "refused", error.reason, pause=True)

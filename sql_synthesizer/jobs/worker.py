@@ -71,7 +71,7 @@ class JobWorker:
         deadline: float,
         beside: Sequence[Callable[[threading.Event], None]] = (),
     ) -> None:
-        self._beside = beside
+        self.beside = [*beside]
         self.id = f"{socket.gethostname()[:40]}:{os.getpid()}:{secrets.token_hex(4)}"
         self._queue = queue
         self._ask = ask
@@ -81,6 +81,7 @@ class JobWorker:
         self._free = threading.BoundedSemaphore(threads)
         self._pool = ThreadPoolExecutor(threads, "job")
         self._stop = threading.Event()
+        self._woken = threading.Event()
         self._lock = threading.Lock()
         self._hand: dict[tuple[str, int], Cancellation] = {}
         self._beats: dict[str, tuple[float, float]] = {}
@@ -90,19 +91,25 @@ class JobWorker:
     def stop(self) -> None:
         """Lets ``run`` end once what is in hand has; may be called from a signal handler."""
         self._stop.set()
+        self._woken.set()
+
+    def wake(self) -> None:
+        """Has it look for questions now."""
+        self._woken.set()
 
     def run(self, wanted: Callable[[], bool] = lambda: True) -> None:
         """Works until ``stop``, or until it is not ``wanted`` any more, and then to the end of what is in hand."""
         ended = threading.Event()
         watch = threading.Thread(target=self._watch, args=(ended,), name="beat", daemon=True)
-        others = [threading.Thread(target=run, args=(self._stop,), name="beside") for run in self._beside]
+        others = [threading.Thread(target=run, args=(self._stop,), name="beside") for run in self.beside]
         for thread in (watch, *others):
             thread.start()
         try:
             while wanted() and not self._stop.is_set():
                 if self._free.acquire(timeout=POLL) and not self._take_question():
                     self._free.release()
-                    self._stop.wait(POLL)
+                    self._woken.wait(POLL)
+                    self._woken.clear()
         finally:
             self.stop()
             self._pool.shutdown(wait=True)

@@ -84,6 +84,7 @@ class Settings(BaseSettings):
     job_seconds: float = _make_field(3600.0, "How long a job may run.", unit="seconds", gt=0, le=604_800)
     job_days: float = _make_field(7.0, "How long an ended job is kept, with its results.", unit="days", gt=0, le=365)
 
+    job_wakeups: Literal["poll", "redis"] = _make_field("poll", "redis: new jobs wake workers through REDIS_URL.")
     webhook_hosts: str = _make_field("", "Hosts that jobs may call, as host or host:port with commas between.")
     webhook_networks: str = _make_field("", "Networks that webhooks may reach although they are not public.")
     webhook_secret: SecretStr | None = _make_field(

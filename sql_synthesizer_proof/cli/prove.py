@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
@@ -13,6 +14,7 @@ import click
 
 from sql_synthesizer_proof.drill.chain import end_on_signal, make_workspace
 from sql_synthesizer_proof.evidence import events, traces
+from sql_synthesizer_proof.evidence.batch import prove_batch
 from sql_synthesizer_proof.evidence.business import prove_business
 from sql_synthesizer_proof.evidence.claim import Claim
 from sql_synthesizer_proof.evidence.disk import prove_disk
@@ -21,6 +23,7 @@ from sql_synthesizer_proof.evidence.edits import prove_edits
 from sql_synthesizer_proof.evidence.jobs import prove_jobs
 from sql_synthesizer_proof.evidence.kills import prove_kills
 from sql_synthesizer_proof.evidence.world import run_world
+from sql_synthesizer_proof.servers import make_redis
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -65,15 +68,24 @@ def command_audit(count: int, json_file: Path | None) -> None:
 @command.command("jobs")
 @click.option("--jobs", "count", type=click.IntRange(3, 5000), default=300, show_default=True, help="Jobs to submit.")
 @click.option("--kills", type=click.IntRange(1, 1000), default=30, show_default=True, help="Processes to kill.")
+@click.option("--redis", is_flag=True, help="Wake workers through a Redis of its own, and kill that too.")
 @click.option("--json", "json_file", type=FILE, help="Write every claim here.")
-def command_jobs(count: int, kills: int, json_file: Path | None) -> None:
+def command_jobs(count: int, kills: int, redis: bool, json_file: Path | None) -> None:
     """Kill workers and the service while jobs run, and verify that each job ends once, with a result or a reason.
+
+    Then a batch over three workers has to be one trace.
 
     The exit status is 1 when a claim does not hold.
     """
     end_on_signal()
-    with make_workspace("prove-") as home:
-        claims = prove_jobs(home / "service", count, kills)
+    with make_workspace("prove-") as home, ExitStack() as stack:
+        server, wakeups = None, dict[str, object]()
+        if redis:
+            server, url = make_redis(home / "redis")
+            stack.enter_context(server)
+            wakeups = {"job_wakeups": "redis", "redis_url": url}
+        claims = prove_jobs(home / "service", count, kills, wakeups, server)
+        claims += prove_batch(home / "batch", wakeups)
     _report_claims(claims, json_file)
 
 

@@ -7,7 +7,7 @@ import json
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from datetime import datetime
@@ -21,7 +21,7 @@ from sql_synthesizer.audit import read_records
 from sql_synthesizer.audit.keyring import Keyring
 from sql_synthesizer.audit.verify import verify_record
 from sql_synthesizer.errors import OUTCOME_BY_REASON
-from sql_synthesizer.operate.child import becomes_true, wait_until
+from sql_synthesizer.operate.child import Child, becomes_true, wait_until
 from sql_synthesizer.store import Store
 from sql_synthesizer.store.jobs import OPEN, UNTOLD, Job, JobQuestion
 from sql_synthesizer_proof.evidence.claim import Claim
@@ -129,11 +129,16 @@ class Caller:
         return 0, {}
 
 
-def prove_jobs(home: Path, count: int, kills: int) -> list[Claim]:
-    """Submits ``count`` jobs, kills something ``kills`` times meanwhile, and looks at what became of each."""
+def prove_jobs(
+    home: Path, count: int, kills: int, wakeups: Mapping[str, object], redis: Child | None = None
+) -> list[Claim]:
+    """Submits ``count`` jobs, kills something ``kills`` times meanwhile, and looks at what became of each.
+
+    ``wakeups`` are the settings that say how workers wake, through ``redis`` where there is one.
+    """
     killed: Counter[str] = Counter()
     with FakeOpenAI(answer_slowly) as model, WebhookReceiver() as receiver:
-        asked = {"openai_base_url": model.base_url, "openai_api_key": "none", **receiver.settings}
+        asked = {"openai_base_url": model.base_url, "openai_api_key": "none", **receiver.settings, **wakeups}
         with ServiceProcess(home, {**SETTINGS, **asked}) as service:
             made = [service.run("keys", "create", f"caller {n}").stdout.strip() for n in range(CALLERS)]
             schedule = service.run("schedules", "create", "* * * * *", QUESTION.format(1)).stdout.strip()
@@ -150,7 +155,7 @@ def prove_jobs(home: Path, count: int, kills: int) -> list[Claim]:
             ]
             with ThreadPoolExecutor(CALLERS) as pool:
                 submitting = [pool.submit(caller.submit_jobs) for caller in callers]
-                _kill_parts(service, kills, killed)
+                _kill_parts(service, kills, killed, redis)
                 for begun in submitting:
                     begun.result()
             _await_ends(service.state)
@@ -224,17 +229,21 @@ def _await_ends(state: Path) -> None:
         wait_until(over, END_LIMIT, "all jobs end, and are told")
 
 
-def _kill_parts(service: ServiceProcess, kills: int, killed: Counter[str]) -> None:
+def _kill_parts(service: ServiceProcess, kills: int, killed: Counter[str], redis: Child | None) -> None:
     choose = random.Random(1)
     parts: dict[str, Callable[[], bool]] = {
         "job workers": lambda: _kill_job_worker(service),
         "web workers": lambda: _kill_web_worker(service),
         "services": lambda: _kill_service(service),
     }
+    weights = [6, 2, 2]
+    if redis is not None:
+        parts["Redis"] = lambda: _kill_server(redis)
+        weights.append(4)
     while killed.total() < kills:
         _await_work(service.state)
         time.sleep(choose.uniform(0, KILL_WITHIN))
-        (name,) = choose.choices([*parts], weights=[6, 2, 2])
+        (name,) = choose.choices([*parts], weights=weights)
         if parts[name]():
             killed[name] += 1
 
@@ -261,6 +270,12 @@ def _kill_job_worker(service: ServiceProcess) -> bool:
 
 def _kill_web_worker(service: ServiceProcess) -> bool:
     service.kill_worker()
+    return True
+
+
+def _kill_server(server: Child) -> bool:
+    server.kill()
+    server.start()
     return True
 
 
