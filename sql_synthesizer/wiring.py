@@ -41,7 +41,6 @@ from sql_synthesizer.telemetry import Observer, Telemetry, vocabulary
 from sql_synthesizer.telemetry.vocabulary import Declared
 
 if TYPE_CHECKING:
-    from sql_synthesizer.jobs.bell import RedisBell
     from sql_synthesizer.synthesizer.llm import LLMSynthesizer
 
 RESERVED_THREADS = 2
@@ -67,7 +66,6 @@ class Rooms:
     service: Service
     jobs: JobQueue
     schedules: Schedules
-    bell: RedisBell | None
     health: Health
     audit: AuditLog
     model: LLMSynthesizer | None
@@ -105,8 +103,8 @@ class Rooms:
             deadline=self.settings.deadline,
             beside=(courier.run, scheduler.run),
         )
-        if self.bell is not None:
-            worker.beside.append(partial(self.bell.listen, worker.wake))
+        if self.jobs.bell is not None:
+            worker.beside.append(partial(self.jobs.bell.listen, worker.wake))
         return worker
 
     def canaries(self) -> Canaries | None:
@@ -191,9 +189,7 @@ def _wire_rooms(settings: Settings, facade: Telemetry, closing: ExitStack, *, lo
     closing.callback(databases.close)
     cache = AnswerCache(settings, facade, _cache_secret(settings, store))
     closing.callback(cache.close)
-    facade.recorder = audit = AuditLog(settings, facade)
-    closing.callback(gap.note_writer(multiprocess.directory if settings.telemetry else None, audit.writer))
-    closing.callback(facade.close)
+    audit = _build_audit(settings, facade, closing)
     model = _build_model(settings, facade)
     synthesizers = _build_synthesizers(settings, model, closing)
     schemas = _build_schemas(settings, facade, databases, configured)
@@ -214,7 +210,7 @@ def _wire_rooms(settings: Settings, facade: Telemetry, closing: ExitStack, *, lo
     health = _build_health(settings, facade, databases, schemas, cache, store, audit, model)
     closing.callback(health.close)
     history = HistoryObserver(store, facade)
-    jobs, bell = _build_jobs(settings, store, facade, closing)
+    jobs = _build_jobs(settings, store, facade, closing)
     measured = metrics.facade_metrics(facade)
     facade.observers = [history]
     if settings.telemetry:
@@ -232,7 +228,6 @@ def _wire_rooms(settings: Settings, facade: Telemetry, closing: ExitStack, *, lo
         access=access,
         service=service,
         jobs=jobs,
-        bell=bell,
         schedules=Schedules(store, jobs, facade, settings.schedule_limit),
         health=health,
         audit=audit,
@@ -297,21 +292,25 @@ def _build_model(settings: Settings, facade: Telemetry) -> LLMSynthesizer | None
     return LLMSynthesizer(settings, facade)
 
 
-def _build_jobs(
-    settings: Settings, store: Store, facade: Telemetry, closing: ExitStack
-) -> tuple[JobQueue, RedisBell | None]:
+def _build_audit(settings: Settings, facade: Telemetry, closing: ExitStack) -> AuditLog:
+    """The recorder of the facade; once both are closed, nothing is left to count."""
+    facade.recorder = audit = AuditLog(settings, facade)
+    closing.callback(gap.note_writer(multiprocess.directory if settings.telemetry else None, audit.writer))
+    closing.callback(facade.close)
+    return audit
+
+
+def _build_jobs(settings: Settings, store: Store, facade: Telemetry, closing: ExitStack) -> JobQueue:
     share = settings.job_queue // SHARES
     limits = JobLimits(settings.job_queue, share, settings.job_seconds, settings.job_days)
     secrets = secret_text(settings.webhook_secret) or ""
     jobs = JobQueue(store, facade, limits, Webhooks(settings.webhook_hosts, settings.webhook_networks, secrets))
-    if settings.job_wakeups == "poll":
-        return jobs, None
-    from sql_synthesizer.jobs.bell import RedisBell  # noqa: PLC0415
+    if settings.job_wakeups == "redis":
+        from sql_synthesizer.jobs.bell import RedisBell  # noqa: PLC0415
 
-    bell = RedisBell(secret_text(settings.redis_url), settings.cache_timeout)
-    closing.callback(bell.close)
-    jobs.ring = bell.ring
-    return jobs, bell
+        jobs.bell = RedisBell(secret_text(settings.redis_url), settings.cache_timeout)
+        closing.callback(jobs.bell.close)
+    return jobs
 
 
 def _build_health(

@@ -43,7 +43,7 @@ def test_a_job_wakes_a_worker_and_without_redis_it_looks(
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:
-        until(lambda: app.rooms.bell._redis.pubsub_numsub("sql-synthesizer:jobs")[0][1] == 1)  # type: ignore[union-attr]
+        until(lambda: app.rooms.jobs.bell._redis.pubsub_numsub("sql-synthesizer:jobs")[0][1] == 1)  # type: ignore[union-attr]
         submit_and_wait(app)
         submit_and_wait(app)
         own_redis.stop()

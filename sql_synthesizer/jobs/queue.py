@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from sql_synthesizer.errors import JobEnded, NotFound, StoreUnavailable
@@ -20,6 +20,9 @@ from sql_synthesizer.store import Store
 from sql_synthesizer.store.jobs import CANCELLED, OPEN, QUEUED, Job, JobLevels, JobQuestion
 from sql_synthesizer.telemetry import Operation, Telemetry, vocabulary
 from sql_synthesizer.telemetry.traceparent import format_traceparent, parse_traceparent
+
+if TYPE_CHECKING:
+    from sql_synthesizer.jobs.bell import RedisBell
 
 MOST_QUESTIONS = 1000
 """Of a job."""
@@ -56,8 +59,8 @@ class JobQueue:
     """The jobs of a service. Every method raises StoreUnavailable; those that change something, AuditUnavailable."""
 
     def __init__(self, store: Store, telemetry: Telemetry, limits: JobLimits, webhooks: Webhooks) -> None:
-        self.ring: Callable[[], None] = lambda: None
-        """Tells workers that there is something to do, before they would look."""
+        self.bell: RedisBell | None = None
+        """What tells workers of a new job, before they would look."""
         self.store = store.jobs(self._record_change)
         self.deliveries = store.deliveries(self._record_change)
         self.limits = limits
@@ -102,6 +105,11 @@ class JobQueue:
             operation.details.job_id, operation.details.questions = job.id, job.total
         self.ring()
         return self._view(job)
+
+    def ring(self) -> None:
+        """Tells the workers that there is something to do, where there is a bell."""
+        if self.bell is not None:
+            self.bell.ring()
 
     def show(self, caller: Caller, job_id: str) -> JobView:
         """One job. Raises NotFound, also when it is another caller's."""

@@ -34,7 +34,8 @@ def note_writer(place: Path | None, writer: str) -> Callable[[], None]:
     if place is None:
         return lambda: None
     file = place / f"writer_{os.getpid()}"
-    file.write_text(writer, encoding="ascii")
+    with suppress(OSError):  # the directory is gone; whoever makes it again has this process begin anew
+        file.write_text(writer, encoding="ascii")
     return lambda: file.unlink(missing_ok=True)
 
 

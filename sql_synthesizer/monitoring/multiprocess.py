@@ -78,7 +78,7 @@ def mark_dead(pid: int, place: Path) -> None:
 def adopt_counts(place: Path) -> None:
     """Lets the counters of a service that was killed go on, as those of processes that ended."""
     with lock_directory(place):
-        for file in (*place.glob("gauge_*.db"), *place.glob("exemplars_*")):
+        for file in (*place.glob("gauge_*.db"), *place.glob("exemplars_*"), *place.glob("ended_*")):
             file.unlink(missing_ok=True)
         _finish_merges(place)
     names = {file.stem.partition("_")[2] for file in (*place.glob("*_*.db"), *place.glob("writer_*"))}

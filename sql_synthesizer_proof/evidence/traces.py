@@ -1,6 +1,6 @@
 """Sends mixed requests, each in a trace of its own, and looks for every one in spans, log, audit record and exemplars.
 
-Jobs are among them, whose worker is killed halfway.
+Jobs are among them, whose worker is killed halfway; before that, a worker of the web server is.
 A slow request is sent when Prometheus has shown the one before: so each is the newest of its series at a scrape.
 """
 
@@ -41,6 +41,8 @@ DATABASES = ("shop", "broken")
 SLOW_SQL = "SELECT count(*) FROM orders AS a CROSS JOIN customers AS b WHERE a.id <= b.id"
 ANEW = "how many products have price over {}"
 END = b"\r\n\r\n"
+KEPT_WITHIN = 2.0
+"""Seconds after its end within which the spans of a request are in the store of traces."""
 RESET = struct.pack("ii", 1, 0)
 """The option that ends a connection at once, without a farewell."""
 
@@ -60,15 +62,21 @@ def _ask(text: str, **more: object) -> Callable[[int], Mapping[str, object]]:
     return lambda number: {"question": text.format(number), **more}
 
 
+def _job(number: int, questions: list[str]) -> Mapping[str, object]:
+    return {"questions": questions, "idempotency_key": f"trace-{number}"}
+
+
 KINDS = (
     Kind("answered", 30, "/api/query", _ask(ANEW)),
     Kind("answered from the cache", 10, "/api/query", _ask("how many customers are there")),
-    Kind("declined", 15, "/api/query", _ask("please sing number {}"), (422,)),
+    Kind("declined", 15, "/api/query", _ask("please sing {} songs"), (422,)),
     Kind("refused", 7, "/api/query", _ask("x' OR {0}={0}; DROP TABLE customers --"), (400, 403, 422)),
     Kind("failing", 10, "/api/query", _ask(ANEW, database="broken"), (502, 503)),
     Kind("caller gone", 10, "/api/query", _ask(ANEW), ()),
-    Kind("job", 9, "/api/jobs", lambda number: {"questions": [ANEW.format(number), f"please sing {number}"]}, (202,)),
-    Kind("job, cancelled", 6, "/api/jobs", lambda number: {"questions": [ANEW.format(number)] * 20}, (202,)),
+    Kind(
+        "job", 9, "/api/jobs", lambda number: _job(number, [ANEW.format(number), f"please sing {number} songs"]), (202,)
+    ),
+    Kind("job, cancelled", 6, "/api/jobs", lambda number: _job(number, [ANEW.format(number)] * 20), (202,)),
     Kind("slow", 3, "/api/sql", lambda number: {"sql": f"{SLOW_SQL} AND {number} = {number}"}),
 )
 
@@ -86,17 +94,23 @@ class Sent:
     found: set[str] = field(default_factory=set)
     orphans: int = 0
     duplicates: int = 0
+    ended: float = 0.0
+    cut: bool = False
+    """Whether the process that answered it was killed meanwhile, or at once afterwards."""
 
     @property
     def wanted(self) -> set[str]:
         """Where the trace has to be found."""
+        if self.cut:
+            return {"audit"}
         return set(SIGNALS) if self.kind.name == "slow" else {*SIGNALS} - {"exemplars"}
 
     @property
     def complete(self) -> bool:
         """Whether it is wherever it has to be, in one connected tree, and the reply was as expected."""
         answered = not self.kind.statuses or self.status in self.kind.statuses
-        return answered and self.wanted <= self.found and not self.orphans and not self.duplicates
+        connected = self.cut or not self.orphans
+        return answered and self.wanted <= self.found and connected and not self.duplicates
 
 
 class Prober:
@@ -107,16 +121,21 @@ class Prober:
         self._prometheus = prometheus
         self._address = urlsplit(service.url).netloc
         self._began = time.time()
+        self._lock = threading.Lock()
+        self._under_way: dict[str, Sent] = {}
 
     def run(self, sent: Sequence[Sent]) -> None:
-        """Sends everything, kills the worker of jobs halfway, waits for jobs to end, and looks for each trace."""
+        """Sends everything, kills a worker of each kind meanwhile, waits for jobs to end, and looks for each trace."""
         waiting = [one for one in sent if one.kind.name != "slow"]
         half = len(waiting) // 2
+        early = len(waiting) * 3 // 4
 
         def send_next() -> None:
             with suppress(IndexError):
                 while True:
                     self._send(waiting.pop())
+                    if len(waiting) == early:
+                        self._kill_web_worker(sent)
                     if len(waiting) == half:
                         self._kill_job_worker()
 
@@ -130,6 +149,18 @@ class Prober:
         self._await_jobs([one.job for one in sent if one.job])
         becomes_true(lambda: self._look(sent), LIMIT, poll=1.0)
 
+    def _kill_web_worker(self, sent: Sequence[Sent]) -> None:
+        """Kills a worker of the web server with what it has under way; nobody read the replies that are sent again."""
+        before = time.monotonic() - KEPT_WITHIN
+        self._service.kill_worker()
+        with self._lock:
+            cut = [one for one in sent if one.trace_id in self._under_way or one.ended > before]
+            for one in cut:
+                one.cut = True
+        for one in cut:
+            if not one.kind.statuses:
+                self._send(one)
+
     def _kill_job_worker(self) -> None:
         for process in self._service.child.processes():
             with suppress(psutil.Error):
@@ -142,25 +173,36 @@ class Prober:
             becomes_true(lambda one=one: self._prometheus is None or one.trace_id in self._exemplars(), LIMIT)  # type: ignore[misc]
 
     def _send(self, one: Sent) -> None:
+        """Sends a request, again until somebody takes it."""
+        with self._lock:
+            self._under_way[one.trace_id] = one
+        becomes_true(lambda: self._try_sending(one), LIMIT, poll=0.2)
+        with self._lock:
+            one.ended = time.monotonic()
+            self._under_way.pop(one.trace_id, None)
+
+    def _try_sending(self, one: Sent) -> bool:
         body = json.dumps(one.kind.body(one.number)).encode()
         headers = self._headers(one)
         if not one.kind.statuses:
-            self._send_and_leave(one, body, headers)
-            return
+            return self._send_and_leave(one, body, headers)
         one.status, reply = self._request("POST", one.kind.path, body, headers)
         if one.kind.path == "/api/jobs" and one.status == http.client.ACCEPTED:
             one.job = reply["id"]
             if one.kind.name == "job, cancelled":
                 self._request("DELETE", f"/api/jobs/{one.job}", None, headers)
+        return one.status != 0
 
-    def _send_and_leave(self, one: Sent, body: bytes, headers: Mapping[str, str]) -> None:
+    def _send_and_leave(self, one: Sent, body: bytes, headers: Mapping[str, str]) -> bool:
         lines = [f"POST {one.kind.path} HTTP/1.1", f"Host: {self._address}", f"Content-Length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         host, _, port = self._address.partition(":")
-        with socket.create_connection((host, int(port)), LIMIT) as connection:
+        with suppress(OSError), socket.create_connection((host, int(port)), LIMIT) as connection:
             connection.sendall("\r\n".join(lines).encode() + END + body)
             time.sleep(0.002)  # what is reset at once is not read
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            return True
+        return False
 
     def _headers(self, one: Sent) -> dict[str, str]:
         return {"traceparent": f"00-{one.trace_id}-{one.span_id}-01", **self._credentials}
@@ -301,6 +343,8 @@ def as_text(sent: Sequence[Sent]) -> str:
         lines.append(line(name, len(group), *cells, *broken, statuses).rstrip())
     missing = [one for one in sent if not one.complete]
     lines += [f"{one.kind.name}: {one.trace_id} {one.status} only in {sorted(one.found)}" for one in missing[:20]]
+    cut = sum(one.cut for one in sent)
+    lines.append(f"{cut} were cut by the kill of a web worker: what it had not folded is on record alone")
     return "\n".join([*lines, f"{len(sent) - len(missing)} of {len(sent)} requests are wherever they have to be"])
 
 
