@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.test_engine_answers import read, rows
+from sql_synthesizer.errors import Declined
+from tests.test_engine_answers import ask, read, rows
 
 CASES: dict[tuple[str, str], set[object]] = {
     ("films", "What are the last names of members whose age is above the average age of members from Leeds?"): {"Hill"},
@@ -33,6 +34,9 @@ CASES: dict[tuple[str, str], set[object]] = {
     ("orders", "What is the average number of orders per client?"): {5 / 3},
     ("orders", "most expensive product in each category"): {"kitchen", "light", "furniture"},
     ("music", "titles of the 2 songs with the most plays for each album"): {"Dawn", "Noon", "Fjord", "Ice"},
+    ("kennel", "names of abandoned dogs"): {"Rex", "Bo"},
+    ("kennel", "names of dogs that are not abandoned"): {"Ada"},
+    ("kennel", "How many dogs are trained?"): {2},
     ("twice", "towns of ports with no ferries"): set(),
 }  # fmt: skip
 
@@ -40,3 +44,19 @@ CASES: dict[tuple[str, str], set[object]] = {
 @pytest.mark.parametrize(("name", "question"), CASES)
 def test_first_column(name: str, question: str) -> None:
     assert {row[0] for row in rows(name, read(name, question).sql)} == CASES[name, question]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Wie viele Kunden gibt es?",
+        "Combien de produits y a-t-il par catégorie ?",
+        "¿Cuántos clientes hay en Alemania?",
+        "Quanti ordini sono stati spediti?",
+        "Quantos clientes fizeram pedidos?",
+    ],
+)
+def test_questions_in_other_languages_are_told_what_can_be_asked(question: str) -> None:
+    with pytest.raises(Declined) as caught:
+        ask("orders", question)
+    assert "How many clients are there?" in caught.value.suggestions

@@ -70,12 +70,17 @@ INSERT INTO likes VALUES (3,1);
 INSERT INTO ports VALUES (1,'Oban'),(2,'Mull'),(3,'Iona');
 INSERT INTO ferries VALUES (1,'Tern',1,2,3.5),(2,'Gull',2,1,4.5),(3,'Skua',1,3,2.5);
 """
-SCRIPTS = {"orders": ORDERS, "music": MUSIC, "films": FILMS, "twice": TWICE}
+KENNEL = """
+CREATE TABLE dogs (id INTEGER PRIMARY KEY, name TEXT, abandoned_yn TEXT, is_trained BOOLEAN);
+INSERT INTO dogs VALUES (1,'Rex','1',0),(2,'Ada','0',1),(3,'Bo','1',1);
+"""
+SCRIPTS = {"orders": ORDERS, "music": MUSIC, "films": FILMS, "twice": TWICE, "kennel": KENNEL}
 KINDS = {
     "INTEGER": ColumnKind.INTEGER,
     "TEXT": ColumnKind.TEXT,
     "REAL": ColumnKind.NUMBER,
     "DATE": ColumnKind.DATE,
+    "BOOLEAN": ColumnKind.BOOLEAN,
 }
 
 

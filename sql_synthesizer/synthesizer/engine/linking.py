@@ -10,7 +10,7 @@ from functools import lru_cache
 from rapidfuzz import fuzz
 
 from sql_synthesizer.model import Column, ColumnKind, Schema, Table
-from sql_synthesizer.synthesizer.engine.naming import is_subsequence, keys_of, labels_of, name_words
+from sql_synthesizer.synthesizer.engine.naming import is_flag, is_subsequence, keys_of, labels_of, name_words
 from sql_synthesizer.synthesizer.engine.synonyms import EXPANSIONS, synonyms
 from sql_synthesizer.synthesizer.engine.words import Token, fold_text, stem_word
 from sql_synthesizer.synthesizer.rules.text import split_name
@@ -20,6 +20,8 @@ GENERIC = frozenset(
     for word in "name id code number type text value date description titl detail count total full first last".split()
 )
 TYPO, ABBREVIATION, ALIAS, SYNONYM = 0.25, 0.12, 0.25, 0.36
+FLAGS = frozenset(map(stem_word, ("is", "yn", "flag")))
+"""Words that only say that a column is of yes and no."""
 HEADED = 0.4
 """What half of a table's name costs when its last word is said: orders, for customer orders."""
 LEAST_RATIO = 85.0
@@ -90,6 +92,8 @@ class Names:
                 or part == shared
                 or (len(part) == 1 and any(w.startswith(part) for w in words))
             )
+            if is_flag(column) and len(parts) > 1:
+                own |= frozenset(parts) & FLAGS
             verbal = column.name.casefold().endswith("by")
             self._entries.append(_Entry(table, column, parts, own, joined_name(column.name), verbal))
             self._add_aliases(table, column, parts)

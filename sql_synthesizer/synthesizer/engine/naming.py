@@ -41,6 +41,14 @@ def name_words(table: Table, column: Column) -> tuple[str, ...]:
     return words
 
 
+def is_flag(column: Column) -> bool:
+    """Whether a column says yes or no: is_open, abandoned_yn."""
+    words = split_name(column.name)
+    if len(words) < 2 or column.kind in {ColumnKind.DATE, ColumnKind.DATETIME}:
+        return column.kind is ColumnKind.BOOLEAN
+    return column.kind is ColumnKind.BOOLEAN or words[-1] in {"yn", "flag"} or words[0] == "is"
+
+
 def labels_of(table: Table) -> tuple[Column, ...]:
     """The columns that say to a person which row is meant; the key where none stands out."""
     found = label_columns(table)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sql_synthesizer.model import ValueMatch
+from sql_synthesizer.model import ColumnKind, ValueMatch
 from sql_synthesizer.synthesizer import Context
 from sql_synthesizer.synthesizer.engine.lexicon import FILLERS, LONGEST_PHRASE, PHRASES, STOPS, VERBS, Key
 from sql_synthesizer.synthesizer.engine.linking import Hit, Names, stems_of
+from sql_synthesizer.synthesizer.engine.naming import is_flag
 from sql_synthesizer.synthesizer.engine.places import CODES, DEMONYMS
 from sql_synthesizer.synthesizer.engine.words import Token, fold_text
 
@@ -17,6 +18,7 @@ LONGEST_VALUE = 7
 STEP, KEYWORD, FILLER, UNKNOWN = 0.05, 0.1, 0.25, 1.0
 HITS = 10
 LOOSEST = 0.8
+YES = ("1", "y", "yes", "t", "true")
 FIRM = frozenset({"unsupported", "agg", "super", "count", "and", "or", "not", "each"})
 """Operations that a single word stands for even where a name is spelled so."""
 
@@ -168,6 +170,7 @@ class Spans:
             hits = [hit for hit in found if hit.cost <= LOOSEST and not (participle and 0 < hit.cost < 0.1)][:HITS]
             if joint and any(t.lower in {"in", "for"} for t in words):
                 hits = [Hit(hit.table, hit.column, hit.cost + 0.2) for hit in hits]
+        values = values or self._flagged(hits)
         if not hits and not values:
             return None
         if length == 1 and words[0].kind == "number":
@@ -175,6 +178,17 @@ class Spans:
         verb = length == 1 and words[0].lower in VERBS and self._opens(start)
         cost = min([hit.cost for hit in hits] + [cost for _, cost in values]) + STEP + (0.5 if verb else 0.0)
         return Item("link", words, start, hits=tuple(hits), values=values, cost=cost)
+
+    def _flagged(self, hits: list[Hit]) -> tuple[tuple[ValueMatch, float], ...]:
+        """What says yes in a column of yes and no that is named: abandoned dogs."""
+        best = hits[0] if hits else None
+        if best is None or best.column is None or best.cost > 0.1 or not is_flag(best.column):
+            return ()
+        place = (best.table.name, best.column.name)
+        if best.column.kind is ColumnKind.TEXT:
+            stored = [m for word in YES for m in self.context.values.find(word) if (m.table, m.column) == place]
+            return tuple((match, best.cost) for match in stored[:1])
+        return ((ValueMatch(*place, "1"), best.cost),)
 
     def _values(self, start: int, length: int) -> tuple[tuple[ValueMatch, float], ...]:
         words = self.tokens[start : start + length]

@@ -119,8 +119,12 @@ class SuperlativeReader(ValueReader):
         column = slot.hits[0].column
         if counts and column is not None and column.kind in NUMBERS and slot.hits[0].cost < 0.1 and not bare:
             counts = False
+        timed = bare and column is not None and is_time(column) and slot.hits[0].cost > 0
         self._own_slot(slot)
-        if counts:
+        if timed:
+            tables = tuple(Hit(hit.table, None, hit.cost) for hit in slot.hits)
+            out = Out(Slot(slot.item, tables, at=slot.at), "count", distinct)
+        elif counts:
             out = Out(self._slot(slot.item, slot.at, "table") if slot.item else slot, "count", distinct)
         else:
             out = Out(slot)
