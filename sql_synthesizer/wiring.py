@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from pydantic import BaseModel
+
 from sql_synthesizer import telemetry
 from sql_synthesizer.access import Access
 from sql_synthesizer.audit import AuditLog
@@ -21,11 +23,13 @@ from sql_synthesizer.errors import ConfigurationError, QuestionEmpty, QuestionTo
 from sql_synthesizer.guard.question import QuestionGuard
 from sql_synthesizer.guard.statement import StatementGuard
 from sql_synthesizer.jobs import Courier, JobLimits, JobQueue, JobWorker, Scheduler, Schedules, Webhooks
-from sql_synthesizer.model import Caller, Question, Schema
+from sql_synthesizer.model import Caller, Question, Schema, fingerprint
 from sql_synthesizer.model.cancellation import Cancellation
 from sql_synthesizer.monitoring import catalog, gap, logs, metrics, multiprocess, slo
 from sql_synthesizer.monitoring.health import Health
 from sql_synthesizer.monitoring.registry import Measured
+from sql_synthesizer.monitoring.regression.prometheus import Prometheus
+from sql_synthesizer.monitoring.regression.watch import Regressions
 from sql_synthesizer.monitoring.tail import Keeper, TailObserver
 from sql_synthesizer.monitoring.trace_store import TraceStore
 from sql_synthesizer.schema import SchemaCache
@@ -125,6 +129,15 @@ class Rooms:
         self.metrics.observer.precreate(metrics=catalog.OF_CANARIES)
         return watch
 
+    def regressions(self) -> Regressions | None:
+        """What looks for regressions; None where Prometheus is not known. Raises ConfigurationError."""
+        settings = self.settings
+        if not settings.prometheus_url:
+            return None
+        return Regressions(
+            Prometheus(settings.prometheus_url), self.store.notes, self.telemetry, settings.regression_week
+        )
+
     def _read_canaries(self) -> tuple[Canary, ...]:
         settings = self.settings
         path = settings.canary_file or (None if settings.databases() else CANARIES)
@@ -207,6 +220,9 @@ def _wire_rooms(settings: Settings, facade: Telemetry, closing: ExitStack, *, lo
         check_budget=access.budgets.check,
         cache_version=_cache_version(settings, synthesizers),
     )
+    version = fingerprint(settings.model_dump_json() + "".join(map(BaseModel.model_dump_json, configured)))
+    facade.read(vocabulary.CONFIGURATION, lambda: [({}, float(version))])
+    facade.read(vocabulary.SCHEMA_VERSION, schemas.fingerprints)
     health = _build_health(settings, facade, databases, schemas, cache, store, audit, model)
     closing.callback(health.close)
     history = HistoryObserver(store, facade)

@@ -151,6 +151,17 @@ def level(app: App) -> float:
     )
 
 
+def test_what_a_regression_may_have_come_with_is_exported(shop) -> None:
+    rooms = shop[0].rooms
+    assert rooms.regressions() is None
+    rooms.schemas.get("main")
+    rooms.telemetry.fold(readings=True)
+    value = rooms.metrics.registry.get_sample_value
+    assert value("sql_synthesizer_configuration_fingerprint") > 0
+    assert value("sql_synthesizer_schema_fingerprint", {"database": "main"}) > 0
+    assert value("sql_synthesizer_regression_detected", {"series": "execute"}) is None
+
+
 def test_a_database_that_is_down_lacks_nothing(shop, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> set[str]:
         raise DatabaseUnavailable

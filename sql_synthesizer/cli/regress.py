@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from dataclasses import asdict
 
 import click
 
 from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.monitoring.regression.looking import look_for_regressions
 from sql_synthesizer.monitoring.regression.prometheus import Prometheus
 from sql_synthesizer.monitoring.regression.versions import compare_versions
+from sql_synthesizer.monitoring.regression.watch import describe
 from sql_synthesizer.settings import load
 
 ADDRESS = click.option("--prometheus", "address", metavar="URL", help="Prometheus that watches the service.")
@@ -44,6 +47,19 @@ def versions(old: str, new: str, minutes: int, address: str | None, *, as_json: 
     click.echo(json.dumps(rows, indent=2) if as_json else "\n".join(lines))
     verdicts = {one.verdict for one in found}
     sys.exit(1 if "worse" in verdicts else 3 if verdicts == {"too few"} else 0)
+
+
+@command.command("check")
+@ADDRESS
+@AS_JSON
+def check(address: str | None, *, as_json: bool) -> None:
+    """Look once for steps for the worse in the past weeks, as the service does by itself.
+
+    The exit status is 1 when there is one.
+    """
+    found = look_for_regressions(find_prometheus(address), time.time(), load().regression_week)
+    click.echo(json.dumps([one.to_json() for one in found], indent=2) if as_json else "\n".join(map(describe, found)))
+    sys.exit(bool(found))
 
 
 def find_prometheus(address: str | None) -> Prometheus:

@@ -39,7 +39,7 @@ def command(threads: int | None, parent: int | None) -> None:
                 signal.signal(number, lambda *_: worker.stop())
             rooms.schemas.check_settings()
             rooms.telemetry.start()
-            with rooms.canaries() or nullcontext():
+            with rooms.canaries() or nullcontext(), rooms.regressions() or nullcontext():
                 worker.run(lambda: parent in (None, os.getppid()))
     finally:
         ignore_signals(STOPPING)

@@ -16,6 +16,28 @@ METRICS: tuple[Metric, ...] = (
         labels=[vocabulary.CANARY_NAME, vocabulary.CANARY_RESULT],
     ),
     make_gauge(
+        "regression_detected",
+        "1 while a series has taken a step for the worse, by Prometheus' own record of it, else 0",
+        vocabulary.REGRESSIONS,
+        labels=[vocabulary.REGRESSION],
+        mode="livemax",
+    ),
+    make_gauge(
+        "configuration_fingerprint",
+        "A number that differs when the settings do: what a regression may have come with",
+        vocabulary.CONFIGURATION,
+        mode="livemax",
+        unwatched="regress check looks at its changes",
+    ),
+    make_gauge(
+        "schema_fingerprint",
+        "A number that differs when the schema of the database does: what a regression may have come with",
+        vocabulary.SCHEMA_VERSION,
+        labels=[vocabulary.DATABASE],
+        mode="livemax",
+        unwatched="regress check looks at its changes",
+    ),
+    make_gauge(
         "schema_drift",
         "1 while a table or column that canaries read is gone from its database, 0 once it is there again",
         vocabulary.SCHEMA_DRIFT,

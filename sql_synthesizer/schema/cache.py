@@ -29,7 +29,7 @@ from sql_synthesizer.errors import (
     StatementTimeout,
     UnknownDatabase,
 )
-from sql_synthesizer.model import Cause, Column, Schema, Table, ValueLookup
+from sql_synthesizer.model import Cause, Column, Schema, Table, ValueLookup, fingerprint
 from sql_synthesizer.model.dialects import find_dialect
 from sql_synthesizer.schema.reflection import FAULTS_HINT, format_faults, hide_unknown, read_schema
 from sql_synthesizer.schema.values import NO_VALUES, Connect, ValueIndex
@@ -175,6 +175,11 @@ class SchemaCache:
             with suppress(StatementInvalid), self._connect(entry.config.name, timeout) as connection:
                 connection.execute(_empty_query(table, table.columns)).close()
             entry.doubted.pop(name, None)  # as it was read, or is not there any more
+
+    def fingerprints(self) -> list[tuple[Mapping[str, str], float]]:
+        """A number for each schema that has been read, which differs when the schema does."""
+        versions = {name: entry.schema.version for name, entry in self._entries.items() if entry.schema}
+        return [({"database": name}, float(fingerprint(version))) for name, version in versions.items()]
 
     def find_missing(self, name: str, reads: Mapping[str, Collection[str]], timeout: float) -> set[str]:
         """Of tables and their columns those that are gone, as ``table`` and ``table.column``.

@@ -105,6 +105,10 @@ class Settings(BaseSettings):
         None, "Prometheus that watches the service, where it looks for regressions; default: it looks for none."
     )
 
+    regression_week: float = _make_field(
+        604_800.0, "The cycle that load has; shorter only to try regressions out.", unit="seconds", ge=600, le=604_800
+    )
+
     # limits of input
     max_body_bytes: int = _make_field(65_536, "Request body at most.", unit="bytes", ge=1024)
     max_question_chars: int = _make_field(2_000, "Question text at most.", unit="characters", ge=10, le=20_000)

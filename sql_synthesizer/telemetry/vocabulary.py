@@ -53,6 +53,10 @@ WINDOW = Vocabulary("window", ("day", "week"))
 JOB_CHANGE = Vocabulary("change", ("submitted", "started", "done", "failed", "cancelled", "delivered", "undelivered"))
 CANARY_NAME = Vocabulary("canary", declared=True)
 CANARY_RESULT = Vocabulary("result", ("right", "wrong", "empty", "declined", "failed"))
+REGRESSION = Vocabulary(
+    "series",
+    ("latency", *STAGE.values, "model", "errors", "declined", "empty", "fallbacks", "cost", "canaries"),
+)
 SCHEMA_NAME = Vocabulary("object", declared=True)
 
 
@@ -350,6 +354,9 @@ JOB_RUNNING = ReadingType("job_running", (), "Questions of jobs that a worker ha
 JOB_OLDEST = ReadingType("job_oldest", (), "Age of the oldest job that nobody has begun, in seconds.")
 JOB_BEAT = ReadingType("job_beat", (), "When a worker of jobs last said that it lives, in Unix time.")
 ACTIVE_CALLERS = ReadingType("active_callers", (WINDOW,), "Callers that asked within the window that ends now.")
+REGRESSIONS = ReadingType("regressions", (REGRESSION,), "1 where a series took a step for the worse, else 0.")
+CONFIGURATION = ReadingType("configuration", (), "A number that differs when the settings do.")
+SCHEMA_VERSION = ReadingType("schema_version", (DATABASE,), "A number that differs when the schema does.")
 SCHEMA_DRIFT = ReadingType(
     "schema_drift", (DATABASE, SCHEMA_NAME), "1 while a table or column that canaries read is gone, else 0."
 )

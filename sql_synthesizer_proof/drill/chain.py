@@ -138,7 +138,9 @@ def run_chain(
         audit = home / "audit"
         volume = audit if stack.enter_context(mount_volume(audit, AUDIT_VOLUME)) else None
         parts = {"database_url": owner, "redis_url": cache_url, "audit_dir": audit / "record"}
-        asked = {"openai_base_url": model.base_url, "openai_api_key": "none"}
+        port = free_port()
+        own = f"127.0.0.1:{port}"
+        asked = {"prometheus_url": f"http://{own}", "openai_base_url": model.base_url, "openai_api_key": "none"}
         service = ServiceProcess(home / "service", {**SETTINGS, **parts, **asked, **(settings or {})}, command=command)
         stack.enter_context(service)
 
@@ -150,8 +152,6 @@ def run_chain(
         manager = stack.enter_context(run_alertmanager(home / "alertmanager", inbox, source=source, change=change))
         scrape = stack.enter_context(Proxy(service.metrics_port))
         delivery = stack.enter_context(Proxy(int(manager.address.rpartition(":")[2])))
-        port = free_port()
-        own = f"127.0.0.1:{port}"
         targets = {"sql-synthesizer": [scrape.address], "prometheus": [own], "alertmanager": [delivery.address]}
         watcher = stack.enter_context(
             run_prometheus(

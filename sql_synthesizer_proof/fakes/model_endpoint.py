@@ -87,6 +87,8 @@ class FakeOpenAI:
 
     def __init__(self, answer: Callable[[str], str | None] = lambda _: None) -> None:
         self.requests: list[Received] = []
+        self.delay = 0.0
+        """Seconds before each reply."""
         self._answer = answer
         self._steps: deque[_Step] = deque()
         self._refused: dict[str, str] = {}
@@ -183,6 +185,7 @@ class FakeOpenAI:
 
     def answer_request(self, handler: _Handler, received: Received) -> None:
         """Answers one request by the script."""
+        self._closing.wait(self.delay)
         for parameter, message in self._refused.items():
             if parameter in received.json:
                 handler.answer(400, _error_body(message, parameter))

@@ -239,6 +239,11 @@ def schema_drift(m: Scope) -> Expr:
     return m("schema_drift").grouped("max", "job", "database", "object")
 
 
+def regression(m: Scope) -> Expr:
+    """1 where a series has taken a step for the worse."""
+    return m("regression_detected").grouped("max", "job", "series")
+
+
 def declined_ratio(m: Scope, window: str) -> Expr:
     """Questions that were declined, of those and the attempted, 0 to 1."""
     outcomes = m("question_outcomes_total")

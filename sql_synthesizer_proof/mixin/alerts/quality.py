@@ -30,4 +30,13 @@ ALERTS = (
         "within 5 minutes the answer was not that.",
         (PAGE, "Canaries not answered rightly"),
     ),
+    Alert(
+        "SqlSynthesizerRegression",
+        "warning",
+        signals.regression(M).above(0),
+        "{{ $labels.series }} of {{ $labels.job }} has become worse",
+        "The series {{ $labels.series }} of {{ $labels.job }} took a step that its own past weeks do not explain. "
+        "sql-synthesizer regress check says since when, by how much, and what changed at about that time.",
+        (PAGE, "Regressions"),
+    ),
 )

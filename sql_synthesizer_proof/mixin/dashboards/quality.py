@@ -41,5 +41,13 @@ QUALITY = PanelRow(
             bounds=(0.0,),
             empty="Nothing ever was",
         ),
+        Panel(
+            "Regressions",
+            "1 while a series has taken a step that its own past weeks do not explain.",
+            one_query(signals.regression(P), "{{series}}"),
+            width=6,
+            bounds=(0.0,),
+            empty="Not looked for",
+        ),
     ),
 )

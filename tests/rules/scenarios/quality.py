@@ -83,7 +83,31 @@ FAILING = [
     failing("always right", {asked(result="right"): counter((900, 1 / 15))}, quiet=(900,)),
 ]
 
-CASES = [*DRIFT, *FAILING]
+worse = partial(own, "regression_detected")
+EXECUTE = f'{OURS},series="execute"'
+regression = partial(Case, "SqlSynthesizerRegression", alerts=(EXECUTE,))
+REGRESSION = [
+    regression(
+        "one worker has found that a stage is slower, until it is no more",
+        {
+            worse("a", series="execute"): gauge((300, 0), (600, 1), (300, 0)),
+            worse("b", series="execute"): gauge((1200, 0)),
+            worse("a", series="schema"): gauge((1200, 0)),
+        },
+        firing=(315, 885),
+        quiet=(285, 930),
+        text=Text(
+            "warning",
+            "execute of sql-synthesizer has become worse",
+            "The series execute of sql-synthesizer took a step that its own past weeks do not explain. "
+            "sql-synthesizer regress check says since when, by how much, and what changed at about that time.",
+            "application-performance",
+            labels=EXECUTE,
+        ),
+    ),
+]
+
+CASES = [*DRIFT, *FAILING, *REGRESSION]
 
 outcomes, replies = partial(own, "question_outcomes_total"), own("llm_requests_total", outcome="success")
 ANSWERED = outcomes(outcome="answered", reason="ok", source="llm")
