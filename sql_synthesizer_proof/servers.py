@@ -86,3 +86,12 @@ def make_redis(home: Path) -> tuple[Child, str]:
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(home)]
     server = Child("Redis", [find_program("redis-server"), *options], lambda: is_listening(port), home / "log")
     return server, f"redis://127.0.0.1:{port}/0"
+
+
+def make_memcached(home: Path) -> tuple[Child, str]:
+    """A Memcached server, not started, and its address."""
+    port = free_port()
+    home.mkdir(mode=0o755, parents=True)
+    options = ["-l", "127.0.0.1", "-p", str(port), "-U", "0", *(["-u", "nobody"] if os.geteuid() == 0 else [])]
+    server = Child("Memcached", [find_program("memcached"), *options], lambda: is_listening(port), home / "log")
+    return server, f"127.0.0.1:{port}"

@@ -54,6 +54,10 @@ LAZY = {
         "sql_synthesizer.",
         "506 ms for the model with the package openai, 57 ms for spans",
     ),
+    "sql_synthesizer_proof/coverage/mutate.py": (
+        "sql_synthesizer_proof.coverage",
+        "what it imports has to be changed first",
+    ),
     "sql_synthesizer_proof/cli/mixin.py": ("sql_synthesizer_proof.mixin", "a row that does not fit is told in a line"),
 }
 """File -> what its functions may import, and the measured reason: milliseconds of CPU after what is loaded anyway."""
@@ -140,7 +144,7 @@ def test_a_file_of_tests_is_read_in_one_go_too() -> None:
 def test_size() -> None:
     """The whole stays small enough to be read; a higher number here is a decision."""
     lines = sum(path.read_text(encoding="utf-8").count("\n") for path in FILES)
-    assert lines <= 52_700, f"{lines} lines: delete what is not needed; what brings something new raises the number"
+    assert lines <= 54_001, f"{lines} lines: delete what is not needed; what brings something new raises the number"
 
 
 def test_project_speaks_of_the_product_only() -> None:

@@ -41,7 +41,7 @@ def _is_cache_combination(labels: Combination, _: Declared) -> bool:
     return labels["hit_miss"] == "error" or looked_up == (labels["operation"] == "get")
 
 
-PASSING = frozenset(cls.reason for cls in error_classes() if cls.status == 503)
+PASSING = frozenset(cls.reason for cls in error_classes() if cls.status == 503 and "reason" in vars(cls))
 """Reasons for which a question of a job is asked again."""
 
 

@@ -38,6 +38,9 @@ UNTYPED = {"guard_question", "cache", "synthesize"}
 BEFORE = {"configuration", "unknown_database"}
 """Raised before there is a service, or a question: the latter is a path of the routes that take the name."""
 ANSWERS = "answer"
+FIGURE = "figure"
+ALWAYS = {"count", "seconds", "level"}
+"""What every fact has that feeds a metric; other figures some have."""
 ABSENT = {"result": "page_expired"}
 """Endpoint -> what it says of a thing that is not there, where that is not ``not_found``."""
 FAILING_PROBES = {"health", "health_ready"}
@@ -51,6 +54,11 @@ def derive_paths(app: OpenAPI) -> list[Path]:
     found = [
         *question_paths(),
         *route_paths(app),
+        *event_paths(),
+        *operation_paths(),
+        *level_paths(),
+        *job_paths(),
+        *command_paths(),
     ]
     return list(dict.fromkeys(found))
 
@@ -138,22 +146,25 @@ def find_body(app: OpenAPI, surface: str) -> Mapping[str, Mapping[str, Any]]:
 
 
 def event_paths() -> Iterator[Path]:
-    """Each type of event, by the values of its labels that the catalogue knows."""
+    """Each type of event, by the values of its labels that the catalogue knows, or by the metrics made for it alone."""
     for row in vocabulary.EVENTS.values():
         yield from (Path("event", "event", row.name, outcome) for outcome in _outcomes_of(row))
 
 
 def _outcomes_of(row: EventType) -> list[str]:
-    metric = next((m for m in catalog.METRICS if row.labels and [feed.source for feed in m.feeds] == [row]), None)
-    if metric is None:
-        return ["emitted"]
-    return [", ".join(values) for values in metric.combinations(vocabulary.Declared())] or ["emitted"]
+    own = [metric for metric in catalog.METRICS if [feed.source for feed in metric.feeds] == [row]]
+    if not row.labels:
+        return ["emitted", *(metric.name for metric in own if row.audited)]
+    return [", ".join(values) for metric in own for values in metric.combinations(vocabulary.Declared())] or ["emitted"]
 
 
 def operation_paths() -> Iterator[Path]:
-    """Each type of operation as it ends well, and each value of a label of its own."""
+    """Each type of operation as it ends well, each value of a label of its own, and each figure that some have."""
     for row in vocabulary.OPERATIONS.values():
         yield Path("operation", row.name, "ends", "ok")
+        for metric in catalog.METRICS:
+            if any(feed.source is row and feed.value not in ALWAYS for feed in metric.feeds):
+                yield Path("operation", row.name, FIGURE, metric.name)
         for label in row.labels:
             if not label.declared and label not in NAMES:
                 yield from (Path("operation", row.name, label.name, value) for value in label.values)

@@ -18,7 +18,7 @@ from sql_synthesizer.operate.child import wait_until
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.wiring import Rooms
 from sql_synthesizer_proof.coverage import foreign
-from sql_synthesizer_proof.coverage.asking import REFUSED, ask, ask_and_leave, ask_in_job, rooms_of
+from sql_synthesizer_proof.coverage.asking import REFUSED, ask, ask_and_leave, rooms_of
 from sql_synthesizer_proof.coverage.derive import ANSWERS, TYPED
 from sql_synthesizer_proof.coverage.instance import LIMIT, Instance, random_text
 from sql_synthesizer_proof.coverage.path import Path
@@ -30,6 +30,7 @@ WRITTEN = {
     "count for me": COUNT,
     "please never stop": ENDLESS,
     "delete for nobody": "SELECT abs(-9223372036854775807 - 1) FROM customers",
+    "find nobody": "SELECT id FROM customers WHERE id < 0",
     "delete for me": "DELETE FROM customers",
 }
 """How a question to the model begins -> the statement that it writes; other questions it declines."""
@@ -59,7 +60,10 @@ class Fault:
 
 
 def write_statement(question: str) -> str | None:
-    """What the model writes."""
+    """What the model writes; some of it takes a moment."""
+    if question.startswith("count slowly"):
+        time.sleep(0.2)
+        return COUNT
     return next((sql for begin, sql in WRITTEN.items() if question.startswith(begin)), None)
 
 
@@ -274,26 +278,6 @@ def drive_question(instance: Instance, path: Path) -> str:
         trace_id = ask_and_leave(instance, path.surface, text, database, busy)
         instance.await_end(trace_id, path.outcome)
         return trace_id
-
-
-def drive_unrecorded_job(instance: Instance, _path: Path) -> str:
-    """Submits a job whose question waits for a slot until the record cannot be written any more."""
-    slots = instance.rooms.service.slots
-    with ExitStack() as stack:
-        holding = stack.enter_context(ExitStack())
-        holding.enter_context(hold_slots(instance, instance.rooms))
-
-        def stop_in_time() -> bool:
-            if not slots.waiting:
-                return False
-            stack.enter_context(stop_record(instance))
-            holding.close()
-            instance.await_end(trace_id, "audit_unavailable")
-            return True
-
-        with instance.new_trace() as (trace_id, parent):
-            ask_in_job(instance, ANEW.format(random_text()), "plain", parent, stop_in_time)
-    return trace_id
 
 
 def _is_executing(instance: Instance) -> bool:

@@ -8,14 +8,13 @@ from contextlib import contextmanager
 
 import psycopg
 
-from sql_synthesizer.operate.child import becomes_true
 from sql_synthesizer.wiring import Rooms
 from sql_synthesizer_proof.coverage.instance import LIMIT, Instance
 
 LOGINS = ("reader", "riser")
 OWNER = "owner.url"
 """File of the setup that holds the administrator's own URL."""
-_WAITING = b"SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = 'reader'"
+WAITING = b"SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = 'reader'"
 
 
 @contextmanager
@@ -62,14 +61,26 @@ def lock_table(instance: Instance, rooms: Rooms) -> Iterator[psycopg.Connection]
 @contextmanager
 def cancel_statement(instance: Instance, rooms: Rooms) -> Iterator[None]:
     """The administrator ends the statement as soon as it waits."""
+    over = threading.Event()
 
     def cancel_waiting() -> None:
         with connect(instance) as admin:
-            becomes_true(lambda: admin.execute(_WAITING).fetchone(), LIMIT, 0.02)
-            admin.execute(b"SELECT pg_cancel_backend(pid) FROM (" + _WAITING + b") AS found")
+            while not over.wait(0.02):  # once for each try
+                admin.execute(b"SELECT pg_cancel_backend(pid) FROM (" + WAITING + b") AS found")
 
     with lock_table(instance, rooms):
         thread = threading.Thread(target=cancel_waiting, daemon=True)
         thread.start()
-        yield
-        thread.join(LIMIT)
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join(LIMIT)
+
+
+def make_database(instance: Instance) -> str:
+    """A database without tables, by its URL."""
+    url = (instance.home / OWNER).read_text(encoding="ascii")
+    with connect(instance) as admin:
+        admin.execute(b"CREATE DATABASE bare")
+    return url.rpartition("/")[0].replace("postgresql:", "postgresql+psycopg:") + "/bare"

@@ -16,18 +16,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import orjson
 from click.testing import CliRunner
 from prometheus_client import CollectorRegistry
 
+from sql_synthesizer import telemetry
 from sql_synthesizer.agent import AsyncQueryAgent, QueryAgent
 from sql_synthesizer.audit import read_records
 from sql_synthesizer.cli import group
+from sql_synthesizer.cli.session import open_rooms
 from sql_synthesizer.errors import SqlSynthesizerError
+from sql_synthesizer.jobs import worker as jobs_worker
 from sql_synthesizer.model import Role
 from sql_synthesizer.monitoring import catalog, metrics
 from sql_synthesizer.monitoring.logs import LineHandler, LogObserver
+from sql_synthesizer.monitoring.observer import MetricsObserver
 from sql_synthesizer.monitoring.trace_reading import find_trace
 from sql_synthesizer.operate.child import becomes_true
 from sql_synthesizer.security_audit import SecurityAuditLogger
@@ -41,20 +46,24 @@ from sql_synthesizer_proof.coverage.path import Sample
 from sql_synthesizer_proof.evidence.embedding import add_routes
 from sql_synthesizer_proof.evidence.world import World, WorldReply
 from sql_synthesizer_proof.fakes.model_endpoint import FakeOpenAI
+from sql_synthesizer_proof.fakes.webhook_receiver import WebhookReceiver
 
 LIMIT = 60.0
 """Seconds within which whatever is waited for comes."""
+SHORT = 0.05
+"""Seconds until a question of a job is tried again, the first time."""
 PATIENCE = 3.0
 """Seconds after which a trace that has not ended will not be told of."""
 Counts = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 class Instance(World):
-    """A running instance in ``home`` with these settings, and ``model`` for its language model."""
+    """A running instance in ``home`` with these settings; ``model`` writes for it, ``receiver`` takes its webhooks."""
 
-    def __init__(self, home: Path, model: FakeOpenAI, **settings: Any) -> None:
-        self.home, self.model = home, model
-        self._given = {"state_dir": home / "state", **settings}
+    def __init__(self, home: Path, model: FakeOpenAI, receiver: WebhookReceiver, **settings: Any) -> None:
+        self.home, self.model, self.receiver = home, model, receiver
+        given = {"state_dir": home / "state", **settings}
+        self._given = {name: value for name, value in given.items() if value is not None}
         self.settings = load(**self._given)
         self._closing = ExitStack()
         self._out = home / "lines"
@@ -82,6 +91,10 @@ class Instance(World):
             self.keys[Role.OPERATOR],
         )
         self._closing.enter_context(_working(self.rooms))
+        self.canaries = self.rooms.canaries()
+        """The questions with known results, asked when a path is about them."""
+        if self.canaries is not None:
+            self.canaries.look()
 
     def close(self) -> None:
         """Ends everything, so that all that it left is written."""
@@ -103,6 +116,13 @@ class Instance(World):
         facade.observers.append(_Ended(self._ended))
         self._facades.append(facade)
 
+    @contextmanager
+    def command_rooms(self) -> Iterator[Rooms]:
+        """The rooms as a command has them, on the facade of this process."""
+        environment = {environment_name(name): str(value) for name, value in self._given.items()}
+        with CliRunner(env=environment).isolation(), open_rooms() as rooms:
+            yield rooms
+
     # --- one id -------------------------------------------------------------------------------
 
     @contextmanager
@@ -119,6 +139,24 @@ class Instance(World):
         if isinstance(done.exception, SqlSynthesizerError):
             return 2, done.stdout
         return done.exit_code, done.stdout
+
+    @property
+    def facades(self) -> list[Telemetry]:
+        """What the rooms of this instance and the commands report to."""
+        return [*self._facades, telemetry.default]
+
+    @property
+    def metric_observers(self) -> list[MetricsObserver]:
+        """The observers that count what is reported to them."""
+        made = [self._async.rooms.metrics] if self._async else []
+        return [self.rooms.metrics.observer, *(one.observer for one in made), metrics.observer]
+
+    def exists(self, samples: Iterable[Sample]) -> bool:
+        """Whether somebody has reported each of these levels."""
+        for facade in self._facades:
+            facade.fold(readings=True)
+        names = {catalog.PREFIX + name for name, _ in samples}
+        return {name for name, _ in _read_samples([self.rooms.metrics.registry], names)} >= names
 
     # --- what it left ---------------------------------------------------------------------------
 
@@ -216,12 +254,13 @@ def _working(rooms: Rooms) -> Iterator[None]:
     """A worker of jobs, in a thread."""
     worker = rooms.job_worker(1)
     thread = threading.Thread(target=worker.run, name="jobs", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        worker.stop()
-        thread.join(LIMIT)
+    with patch.multiple(jobs_worker, BACKOFF=SHORT, LEASE=1.0):  # between tries there is nothing to be seen
+        thread.start()
+        try:
+            yield
+        finally:
+            worker.stop()
+            thread.join(LIMIT)
 
 
 def write_databases(home: Path, entries: Mapping[str, Mapping[str, object]]) -> Path:

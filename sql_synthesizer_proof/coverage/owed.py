@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from sql_synthesizer.errors import error_classes
-from sql_synthesizer.monitoring import catalog
+from sql_synthesizer.monitoring import catalog, logs
 from sql_synthesizer.monitoring.metric import Metric
 from sql_synthesizer.monitoring.spans import OWN, is_span_event
 from sql_synthesizer.telemetry import Event, Trace, vocabulary
 from sql_synthesizer.telemetry.vocabulary import EventType, OperationType
-from sql_synthesizer_proof.coverage.derive import ANSWERS, TYPED
+from sql_synthesizer_proof.coverage.derive import ALWAYS, ANSWERS, FIGURE, TYPED
 from sql_synthesizer_proof.coverage.path import Owed, Path, Sample
 
 EVENT_OF = {cls.reason: cls.event for cls in reversed([*error_classes()]) if cls.event}
@@ -19,7 +19,7 @@ STATUS_OF = {cls.reason: cls.status for cls in reversed([*error_classes()])}
 REFUSED_LATER = {"question / * / guard_statement / statement_refused", "question / * / execute / statement_invalid"}
 """Where nobody typed the statement, the service is to blame: the question ends in another reason than its stage."""
 SIGN_IN = 302
-LOGGED = {vocabulary.HTTP_REQUEST.name, vocabulary.QUESTION.name}
+LOGGED = {row.name for row in logs.LOGGED}
 
 PROBE = "a probe that succeeds comes every few seconds: it is counted, and tells nothing else"
 UNHEALTHY = "that a dependency is down is logged once, not with each probe that says so, and is no security event"
@@ -32,9 +32,10 @@ COUNTED = "it is a count beside the operation that it happens in, whose span and
 LEVEL = "a level is looked at, and happens in no request"
 CHECKPOINT = "it is an anchor for the log; its metric is a level"
 UNREQUESTED = "the server has no request that it could name a caller of"
+COUNTED_BY_EVENTS = "commands are counted by the events that they cause"
 NO_EVENT = "the audit record holds security events, and this reason is none"
 PASSED_BY = "the audit record has one entry for the whole question"
-ASIDE = "the command only reads or makes a file beside the service, or runs until it is stopped"
+ASIDE = "the command makes or reads files beside the service, finds what is sound, or runs until it is stopped"
 
 UNRECORDED: Mapping[str, str] = {
     "GET /static/*": SAME_FOR_ALL,
@@ -53,8 +54,11 @@ UNRECORDED: Mapping[str, str] = {
     "GET /health*": PROBE,
 }
 """Routes that leave no record when they succeed; every other one does."""
+BY_COMMAND = {"audit_verification_failed"}
+"""Events that only commands emit."""
 SILENT_COMMANDS = {"serve", "stack", "worker", "inbox", "traffic", "traces", "demo create", "demo load"}
-SILENT_COMMANDS |= {"store backup", "store restore"}
+SILENT_COMMANDS |= {"store backup", "store restore", "audit verify", "regress versions"}
+READING_COMMANDS = {"jobs list", "jobs show", "schedules list", "schedules show", "keys list"}
 
 
 def owed_signals(path: Path) -> Owed:
@@ -140,26 +144,35 @@ def _of_event(path: Path) -> Owed:
     samples = tuple(_event_samples(row, path.outcome)) or None
     if not row.audited:
         logged = row is vocabulary.AUDIT_CHECKPOINT
-        why = dict.fromkeys(("span", "log", "audit"), COUNTED) | ({"metric": CHECKPOINT} if logged else {})
+        why = dict.fromkeys(("span", "audit", *(() if logged else ("log",))), COUNTED)
+        why |= {} if samples else {"metric": CHECKPOINT}
         return Owed(samples, None, {"event": row.name} if logged else None, None, why)
     event = Event(row, 0, Trace("", sampled=True), "")
     span = {"event": row.name} if is_span_event(event) else {}
-    return Owed(samples, span, {"event": row.name}, {"event_type": row.name})
+    line: dict[str, object] | None = {"event": row.name}
+    record: dict[str, object] = {"event_type": row.name}
+    if row.labels:
+        record[row.labels[0].name] = path.outcome
+    if row.name in BY_COMMAND:
+        line = None
+    return Owed(samples, span, line, record, {} if line else {"log": TERMINAL})
 
 
 def _event_samples(row: EventType, outcome: str) -> Iterator[Sample]:
     for metric in _fed_from(row):
         if metric.name == "security_events_total":
             yield metric.name, {"event_type": row.name}
-        else:
+        elif not row.audited or row.labels:
             values = outcome.split(", ") if outcome != "emitted" else []
             yield metric.name, dict(zip(metric.label_names, values, strict=False))
+        elif metric.name == outcome:
+            yield _sample_name(metric), {}
 
 
 def _fed_from(row: EventType | OperationType) -> Iterator[Metric]:
     """The metrics that every fact of this type feeds."""
     for metric in catalog.METRICS:
-        if any(feed.source is row and feed.value in ("count", "seconds", "level") for feed in metric.feeds):
+        if any(feed.source is row and feed.value in ALWAYS for feed in metric.feeds):
             yield metric
 
 
@@ -173,6 +186,8 @@ _SPAN_NAMES = {
     "llm_request": "chat *",
     "job_submit": "send jobs",
     "job_question": "process jobs",
+    "job_webhook": "POST",
+    "canary_question": "question",
 }
 _ATTRIBUTES = {
     ("http_request", "method"): "http.request.method",
@@ -183,6 +198,10 @@ _ATTRIBUTES = {
 
 def _of_operation(path: Path) -> Owed:
     row = vocabulary.OPERATIONS[path.surface]
+    span: dict[str, object] = {"name": _SPAN_NAMES.get(row.name, row.name)}
+    if path.stage == FIGURE:
+        metric = catalog.BY_NAME[catalog.PREFIX + path.outcome]
+        return Owed(((_sample_name(metric), {}),), span, None, None, dict.fromkeys(("log", "audit"), COUNTED))
     samples: list[Sample] = []
     for metric in _fed_from(row):
         named = {label.key: label.name for label in metric.labels}
@@ -190,7 +209,6 @@ def _of_operation(path: Path) -> Owed:
             samples.append((_sample_name(metric), {}))
         elif path.stage in named:
             samples.append((_sample_name(metric), {named[path.stage]: path.outcome}))
-    span: dict[str, object] = {"name": _SPAN_NAMES.get(row.name, row.name)}
     line: dict[str, object] | None = {"event": row.name} if row.name in LOGGED else None
     if path.stage != "ends":
         value = path.outcome.replace("xx", "??") if path.stage == "status" else path.outcome
@@ -199,6 +217,8 @@ def _of_operation(path: Path) -> Owed:
             line[path.stage] = value
     elif row is vocabulary.STAGE_OPERATION:
         span = {OWN + "stage": "*"}
+    if path.outcome == "cache" and path.stage == "stage":
+        span = {"name": "cache *"}  # an operation of its own type
     record = {"event_type": row.event} if row.event and path.stage == "ends" else None
     why = {name: COUNTED for name, given in (("log", line), ("audit", record)) if given is None}
     return Owed(tuple(samples) or None, span, line, record, why if samples else {**why, "metric": UNCOUNTED})
@@ -221,4 +241,10 @@ def _of_job(path: Path) -> Owed:
 def _of_command(path: Path) -> Owed:
     if path.surface in SILENT_COMMANDS:
         return Owed(None, None, None, None, dict.fromkeys(("metric", "span", "log", "audit"), ASIDE))
+    if path.surface == "canaries":
+        samples: tuple[Sample, ...] = tuple((metric.name, {}) for metric in _fed_from(vocabulary.CANARY_CHECK))
+        return Owed(samples, {"name": "canary_check"}, None, {"event_type": "query_execution"}, {"log": TERMINAL})
+    if path.surface in READING_COMMANDS:
+        why = {"metric": COUNTED_BY_EVENTS, "log": TERMINAL, "audit": OWN_THINGS}
+        return Owed(None, {"name": "command"}, None, None, why)
     return Owed((("security_events_total", {}),), {"name": "command"}, None, {}, {"log": TERMINAL})

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path as File
 
 from sql_synthesizer_proof.coverage.path import KINDS, SIGNALS, Path, Result
+from sql_synthesizer_proof.mixin.markdown import format_table
 
 GOAL = 0.95
 """Share of all paths that has to be covered, the excused ones among them."""
@@ -100,3 +101,48 @@ def read_report(file: File) -> list[Result]:
         )
         for row in json.loads(file.read_text(encoding="utf-8"))["paths"]
     ]
+
+
+# --- the page --------------------------------------------------------------------------------
+
+PAGE = """# Coverage of the critical paths
+
+<!-- Written by `sql-synthesizer coverage --docs docs`; do not edit. -->
+
+Whatever a caller, a job, a program or an operator can do, and however it ends, has to be found afterwards: in a metric,
+in a span, in a line of the log and in the audit record, under one trace id. `sql-synthesizer coverage` drives each such
+path for real on private instances of the service, and looks for what it left.
+
+**{figures}.**
+
+The paths are derived from the service itself: every place where a question comes in by every stage and every error that
+the rooms of the stage raise; every route by what its audience and its form allow; every event, operation and level with
+the values of its labels; every change of a job; every command of the command line. A new error, route or event is a
+gap until it is driven. Which signals a path owes, and why it owes no others, is said in one place,
+`sql_synthesizer_proof/coverage/owed.py`. A path that nobody can go leaves the figure by a line with a reason in
+`excused.yml` beside it. The tests drive the same tenth of the paths each time, and fail on any gap.
+
+{paths}
+Gaps: {gaps}.
+
+## Instruments removed
+
+A figure that nothing can lower says nothing. `sql-synthesizer coverage --mutate` takes away every call that reports
+something, every listener and every feed of a metric, one at a time, and drives the paths again that it concerns:
+{removed} instruments, of which {found} are found gone.
+
+{table}"""
+
+
+def format_page(results: Sequence[Result], removed: Sequence[tuple[str, str]]) -> str:
+    """The page of the documents about a run, and about a run without each instrument."""
+    gaps = ", ".join(f"`{row.path}`" for row in find_gaps(results)) or "none"
+    rows = [(f"`{name}`", f"`{path}`" if path else "**nothing**") for name, path in removed]
+    return PAGE.format(
+        figures=sum_up(results),
+        paths=format_table(["kind", "paths", "excused", *SIGNALS, "covered"], list(table_rows(results))),
+        gaps=gaps,
+        removed=len(removed),
+        found=sum(bool(path) for _, path in removed),
+        table=format_table(["without", "is told by"], rows),
+    )

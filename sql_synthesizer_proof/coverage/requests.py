@@ -180,12 +180,12 @@ def _send_without_token(instance: Instance, path: Path, parent: str) -> None:
 def _send_without_store(instance: Instance, path: Path, parent: str) -> None:
     """With a key that the service has to look up while its store is another program's."""
     address, key = _address(instance, path, ABSENT), instance.rooms.access.keys.create_key("coverage", Role.OPERATOR)
-    with _stopped_store(instance):
+    with stop_store(instance):
         _send(instance, path, parent, address=address, body={"a": 1}, key=key, headers=FORWARDED)
 
 
 @contextmanager
-def _stopped_store(instance: Instance) -> Iterator[None]:
+def stop_store(instance: Instance) -> Iterator[None]:
     """The tables of the store have other names for a while."""
     with closing(sqlite3.connect(instance.settings.state_dir / "store.sqlite", timeout=LIMIT)) as connection:
         names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]

@@ -11,13 +11,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.operate.child import becomes_true
 from sql_synthesizer.settings import load
 from sql_synthesizer.webapp import create_app
 from sql_synthesizer.wiring import build_rooms
 from sql_synthesizer_proof.coverage.derive import derive_paths
 from sql_synthesizer_proof.coverage.drivers import find_driver
 from sql_synthesizer_proof.coverage.excuses import read_excuses
-from sql_synthesizer_proof.coverage.instance import Instance
+from sql_synthesizer_proof.coverage.instance import PATIENCE, Instance
 from sql_synthesizer_proof.coverage.owed import owed_signals
 from sql_synthesizer_proof.coverage.path import Owed, Path, Result
 from sql_synthesizer_proof.coverage.setups import run_setup
@@ -53,16 +54,23 @@ def _setup_of(path: Path) -> str:
         return ""
 
 
+def group_paths(paths: Sequence[Path]) -> Mapping[str, list[Path]]:
+    """Setup -> the paths that need it."""
+    by_setup: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        by_setup[_setup_of(path)].append(path)
+    return by_setup
+
+
 def run_paths(paths: Sequence[Path], home: Directory, tell: Tell = lambda _: None) -> list[Result]:
     """Drives every path that counts, and says what was seen of each, in their order. Raises ConfigurationError."""
     excuses = read_excuses(find_paths())
     results = {path: Result(path, owed_signals(path).signals, excused=excuses.get(path, "")) for path in paths}
-    by_setup: defaultdict[str, list[Path]] = defaultdict(list)
-    for path in [path for path in paths if path not in excuses]:
-        by_setup[_setup_of(path)].append(path)
-    for path in by_setup.pop("", ()):
-        results[path].fault = "nothing is known that drives it"
-    for setup, group in by_setup.items():
+    for setup, group in group_paths([path for path in paths if path not in excuses]).items():
+        if not setup:
+            for path in group:
+                results[path].fault = "nothing is known that drives it"
+            continue
         tell(f"{setup}: {len(group)} paths")
         try:
             _run_group(setup, [results[path] for path in group], home / setup)
@@ -75,24 +83,28 @@ def run_paths(paths: Sequence[Path], home: Directory, tell: Tell = lambda _: Non
 def _run_group(setup: str, results: Sequence[Result], home: Directory) -> None:
     with run_setup(setup, home) as instance:
         for result in results:
-            _drive_path(instance, result)
-    _look(instance, results)
+            drive_path(instance, result)
+    look_for(instance, results)
 
 
-def _drive_path(instance: Instance, result: Result) -> None:
+def drive_path(instance: Instance, result: Result) -> None:
+    """Drives a path, and notes whether its metrics grew."""
     samples = owed_signals(result.path).metric or ()
-    before = instance.count(samples) if result.path.kind != "level" else [-1.0]
+    before = instance.count(samples)
     try:
         result.trace_id = find_driver(result.path).drive(instance, result.path)
     except Exception as error:  # noqa: BLE001  # whatever it is, the other paths go on
         result.fault = f"not driven: {type(error).__name__}: {error}"[:200]
-    after = instance.count(samples)
-    if samples and all(new > old for new, old in zip(after, before, strict=False)):
+    if result.path.kind == "level":
+        grown = becomes_true(lambda: instance.exists(samples), PATIENCE, 0.2)
+    else:
+        grown = all(new > old for new, old in zip(instance.count(samples), before, strict=True))
+    if samples and grown:
         result.seen.add("metric")
 
 
-def _look(instance: Instance, results: Iterable[Result]) -> None:
-    """Looks for the other signals, once everything is written."""
+def look_for(instance: Instance, results: Iterable[Result]) -> None:
+    """Looks for the other signals, once they are written."""
     lines, records = _by_trace(instance.lines()), _by_trace(instance.stored_records())
     for result in results:
         owed, trace_id = owed_signals(result.path), result.trace_id

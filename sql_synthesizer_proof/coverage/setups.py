@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -12,12 +13,14 @@ import psycopg
 from sqlalchemy import make_url
 
 from sql_synthesizer.demo import create_demo, load_demo
+from sql_synthesizer_proof.coverage.canaries import CANARIES
 from sql_synthesizer_proof.coverage.derive import TYPED, WORDS
 from sql_synthesizer_proof.coverage.faults import write_statement
 from sql_synthesizer_proof.coverage.foreign import LOGINS, OWNER
 from sql_synthesizer_proof.coverage.instance import Instance, write_databases
 from sql_synthesizer_proof.fakes.model_endpoint import FakeOpenAI
-from sql_synthesizer_proof.servers import make_postgres, make_redis
+from sql_synthesizer_proof.fakes.webhook_receiver import SECRET, WebhookReceiver
+from sql_synthesizer_proof.servers import make_memcached, make_postgres, make_redis
 
 SETTINGS: dict[str, object] = {
     "auth": "required",
@@ -32,12 +35,15 @@ SETTINGS: dict[str, object] = {
     "model_retries": 0,
     "breaker_failures": 10_000,
     "openai_api_key": "none",
+    "model_input_price": 0.4,
+    "model_output_price": 1.6,
+    "teams": "sales=50usd",
     "value_index": False,
     "trace_ratio": 1.0,
     "log_level": "info",
 }
 """Short waits, no limits but those that a path is about, and every trace."""
-BRIEF: dict[str, object] = {"deadline": 0.7, "pool_wait": 30.0}
+BRIEF: dict[str, object] = {"deadline": 0.7, "pool_wait": 30.0, "job_seconds": 1.0}
 """Questions that end before they have waited for a slot or a connection."""
 NOWHERE = "redis://127.0.0.1:1/0"
 
@@ -46,9 +52,10 @@ NOWHERE = "redis://127.0.0.1:1/0"
 def run_setup(name: str, home: Path) -> Iterator[Instance]:
     """A running instance. Raises ConfigurationError where a server that it needs is not installed."""
     home.mkdir(parents=True)
-    with FakeOpenAI(write_statement) as model, _SETUPS[name](home) as settings:
-        given: dict[str, Any] = {**SETTINGS, "openai_base_url": model.base_url, **settings}
-        with closing(Instance(home, model, **given)) as instance:
+    with FakeOpenAI(write_statement) as model, WebhookReceiver() as receiver, _SETUPS[name](home) as settings:
+        told = {"webhook_hosts": receiver.place, "webhook_networks": "127.0.0.0/8", "webhook_secret": SECRET}
+        given: dict[str, Any] = {**SETTINGS, **told, "openai_base_url": model.base_url, **settings}
+        with closing(Instance(home, model, receiver, **given)) as instance:
             yield instance
 
 
@@ -66,7 +73,8 @@ def _main(home: Path) -> Iterator[dict[str, object]]:
         **{name: {"url": f"sqlite:///{home}/{name}.sqlite"} for name in ("lost", "empty", "renamed")},
     }
     entries["renamed"]["sensitive"] = ["customers.nickname"]
-    yield {"databases_file": write_databases(home, entries)}
+    (home / "canaries.yml").write_text(json.dumps({"canaries": CANARIES}), encoding="utf-8")
+    yield {"databases_file": write_databases(home, entries), "canary_file": home / "canaries.yml"}
 
 
 @contextmanager
@@ -88,9 +96,10 @@ def _cacheless(home: Path) -> Iterator[dict[str, object]]:
 
 @contextmanager
 def _redis(home: Path) -> Iterator[dict[str, object]]:
+    """A cache that outlives a command, and a model whose price nobody has said."""
     server, url = make_redis(home / "redis")
     with server, _main(home) as settings:
-        yield {**settings, "cache": "redis", "redis_url": url}
+        yield {**settings, "cache": "redis", "redis_url": url, "model_input_price": None}
 
 
 @contextmanager
@@ -111,4 +120,19 @@ def _postgres(home: Path) -> Iterator[dict[str, object]]:
         yield {"databases_file": write_databases(home, entries)}
 
 
-_SETUPS = {"main": _main, "brief": _brief, "cacheless": _cacheless, "redis": _redis, "postgres": _postgres}
+@contextmanager
+def _memcached(home: Path) -> Iterator[dict[str, object]]:
+    server, address = make_memcached(home / "memcached")
+    with server, _main(home) as settings:
+        yield {**settings, "cache": "memcached", "memcached_servers": address}
+
+
+_SETUPS = {
+    "main": _main,
+    "programs": _main,
+    "brief": _brief,
+    "cacheless": _cacheless,
+    "redis": _redis,
+    "memcached": _memcached,
+    "postgres": _postgres,
+}
