@@ -66,6 +66,9 @@ class ComparisonReader(NestedReader):
 
     def _compare_constant(self, left: Out | None, key: Key, item: Item) -> None:
         value = value_of(item)
+        valued = self._peek(self.at)
+        if (key.argument, item.number) == (">=", 1.0) and left is None and valued is not None and valued.values:
+            return  # at least one shipped order: that there is one
         if left is not None and left is self.waited:
             self.pending = left
             left, self.pending = self._timed(item), None
@@ -120,6 +123,8 @@ class ComparisonReader(NestedReader):
     def _counts_next(self, left: Out) -> bool:
         """Whether rows are counted rather than a text compared: have invested in at least two companies."""
         following = self._peek(self.at)
+        if following is not None and following.key("distinct"):
+            following = self._peek(self._next(self.at) + 1)
         if left.slot is None or not left.slot.hits or left.slot.hits[0].column is None or following is None:
             return False
         column = left.slot.hits[0].column

@@ -88,15 +88,28 @@ class Reader(ComparisonReader):
         elif following is None or following.kind == "mark":
             self.draft.trust *= UNKNOWN_END
 
+    def _peek_name(self) -> str:
+        """The next word where it goes on with a name that is unknown: Smith, after Jane."""
+        item = self.items[self.at] if self.at < len(self.items) else None
+        return item.text if item is not None and item.kind == "word" and item.tokens[0].capital else ""
+
     def _read_unstored(self, item: Item) -> bool:
         """A name beside a column of texts is a constant that is stored nowhere: of model X, in Y city."""
         if not item.start or item.tokens[0].kind != "word":
             return False
-        before, after = self.items[self.at - 2], self.items[self.at] if self.at < len(self.items) else None
-        value = Value(item.text, None, (), True)
+        before = self.items[self.at - 2]
+        start, words = self.at, [item.text]
+        while item.tokens[0].capital and (name := self._peek_name()):
+            words.append(name)
+            self.at += 1
+        value = Value(" ".join(words), None, (), True)
+        after = self.items[self.at] if self.at < len(self.items) else None
         if self.pending is not None and self.pending.slot is not None and _is_text(before):
             left, self.pending = self.pending, None
             self._add_test(Test(left, "=", [value]))
+            return True
+        if item.tokens[0].capital and before.kind == "link" and before.tables and before.tables[0].cost < UNREAD:
+            self._add_test(Test(Out(Slot(None, (), at=start)), "=", [value]))
             return True
         if (
             after is not None
@@ -108,6 +121,7 @@ class Reader(ComparisonReader):
             self.at += 1
             self._add_test(Test(Out(slot), "=", [value]))
             return True
+        self.at = start
         return False
 
     def _read_mark(self, item: Item) -> None:
@@ -164,7 +178,9 @@ class Reader(ComparisonReader):
             self._read_other_key(item)
 
     def _read_other_key(self, item: Item) -> None:
-        if item.key("share"):
+        if item.key("several"):
+            self._read_several()
+        elif item.key("share"):
             self._read_share()
         elif key := item.key("measure"):
             self._read_measure(item, key)
@@ -189,6 +205,16 @@ class Reader(ComparisonReader):
             self.draft.star = self.draft.star or item.key("star") is not None
             self.draft.both = self.draft.both or item.key("both") is not None
             self.draft.cost += 0.0 if item.key("distinct", "star", "both", "either") else 0.2
+
+    def _read_several(self) -> None:
+        """``with several orders``: more than one."""
+        slot, place, distinct = self._noun(self.at, "table")
+        if slot is None or not slot.is_table or not self.draft.outs:
+            self.draft.cost += 0.2
+            return
+        self.at = place
+        self._drop_pending()
+        self._add_test(Test(Out(slot, "count", distinct), ">", [Value("1", 1.0)]))
 
     def _read_share(self) -> None:
         """``percentage of orders that are shipped``: what follows the rows says which of them count."""

@@ -147,7 +147,7 @@ class Resolver:
                             yield table, column, 0.9 if MONEY & set(name_words(table, column)) else 1.2
                 for column in labels_of(table)[:1]:
                     if column.kind is ColumnKind.TEXT and test.operator not in {"<", ">", "<=", ">="}:
-                        yield table, column, 0.9
+                        yield table, column, 0.9 - self._nearness(test, table, state)
 
     def _nearness(self, test: Test, table: Table, state: Assignment) -> float:
         """What speaks for a table that was named just before a constant: the course X1."""
