@@ -150,11 +150,13 @@ class Rooms:
         database: str | None = None,
         max_rows: int | None = None,
         cancellation: Cancellation | None = None,
+        *,
+        fresh: bool = False,
     ) -> Question:
         """A question within the settings' limits, with their deadline from now. Raises UnknownDatabase."""
         name, rows = self.bound_request(database, max_rows)
         deadline = time.monotonic() + self.settings.deadline
-        return Question(text, name, caller, rows, deadline, cancellation or Cancellation())
+        return Question(text, name, caller, rows, deadline, cancellation or Cancellation(), fresh)
 
     def bound_request(self, database: str | None, max_rows: int | None) -> tuple[str, int]:
         """The database that is meant, and the rows that may be asked for. Raises UnknownDatabase."""

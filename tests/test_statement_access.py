@@ -83,7 +83,7 @@ def test_catalogues_for_a_role(make: Make, role: str | None, status: int) -> Non
 
 def test_what_reflection_hides(tmp_path: Path) -> None:
     path = tmp_path / "wide.sqlite"
-    wide = ", ".join(f"c{n} INTEGER" for n in range(205))
+    wide = ", ".join(f"c{n} INTEGER" for n in range(1005))
     with sqlite3.connect(path) as database:
         database.execute(f"CREATE TABLE wide ({wide})")
         database.execute("CREATE TABLE a (id INTEGER PRIMARY KEY, Note TEXT)")
@@ -93,7 +93,7 @@ def test_what_reflection_hides(tmp_path: Path) -> None:
         name="main",
         url=f"sqlite:///{path}",
         hidden=("A.note", "b.x"),
-        sensitive=("wide.c3", "wide.c204"),
+        sensitive=("wide.c3", "wide.c1004"),
     )
     engine = sqlalchemy.create_engine(config.url.get_secret_value())
     with engine.connect() as connection:
@@ -105,7 +105,7 @@ def test_what_reflection_hides(tmp_path: Path) -> None:
     assert {name: table.hidden for name, table in found.items()} == {
         "a": ("note",),
         "b": ("x",),
-        "wide": ("c204",),
+        "wide": ("c1004",),
     }
     assert [column.name for column in found["a"].columns] == ["id"]
     assert [key.columns for key in found["b"].foreign_keys] == [("y",)]

@@ -38,6 +38,7 @@ def test_an_answer_shows_all_it_rests_on(app: App) -> None:
         "database",
         "question_id",
         "trace_id",
+        "age_seconds",
         "next",
     ]
     assert body["source"] == "rules"

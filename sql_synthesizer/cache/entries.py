@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -28,13 +29,15 @@ class CachedAnswer:
     """Calls of the model whose price is not known, and so no part of the cost."""
     confidence: float | None = None
     sure: bool = True
+    made_at: float = 0.0
+    """Unix time."""
 
     @classmethod
     def of(cls, statement: Statement, written: str, rows: Rows, took_ms: float = 0.0) -> Self:
         """An answer to keep; ``written`` is the statement before the guard."""
         about = (statement.sql, written, statement.source, statement.explanation, statement.query_type)
         kept = (statement.sensitive, rows.columns, rows.rows, rows.truncated, round(took_ms, 3))
-        return cls(*about, *kept, confidence=statement.confidence, sure=statement.sure)
+        return cls(*about, *kept, confidence=statement.confidence, sure=statement.sure, made_at=time.time())
 
     def to_statement(self) -> Statement:
         """The statement, to be judged again."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--explain", is_flag=True, help="Print the explanation, the statement and the timings too.")
 @click.option("--output", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
 @click.option("--max-rows", type=click.IntRange(1), help="Rows at most.")
+@click.option("--fresh", is_flag=True, help="Ask the database even if the answer is in the cache.")
 @click.option("--interactive", is_flag=True, help="Ask question after question until an empty line.")
 def command(
     question: str | None, database_url: str | None, name: str | None, interactive: bool, **options: Any
@@ -50,9 +51,11 @@ def _read_line() -> str:
         return ""
 
 
-def _ask_question(rooms: Rooms, text: str, name: str | None, *, max_rows: int | None, **options: Any) -> None:
+def _ask_question(
+    rooms: Rooms, text: str, name: str | None, *, max_rows: int | None, fresh: bool, **options: Any
+) -> None:
     with record_command(rooms) as caller:
-        answer = rooms.service.ask(rooms.build_question(caller, text, name, max_rows))
+        answer = rooms.service.ask(rooms.build_question(caller, text, name, max_rows, fresh=fresh))
     _print_answer(answer, **options)
 
 

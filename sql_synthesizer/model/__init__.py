@@ -84,7 +84,7 @@ class ApiKey:
 class Question:
     """One request for an answer. ``deadline`` is on the clock of ``time.monotonic()``, in seconds.
 
-    ``cancellation`` lets another thread take it back.
+    ``cancellation`` lets another thread take it back; a ``fresh`` one takes no answer from the cache.
     """
 
     text: str
@@ -93,6 +93,7 @@ class Question:
     max_rows: int
     deadline: float
     cancellation: Cancellation = field(default_factory=Cancellation, compare=False, repr=False)
+    fresh: bool = False
 
     def remaining(self) -> float:
         """Seconds left until the deadline; never negative."""
@@ -273,6 +274,7 @@ class AnswerReply(TypedDict):
     database: str
     question_id: str
     trace_id: str
+    age_seconds: int
     next: str | None
 
 
@@ -295,6 +297,8 @@ class Answer:
     timings_ms: dict[str, float] = field(default_factory=dict)
     confidence: float | None = None
     sure: bool = True
+    age_seconds: int = 0
+    """How long ago its statement ran, where it comes from the cache."""
 
     def to_json(self) -> AnswerReply:
         """The reply, its fields in the documented order."""
@@ -313,5 +317,6 @@ class Answer:
             "database": self.database,
             "question_id": self.question_id,
             "trace_id": self.trace_id,
+            "age_seconds": self.age_seconds,
             "next": None,
         }

@@ -41,6 +41,8 @@ STALE_FACTOR = 10
 """How many times its normal life a schema is used while the database cannot be read."""
 RETRY_SECONDS = 5.0
 """How long a stale schema or value index is used before the database is tried again."""
+REREAD_SECONDS = 10.0
+"""How old a schema is at least that is read again because a name was not found in it."""
 FAILURE_SECONDS = 1.0
 """How long a failure is answered with, where there is nothing to go on with."""
 
@@ -119,6 +121,17 @@ class SchemaCache:
             return known
         except ServiceFailure as error:
             raise copy(error) from None
+
+    def reread(self, name: str, version: str, deadline: float) -> Schema | None:
+        """The schema if it has changed since that version; read for that unless it was within the last 10 seconds."""
+        entry = self._find_entry(name)
+        with entry.lock:
+            if entry.reading is None and time.monotonic() >= max(entry.read_at, entry.failed_at) + REREAD_SECONDS:
+                entry.check_at = 0.0
+        with suppress(ServiceFailure):
+            found = self.get(name, deadline)
+            return found if found.version != version else None
+        return None
 
     def refresh(self, name: str) -> Schema:
         """Reads the schema now. Raises UnknownDatabase, ConfigurationError and what connecting raises."""

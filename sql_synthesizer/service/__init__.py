@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import datetime
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TypeVar
 
 from sql_synthesizer.cache import AnswerCache
 from sql_synthesizer.cache.entries import CachedAnswer, CachedPages, to_rows
@@ -22,6 +24,7 @@ from sql_synthesizer.errors import (
     ModelUnavailable,
     PageExpired,
     PrivilegeMissing,
+    SqlSynthesizerError,
     StatementInvalid,
     StatementRefused,
 )
@@ -30,6 +33,7 @@ from sql_synthesizer.guard.statement import StatementGuard
 from sql_synthesizer.guard.statement.judging import policy_of
 from sql_synthesizer.model import CANARY_CALLER, MASK, Answer, Caller, Question, Rows, Schema, Statement
 from sql_synthesizer.schema import SchemaCache
+from sql_synthesizer.service.freshness import check_spelling, may_be_stale, suggest_column
 from sql_synthesizer.service.slots import Slots
 from sql_synthesizer.service.timing import Timed
 from sql_synthesizer.service.work import AnswerPage as AnswerPage
@@ -39,6 +43,7 @@ from sql_synthesizer.synthesizer import Context, Repairer, Synthesizer, repairab
 from sql_synthesizer.synthesizer.relevance import relevant_schema
 from sql_synthesizer.telemetry import Telemetry, vocabulary
 
+Found = TypeVar("Found")
 FORBIDDEN = "sensitive_column"  # the rule that looks at who asks, whoever wrote the statement
 _QUOTED = re.compile("""("[^"]*"|'[^']*'|“[^”]*”)""")
 PAGE_TTL = 900
@@ -97,20 +102,17 @@ class Service:
             work.question = question = replace(question, text=text)
             work.operation.details.question = text
             work.schema = self._load_schema(work)
-            key = self._cache_key(work)
-            entry = self._load_cached_entry(work, key)
-            if entry is None:
-                with self._hold_slot(work) as waited:
-                    entry = self._compute_entry_once(work, key, late=waited)
-            return self._build_answer(work, entry)
+            return self._build_answer(work, self._try_again(work, self._find_entry))
 
     def run(self, question: Question) -> Answer:
         """Runs an analyst's own statement, which ``question.text`` holds; it is guarded like any other."""
         with self._admit_question(question) as work:
             work.operation.details.sql = question.text
             work.schema = self._load_schema(work)
-            with self._hold_slot(work):
-                statement, rows = self._execute_statement(work, Statement(question.text, "analyst"))
+            try:
+                statement, rows = self._try_again(work, self._run_typed)
+            except StatementInvalid as error:
+                raise suggest_column(error, work.schema) from error
             return self._build_answer(work, CachedAnswer.of(statement, question.text, rows))
 
     def export(self, earlier: HistoryEntry, question: Question) -> Rows:
@@ -130,12 +132,15 @@ class Service:
             details.row_count = len(rows.rows)
             return rows
 
-    def describe(self, database: str) -> Schema:
-        """The schema of a database, as callers may see it. Raises UnknownDatabase, DatabaseUnavailable."""
+    def describe(self, database: str, *, anew: bool = False) -> Schema:
+        """The schema of a database, as callers may see it, read ``anew`` on demand.
+
+        Raises UnknownDatabase, and what reading it raises.
+        """
         database_type = self.databases.dialect(database)
         with self._telemetry.operation(vocabulary.SCHEMA_READ, database_type=database_type) as operation:
             operation.details.database = database
-            return self.schemas.get(database)
+            return self.schemas.refresh(database) if anew else self.schemas.get(database)
 
     # --- pages ------------------------------------------------------------------------------
 
@@ -203,6 +208,31 @@ class Service:
             if not (schema := self.schemas.get(work.question.database, work.question.deadline)).tables:
                 raise PrivilegeMissing("The service can read no table of this database.")
             return schema
+
+    def _try_again(self, work: Work, attempt: Callable[[Work], Found]) -> Found:
+        """What an attempt gives; a second one where a name was not found and the schema has changed since."""
+        try:
+            return attempt(work)
+        except SqlSynthesizerError as error:
+            if not may_be_stale(error):
+                raise
+            newer = self.schemas.reread(work.question.database, work.schema.version, work.question.deadline)
+            if newer is None:
+                raise
+        work.schema = newer
+        return attempt(work)
+
+    def _find_entry(self, work: Work) -> CachedAnswer:
+        key = self._cache_key(work)
+        entry = None if work.question.fresh else self._load_cached_entry(work, key)
+        if entry is not None:
+            return entry
+        with self._hold_slot(work) as waited:
+            return self._compute_entry_once(work, key, late=waited and not work.question.fresh)
+
+    def _run_typed(self, work: Work) -> tuple[Statement, Rows]:
+        with self._hold_slot(work):
+            return self._execute_statement(work, Statement(work.question.text, "analyst"))
 
     def _cache_key(self, work: Work) -> str:
         question = work.question
@@ -331,7 +361,11 @@ class Service:
 
     def _check_statement(self, work: Work, statement: Statement) -> Statement:
         policy = policy_of(self.databases.config(work.question.database), work.question.caller.role)
-        return self._statement_guard.check(statement, work.schema, max_rows=work.question.max_rows, policy=policy)
+        try:
+            return self._statement_guard.check(statement, work.schema, max_rows=work.question.max_rows, policy=policy)
+        except StatementRefused as error:
+            check_spelling(error, work.schema)
+            raise
 
     def _build_answer(self, work: Work, entry: CachedAnswer) -> Answer:
         operation, rows = work.operation, to_rows(entry)
@@ -354,6 +388,7 @@ class Service:
             timings_ms=work.timings,
             confidence=entry.confidence,
             sure=entry.sure,
+            age_seconds=max(0, int(time.time() - entry.made_at)) if entry.source == "cache" else 0,
         )
 
 

@@ -58,6 +58,13 @@ class QueryBody(RequestBody):
     database: str | None = Field(None, description="Which database to ask; the default one when absent.")
     max_rows: int | None = Field(None, ge=1, description="Rows at most.")
     page_size: int | None = Field(None, ge=1, le=1000, description=PAGE_SIZE)
+    fresh: bool = Field(False, description="Ask the database even if the answer is in the cache.")
+
+
+class RefreshBody(RequestBody):
+    """Which schema is to be read anew."""
+
+    database: str | None = None
 
 
 class SqlBody(RequestBody):
@@ -99,6 +106,7 @@ class AnswerBody(BaseModel):
     database: str
     question_id: str
     trace_id: str
+    age_seconds: int = Field(description="How long ago its statement ran, of an answer from the cache.")
     next: str | None = Field(description="Path of the next page.")
 
 
@@ -152,14 +160,15 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
     common, answered = document(), document(AnswerBody)
     settings = rooms.settings
 
-    def build_question(text: str, database: str | None, max_rows: int | None) -> Question:
-        return rooms.build_question(g.caller, text, database, max_rows, client_cancellation(request.environ))
+    def build_question(text: str, database: str | None, max_rows: int | None, *, fresh: bool = False) -> Question:
+        cancellation = client_cancellation(request.environ)
+        return rooms.build_question(g.caller, text, database, max_rows, cancellation, fresh=fresh)
 
     @app.post("/api/query", tags=[asking], summary="Answer a question", **answered)
     @allow(Role.VIEWER)
     def query(body: QueryBody) -> AnswerReply:
         check_text(body.question, settings.max_question_chars)
-        question = build_question(body.question, body.database, body.max_rows)
+        question = build_question(body.question, body.database, body.max_rows, fresh=body.fresh)
         return _build_reply(rooms, rooms.service.ask(question), g.caller, body.page_size)
 
     @app.post("/api/sql", tags=[asking], summary="Run a read-only statement", **answered)
@@ -176,6 +185,12 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
     def schema(query: SchemaQuery) -> JsonObject:
         database = query.database or rooms.databases.default
         return _schema_json(rooms.service.describe(database), rooms.databases.names)
+
+    @app.post("/api/schema/refresh", tags=[reading], summary="Read a schema anew", **common)
+    @allow(Role.ANALYST)
+    def refresh(body: RefreshBody) -> JsonObject:
+        database = body.database or rooms.databases.default
+        return _schema_json(rooms.service.describe(database, anew=True), rooms.databases.names)
 
     @app.get("/api/results/<string:question_id>", tags=[reading], summary="A page of an answer", **common)
     @allow(Role.VIEWER)

@@ -29,6 +29,11 @@ export function summary(answer) {
   return `${answer.explanation || "Answered."} ${rows}.`;
 }
 
+function age(seconds) {
+  if (seconds < 60) return `${seconds} s old`;
+  return seconds < 3600 ? `${Math.round(seconds / 60)} min old` : `${Math.round(seconds / 3600)} h old`;
+}
+
 function badges(answer) {
   const [word, why] = SOURCES[answer.source] ?? [answer.source, ""];
   const rows = answer.row_count === 1 ? "1 row" : `${grouped(answer.row_count)} rows`;
@@ -36,6 +41,7 @@ function badges(answer) {
     "p",
     { class: "badges" },
     el("span", { class: `badge source source-${answer.source}`, title: why }, word),
+    answer.source === "cache" && el("span", { class: "badge age" }, age(answer.age_seconds)),
     el("span", { class: "badge" }, answer.database),
     el("span", { class: "badge" }, rows),
     answer.sure === false &&
@@ -119,9 +125,14 @@ function result(answer, onProblem) {
   return [chart(answer), resultTable(answer, onProblem)];
 }
 
-/** The card of an answer. `edit(sql)` opens its SQL for editing; it and `exports` are given to analysts only. */
-export function answerCard(answer, { edit = null, exports = false } = {}) {
+/**
+ * The card of an answer. `edit(sql)` opens its SQL for editing; it and `exports` are given to analysts only. `anew()`
+ * asks again without the cache.
+ */
+export function answerCard(answer, { edit = null, exports = false, anew = null } = {}) {
   const faults = el("div");
+  const cached = answer.source === "cache" && anew;
+  const again = cached && el("button", { type: "button", class: "quiet", on: { click: anew } }, "Ask the database again");
   const onProblem = (problem) => faults.replaceChildren(problemCard(problem));
   return el(
     "article",
@@ -131,7 +142,7 @@ export function answerCard(answer, { edit = null, exports = false } = {}) {
       {},
       el("h2", {}, answer.question || "Your statement"),
       answer.explanation && el("p", { class: "explanation" }, answer.explanation),
-      el("div", { class: "answer-head" }, badges(answer), exports && exportButton(answer, onProblem)),
+      el("div", { class: "answer-head" }, badges(answer), again, exports && exportButton(answer, onProblem)),
     ),
     faults,
     result(answer, onProblem),

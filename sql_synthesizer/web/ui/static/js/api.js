@@ -81,8 +81,10 @@ export const page = (path) => call(path, json);
 export const csv = (id) => call(`/api/results/${encodeURIComponent(id)}/csv`, (response) => response.blob());
 export const feedback = (body) => call("/api/feedback", json, { method: "POST", body });
 
-export const query = (question, database, signal) =>
-  call("/api/query", json, { method: "POST", body: { question, database, page_size: PAGE_SIZE }, signal });
+export const refreshSchema = (database) => call("/api/schema/refresh", json, { method: "POST", body: { database } });
+
+export const query = (question, database, signal, fresh = false) =>
+  call("/api/query", json, { method: "POST", body: { question, database, page_size: PAGE_SIZE, fresh }, signal });
 
 export const sql = (statement, database, signal) =>
   call("/api/sql", json, { method: "POST", body: { sql: statement, database, page_size: PAGE_SIZE }, signal });

@@ -47,7 +47,8 @@ export function createAsk({ database, settled }) {
 
   function answered(answer) {
     announce(summary(answer));
-    return answerCard(answer, { edit: analyst ? editSql : null, exports: analyst });
+    const anew = () => question(answer.question, { fresh: true });
+    return answerCard(answer, { edit: analyst ? editSql : null, exports: analyst, anew });
   }
 
   function failed(error, again) {
@@ -57,13 +58,13 @@ export function createAsk({ database, settled }) {
     return el("p", { class: "card waiting" }, "Cancelled.");
   }
 
-  function question(text) {
+  function question(text, { fresh = false } = {}) {
     selectTab("tab-question");
     fill(byId("question"), text);
     const asked = text.trim();
     if (!asked) return byId("question").focus();
-    const again = (error) => failed(error, () => question(text));
-    return send((signal) => api.query(asked, database(), signal), answered, again);
+    const again = (error) => failed(error, () => question(text, { fresh }));
+    return send((signal) => api.query(asked, database(), signal, fresh), answered, again);
   }
 
   function statement(text) {

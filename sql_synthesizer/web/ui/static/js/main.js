@@ -26,10 +26,10 @@ function showExamples(schema, ask) {
   byId("question").placeholder = chips.length > 0 ? `For example: ${chips[0].textContent}` : "Ask in plain words";
 }
 
-async function loadSchema(ask) {
+async function loadSchema(ask, read = api.schema) {
   const database = databasePicker.value;
   try {
-    const schema = await api.schema(database);
+    const schema = await read(database);
     if (databasePicker.value !== database) return;
     showSchema(schema, insert);
     showExamples(schema, ask.question);
@@ -56,6 +56,7 @@ function wire() {
   };
   tabs(byId("aside-tabs"), refresh);
   databasePicker.addEventListener("change", () => loadSchema(ask));
+  byId("schema-refresh").addEventListener("click", () => loadSchema(ask, api.refreshSchema));
   return ask;
 }
 
@@ -64,6 +65,7 @@ async function start() {
   const me = await api.me();
   offerDatabases(me);
   if (ANALYSTS.has(me.role)) ask.allowSql();
+  byId("schema-refresh").hidden = !ANALYSTS.has(me.role);
   await loadSchema(ask);
 }
 
