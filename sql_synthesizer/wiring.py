@@ -352,7 +352,7 @@ def _build_health(
         end = "" if len(databases.names) == 1 else f"_{name}"
         health.register(f"database{end}", partial(ping_database, name), required=True, group="databases")
         health.register(f"schema{end}", partial(schemas.ping, name, last=True), required=False)
-    health.register("security_audit", audit.ping, required=True)
+    health.register("security_audit", audit.ping, required=True, failing=lambda: audit.failing)
     health.register("store", lambda _timeout: store.ping(), required=True)
     if cache.type != "off":
         health.register("cache", cache.ping, required=False)

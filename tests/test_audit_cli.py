@@ -179,3 +179,43 @@ def test_retention_says_that_the_clock_jumped_and_takes_it_for_right(officer: Of
     after = VerificationState.load(path, keyring).stamp
     assert after is not None
     assert after.lead == 0
+
+
+def test_an_emptied_directory_is_not_sound(officer: Officer) -> None:
+    assert officer("audit", "verify").exit_code == 0
+    for path in officer.directory.iterdir():
+        path.unlink()
+    said = officer("audit", "verify")
+    assert said.exit_code == 1
+    assert "NOT sound" in said.stdout, "the last verification knows that there was a record"
+    for path in officer.directory.iterdir():
+        path.unlink()
+    (officer.directory.parent / "audit.verified").unlink()
+    said = officer("audit", "verify")
+    assert (said.exit_code, "sound" in said.stdout) == (1, False)
+    assert "There is no audit record here" in said.stdout
+    assert not (officer.directory.parent / "audit.verified").exists()
+    assert officer("audit", "verify", "--log").exit_code == 0, "a service that was asked nothing yet"
+
+
+def test_of_a_copy_nothing_is_written(officer: Officer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert officer("audit", "verify").exit_code == 0
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name in ("audit", "audit.key", "audit.verified"):
+        (officer.directory.parent / name).rename(copy / name)
+    monkeypatch.setenv("SQL_SYNTHESIZER_STATE_DIR", str(copy))
+
+    def look() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in [copy, *copy.rglob("*")]}
+
+    before = look()
+    verbs = (("verify",), ("search", "--value", "Berlin"), ("export", "--format", "csv"), ("value", "Berlin"))
+    for verb in verbs:
+        said = officer("audit", *verb, "--copy")
+        assert (said.exit_code, bool(said.stdout)) == (0, True), said
+    assert look() == before
+    (copy / "audit.key").unlink()
+    refused = officer("audit", "verify", "--copy")
+    assert isinstance(refused.exception, SqlSynthesizerError)
+    assert not (copy / "audit.key").exists()

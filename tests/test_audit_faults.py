@@ -15,6 +15,7 @@ from sql_synthesizer.audit.keyring import Keyring
 from sql_synthesizer.audit.verify import verify_record
 from sql_synthesizer.audit.volume import Volume
 from sql_synthesizer.errors import AuditUnavailable
+from sql_synthesizer.monitoring.health import Health
 from tests.support.audit import bench as bench
 from tests.support.audit import files
 from tests.support.serving import HANG
@@ -223,3 +224,39 @@ def test_a_forked_child_is_a_writer_of_its_own_whatever_its_parent_was_doing(tmp
         ("parent", 4),
     ]
     assert len({r["writer"] for r in records}) == len(files(tmp_path / "audit")) == 2
+
+
+@pytest.mark.parametrize("fault", ["emptied", "other key", "damaged key", "no key"])
+def test_what_is_lost_while_nobody_asks_is_noticed_by_the_next_ping(bench, fault, caplog):
+    bench.ask(actor="before")
+    key = bench.log.keyring.path
+    before = key.read_bytes()
+    assert not bench.log.failing
+    if fault == "emptied":
+        for path in bench.directory.iterdir():
+            path.unlink()
+    elif fault == "no key":
+        key.unlink()
+    else:
+        key.write_text("00" * 32 if fault == "other key" else "rubbish")
+    for _ in range(2 if fault != "emptied" else 1):
+        with pytest.raises(AuditUnavailable):
+            bench.log.ping(1.0)
+    said = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert len(said) == 1, "once"
+    assert "put it back" in said[0] or "Put it back" in said[0] or "put that back" in said[0]
+    if key.exists():
+        assert bench.log.failing is (fault in ("emptied", "other key"))
+    key.write_bytes(before)
+    os.utime(key, ns=(1, 1))
+    bench.log.ping(1.0)
+    assert not bench.log.failing
+
+
+def test_readiness_goes_off_before_the_next_ping(bench, monkeypatch):
+    health = Health(bench.telemetry)
+    health.register("security_audit", lambda _: None, required=True, failing=lambda: bench.log.failing)
+    assert health.readiness_reply()[1] == 200
+    monkeypatch.setattr(Volume, "free_bytes", lambda _: 9)
+    monkeypatch.setattr("sql_synthesizer.audit.volume.LOOK_INTERVAL", 0)
+    assert health.readiness_reply() == ({"status": "not ready", "reasons": ["security_audit is unhealthy"]}, 503)

@@ -132,8 +132,9 @@ def test_a_damaged_store_is_replaced_and_kept(open_store: Callable[..., Store], 
     store.backup(tmp_path / "backup.sqlite")
     store.close()
     (tmp_path / "store.sqlite").write_bytes(b"rubbish" * 1000)
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable, match="is damaged") as damaged:
         open_store()
+    assert "sql-synthesizer store restore FILE" in damaged.value.hint
     kept = Store.restore(tmp_path / "backup.sqlite", None, tmp_path)
     assert kept is not None
     assert kept.read_bytes().startswith(b"rubbish")

@@ -27,15 +27,16 @@ class Key:
 class Keyring:
     """The keys of a file, one a line in hexadecimal, the newest last; it is made where there is none.
 
-    Old keys stay in it: what they sealed is verified with them. Raises ConfigurationError.
+    Old keys stay in it: what they sealed is verified with them. Raises ConfigurationError, also when there is none and
+    none is to be made.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, make: bool = True) -> None:
         self.path = path
         self._keys: dict[str, Key] = {}
         self._seen = 0
         try:
-            if not path.exists():
+            if make and not path.exists():
                 with suppress(FileExistsError):  # another process made it first
                     _write_secrets(path, [os.urandom(SECRET_BYTES)], replace=False)
         except OSError as error:

@@ -24,7 +24,7 @@ from sql_synthesizer.audit.record import Encoder, add_position
 from sql_synthesizer.audit.segment import RecordBody, Segments
 from sql_synthesizer.audit.stamp import Lead
 from sql_synthesizer.audit.verdict import VerificationState
-from sql_synthesizer.audit.volume import Volume
+from sql_synthesizer.audit.volume import ADVICE, Volume
 from sql_synthesizer.errors import AuditUnavailable, ConfigurationError
 from sql_synthesizer.settings import Settings
 from sql_synthesizer.telemetry import Event, Telemetry, vocabulary
@@ -120,6 +120,11 @@ class AuditLog:
         """Records that are not durable yet: what a crash would lose now."""
         return len(self._pending) + len(self._folding)
 
+    @property
+    def failing(self) -> bool:
+        """Whether it is known already that nothing may be answered."""
+        return self._failing or self._volume.low
+
     # --- the recorder ------------------------------------------------------------------------
 
     def append(self, event: Event) -> int:
@@ -179,9 +184,15 @@ class AuditLog:
         ``timeout``, in seconds, bounds the wait for other writers; the write itself cannot be interrupted.
         """
         self._check_volume()
-        if not self.keyring.path.exists():
-            _logger.error("the audit key %s is gone: what is recorded now cannot be verified later", self.keyring.path)
+        self._reload_key()
+        if self._key_fault:
             raise AuditUnavailable
+        with self._hold_lead(timeout):
+            try:
+                self._segments.check_place()
+            except OSError as error:
+                self._report_failure(error)
+                raise AuditUnavailable from None
         if not self._failing and time.monotonic() - self._written_at < PROBE_INTERVAL:
             return
         last = self._last_ticket()
@@ -232,7 +243,8 @@ class AuditLog:
         except ConfigurationError as error:
             fault = error.message
         if fault and fault != self._key_fault:
-            _logger.error("%s The keys read before stay in use.", fault)
+            gone = "" if self.keyring.path.exists() else f" The audit key {self.keyring.path} is gone."
+            _logger.error("%s%s Put it back from its backup; the keys read before stay in use.", fault, gone)
         self._key_fault = fault
         self._encoder.key = self.keyring.current.values
 
@@ -338,7 +350,8 @@ class AuditLog:
     def _report_failure(self, error: OSError) -> None:
         name = errno.errorcode.get(error.errno or 0, type(error).__name__)
         if not self._failing:
-            _logger.error("the audit record cannot be written (%s); requests are refused until it can", name)
+            advice = ADVICE.get(error.errno or 0, "requests are refused until it can")
+            _logger.error("the audit record in %s cannot be written (%s): %s", self.directory, name, advice)
         self._failing = True
         self._telemetry.emit(vocabulary.AUDIT_FAILURE, sink="file", error=name)
 

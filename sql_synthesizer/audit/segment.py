@@ -88,6 +88,15 @@ class Segments:
             os.close(descriptor)
             path.unlink()
 
+    def check_place(self) -> None:
+        """Raises OSError when what was written is gone, or the key file no longer has the key of the record.
+
+        After a loss the next write begins another segment, which ``verify`` shows to follow what is gone.
+        """
+        self.manifest.check_key(self._keyring)
+        if self._descriptor is not None:
+            self._check_segment(self._descriptor)
+
     def close(self) -> None:
         """Lets go of the files, and says in the manifest where this writer has ended."""
         self._close_segment()

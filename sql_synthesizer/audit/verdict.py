@@ -117,6 +117,11 @@ class VerificationReport:
     state: VerificationState = field(default_factory=VerificationState)
 
     @property
+    def empty(self) -> bool:
+        """Whether there was nothing to verify: no record was ever made, or it was removed with its manifest."""
+        return not self.entries and not self.segments and not self.faults_total
+
+    @property
     def sound(self) -> bool:
         """Whether nothing is wrong."""
         return not self.faults_total

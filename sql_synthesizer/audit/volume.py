@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
 
+ADVICE = {
+    errno.ENOSPC: "the volume is full; free space, and requests are answered again",
+    errno.ENOKEY: "the key file has another key than the record; put that back, or move the directory away",
+    errno.ESTALE: "a file of the record was changed or removed; put it back: a verification shows what is missing",
+}
+"""What there is to do about an error."""
 LOOK_INTERVAL = 1.0
 """Seconds for which free space is believed unchanged."""
 

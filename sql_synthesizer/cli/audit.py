@@ -16,6 +16,7 @@ import orjson
 from sql_synthesizer.audit import lifecycle, search_records
 from sql_synthesizer.audit.anchor import read_anchors
 from sql_synthesizer.audit.export import FORMATS, table_rows
+from sql_synthesizer.audit.keyring import Keyring
 from sql_synthesizer.audit.reading import RecordFilter, filter_records
 from sql_synthesizer.audit.record import Record
 from sql_synthesizer.audit.redact import value_hashes
@@ -25,6 +26,7 @@ from sql_synthesizer.audit.verify import verify_record
 from sql_synthesizer.cli.session import open_rooms, record_command
 from sql_synthesizer.errors import ConfigurationError
 from sql_synthesizer.files import write_file
+from sql_synthesizer.settings import Settings, load
 from sql_synthesizer.telemetry import vocabulary
 from sql_synthesizer.web.csv import csv_lines
 
@@ -71,6 +73,18 @@ def recorded_access(action: str, **details: Any) -> Iterator[Rooms]:
         yield rooms
 
 
+@contextmanager
+def reading_record(action: str, *, copy: bool, **details: Any) -> Iterator[tuple[Settings, Keyring]]:
+    """The settings and the keys of the record, once its use is on record; of a copy nothing is, nor written."""
+    if copy:
+        settings = load()
+        yield settings, Keyring(settings.audit_key_path, make=False)
+        return
+    with recorded_access(action, **details) as rooms:
+        yield rooms.settings, rooms.audit.keyring
+
+
+_COPY_OPTION = click.option("--copy", is_flag=True, help="The record is a copy, or evidence: write nothing.")
 _FILTER_OPTIONS = (
     click.option("--event", "event_type", type=click.Choice(sorted(vocabulary.SECURITY_EVENTS)), metavar="NAME"),
     click.option("--severity", type=click.Choice(vocabulary.SEVERITY.values)),
@@ -82,6 +96,7 @@ _FILTER_OPTIONS = (
         "--since", type=MomentParam(), help="Not before this moment (ISO 8601; UTC unless it says otherwise)."
     ),
     click.option("--until", type=MomentParam(), help="Before this moment."),
+    _COPY_OPTION,
 )
 
 
@@ -95,10 +110,11 @@ def add_filter_options(function: Any) -> Any:
 @command.command()
 @add_filter_options
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
-def search(limit: int, **options: Any) -> None:
+def search(limit: int, *, copy: bool, **options: Any) -> None:
     """Print the newest matching records, oldest first, as JSON lines."""
-    with recorded_access("search", search=_recorded_filters({**options, "limit": limit})) as rooms:
-        for record in search_records(rooms.settings.audit_path, _make_filter(rooms, **options), limit=limit):
+    filters = _recorded_filters({**options, "limit": limit})
+    with reading_record("search", copy=copy, search=filters) as (settings, keyring):
+        for record in search_records(settings.audit_path, _make_filter(keyring, **options), limit=limit):
             click.echo(orjson.dumps(record).decode())
 
 
@@ -106,10 +122,11 @@ def search(limit: int, **options: Any) -> None:
 @add_filter_options
 @click.option("--format", "name", type=click.Choice(sorted(EXPORTS)), default="jsonl", show_default=True)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="File, made for its owner only.")
-def export(name: str, output: Path | None, **options: Any) -> None:
+def export(name: str, output: Path | None, *, copy: bool, **options: Any) -> None:
     """Write every matching record, oldest first, as JSON lines, as CSV, or as OCSF 1.6 events for a SIEM."""
-    with recorded_access("export", format=name, output=str(output or "-"), search=_recorded_filters(options)) as rooms:
-        lines = EXPORTS[name](filter_records(rooms.settings.audit_path, _make_filter(rooms, **options)))
+    told = {"format": name, "output": str(output or "-"), "search": _recorded_filters(options)}
+    with reading_record("export", copy=copy, **told) as (settings, keyring):
+        lines = EXPORTS[name](filter_records(settings.audit_path, _make_filter(keyring, **options)))
         if output is None:
             sys.stdout.buffer.writelines(lines)
         else:
@@ -121,10 +138,11 @@ def export(name: str, output: Path | None, **options: Any) -> None:
 
 @command.command()
 @click.argument("text")
-def value(text: str) -> None:
+@_COPY_OPTION
+def value(text: str, *, copy: bool) -> None:
     """Print how a value stands in the record: the hash of a literal, and that of a hashed question, for each key."""
-    with recorded_access("value") as rooms:
-        for key in rooms.audit.keyring:
+    with reading_record("value", copy=copy) as (_, keyring):
+        for key in keyring:
             literal, question = value_hashes(text, key.values)
             click.echo(f"key {key.id}  literal {literal}  question {question}")
 
@@ -141,32 +159,46 @@ def value(text: str) -> None:
 @click.option("--incremental", is_flag=True, help="Go on from the last verification; everything once a day.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
 @click.option("--log", is_flag=True, help="Print only what the service would log: an event when it is not sound.")
+@_COPY_OPTION
 def verify(
-    anchors: tuple[Path, ...], fingerprints: tuple[float, ...], *, incremental: bool, as_json: bool, log: bool
+    anchors: tuple[Path, ...],
+    fingerprints: tuple[float, ...],
+    *,
+    incremental: bool,
+    as_json: bool,
+    log: bool,
+    copy: bool,
 ) -> None:
     """Check every record against the chain; ends with status 1, naming the first bad record, when one is bad."""
     checkpoints = [checkpoint for path in anchors for checkpoint in read_anchors(path)]
     if anchors and not checkpoints:
         raise ConfigurationError("The anchor files hold no checkpoints.", hint="They are lines of the service's log.")
-    with open_rooms(log=log, audit_reserve_bytes=0) as rooms:
-        settings = rooms.settings
-        state = VerificationState.load(settings.audit_state_path, rooms.audit.keyring)
+
+    def check(settings: Settings, keyring: Keyring) -> VerificationReport:
+        state = VerificationState.load(settings.audit_state_path, keyring)
         fresh = 0 <= datetime.now(UTC).timestamp() - state.full_at < FULL_EVERY
-        report = verify_record(
+        return verify_record(
             settings.audit_path,
-            rooms.audit.keyring,
+            keyring,
             since=state if incremental and fresh and not checkpoints and not fingerprints else None,
             known=state,
             anchors=checkpoints,
             fingerprints=[int(number) for number in fingerprints],
         )
-        if report.sound:
-            report.state.save(settings.audit_state_path, rooms.audit.keyring.current)
-        else:
-            _report_failure(rooms, report)
+
+    if copy:
+        settings = load()
+        report = check(settings, Keyring(settings.audit_key_path, make=False))
+    else:
+        with open_rooms(log=log, audit_reserve_bytes=0) as rooms:
+            report = check(rooms.settings, rooms.audit.keyring)
+            if report.sound and not report.empty:
+                report.state.save(rooms.settings.audit_state_path, rooms.audit.keyring.current)
+            elif not report.sound:
+                _report_failure(rooms, report)
     if not log:
         click.echo(orjson.dumps(_report_fields(report)).decode() if as_json else _format_report(report))
-    sys.exit(0 if report.sound else 1)
+    sys.exit(0 if report.sound and (log or not report.empty) else 1)
 
 
 @command.command()
@@ -233,9 +265,9 @@ def rotate_key() -> None:
     click.echo(f"Key {key.id} seals from now on; running services take it up within seconds.")
 
 
-def _make_filter(rooms: Rooms, value: str | None, **options: Any) -> RecordFilter:
+def _make_filter(keyring: Keyring, value: str | None, **options: Any) -> RecordFilter:
     """The filter that the options stand for: a value is looked for by its hashes."""
-    hashes = [form for key in rooms.audit.keyring for form in value_hashes(value, key.values)] if value else []
+    hashes = [form for key in keyring for form in value_hashes(value, key.values)] if value else []
     return RecordFilter(**options, hashes=hashes)
 
 
@@ -264,6 +296,8 @@ def _report_fields(report: VerificationReport) -> dict[str, object]:
 def _format_report(report: VerificationReport) -> str:
     read = f"{report.records:,} records in {report.segments} segments of {report.writers} writers"
     lines = [f"{read}, {report.anchors} anchors, {report.seconds} s", *(f"note: {note}" for note in report.notes)]
+    if report.empty:
+        return "There is no audit record here: none was made yet, or it was removed with its manifest."
     if report.sound:
         return "\n".join(["The audit record is sound: " + lines[0], *lines[1:]])
     first, *others = report.faults

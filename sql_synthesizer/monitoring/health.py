@@ -29,10 +29,13 @@ _logger = logging.getLogger(__name__)
 class _HealthCheck:
     """One dependency. ``up`` is None until its first ping has ended or run out of time."""
 
-    def __init__(self, name: str, ping: Ping, *, required: bool, group: str = "") -> None:
+    def __init__(
+        self, name: str, ping: Ping, *, required: bool, group: str = "", failing: Callable[[], bool] = lambda: False
+    ) -> None:
         self.name = name
         self.required = required
         self.group = group
+        self.failing = failing
         self.up: bool | None = None
         self.detail = ""
         self._ping = ping
@@ -95,14 +98,17 @@ class Health:
         self._declared = facade.declared
         facade.read(vocabulary.DEPENDENCY_UP, self._dependency_levels)
 
-    def register(self, name: str, ping: Ping, *, required: bool, group: str = "") -> None:
+    def register(
+        self, name: str, ping: Ping, *, required: bool, group: str = "", failing: Callable[[], bool] = lambda: False
+    ) -> None:
         """Adds a dependency; of the required ones of a ``group`` one is enough to serve.
 
+        ``failing`` says at once, between two pings, whether it is known that the dependency cannot be used.
         ``ping`` takes its time limit in seconds, raises when the dependency is not usable, and gives what else clients
         should see of it, if anything.
         """
         self._declared.declare(vocabulary.DEPENDENCY, name)
-        self._checks[name] = _HealthCheck(name, ping, required=required, group=group)
+        self._checks[name] = _HealthCheck(name, ping, required=required, group=group, failing=failing)
 
     def start(self) -> None:
         """Starts the background rounds; does nothing when they run."""
@@ -172,4 +178,5 @@ class Health:
 def _find_missing(checks: Sequence[_HealthCheck]) -> list[_HealthCheck]:
     """What fails and leaves nothing that can be served."""
     served = {check.group for check in checks if check.group and check.up}
-    return [check for check in checks if check.required and not check.up and check.group not in served]
+    down = [check for check in checks if check.required and (not check.up or check.failing())]
+    return [check for check in down if check.group not in served]

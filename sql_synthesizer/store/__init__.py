@@ -18,7 +18,9 @@ from sql_synthesizer.errors import ConfigurationError, StoreUnavailable
 from sql_synthesizer.model import ApiKey, Role
 from sql_synthesizer.model.masking import mask_secrets
 from sql_synthesizer.store import schedules
+from sql_synthesizer.store._engine import DAMAGED as DAMAGED
 from sql_synthesizer.store._engine import (
+    RESTORE,
     begin_transaction,
     file_identity,
     migrate_tables,
@@ -61,7 +63,13 @@ class Store:
         self._engine = open_engine(url, state_dir)
         self._insert = _insert_of(self._engine.dialect.name)
         self._until_prune = 0
-        self.version = migrate_tables(self._engine)
+        try:
+            self.version = migrate_tables(self._engine)
+        except StoreUnavailable as error:
+            if error.details.get("error") != DAMAGED:
+                raise
+            what = f"The store {self._engine.url.database} is damaged."
+            raise StoreUnavailable(what, hint=RESTORE, details=error.details) from None
         self._file = file_identity(self._engine)
         self.notes = Notes(self._engine, self._insert)
 

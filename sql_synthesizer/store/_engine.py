@@ -152,6 +152,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 )
 """The statements that lead from each version of the tables to the next; released ones are never changed."""
 
+DAMAGED = "DatabaseError"
+"""What SQLite raises of a file that is no database, or no longer one."""
+RESTORE = "Stop the service, then put a backup in its place: sql-synthesizer store restore FILE."
 _MIGRATION_LOCK = 0x73716C73
 
 log = logging.getLogger(__name__)
@@ -225,7 +228,8 @@ def begin_transaction(engine: Engine, *, write: bool = False) -> Iterator[Connec
 def unavailable_error(error: Exception, kind: type[StoreUnavailable] = StoreUnavailable) -> StoreUnavailable:
     """The error for callers; the log gets the kind of the driver's error, which holds no values."""
     cause = getattr(error, "orig", None) or error
-    log.warning("the store failed: %s", type(cause).__name__)
+    damaged = type(cause) is sqlite3.DatabaseError
+    log.warning("the store failed: %s%s", type(cause).__name__, f"; the file is damaged. {RESTORE}" if damaged else "")
     return kind(details={"error": type(cause).__name__})
 
 

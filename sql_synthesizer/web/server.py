@@ -20,6 +20,7 @@ from sql_synthesizer import telemetry
 from sql_synthesizer.errors import ConfigurationError, SqlSynthesizerError, StoreUnavailable
 from sql_synthesizer.monitoring import logs, multiprocess, supervision
 from sql_synthesizer.settings import format_address, load
+from sql_synthesizer.store import DAMAGED
 
 if TYPE_CHECKING:
     from flask_openapi3 import OpenAPI
@@ -103,8 +104,8 @@ def application() -> OpenAPI:
         while True:
             try:
                 return create_app(rooms=build_rooms(_settings, telemetry.default))
-            except StoreUnavailable:
-                if time.monotonic() > until:
+            except StoreUnavailable as error:
+                if time.monotonic() > until or error.details.get("error") == DAMAGED:
                     raise
                 sys.stderr.write("Waiting for the store.\n")
                 time.sleep(STORE_PAUSE)
