@@ -109,3 +109,5 @@ def test_the_script_explains_itself(verb: str) -> None:
     done = shell(f"./run {verb}", dict(os.environ))
     assert (done.returncode == 0) == (verb == "help")
     assert "./run" in done.stdout + done.stderr or "No such command" in done.stderr
+    if verb == "help":
+        assert re.search(r"  \./run doctor +Look through a set-up", done.stdout), "also without what is installed"

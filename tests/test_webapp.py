@@ -242,7 +242,8 @@ def test_wrong_addresses(app: App, method: str, path: str, status: int, reason: 
 
 def test_a_method_that_does_not_exist_is_no_label_value_of_ours(app: App) -> None:
     for method in ("TRACE", "CONNECT", "FOO"):
-        assert app.client.open("/api/query", method=method, environ_overrides=LOCAL).status_code == 405
+        reply = app.client.open("/api/query", method=method, environ_overrides=LOCAL)
+        assert (reply.status_code, reply.headers["Allow"]) == (405, "OPTIONS, POST")
     assert app.counted("http_requests_total", method="other", route="unmatched") == 3
     assert app.counted("label_values_refused_total") == 0
 

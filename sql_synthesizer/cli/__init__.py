@@ -30,6 +30,7 @@ VERBS = {
     "audit": "Search the audit record.",
     "report": "Print what a manager asks of a month: questions, callers, costs, savings, teams.",
     "store": "Back up and restore the service's own state.",
+    "doctor": "Look through a set-up and say what is to be mended.",
     "inbox": "Catch notifications on this machine and show them on a page.",
     "traffic": "Send ordinary load to a running service.",
     "demo": "Make the demo database, also in a database of yours.",
@@ -82,6 +83,8 @@ def load_verb(name: str) -> click.Command | None:
             from sql_synthesizer.cli.trace import list_command as command
         case "store":
             from sql_synthesizer.cli.store import command
+        case "doctor":
+            from sql_synthesizer.cli.doctor import command
         case "inbox":
             from sql_synthesizer.cli.inbox import command
         case "traffic":

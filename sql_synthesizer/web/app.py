@@ -288,6 +288,8 @@ def _error_response(error: SqlSynthesizerError) -> Response:
     response = Response(orjson.dumps(body), status=error.status, mimetype="application/json")
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
+    if methods := getattr(request.routing_exception, "valid_methods", None):
+        response.headers["Allow"] = ", ".join(sorted(methods))
     if error.status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="sql-synthesizer"'
     return response

@@ -101,10 +101,11 @@ class Drill:
                 rate=scaling.RATE if hurried else ORDINARY,
                 files=self.files,
             ) as made:
+                self.say(f"run {number}: {self.warm_up:g} s of ordinary traffic first")
                 time.sleep(self.warm_up)
                 for name, wave in waves.items():
+                    self.say(f"run {number}: {name}: waits until its alerts are quiet, at most {QUIET_LIMIT:g} s")
                     self._wait_for_quiet(made, {scenario.alert for scenario in wave} - {SWITCH} | MUTING)
-                    self.say(f"run {number}: {name}")
                     lines += self._run_wave(made, wave, number)
         return lines
 
@@ -128,6 +129,7 @@ class Drill:
                 watch = Watch(made, scenario, _find_rule(scenario), number)
                 watches.append(watch)
                 limit = self.limit or notification_limit(watch.rule, scaled=scenario.scaled)
+                self.say(f"  {scenario.alert}: {scenario.fault}; waits for its notification, at most {limit:.0f} s")
                 following.append(followers.submit(watch.follow_alert, limit))
                 try:
                     faults.enter_context(scenario.make(made))
@@ -140,6 +142,10 @@ class Drill:
         if self.resolve:
             awaited = [watch for watch in watches if watch.scenario.delivered and not watch.given_up]
             limits = [resolution_limit(watch.rule, scaled=watch.scenario.scaled) for watch in awaited]
+            for watch, seconds in zip(awaited, limits, strict=True):
+                self.say(
+                    f"  {watch.scenario.alert}: mended; waits for the notice that it is over, at most {seconds:.0f} s"
+                )
             with ThreadPoolExecutor(len(wave)) as followers:
                 list(followers.map(Watch.follow_resolved, awaited, limits))
         lines = [watch.timeline for watch in watches]
