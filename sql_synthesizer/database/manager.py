@@ -203,7 +203,7 @@ class DatabaseManager:
         except DatabaseUnavailable as error:
             told = ", ".join(f"{key}: {value}" for key, value in error.details.items())
             logger.error("database %s: %s (%s)", name, error.reason, told)  # noqa: TRY400 - told in full
-            if type(error) is DatabaseUnavailable:
+            if error.message == DatabaseUnavailable.default_message:  # another says more
                 error = _unavailable(name)
             raise error from None
         self._lost.pop(name, None)

@@ -21,7 +21,7 @@ from sql_synthesizer.database import sqlite_reader
 from sql_synthesizer.database.driver import Batches, Driver, RunAgain, fetch_batches, verify_pins
 from sql_synthesizer.database.faults import FAILED, REFUSED, TIMEOUT, UNAVAILABLE, DriverFault, clean_identifier
 from sql_synthesizer.database.sqlite_reader import PINS, authorize_action, open_file, settle_reader
-from sql_synthesizer.errors import ConfigurationError
+from sql_synthesizer.errors import ConfigurationError, DatabaseUnavailable
 from sql_synthesizer.model.dialects import SQLITE_VALUE_BYTES
 from sql_synthesizer.settings import Settings
 
@@ -76,6 +76,18 @@ class SqliteDriver(Driver):
         return open_file(str(self.path.absolute()), min(timeout, self.busy_seconds))
 
     def _settle_session(self, raw: sqlite3.Connection) -> None:
+        try:
+            self._pin_session(raw)
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_NOTADB:
+                raise
+            raise DatabaseUnavailable(
+                "The file of the database is no SQLite database, or is encrypted.",
+                hint="Operators: check the path in the URL; GET /health says when it can be read.",
+                details={"file": str(error)},
+            ) from None
+
+    def _pin_session(self, raw: sqlite3.Connection) -> None:
         settle_reader(raw, self._value_bytes)
         verify_pins(PINS, [raw.execute(f"PRAGMA {name}").fetchone()[0] for name in PINS])
         # This pragma cannot be read, only seen at work.

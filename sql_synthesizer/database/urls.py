@@ -71,6 +71,12 @@ def _parse_url(text: str) -> tuple[URL, DialectRow]:
         raise ConfigurationError(
             f"The database URL names another driver; for {dialect.name} write {dialect.driver}://."
         )
+    named = url.database or {"dbname", "service"} & url.query.keys()
+    if not named and (dialect.protocol == "mysql" or dialect.catalogs):
+        raise ConfigurationError(
+            "The database URL names no database.",
+            hint=f"Write it as {dialect.name}://user:password@host:port/database.",
+        )
     return url.set(drivername=dialect.driver), dialect
 
 

@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sql_synthesizer.errors import (
     ConfigurationError,
     DatabaseFailed,
+    DatabaseUnavailable,
     PrivilegeMissing,
     SchemaTimeout,
     ServiceFailure,
@@ -66,6 +67,11 @@ class _SchemaEntry:
     """What the settings name in vain, by the last reading."""
     doubted: dict[str, Table] = field(default_factory=dict)
     """Tables that the database would not let the service read, until it does."""
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether the last reading failed although the database could be reached, which others look at."""
+        return self.failure is not None and not isinstance(self.failure, DatabaseUnavailable)
 
     @property
     def names_things(self) -> bool:
@@ -152,11 +158,11 @@ class SchemaCache:
         was doubted, that can be read.
         """
         entry = self._find_entry(name)
-        doubtful = entry.failure is not None or entry.names_things
-        if doubtful and (last or entry.schema is None or (entry.failure is not None and not entry.bridged)):
+        failed = entry.unreadable
+        if (failed or entry.names_things) and (last or entry.schema is None or (failed and not entry.bridged)):
             self.get(name, time.monotonic() + timeout)
         if last:
-            if entry.failure is not None:
+            if entry.failure is not None and entry.unreadable:
                 raise copy(entry.failure)
             if entry.fault:
                 raise ConfigurationError(entry.fault, hint=FAULTS_HINT)
