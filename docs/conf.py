@@ -19,7 +19,15 @@ html_copy_source = html_show_copyright = html_show_sphinx = html_use_index = Fal
 
 PARTS = {
     "Use": ["docs/deployment", "docs/settings", "docs/access", "docs/errors"],
-    "Watch": ["docs/alerts", "runbooks/README", "docs/metrics", "docs/events", "docs/tracing", "docs/drill"],
+    "Watch": [
+        "docs/alerts",
+        "runbooks/README",
+        "docs/metrics",
+        "docs/events",
+        "docs/tracing",
+        "docs/drill",
+        "docs/coverage",
+    ],
     "Trust": ["docs/audit", "docs/statements", "docs/detection", "SECURITY"],
     "Change": [
         *("CONTRIBUTING", "docs/architecture", "docs/mutation"),

@@ -139,7 +139,9 @@ def find_body(app: OpenAPI, surface: str) -> Mapping[str, Mapping[str, Any]]:
         return {}
     model = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
     schema = app.api_doc["components"]["schemas"][model]
-    return {name: {**field, "needed": name in schema["required"]} for name, field in schema["properties"].items()}
+    return {
+        name: {**field, "needed": name in schema.get("required", ())} for name, field in schema["properties"].items()
+    }
 
 
 # --- events, operations, jobs, commands ------------------------------------------------------

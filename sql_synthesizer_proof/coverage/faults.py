@@ -11,7 +11,7 @@ from pathlib import Path as File
 from unittest.mock import patch
 
 from sql_synthesizer.database import sqlite_reader
-from sql_synthesizer.errors import DatabaseFailed, SqlSynthesizerError
+from sql_synthesizer.errors import DatabaseFailed, Overloaded, SqlSynthesizerError
 from sql_synthesizer.model import Caller, Question, Role
 from sql_synthesizer.model.cancellation import Cancellation
 from sql_synthesizer.operate.child import wait_until
@@ -31,6 +31,7 @@ WRITTEN = {
     "please never stop": ENDLESS,
     "delete for nobody": "SELECT abs(-9223372036854775807 - 1) FROM customers",
     "find nobody": "SELECT id FROM customers WHERE id < 0",
+    "delete by a view": "SELECT tick FROM ticking",
     "delete for me": "DELETE FROM customers",
 }
 """How a question to the model begins -> the statement that it writes; other questions it declines."""
@@ -80,6 +81,16 @@ def hold_slots(_instance: Instance, rooms: Rooms) -> Iterator[None]:
         for _ in range(slots.size):
             slots.acquire(other)
             stack.enter_context(slots.hold(other))
+        yield
+
+
+@contextmanager
+def fill_queue(_instance: Instance, rooms: Rooms) -> Iterator[None]:
+    """As many questions of another caller are there as may be."""
+    with ExitStack() as stack:
+        with suppress(Overloaded):
+            while True:
+                stack.enter_context(rooms.service.slots.enter("somebody"))
         yield
 
 
@@ -239,6 +250,7 @@ FAULTS: dict[tuple[str, str], Fault] = {
     ("execute", "pool_timeout"): Fault("count for me {}", "tight", arrange=hold_connections),
     ("execute", "setting_not_held"): Fault("count for me {}", "lost", arrange=hold_no_setting),
     ("execute", "statement_invalid"): Fault("delete for nobody {}"),
+    ("execute", "statement_refused"): Fault("delete by a view {}", "reader", "postgres"),
     ("execute", "statement_timeout"): Fault("please never stop {}"),
     ("settle", "audit_unavailable"): Fault("count for me {}", arrange=stop_record),
 }

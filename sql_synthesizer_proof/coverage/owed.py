@@ -16,7 +16,7 @@ from sql_synthesizer_proof.coverage.path import Owed, Path, Sample
 
 EVENT_OF = {cls.reason: cls.event for cls in reversed([*error_classes()]) if cls.event}
 STATUS_OF = {cls.reason: cls.status for cls in reversed([*error_classes()])}
-REFUSED_LATER = {"question / * / guard_statement / statement_refused", "question / * / execute / statement_invalid"}
+REFUSED_LATER = {"question / * / statement_refused", "question / * / execute / statement_invalid"}
 """Where nobody typed the statement, the service is to blame: the question ends in another reason than its stage."""
 SIGN_IN = 302
 LOGGED = {row.name for row in logs.LOGGED}

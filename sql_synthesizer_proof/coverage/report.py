@@ -124,7 +124,8 @@ gap until it is driven. Which signals a path owes, and why it owes no others, is
 
 {paths}
 Gaps: {gaps}.
-
+"""
+REMOVED = """
 ## Instruments removed
 
 A figure that nothing can lower says nothing. `sql-synthesizer coverage --mutate` takes away every call that reports
@@ -138,11 +139,7 @@ def format_page(results: Sequence[Result], removed: Sequence[tuple[str, str]]) -
     """The page of the documents about a run, and about a run without each instrument."""
     gaps = ", ".join(f"`{row.path}`" for row in find_gaps(results)) or "none"
     rows = [(f"`{name}`", f"`{path}`" if path else "**nothing**") for name, path in removed]
-    return PAGE.format(
-        figures=sum_up(results),
-        paths=format_table(["kind", "paths", "excused", *SIGNALS, "covered"], list(table_rows(results))),
-        gaps=gaps,
-        removed=len(removed),
-        found=sum(bool(path) for _, path in removed),
-        table=format_table(["without", "is told by"], rows),
-    )
+    paths = format_table(["kind", "paths", "excused", *SIGNALS, "covered"], list(table_rows(results)))
+    page = PAGE.format(figures=sum_up(results), paths=paths, gaps=gaps)
+    found, table = sum(bool(path) for _, path in removed), format_table(["without", "is told by"], rows)
+    return page + REMOVED.format(removed=len(removed), found=found, table=table) if removed else page

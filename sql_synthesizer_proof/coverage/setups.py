@@ -111,9 +111,12 @@ def _postgres(home: Path) -> Iterator[dict[str, object]]:
         load_demo(owner)
         entries: dict[str, dict[str, object]] = {}
         with psycopg.connect(owner.replace("+psycopg", ""), autocommit=True) as admin:
+            admin.execute(b"CREATE SEQUENCE ticks")
+            admin.execute(b"CREATE VIEW ticking AS SELECT nextval('ticks') AS tick")
             for name in LOGINS:
                 admin.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'only_reads'".encode())
                 admin.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name}".encode())
+                admin.execute(f"GRANT USAGE ON SEQUENCE ticks TO {name}".encode())
                 url = make_url(owner).set(username=name, password="only_reads")  # noqa: S106 - of this server alone
                 entries[name] = {"url": url.render_as_string(hide_password=False)}
         (home / OWNER).write_text(owner.replace("+psycopg", ""), encoding="ascii")
