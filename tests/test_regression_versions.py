@@ -76,6 +76,17 @@ def test_the_quantile_is_that_of_prometheus() -> None:
     assert quantile_of((1.0, 2.0, 4.0), [0, 100, 0, 0], 0.5) == pytest.approx(1.5)
     assert quantile_of((1.0, 2.0, 4.0), [50, 0, 50, 0], 0.95) == pytest.approx(3.8)
     assert quantile_of((1.0, 2.0), [1, 0, 99], 0.95) == 2.0
+    assert quantile_of((1.0, 2.0), [0, 0, 0]) == 0.0
+
+
+def test_what_has_too_few_costs_the_others_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The chance that a comparison may have is divided among those that are made."""
+    seen: list[int] = []
+    answers = Answers("execute")
+    answers.quiet = True
+    monkeypatch.setattr(versions, "compare_shares", lambda *_, looks: seen.append(looks))
+    versions.compare_versions(answers, "1.0", "1.1", 20)  # type: ignore[arg-type]
+    assert seen == [3]
 
 
 class Answers:
@@ -84,6 +95,7 @@ class Answers:
     def __init__(self, stage: str = "") -> None:
         self.stage = stage
         self.asked: list[str] = []
+        self.quiet = False
 
     def read_now(self, expr: str) -> list[tuple[Labels, float]]:
         return [(OLD, 1.0), (NEW, 1.0)]
@@ -97,7 +109,7 @@ class Answers:
         if "query_duration" in expr:
             return self._histogram({}, BOUNDS, minutes(1 + new), moments)
         slow = minutes(3 + new, 2.0 if new and self.stage == "execute" else 1.0)
-        stages = {"execute": slow, "schema": minutes(5 + new)}
+        stages = {"execute": slow, "schema": minutes(5 + new, requests=4 if self.quiet else 60)}
         return [
             series
             for stage, made in stages.items()

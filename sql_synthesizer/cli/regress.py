@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from dataclasses import asdict
@@ -37,7 +38,7 @@ def versions(old: str, new: str, minutes: int, address: str | None, *, as_json: 
     The exit status is 1 when NEW is worse in something, 3 when there were too few questions to say so of any.
     """
     found = compare_versions(find_prometheus(address), old, new, minutes)
-    rows = [asdict(one) | {"ratio": one.ratio} for one in found]
+    rows = [asdict(one) | {"ratio": one.ratio if math.isfinite(one.ratio) else None} for one in found]
     lines = [f"{'':18} {'requests':>17} {'p95 or share':>22} {'ratio':>7} {'chance':>7}  verdict"]
     lines += [
         f"{one.name:18} {one.requests[0]:8,} {one.requests[1]:8,} {one.before:10.4f} {one.after:11.4f} "

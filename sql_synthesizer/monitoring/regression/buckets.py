@@ -57,7 +57,7 @@ def compare_durations(
     old, new = _busy(old), _busy(new)
     requests = round(sum(map(sum, old))), round(sum(map(sum, new)))
     before, after = (quantile_of(bounds, _add_up(minutes)) for minutes in (old, new))
-    if min(requests) < LEAST or min(len(old), len(new)) < LEAST_MINUTES:
+    if not is_enough(old, new):
         return Comparison(name, requests, before, after, 1.0, "too few")
     ranks = _bucket_ranks(_add_up([*old, *new]))
     minutes = [(minute, _mean_rank(minute, ranks)) for minute in (*old, *new)]
@@ -79,21 +79,30 @@ def compare_shares(
     old, new = _busy(old), _busy(new)
     requests = round(sum(map(sum, old))), round(sum(map(sum, new)))
     before, after = _share(old), _share(new)
-    if min(requests) < LEAST or min(len(old), len(new)) < LEAST_MINUTES:
+    if not is_enough(old, new):
         return Comparison(name, requests, before, after, 1.0, "too few")
     chance = _permute([*old, *new], len(old), lambda first, second: (_share(second) - _share(first),), seed)
     worse = chance < ALPHA / looks and after - before > LEAST_FAILURES
     return Comparison(name, requests, before, after, chance, "worse" if worse else "not worse")
 
 
+def is_enough(old: Sequence[Minute], new: Sequence[Minute]) -> bool:
+    """Whether each version had enough requests, in enough minutes, to say something."""
+    busy = _busy(old), _busy(new)
+    return all(len(minutes) >= LEAST_MINUTES and sum(map(sum, minutes)) >= LEAST for minutes in busy)
+
+
 def quantile_of(bounds: Sequence[float], counts: Minute, share: float = QUANTILE) -> float:
-    """The quantile in seconds, by the line through its bucket as ``histogram_quantile`` of Prometheus has it."""
+    """The quantile in seconds, by the line through its bucket as ``histogram_quantile`` of Prometheus has it.
+
+    0 of nothing.
+    """
     target, below = share * sum(counts), 0.0
     for bound, floor, count in zip(bounds, (0.0, *bounds), counts, strict=False):
         if count and below + count >= target:
             return floor + (bound - floor) * (target - below) / count
         below += count
-    return bounds[-1]
+    return bounds[-1] if below else 0.0
 
 
 def _permute(

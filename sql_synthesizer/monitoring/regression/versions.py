@@ -10,7 +10,13 @@ from collections.abc import Mapping, Sequence
 
 from sql_synthesizer.errors import InvalidRequest
 from sql_synthesizer.monitoring import catalog
-from sql_synthesizer.monitoring.regression.buckets import Comparison, Minute, compare_durations, compare_shares
+from sql_synthesizer.monitoring.regression.buckets import (
+    Comparison,
+    Minute,
+    compare_durations,
+    compare_shares,
+    is_enough,
+)
 from sql_synthesizer.monitoring.regression.prometheus import Prometheus, Series
 
 STEP = 60
@@ -38,7 +44,7 @@ def compare_versions(prometheus: Prometheus, old: str, new: str, minutes: int) -
     groups = [
         (name, group) for name, (before, after) in pairs.items() for group in sorted(before.keys() & after.keys())
     ]
-    looks = len(groups) + 1
+    looks = 1 + sum(is_enough(pairs[name][0][group], pairs[name][1][group]) for name, group in groups)
     compared = [
         compare_durations(
             group or name,
