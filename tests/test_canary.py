@@ -193,6 +193,7 @@ TABLES = tuple(
             {"orders": {"customer_id"}, "customers": {"id", "city"}},
         ),
         ("SELECT state AS s FROM orders ORDER BY s", {"orders": {"state"}}),  # gone before anybody looked
+        ("SELECT state FROM orders", {"orders": {"state"}}),
         ("WITH x AS (SELECT id FROM orders) SELECT x.id FROM x", {"orders": {"id"}}),
         (
             "SELECT 1 FROM customers c WHERE EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = c.id)",

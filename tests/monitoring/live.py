@@ -18,11 +18,17 @@ from sql_synthesizer_proof.fakes.model_endpoint import FakeOpenAI
 from sql_synthesizer_proof.mixin.build import ROOT
 from tests.monitoring.load import ENVIRONMENT, Load, scripted
 from tests.support import monitoring
-from tests.support.serving import Service, service, until
+from tests.support.serving import Service, free_port, service, until
 
 DASHBOARDS = sorted((ROOT / "monitoring/grafana/dashboards").glob("*.json"))
 VARIABLES = {"$__rate_interval": "2m", "$job": ".+", "$instance": ".+"}
 ROUNDS = 4
+CANARIES = """
+canaries:
+  customers: {question: how many customers are there, rows: [[2500]]}
+  gone: {question: how many colours are there, sql: SELECT colour FROM customers}
+"""
+"""One that is answered rightly, and one whose column is gone."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,15 @@ def running(directory: Path) -> Iterator[Live]:
     """The whole chain on free ports; scrapes and evaluations come every second, so that a minute is enough."""
     with ExitStack() as stack:
         model = stack.enter_context(FakeOpenAI(scripted))
-        environment = {**ENVIRONMENT, "OPENAI_BASE_URL": model.base_url, "OPENAI_API_KEY": "none"}
+        canaries, port = directory / "canaries.yml", free_port()
+        canaries.write_text(CANARIES)
+        environment = {
+            **ENVIRONMENT,
+            "OPENAI_BASE_URL": model.base_url,
+            "OPENAI_API_KEY": "none",
+            "SQL_SYNTHESIZER_CANARY_FILE": str(canaries),
+            "SQL_SYNTHESIZER_PROMETHEUS_URL": f"http://127.0.0.1:{port}",
+        }
         served = stack.enter_context(service(directory, **environment))
         inbox = stack.enter_context(Inbox())
         manager = stack.enter_context(monitoring.alertmanager(directory, inbox, monitoring.hurried(10)))
@@ -89,7 +103,7 @@ def running(directory: Path) -> Iterator[Live]:
         }
         features = "--enable-feature=exemplar-storage"
         prometheus = stack.enter_context(
-            monitoring.prometheus(directory, addresses, features, rules=_rules(), change=_quick)
+            monitoring.prometheus(directory, addresses, features, port=port, rules=_rules(), change=_quick)
         )
         live = Live(served, prometheus, inbox)
         _drive(live, Load(served, model))

@@ -44,6 +44,7 @@ def prometheus(
     directory: Path,
     targets: Mapping[str, str],
     *flags: str,
+    port: int = 0,
     rules: Mapping[str, str] | None = None,
     change: Change = watchers.leave_unchanged,
 ) -> Iterator[Server]:
@@ -54,7 +55,7 @@ def prometheus(
     program("prometheus")
     addresses = {job: [address] for job, address in targets.items()}
     home = directory / "prometheus"
-    with watchers.run_prometheus(home, addresses, *flags, port=free_port(), rules=rules, change=change) as made:
+    with watchers.run_prometheus(home, addresses, *flags, port=port or free_port(), rules=rules, change=change) as made:
         yield Server(made.child, made.url, made.config)
 
 

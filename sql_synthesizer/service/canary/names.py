@@ -51,7 +51,7 @@ def _find_owner(column: exp.Column, queries: Mapping[int, Tables], schema: Schem
         for name in tables.values():
             if (known := schema.table(name)) and known.column(column.name):
                 return name
-        made = {alias.casefold() for alias in query.named_selects}
+        made = {select.alias.casefold() for select in query.selects if isinstance(select, exp.Alias)}
         if len(tables) == 1 and not query.args.get("joins") and column.name.casefold() not in made:
             return next(iter(tables.values()))
     return None
