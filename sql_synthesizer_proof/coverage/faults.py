@@ -172,9 +172,11 @@ def _forgotten(rooms: Rooms, database: str) -> Iterator[None]:
     """The schema is known, and no connection is open; none is left afterwards."""
     rooms.schemas.get(database)
     _drop_connection(rooms, database)
-    yield
-    with suppress(SqlSynthesizerError):
-        _drop_connection(rooms, database)
+    try:
+        yield
+    finally:
+        with suppress(SqlSynthesizerError):
+            _drop_connection(rooms, database)
 
 
 class _Dropped(BaseException):

@@ -181,8 +181,10 @@ def _repeated(instance: Instance, reason: str) -> Iterator[None]:
     """Faults that last for one try otherwise."""
     if reason == "model_unavailable":
         instance.model.fail(500, times=20)
-    yield
-    instance.model.recover()
+    try:
+        yield
+    finally:
+        instance.model.recover()
 
 
 def leave_session(instance: Instance, _path: Path) -> str:

@@ -119,6 +119,8 @@ def _drive(live: Live, load: Load) -> None:
         load.crowd()
     load.flood()
     until(lambda: live.query("sql_synthesizer_job_run_seconds_count > 0"))
+    for late in ("audit_clock_lead_seconds", "schema_drift"):  # after the first verification, and the first look
+        until(lambda name=late: live.query(f"sql_synthesizer_{name}"))
     until(lambda: live.query('rate(sql_synthesizer_security_events_total{event_type="rate_limit_exceeded"}[30s]) > 0'))
 
 
