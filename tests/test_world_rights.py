@@ -75,6 +75,22 @@ def test_only_what_may_be_read_is_offered(data: Data, reader: Callable[..., Any]
 
 
 @pytest.mark.parametrize("data", POSTGRES, indirect=True)
+def test_what_cannot_be_described_is_left_out_alone(data: Data, reader: Callable[..., Any]) -> None:
+    """Before, the first error ended the transaction, and with it the database."""
+    data.run("CREATE SCHEMA hr", "CREATE TABLE hr.pay (id INTEGER GENERATED ALWAYS AS IDENTITY)", STAFF)
+    data.run("CREATE TABLE hr.notes (id INTEGER)")
+    reader("SELECT ON staff")
+    url = sqlalchemy.make_url(data.url)
+    own = url.set(username=f"r_{url.database}", password=PASSWORD).render_as_string(hide_password=False)
+    found = data.read(own, schemas=("hr", "public"))
+    assert shape(found) == {"staff": ["id", "name", "salary"]}
+    assert {(one.name.rpartition(".")[2], one.cause) for one in found.left_out} == {
+        ("notes", Cause.FORBIDDEN),
+        ("pay", Cause.FORBIDDEN),
+    }
+
+
+@pytest.mark.parametrize("data", POSTGRES, indirect=True)
 def test_every_kind_of_table_of_postgres_is_offered(data: Data) -> None:
     """Before: materialised views and foreign tables were not."""
     data.run(

@@ -53,10 +53,10 @@ def read_relations(inspector: Inspector, dialect: str, schema: str | None, choos
         queries = DIALECTS[dialect].catalogue
         reader = _Catalogue(connection, queries, schema, inspector.default_schema_name or "")
     read, rest = chooser.choose(reader.list_relations())
-    described = describe_each(reader.describe, [relation for relation in read if not relation.doubtful])
+    described = describe_each(connection, reader.describe, [relation for relation in read if not relation.doubtful])
     for relation in read:
         if relation.doubtful:  # alone, so that the rest is described in bulk
-            described += describe_each(reader.describe, [relation])
+            described += describe_each(connection, reader.describe, [relation])
     return [*rest, *find_faults(connection, described)]
 
 

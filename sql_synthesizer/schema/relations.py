@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +22,8 @@ COLUMNS_IN_ALL = 200_000
 COMMENT_CHARACTERS = 500
 PROBES = 50
 """Views that are looked at in one statement."""
+_NO_PRIVILEGE = "42501"
+"""PostgreSQL's insufficient_privilege."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +101,37 @@ Describe = Callable[[Sequence[Relation]], Iterable[Relation]]
 """Gives relations their columns and keys."""
 
 
-def describe_each(describe: Describe, read: Sequence[Relation]) -> list[Relation]:
+def describe_each(connection: Connection, describe: Describe, read: Sequence[Relation]) -> list[Relation]:
     """All relations at once, or each alone where one of them cannot be described."""
     try:
-        return list(describe(read)) if read else []
-    except SQLAlchemyError:
+        with _undone(connection):
+            return list(describe(read)) if read else []
+    except SQLAlchemyError as error:
+        if connection.invalidated:  # nothing could be described any more
+            raise
         if len(read) == 1:
-            return [replace(read[0], fault=Cause.UNREADABLE)]
-        return [found for relation in read for found in describe_each(describe, [relation])]
+            return [replace(read[0], fault=_cause_of(error))]
+        return [found for relation in read for found in describe_each(connection, describe, [relation])]
+
+
+def _cause_of(error: SQLAlchemyError) -> Cause:
+    state = getattr(getattr(error, "orig", None), "sqlstate", "")
+    return Cause.FORBIDDEN if state == _NO_PRIVILEGE else Cause.UNREADABLE
+
+
+@contextmanager
+def _undone(connection: Connection) -> Iterator[None]:
+    """Keeps an error from ending the transaction, as it does in PostgreSQL."""
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    connection.exec_driver_sql("SAVEPOINT reading")
+    try:
+        yield
+    finally:
+        if not connection.invalidated:
+            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT reading")
+            connection.exec_driver_sql("RELEASE SAVEPOINT reading")
 
 
 def find_faults(connection: Connection, relations: Iterable[Relation]) -> Iterator[Relation]:
@@ -127,15 +153,11 @@ def find_faults(connection: Connection, relations: Iterable[Relation]) -> Iterat
 def _probe(connection: Connection, relations: Sequence[Relation]) -> Iterator[Relation]:
     """Prepares to read all, and where that fails each half of them."""
     try:
-        nested = connection.dialect.name == "postgresql"
-        if nested:  # else the error ends the transaction
-            connection.exec_driver_sql("SAVEPOINT probe")
-        try:
+        with _undone(connection):
             connection.execute(sqlalchemy.union_all(*map(_probe_query, relations))).fetchall()
-        finally:
-            if nested:
-                connection.exec_driver_sql("ROLLBACK TO SAVEPOINT probe")
     except SQLAlchemyError:
+        if connection.invalidated:
+            raise
         if len(relations) == 1:
             yield replace(relations[0], fault=Cause.UNREADABLE)
             return
