@@ -107,6 +107,11 @@ def test_figures_of_the_record_are_those_of_the_metrics(app: App) -> None:
     assert read_series(generate_latest(app.rooms.metrics.read_fresh()).decode()) == found
 
 
+def test_a_table_is_counted_without_case_as_it_was_declared() -> None:
+    details = {"outcome": "answered", "database": "shop", "tables": ["SalesOrders", "salesorders"]}
+    assert list(business.table_questions(details)) == [(("shop.salesorders",), 1)]
+
+
 def test_tables_beyond_the_bound_are_other(app: App) -> None:
     declared = app.rooms.telemetry.declared
     declared._values[business.vocabulary.TABLE] = {"shop.orders": None}

@@ -8,6 +8,7 @@ import pytest
 
 from sql_synthesizer.model import Column, ColumnKind, ForeignKey, Schema, Table, ValueMatch
 from sql_synthesizer.schema.values import NO_VALUES
+from sql_synthesizer.synthesizer.exposure import hidden_name_pattern
 from sql_synthesizer.synthesizer.relevance import MOST_TABLES, relevant_schema
 
 pytestmark = pytest.mark.world
@@ -45,6 +46,17 @@ def test_a_question_is_read_with_the_tables_that_it_speaks_of(question: str, wan
     found = relevant_schema(LARGE, question, Stored())
     assert len(found.tables) <= MOST_TABLES
     assert wanted | {"zz_staff"} <= {table.name for table in found.tables}, "what is sensitive is always known"
+
+
+def test_many_tables_with_something_sensitive_leave_room_for_the_others() -> None:
+    """Before, no other table was understood."""
+    pins = (replace(NAME, name=f"pin{n}", sensitive=True) for n in range(150))
+    private = (Table(f"private_{pin.name}", (ID, pin)) for pin in pins)
+    whole = Schema("main", "sqlite", (*private, CLIENTS, ORDERS), "2")
+    found = relevant_schema(whole, "sales orders of each client", Stored())
+    assert {"clients", "SalesOrders"} <= {table.name for table in found.tables}
+    assert len(found.tables) <= MOST_TABLES
+    assert hidden_name_pattern(found).pattern == hidden_name_pattern(whole).pattern, "what may not leave"
 
 
 def test_a_small_schema_is_read_whole() -> None:

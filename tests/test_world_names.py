@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
+import time
+from dataclasses import replace
+
 import pytest
 
 from sql_synthesizer.errors import StatementRefused
 from sql_synthesizer.guard.statement import StatementGuard
 from sql_synthesizer.model import Column, ColumnKind, Schema, Statement, Table
+from sql_synthesizer.schema.values import NO_VALUES
+from sql_synthesizer.synthesizer import Context
+from sql_synthesizer.synthesizer.embedded import EmbeddedSynthesizer
 from tests.support.data import KINDS, Data
 from tests.support.data import data as data
 
@@ -17,6 +24,11 @@ SHOPS = {
     "trino": Schema("main", "trino", (Table("orders", COLUMNS, home="public"),), catalog="shop"),
     "sqlite": Schema("main", "sqlite", (Table("orders", COLUMNS, home="main"),)),
 }
+
+
+def answer(question: str, schema: Schema) -> str:
+    context = Context(question, schema, NO_VALUES, datetime.date(2026, 3, 15), 1000, time.monotonic() + 60)
+    return EmbeddedSynthesizer().synthesize(context).sql
 
 
 def passed(sql: str, schema: Schema) -> Statement:
@@ -55,6 +67,23 @@ def test_the_same_table_under_its_longer_names(dialect: str, sql: str) -> None:
 def test_another_catalogue_is_refused(dialect: str, sql: str) -> None:
     with pytest.raises(StatementRefused):
         passed(sql, SHOPS[dialect])
+
+
+@pytest.mark.parametrize("odd", ["#", "%", "?", "_", "", " ", "имя", "客户", "²", "\u0301", "Größe"])
+def test_a_name_of_any_signs_costs_no_other_table_its_answers(odd: str) -> None:
+    """Before, every question failed whose database held a name without a letter from a to z."""
+    id, text = Column("id", ColumnKind.INTEGER, primary_key=True), Column(odd, ColumnKind.TEXT)
+    keyed = Table(odd, (replace(text, primary_key=True), replace(COLUMNS[1], name=f"{odd}#")))
+    schema = Schema("main", "sqlite", (Table("customers", (id, text)), keyed, Table(f"{odd}{odd}_", (text, *COLUMNS))))
+    counted = "SELECT COUNT(*) AS number_of_customers FROM customers"
+    assert answer("How many customers are there?", schema) == counted
+
+
+@pytest.mark.parametrize(("name", "word"), [("имя", "имя"), ("НашРайон", "наш район"), ("Größe", "größe")])
+def test_letters_of_any_alphabet_make_words(name: str, word: str) -> None:
+    id, text = Column("id", ColumnKind.INTEGER, primary_key=True), Column(name, ColumnKind.TEXT)
+    schema = Schema("main", "sqlite", (Table("customers", (id, text, Column("zip", ColumnKind.TEXT))),))
+    assert name in answer(f"Show the {word} of customers", schema)
 
 
 @pytest.mark.server

@@ -183,7 +183,8 @@ class LeftOut:
 class Schema:
     """What one database holds. ``version`` changes when anything in ``tables`` does.
 
-    ``catalog`` is what the server calls the database, where a name may begin with that.
+    ``catalog`` is what the server calls the database, where a name may begin with that; ``secrets`` are names of
+    sensitive columns, casefolded, that are not in ``tables`` since it was cut.
     """
 
     database: str
@@ -192,6 +193,7 @@ class Schema:
     version: str = ""
     left_out: tuple[LeftOut, ...] = ()
     catalog: str = ""
+    secrets: frozenset[str] = frozenset()
 
     def table(self, name: str) -> Table | None:
         """The table of this name, compared without case where none is called exactly so."""

@@ -104,7 +104,7 @@ def ratings(details: Details) -> Amounts:
 def table_questions(details: Details) -> Amounts:
     """Answered questions by the tables that they read."""
     if _is_answer(details):
-        for table in list(details.get("tables") or ())[:TABLES]:
+        for table in dict.fromkeys(name.casefold() for name in list(details.get("tables") or ())[:TABLES]):
             yield (f"{details.get('database')}.{table}",), 1
 
 

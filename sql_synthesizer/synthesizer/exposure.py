@@ -66,15 +66,16 @@ def _visible_comment(comment: str, hidden: re.Pattern[str]) -> str:
 
 
 def hidden_name_pattern(schema: Schema) -> re.Pattern[str]:
-    """Finds the names of sensitive columns, singular or plural, as whole words.
+    """Finds the names of sensitive columns, singular or plural, as whole words."""
+    either = "|".join(re.escape(name) for name in sorted(sensitive_names(schema))) or "(?!)"
+    return re.compile(rf"(?<!\w)(?:{either})(?:e?s)?(?!\w)", re.IGNORECASE)
 
-    A name that is shared with a column which may be shown is no secret and not among them.
-    """
+
+def sensitive_names(schema: Schema) -> frozenset[str]:
+    """The names of sensitive columns, casefolded; one that a column has which may be shown is no secret."""
     columns = [column for table in schema.tables for column in table.columns]
     shown = {column.name.casefold() for column in columns if not column.sensitive}
-    names = {column.name.casefold() for column in columns if column.sensitive} - shown
-    either = "|".join(re.escape(name) for name in sorted(names)) or "(?!)"
-    return re.compile(rf"(?<!\w)(?:{either})(?:e?s)?(?!\w)", re.IGNORECASE)
+    return (schema.secrets | {column.name.casefold() for column in columns if column.sensitive}) - shown
 
 
 def _is_visible_column(column: Column) -> bool:

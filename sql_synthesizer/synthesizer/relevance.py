@@ -9,10 +9,13 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from sql_synthesizer.model import Schema, Table, ValueLookup
+from sql_synthesizer.synthesizer.exposure import sensitive_names
 from sql_synthesizer.synthesizer.rules.text import singular_form
 
 MOST_TABLES = 100
 """Tables that a question is read with: it takes the longer to read, the more pairs of them there are."""
+MOST_KEPT = MOST_TABLES // 4
+"""Tables with sensitive columns that every question is read with, as far as there are as many."""
 LOOKUPS = 40
 """Words of a question that are looked up among the values."""
 _WORD = re.compile(r"[^\W\d_]+|\d+")
@@ -52,7 +55,8 @@ class _Index:
     near: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
     """Tables that a foreign key joins."""
     kept: list[int] = field(default_factory=list)
-    """Tables with sensitive columns: what may not leave is known by them."""
+    """Tables with sensitive columns."""
+    secrets: frozenset[str] = frozenset()
 
 
 @lru_cache(maxsize=16)
@@ -71,6 +75,7 @@ def _index_of(version: _Version) -> _Index:
                 index.near[target].add(place)
         if any(column.sensitive for column in table.columns):
             index.kept.append(place)
+    index.secrets = sensitive_names(version.schema)
     return index
 
 
@@ -98,16 +103,19 @@ def relevant_schema(schema: Schema, question: str, values: ValueLookup) -> Schem
 
 def _cut(schema: Schema, index: _Index, ranked: Sequence[int]) -> Schema:
     """The best tables with what they are joined to, in the order of the schema."""
-    chosen = set(index.kept)
+    chosen = set(index.kept[:MOST_KEPT])
+    kept = len(chosen)
     for place in [*ranked, *range(len(schema.tables))]:
         if len(chosen) >= MOST_TABLES:
             break
         chosen.add(place)
-        if len(chosen) <= MOST_TABLES // 2:
+        if len(chosen) - kept <= MOST_TABLES // 2:
             chosen.update(sorted(index.near.get(place, ()))[:8])
     tables: tuple[Table, ...] = tuple(schema.tables[place] for place in sorted(chosen))
     known = {table.name for table in tables}
-    return replace(schema, tables=tuple(_with_keys_to(known, table) for table in tables), left_out=())
+    return replace(
+        schema, tables=tuple(_with_keys_to(known, table) for table in tables), left_out=(), secrets=index.secrets
+    )
 
 
 def _with_keys_to(known: set[str], table: Table) -> Table:

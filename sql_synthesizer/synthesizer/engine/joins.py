@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from sql_synthesizer.model import Column, ColumnKind, Schema, Table
-from sql_synthesizer.synthesizer.engine.naming import keys_of
+from sql_synthesizer.synthesizer.engine.naming import fold_words, keys_of
 from sql_synthesizer.synthesizer.engine.words import stem_word
 from sql_synthesizer.synthesizer.rules.joins import schema_links
 from sql_synthesizer.synthesizer.rules.query import Link
@@ -133,7 +133,7 @@ class Joins:
 
 
 def _place_of(column: Column, stems: list[str]) -> int | None:
-    words = [stem_word(word) for word in split_name(column.name)]
+    words = [stem_word(word) for word in fold_words(column.name)]
     for place, stem in enumerate(stems):
         if any(stem == word or (len(stem) > 3 and word.endswith(stem)) for word in words):
             return place

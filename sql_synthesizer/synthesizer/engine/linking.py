@@ -10,10 +10,16 @@ from functools import lru_cache
 from rapidfuzz import fuzz
 
 from sql_synthesizer.model import Column, ColumnKind, Schema, Table
-from sql_synthesizer.synthesizer.engine.naming import is_flag, is_subsequence, keys_of, labels_of, name_words
+from sql_synthesizer.synthesizer.engine.naming import (
+    fold_words,
+    is_flag,
+    is_subsequence,
+    keys_of,
+    labels_of,
+    name_words,
+)
 from sql_synthesizer.synthesizer.engine.synonyms import EXPANSIONS, synonyms
 from sql_synthesizer.synthesizer.engine.words import Token, fold_text, stem_word
-from sql_synthesizer.synthesizer.rules.text import split_name
 
 GENERIC = frozenset(
     stem_word(word)
@@ -75,7 +81,7 @@ class Names:
             self._joined.setdefault(entry.joined, []).append(entry)
 
     def _add_table(self, table: Table) -> None:
-        words = tuple(map(stem_word, split_name(table.name)))
+        words = tuple(map(stem_word, fold_words(table.name)))
         words = _without_joints(words)
         self._table_words[table.name] = frozenset(words)
         prefixes = frozenset(word for word in words if word in {"ref", "tbl", "dim", "fact", "lookup", "data", "all"})
@@ -260,7 +266,7 @@ def is_key(table: Table, column: Column) -> bool:
 
 def joined_name(name: str) -> str:
     """A name without case, accents and signs."""
-    return re.sub(r"[\W_]+", "", fold_text(name))
+    return re.sub(r"[\W_]+", "", fold_text(name)) or name
 
 
 def is_time(column: Column) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from sql_synthesizer.model import Column, ColumnKind, Table
+from sql_synthesizer.synthesizer.engine.words import fold_text
 from sql_synthesizer.synthesizer.rules.names import key_columns, label_columns
 from sql_synthesizer.synthesizer.rules.text import split_name
 
@@ -20,9 +21,14 @@ _PERSONAL = {
 """First and last names as they are shortened."""
 
 
+def fold_words(name: str) -> tuple[str, ...]:
+    """The words of a name, without case and accents as those of a question."""
+    return tuple(fold_text(word) or word for word in split_name(name))
+
+
 def name_words(table: Table, column: Column) -> tuple[str, ...]:
     """The words of a column's name, also where they are written as one: cname, flno, stuid."""
-    words = split_name(column.name)
+    words = fold_words(column.name)
     if words[-1] in _PERSONAL:
         return (*words[:-1], *_PERSONAL[words[-1]])
     if len(words) > 1 and words[-1] == "name" and words[-2] in {"l", "f"}:

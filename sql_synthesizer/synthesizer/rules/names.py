@@ -84,7 +84,7 @@ def _name_spellings(
             yield own, QUALIFIED
             break
     comment = split_name(column.comment)
-    if 0 < len(comment) <= LONGEST_COMMENT:
+    if column.comment and len(comment) <= LONGEST_COMMENT:
         yield comment, SHORTENED
     if column.primary_key and words[-1] == "id":
         yield ("id",), SHORTENED

@@ -16,7 +16,7 @@ TABLES = 3
 
 def candidate_questions(context: Context) -> Iterator[str]:
     """Up to a dozen questions, those about the tables that the question seems to mean first."""
-    asked = {word_stem(singular_form(word)) for word in re.findall(r"[a-z]+", context.question[:2000].casefold())}
+    asked = {word_stem(singular_form(word)) for word in re.findall(r"[^\W\d_]+", context.question[:2000].casefold())}
     tables = sorted(context.schema.tables, key=lambda table: -_word_overlap(asked, table))[:TABLES]
     rows = [list(_table_questions(table)) for table in tables]
     for turn in range(max(map(len, rows), default=0)):

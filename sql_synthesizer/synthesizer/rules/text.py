@@ -139,16 +139,20 @@ def word_stem(word: str) -> str:
 
 @lru_cache(maxsize=8192)
 def split_name(name: str) -> tuple[str, ...]:
-    """The words of a snake_case or CamelCase name, lower case, in the singular."""
-    words = (w for part in re.split(r"[\W_]+", name) for w in _CAMEL.findall(part))
-    return tuple(expanded for w in words for expanded in _ABBREVIATIONS.get(w.lower(), (singular_form(w.lower()),)))
+    """The words of a snake_case or CamelCase name, lower case, in the singular; of signs alone the whole is one."""
+    words = _find_words(name) or [name.casefold() or "_"]
+    return tuple(expanded for word in words for expanded in _ABBREVIATIONS.get(word, (singular_form(word),)))
 
 
 def readable_name(name: str) -> str:
     """A schema name as lower-case words, for people to read."""
-    if not name.isascii():
-        return re.sub(r"[\W_]+", " ", name).strip().casefold() or name
-    return " ".join(word.lower() for part in re.split(r"[\W_]+", name) for word in _CAMEL.findall(part)) or name
+    return " ".join(_find_words(name)) or name
+
+
+def _find_words(name: str) -> list[str]:
+    """By a letter's case in any alphabet; what has none counts as small."""
+    shape = "".join("A" if s.isupper() else "a" if s.isalpha() else "0" if s.isalnum() else "_" for s in name)
+    return [name[slice(*match.span())].casefold() for match in _CAMEL.finditer(shape)]
 
 
 _ABBREVIATIONS = {
