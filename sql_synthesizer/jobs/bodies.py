@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -12,6 +11,7 @@ import orjson
 from sql_synthesizer.errors import SqlSynthesizerError, UnexpectedError
 from sql_synthesizer.model import Answer
 from sql_synthesizer.model.masking import mask_secrets, mask_statement
+from sql_synthesizer.model.moments import format_moment
 from sql_synthesizer.store.jobs import Job, JobQuestion
 from sql_synthesizer.store.schedules import Schedule
 from sql_synthesizer.telemetry.traceparent import parse_traceparent
@@ -118,5 +118,4 @@ def schedule_json(schedule: Schedule) -> dict[str, Any]:
 
 
 def _format_time(moment: float | None) -> str | None:
-    """A Unix time as ISO 8601 in UTC, to the millisecond."""
-    return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+    return None if moment is None else format_moment(moment)

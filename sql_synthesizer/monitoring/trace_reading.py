@@ -6,13 +6,14 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from sql_synthesizer.errors import StoreUnavailable
+from sql_synthesizer.model.moments import format_moment
 
 FRAGMENTS = 200
 """Rows of one trace that are read."""
@@ -43,7 +44,7 @@ class TraceRow:
     def to_json(self) -> dict[str, object]:
         """For programs."""
         shown = {name: getattr(self, name) for name in _COLUMNS}
-        return {**shown, "ended": datetime.fromtimestamp(self.ended, UTC).isoformat(timespec="milliseconds")}
+        return {**shown, "ended": format_moment(self.ended)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Literal, TypedDict
 
 from flask import Response, g, request
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sql_synthesizer.errors import InvalidRequest, NotFound, QuestionEmpty, SqlSynthesizerError, error_classes
 from sql_synthesizer.model import Answer, AnswerReply, Caller, Question, Role, Rows, Scalar, Schema, Table
 from sql_synthesizer.model.dialects import DIALECTS
+from sql_synthesizer.model.moments import format_moment
 from sql_synthesizer.store import HistoryEntry
 from sql_synthesizer.telemetry import vocabulary
 from sql_synthesizer.web.admission import allow
@@ -278,7 +278,7 @@ def _find_own_question(rooms: Rooms, question_id: str, caller: Caller) -> Histor
 
 def _history_json(entry: HistoryEntry) -> JsonObject:
     shown = _pick_fields(entry, "question_id database question sql source outcome row_count")
-    return shown | {"asked_at": datetime.fromtimestamp(entry.asked_at, UTC).isoformat(timespec="milliseconds")}
+    return shown | {"asked_at": format_moment(entry.asked_at)}
 
 
 def _schema_json(schema: Schema, databases: tuple[str, ...]) -> JsonObject:

@@ -81,7 +81,7 @@ class CanaryItem(BaseModel):
     canary: str
     result: Literal["right", "wrong", "empty", "declined", "failed"]
     reason: str = Field(description="Of the error, where there was one.")
-    asked_at: float = Field(description="In Unix time.")
+    asked_at: str = Field(description="ISO 8601, in UTC.")
 
 
 class MissingName(BaseModel):

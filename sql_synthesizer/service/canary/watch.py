@@ -13,6 +13,7 @@ import orjson
 
 from sql_synthesizer.errors import SqlSynthesizerError, StoreUnavailable
 from sql_synthesizer.model import CANARY_CALLER, Answer, Question, Schema
+from sql_synthesizer.model.moments import format_moment
 from sql_synthesizer.service.canary.names import Names, find_names
 from sql_synthesizer.service.canary.questions import Canary, Row, is_same
 from sql_synthesizer.telemetry import Telemetry, reason_of, vocabulary
@@ -208,7 +209,7 @@ class Canaries:
         else:
             return
         rows = [
-            {"canary": name, "result": result, "reason": reason, "asked_at": at}
+            {"canary": name, "result": result, "reason": reason, "asked_at": format_moment(at)}
             for name, (result, reason, at) in sorted(self._results.items())
         ]
         self._keep_note(RESULTS, rows)
