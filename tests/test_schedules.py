@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from sql_synthesizer import cli
+from sql_synthesizer.cli.jobs import escape_line
 from sql_synthesizer.errors import AuditUnavailable, InvalidRequest, NotFound, OwnerRefused, TooManySchedules
 from sql_synthesizer.jobs import JobLimits, JobQueue, Scheduler, Schedules, Webhooks
 from sql_synthesizer.jobs import schedules as module
 from sql_synthesizer.jobs.bodies import event_body
 from sql_synthesizer.jobs.schedules import Plan, next_time
 from sql_synthesizer.model import Caller, Role
-from sql_synthesizer.settings import load
 from sql_synthesizer.store import Store
 from sql_synthesizer.store.jobs import Job, JobQuestion
 from sql_synthesizer.store.schedules import Schedule
 from sql_synthesizer.telemetry import Telemetry
 from sql_synthesizer.telemetry.testing import MemoryRecorder
-from tests.support.app import App, running
 from tests.support.app import app as app
 from tests.support.app import app_settings as app_settings
 from tests.support.app import demo_path as demo_path
@@ -33,7 +30,6 @@ from tests.support.store import store as store
 from tests.support.store import url as url
 
 OWNER, OTHER = Caller("k1", Role.VIEWER), Caller("k2", Role.VIEWER)
-COUNT = "how many customers are there"
 BERLIN = "Europe/Berlin"
 PLAN = Plan("daily", "0 7 * * *", "UTC", "run", ["how many?", "which?"], "shop", 10, "", False, False)
 
@@ -77,6 +73,11 @@ def at(text: str) -> float:
                 "2026-10-25T03:00:00+01:00",
             ],
         ),
+        # in its second pass, what has run in the first one waits for the next day
+        ("30 2 * * *", BERLIN, "2026-10-25T01:10:00+00:00", ["2026-10-26T02:30:00+01:00"]),
+        ("0-59 2 * * *", BERLIN, "2026-10-25T01:00:00+00:00", ["2026-10-26T02:00:00+01:00"]),
+        ("0,30 2-4 * * *", BERLIN, "2026-10-25T01:10:00+00:00", ["2026-10-25T03:00:00+01:00"]),
+        ("40 1 * * *", "Australia/Lord_Howe", "2026-04-04T15:05:00+00:00", ["2026-04-06T01:40:00+10:30"]),
         ("0 0 29 2 *", "UTC", "2026-03-01T00:00:00+00:00", ["2028-02-29T00:00:00+00:00"]),
         ("0 7 L * *", "America/New_York", "2026-11-01T00:00:00-04:00", ["2026-11-30T07:00:00-05:00"]),
     ],
@@ -110,6 +111,9 @@ def test_due_times(cron: str, zone: str, now: str, due: list[str]) -> None:
         ("0 7 * * *", ""),
         ("0 7 * * *", "Europe"),
         ("0 7 * * *", "a\0b"),
+        ("0 7 * * *", "localtime"),
+        ("0 7 * * *", "right/UTC"),
+        ("0 7 * * *", "UTC\n"),
     ],
 )
 def test_what_names_no_time(cron: str, zone: str) -> None:
@@ -117,6 +121,7 @@ def test_what_names_no_time(cron: str, zone: str) -> None:
         next_time(cron, zone, at("2026-03-01T00:00:00+00:00"))
     except InvalidRequest as error:
         assert error.hint
+        assert ("no time zone" in error.message) is (zone != "UTC")
     else:
         assert cron == "* * L/2 * *"  # read as the last day of the month
 
@@ -223,6 +228,70 @@ def test_a_key_that_was_revoked_asks_nothing(bench: Bench) -> None:
     assert len(bench.jobs()) == 1
 
 
+def test_one_that_cannot_be_computed_holds_up_nobody(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost, strange, sound = bench.create(name="lost"), bench.create(OTHER, name="strange"), bench.create(OTHER)
+    bench.schedules.store.change(lost.id, lambda _: replace(lost, zone="Europe/Atlantis", due_at=lost.due_at - 2))
+    bench.schedules.store.change(strange.id, lambda _: replace(strange, due_at=strange.due_at - 1))
+    authorize = bench.authorize
+    steps = iter([RuntimeError, None])
+
+    def stumble(owner: str) -> Caller:
+        if (error := next(steps)) is not None:
+            raise error
+        return authorize(owner)
+
+    monkeypatch.setattr(bench, "authorize", stumble)
+    bench.look("2026-03-01T07:00:00+00:00")
+    kept = {found.id: found for found in bench.schedules.store.list(None, 9)}
+    assert (kept[lost.id].paused, kept[lost.id].reason) == (1, "invalid_request")
+    assert (kept[strange.id].paused, kept[strange.id].reason) == (0, "internal")
+    assert kept[strange.id].due_at == at("2026-03-02T07:00:00+00:00")
+    assert [job.id for job in bench.jobs()] == [kept[sound.id].last_job]
+    assert bench.schedules.pause(OWNER, lost.id, paused=True).paused
+    with pytest.raises(InvalidRequest):
+        bench.schedules.pause(OWNER, lost.id, paused=False)
+
+
+def test_two_that_change_one_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, read = bench.create(), bench.schedules.show
+
+    def overtaken(caller: Caller, schedule_id: str) -> Schedule:
+        """Its job is made after it was looked at."""
+        found = read(caller, schedule_id)
+        bench.look("2026-03-01T07:00:00+00:00")
+        return found
+
+    monkeypatch.setattr(bench.schedules, "show", overtaken)
+    bench.schedules.change(OWNER, made.id, replace(PLAN, cron="0 8 * * *"))
+    (job,) = bench.jobs()
+    bench.schedules.pause(OWNER, made.id, paused=True)
+    seen = read(OWNER, made.id)
+    assert (seen.last_job, seen.cron, seen.due_at) == (job.id, "0 8 * * *", at("2026-03-01T08:00:00+00:00"))
+
+
+def test_what_changed_is_on_record(bench: Bench) -> None:
+    made = bench.create()
+    plan = replace(PLAN, cron="0 8 * * *", questions=["secret?"], with_results=True)
+    bench.schedules.change(OWNER, made.id, plan)
+    bench.schedules.pause(OWNER, made.id, paused=True)
+    told = [record.details for record in bench.recorder.records if record.type.name == "schedule_change"]
+    assert [details["fields"] for details in told] == [[], ["cron", "questions", "webhook_results"], ["paused"]]
+    assert [(details["cron"], details["paused"]) for details in told] == [
+        ("0 7 * * *", False),
+        ("0 8 * * *", False),
+        ("0 8 * * *", True),
+    ]
+    assert {(details["time_zone"], details["webhook"]) for details in told} == {("UTC", "")}
+    assert "secret" not in str(told)
+
+
+@pytest.mark.parametrize("name", ["a\x1b[2Jb", "a\nb", "a\u202eb", "a\x9bb"])
+def test_names_that_a_terminal_acts_upon(bench: Bench, name: str) -> None:
+    with pytest.raises(InvalidRequest):
+        bench.create(name=name)
+    assert escape_line(name).isprintable()
+
+
 def test_a_queue_that_is_full(bench: Bench) -> None:
     made = bench.create()
     bench.queue.limits = JobLimits(1, 1, 3600, 7)
@@ -288,60 +357,3 @@ def test_what_a_webhook_is_sent() -> None:
     sent = orjson.loads(event_body(job, rows))["data"]
     assert ([item["index"] for item in sent["items"]], sent["left_off"]) == ([0, 1], 1)
     assert "items" not in orjson.loads(event_body(job, None))["data"]
-
-
-# --- over HTTP, and at the terminal ------------------------------------------------------------
-
-
-def test_schedules_over_http(app: App) -> None:
-    body = {"questions": [COUNT, "my password is hunter2hunter2"], "cron": "0 7 * * *", "time_zone": BERLIN}
-    reply = app.post("/api/schedules", body)
-    made = reply.get_json()
-    path = f"/api/schedules/{made['id']}"
-    assert (reply.status_code, reply.headers["Location"]) == (201, path)
-    assert (made["cron"], made["time_zone"], made["missed"], made["webhook"]) == ("0 7 * * *", BERLIN, "run", None)
-    assert "hunter2" not in str(made)
-    assert app.get(path).get_json()["next_at"] == made["next_at"]
-    local = {"Host": "127.0.0.1:5000"}
-    changed = app.client.put(path, json={**body, "paused": True, "max_rows": 3}, headers=local).get_json()
-    assert (changed["paused"], changed["next_at"], changed["max_rows"]) == (True, None, 3)
-    assert [found["id"] for found in app.get("/api/schedules").get_json()["items"]] == [made["id"]]
-    assert app.client.delete(path, headers=local).get_json()["deleted"] is True
-    assert app.get(path).status_code == 404
-    assert [r["details"]["change"] for r in app.records("schedule_change")] == ["created", "changed", "deleted"]
-    assert app.counted("schedule_changes_total", change="created") == 1
-    for wrong in ({"cron": "x"}, {"time_zone": "x"}, {"questions": []}, {"missed": "later"}, {"webhook": "http://x/"}):
-        assert app.post("/api/schedules", {**body, **wrong}).status_code in (400, 422)
-
-
-@pytest.fixture
-def run(
-    app_settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., str]:
-    for name in ("state_dir", "databases_file"):
-        monkeypatch.setenv(f"SQL_SYNTHESIZER_{name.upper()}", str(app_settings[name]))
-
-    def run(*arguments: str) -> str:
-        with pytest.raises(SystemExit) as ended:
-            cli.main(args=["schedules", *arguments])
-        assert ended.value.code == 0
-        return capsys.readouterr().out.strip()
-
-    return run
-
-
-def test_schedules_on_the_command_line(run: Callable[..., str], app_settings: dict[str, Any], tmp_path: Path) -> None:
-    (tmp_path / "questions").write_text(f"{COUNT}\n")
-    made = run("create", "* * * * *", "--zone", BERLIN, "--file", str(tmp_path / "questions"), "--label", "often")
-    assert run("list").split()[0] == made
-    run("pause", made)
-    assert "paused" in run("list")
-    run("resume", made)
-    with running(load(**app_settings)) as app:
-        (schedule,) = app.rooms.schedules.store.list(None, 9)
-        app.rooms.schedules.store.skip(schedule, 0.0, "", "")
-        Scheduler(app.rooms.schedules, app.rooms.jobs, app.rooms.access.find_owner, app.rooms.telemetry).run_due()
-        (job,) = app.rooms.jobs.store.list_jobs(None, 9)
-    assert orjson.loads(run("show", made))["last_job"] == job.id
-    run("delete", made)
-    assert run("list") == ""

@@ -55,7 +55,7 @@ def caller_of(receiver: WebhookReceiver, networks: str = "127.0.0.1/32", secret:
         ("hooks.example.org", HOST),
         ("hooks.example.org", "http://Hooks.Example.org:80/a?b=c"),
         ("other.org, hooks.example.org:8443", HOST + ":8443/x"),
-        ("[2001:db8::1]:8080", "http://[2001:db8::1]:8080/"),
+        ("[2606:4700::1]:8080", "http://[2606:4700::1]:8080/"),
     ],
 )
 def test_hosts_that_are_listed(hosts: str, url: str) -> None:
@@ -85,6 +85,12 @@ def test_hosts_that_are_listed(hosts: str, url: str) -> None:
 def test_addresses_that_are_refused(url: str) -> None:
     with pytest.raises(WebhookRefused):
         Webhooks("hooks.example.org", "", SECRET).check(url)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "10.2.2.3", "169.254.169.254", "[::1]", "[::ffff:10.2.2.3]"])
+def test_listed_addresses_that_are_not_public(host: str) -> None:
+    with pytest.raises(WebhookRefused, match="no address that may be called"):
+        Webhooks(host, "10.1.0.0/16", SECRET).check(f"http://{host}/")
 
 
 def test_none_may_be_called_unless_it_is_listed() -> None:
@@ -298,7 +304,8 @@ def test_an_address_that_never_takes_it_is_given_up(app: App, receiver: WebhookR
 
 def test_an_address_that_is_gone_is_told_once(app: App, receiver: WebhookReceiver) -> None:
     receiver.steps.append(410)
-    assert tell(app, receiver)["delivery"] == "given_up"
+    job = tell(app, receiver)
+    assert (job["delivery"], job["delivery_reason"]) == ("given_up", "webhook_gone")
     assert len(receiver.messages) == 1
     assert changes(app)[-1] == ("undelivered", "webhook_gone")
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 import orjson
+from pydantic import BaseModel, ValidationError
 
 from sql_synthesizer.cli.session import open_rooms, record_command
 from sql_synthesizer.errors import InvalidRequest
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from sql_synthesizer.wiring import Rooms
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FILE_BYTES = 16_000_000
 PAGE = 100
+
+Body = TypeVar("Body", bound=BaseModel)
 
 
 @click.group("jobs")
@@ -38,7 +42,7 @@ def recorded_rooms() -> Iterator[tuple[Rooms, Caller]]:
 
 def read_questions(questions: Sequence[str], path: Path | None) -> list[str]:
     """Those of the command line and those of a file. Raises InvalidRequest."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path else []
+    lines = _read_lines(path) if path else []
     asked = [*questions, *(line for line in lines if line.strip())]
     if not 1 <= len(asked) <= MOST_QUESTIONS:
         raise InvalidRequest(
@@ -46,6 +50,35 @@ def read_questions(questions: Sequence[str], path: Path | None) -> list[str]:
             hint='For example: sql-synthesizer jobs submit "how many customers are there".',
         )
     return asked
+
+
+def read_body(kind: type[Body], given: dict[str, object]) -> Body:
+    """What the options say, checked as a request's body is. Raises InvalidRequest."""
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(map(str, fault["loc"]))
+        raise InvalidRequest(f"The {field} is not valid: {fault['msg']}.", hint="--help lists the options.") from None
+
+
+def escape_line(text: str) -> str:
+    """The text without what a terminal would act upon."""
+    return "".join(sign if sign.isprintable() else f"\\u{ord(sign):04x}" for sign in text)
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        with path.open("rb") as file:
+            text = file.read(FILE_BYTES + 1)
+        if len(text) <= FILE_BYTES:
+            return text.decode("utf-8-sig").splitlines()
+        fault = f"it is larger than {FILE_BYTES // 1_000_000} MB"
+    except UnicodeDecodeError:
+        fault = "it is no text in UTF-8"
+    except OSError as error:
+        fault = error.strerror or type(error).__name__
+    raise InvalidRequest(f"The file {str(path)!r} cannot be read: {fault}.", hint="It has a question on each line.")
 
 
 @command.command()
@@ -70,14 +103,8 @@ def submit(
     with recorded_rooms() as (rooms, caller):
         from sql_synthesizer.web.jobs import JobBody, submit_questions  # noqa: PLC0415
 
-        body = JobBody(
-            questions=asked,
-            database=name,
-            max_rows=max_rows,
-            webhook=webhook,
-            webhook_results=results,
-            idempotency_key=key,
-        )
+        given = {"database": name, "max_rows": max_rows, "webhook": webhook, "webhook_results": results}
+        body = read_body(JobBody, {"questions": asked, "idempotency_key": key, **given})
         click.echo(submit_questions(rooms, caller, body).job.id)
 
 
@@ -89,7 +116,8 @@ def list_jobs(limit: int) -> None:
         for view in rooms.jobs.list_jobs(caller, limit, everybody=True):
             job = view.job
             done = f"{job.ended}/{job.total}"
-            click.echo(f"{job.id}  {job.state:<9}  {done:>9}  {job.owner:<16}  {job.reason}".rstrip())
+            line = f"{job.id}  {job.state:<9}  {done:>9}  {job.owner:<16}  {job.reason}"
+            click.echo(escape_line(line).rstrip())
 
 
 @command.command()

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import orjson
 
-from sql_synthesizer.cli.jobs import FILE, read_questions, recorded_rooms
+from sql_synthesizer.cli.jobs import FILE, escape_line, read_body, read_questions, recorded_rooms
 from sql_synthesizer.jobs.bodies import schedule_json
 
 
@@ -45,9 +45,7 @@ def create(
     with recorded_rooms() as (rooms, caller):
         from sql_synthesizer.web.schedules import ScheduleBody, read_plan  # noqa: PLC0415
 
-        body = ScheduleBody.model_validate(
-            {"questions": asked, "cron": cron, "time_zone": zone, "name": label, **given}
-        )
+        body = read_body(ScheduleBody, {"questions": asked, "cron": cron, "time_zone": zone, "name": label, **given})
         click.echo(rooms.schedules.create(caller, read_plan(rooms, body)).id)
 
 
@@ -58,7 +56,8 @@ def list_schedules() -> None:
         for schedule in rooms.schedules.list(caller, everybody=True):
             following = schedule_json(schedule)["next_at"] or f"paused {schedule.reason}".strip()
             when = f"{schedule.cron} {schedule.zone}"
-            click.echo(f"{schedule.id}  {following:<29}  {when:<24}  {schedule.owner:<16}  {schedule.name}".rstrip())
+            line = f"{schedule.id}  {following:<29}  {when:<24}  {schedule.owner:<16}  {schedule.name}"
+            click.echo(escape_line(line).rstrip())
 
 
 @command.command()

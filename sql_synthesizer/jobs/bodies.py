@@ -45,6 +45,7 @@ def job_json(job: Job, ahead: int | None) -> dict[str, Any]:
         "results": f"/api/jobs/{job.id}/results",
         "webhook": job.webhook or None,
         "delivery": job.delivery or None,
+        "delivery_reason": job.delivery_reason or None,
     }
 
 

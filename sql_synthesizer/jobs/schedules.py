@@ -12,6 +12,8 @@ import zoneinfo
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
+from urllib.parse import urlsplit
 
 from cronsim import CronSim, CronSimError
 
@@ -23,6 +25,7 @@ from sql_synthesizer.errors import (
     QueueFull,
     SqlSynthesizerError,
     StoreUnavailable,
+    UnexpectedError,
 )
 from sql_synthesizer.jobs.queue import JobQueue, make_job
 from sql_synthesizer.model import Caller, Role
@@ -32,12 +35,29 @@ from sql_synthesizer.telemetry import Telemetry, vocabulary
 
 CRON = re.compile(r"[0-9A-Za-z*/,#-]+( +[0-9A-Za-z*/,#-]+){4}")
 CRON_CHARS = 100
+ZONE = re.compile(r"[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")
+"""Names of the IANA database; ``localtime`` is another zone on each machine, and ``right/`` counts leap seconds."""
+PASSES = 1000
+"""Due times that are looked at; those that the clocks repeat come in the past, at most one a minute."""
 LATE = 60.0
 """Seconds after which a due time was missed."""
 LOOK_EVERY = 1.0
 AT_ONCE = 100
 """Schedules that are looked at in a round."""
 LISTED = 1000
+PLANNED = {
+    "name": "name",
+    "cron": "cron",
+    "zone": "time_zone",
+    "missed": "missed",
+    "questions": "questions",
+    "database": "database",
+    "max_rows": "max_rows",
+    "webhook": "webhook",
+    "with_results": "webhook_results",
+    "paused": "paused",
+}
+"""What callers set, and what it is called outside."""
 
 log = logging.getLogger(__name__)
 
@@ -78,30 +98,29 @@ class Schedules:
 
     def change(self, caller: Caller, schedule_id: str, plan: Plan) -> Schedule:
         """Puts a plan in the place of an earlier one. Raises NotFound, and as ``create``."""
-        known = self.show(caller, schedule_id)
-        schedule = replace(
-            self._build(plan, known.id, known.owner, known.created_at), last_at=known.last_at, last_job=known.last_job
-        )
-        if not self.store.change(schedule):
-            raise _unknown()
-        return schedule
+        self.show(caller, schedule_id)
+        planned = self._build(plan, schedule_id, "", 0.0)
+
+        def edit(found: Schedule | None) -> Schedule:
+            known = _own(caller, found)
+            kept = {name: getattr(known, name) for name in ("owner", "created_at", "last_at", "last_job")}
+            return replace(planned, **kept)
+
+        return self.store.change(schedule_id, edit)
 
     def pause(self, caller: Caller, schedule_id: str, *, paused: bool) -> Schedule:
         """Lets a schedule make no jobs, or go on from its next time. Raises NotFound."""
-        known, now = self.show(caller, schedule_id), time.time()
-        schedule = replace(
-            known, paused=int(paused), reason="", set_at=now, due_at=next_time(known.cron, known.zone, now)
-        )
-        if not self.store.change(schedule):
-            raise _unknown()
-        return schedule
+
+        def edit(found: Schedule | None) -> Schedule:
+            known, now = _own(caller, found), time.time()
+            due = known.due_at if paused else next_time(known.cron, known.zone, now)
+            return replace(known, paused=int(paused), reason="", set_at=now, due_at=due)
+
+        return self.store.change(schedule_id, edit)
 
     def show(self, caller: Caller, schedule_id: str) -> Schedule:
         """One schedule. Raises NotFound, also when it is another caller's."""
-        schedule = self.store.get(schedule_id)
-        if schedule is None or (schedule.owner != caller.identity and caller.role is not Role.OPERATOR):
-            raise _unknown()
-        return schedule
+        return _own(caller, self.store.get(schedule_id))
 
     def list(self, caller: Caller, *, everybody: bool = False) -> list[Schedule]:
         """A caller's schedules, oldest first; those of ``everybody`` for operators."""
@@ -116,6 +135,8 @@ class Schedules:
     def _build(self, plan: Plan, schedule_id: str, owner: str, created_at: float) -> Schedule:
         if plan.webhook:
             self._queue.webhooks.check(plan.webhook)
+        if not plan.name.isprintable():
+            raise _invalid("The name of a schedule has printable characters only.", "Leave out breaks and escapes.")
         now = time.time()
         return Schedule(
             id=schedule_id,
@@ -135,7 +156,8 @@ class Schedules:
             due_at=next_time(plan.cron, plan.zone, now),
         )
 
-    def _record_change(self, schedule: Schedule, change: str) -> None:
+    def _record_change(self, schedule: Schedule, change: str, before: Schedule | None) -> None:
+        changed = [name for name in PLANNED if before and getattr(before, name) != getattr(schedule, name)]
         self._telemetry.emit(
             vocabulary.SECURITY_EVENTS["schedule_change"],
             change=change,
@@ -143,6 +165,11 @@ class Schedules:
             owner=schedule.owner,
             database=schedule.database,
             questions=len(schedule.texts),
+            fields=[PLANNED[name] for name in changed],
+            cron=schedule.cron,
+            time_zone=schedule.zone,
+            paused=bool(schedule.paused),
+            webhook=urlsplit(schedule.webhook).hostname or "",
         )
         self._telemetry.settle()
 
@@ -171,7 +198,23 @@ class Scheduler:
     def run_due(self) -> None:
         """Makes a job of each due time that has come."""
         for schedule in self._store.due(time.time(), AT_ONCE):
-            self._run_one(schedule, time.time())
+            try:
+                self._run_one(schedule, time.time())
+            except (StoreUnavailable, AuditUnavailable):
+                raise
+            except Exception as error:
+                log.exception("schedule %s makes no job", schedule.id)
+                self._pass_over(schedule, error)
+
+    def _pass_over(self, schedule: Schedule, error: Exception) -> None:
+        """Leaves a due time out whose job cannot be made, and pauses what has no next one, so that others go on."""
+        reason = error.reason if isinstance(error, SqlSynthesizerError) else UnexpectedError.reason
+        try:
+            following = next_time(schedule.cron, schedule.zone, time.time())
+        except Exception:  # noqa: BLE001 - was logged
+            self._store.skip(schedule, schedule.due_at, "refused", reason, pause=True)
+        else:
+            self._store.skip(schedule, following, "skipped", reason)
 
     def _run_one(self, schedule: Schedule, now: float) -> None:
         following = next_time(schedule.cron, schedule.zone, now)
@@ -213,13 +256,12 @@ def next_time(cron: str, zone: str, now: float) -> float:
     What would run within the hour that is left out runs right after it, and what would run twice runs once, unless it
     runs every hour or every few minutes anyway. Raises InvalidRequest.
     """
+    start = datetime.fromtimestamp(now, _find_zone(zone))
     try:
         if len(cron) > CRON_CHARS or not CRON.fullmatch(cron):
             raise CronSimError("five fields")
-        place = zoneinfo.ZoneInfo(zone)
-        return next(CronSim(cron, datetime.fromtimestamp(now, place))).timestamp()
-    except (zoneinfo.ZoneInfoNotFoundError, OSError):
-        raise _invalid(f"There is no time zone {zone!r:.80}.", "Name one as Europe/Berlin or UTC.") from None
+        times = (due.timestamp() for due in islice(CronSim(cron, start), PASSES))
+        return next(due for due in times if due > now)
     except StopIteration:
         raise _invalid("The cron expression names no day that ever comes.", "For example: 0 7 * * MON-FRI.") from None
     except (CronSimError, ValueError, AssertionError, TypeError) as error:
@@ -228,6 +270,21 @@ def next_time(cron: str, zone: str, now: float) -> float:
             f"The cron expression cannot be used: {told}.",
             "It has the fields minute, hour, day of month, month and day of week, for example: 0 7 * * MON-FRI.",
         ) from None
+
+
+def _find_zone(name: str) -> zoneinfo.ZoneInfo:
+    try:
+        if ZONE.fullmatch(name):
+            return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, OSError, ValueError):
+        pass  # also a directory, or a file that is no zone
+    raise _invalid(f"There is no time zone {name!r:.80}.", "Name one as Europe/Berlin or UTC.")
+
+
+def _own(caller: Caller, schedule: Schedule | None) -> Schedule:
+    if schedule is None or (schedule.owner != caller.identity and caller.role is not Role.OPERATOR):
+        raise _unknown()
+    return schedule
 
 
 def _invalid(message: str, hint: str) -> SqlSynthesizerError:

@@ -80,6 +80,8 @@ class Webhooks:
             raise WebhookRefused("A webhook is an address such as https://hooks.example.org/path?query.")
         if place not in self._places:
             raise WebhookRefused(details={"host": place[0][:100], "port": place[1]})
+        if (address := _read_address(place[0])) is not None and not self._is_open(address):
+            raise _closed(place[0])
         return parts
 
     def call(self, url: str, message: Message) -> int:
@@ -111,11 +113,7 @@ class Webhooks:
         found = find_addresses(host, port, SECONDS)
         if addresses := [address for address in found if self._is_open(ipaddress.ip_address(address))]:
             return addresses
-        raise WebhookRefused(
-            "The host of the webhook has no address that may be called.",
-            hint="Operators: SQL_SYNTHESIZER_WEBHOOK_NETWORKS names networks that are not public.",
-            details={"host": host},
-        )
+        raise _closed(host)
 
     def _is_open(self, address: Address) -> bool:
         inner = _inner_address(address)
@@ -186,6 +184,21 @@ def _shut(handle: socket.socket) -> None:
         handle.shutdown(socket.SHUT_RDWR)
     except OSError:
         return  # it had ended by itself
+
+
+def _closed(host: str) -> WebhookRefused:
+    return WebhookRefused(
+        "The host of the webhook has no address that may be called.",
+        hint="Operators: SQL_SYNTHESIZER_WEBHOOK_NETWORKS names networks that are not public.",
+        details={"host": host},
+    )
+
+
+def _read_address(host: str) -> Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
 
 
 def _listed(text: str) -> list[str]:

@@ -149,6 +149,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (team, month)
         )""",
     ),
+    ("ALTER TABLE jobs ADD COLUMN delivery_reason TEXT NOT NULL DEFAULT ''",),
 )
 """The statements that lead from each version of the tables to the next; released ones are never changed."""
 

@@ -48,7 +48,12 @@ class DeliveryStore:
     def end(self, job: Job, state: str, reason: str) -> bool:
         """Ends a delivery as DELIVERED or GIVEN_UP; False when it is no longer in this hand."""
         with change_jobs(self._engine) as connection:
-            if connection.execute(update(JOBS).where(_is_held(job)).values(delivery=state)).rowcount == 0:
+            if (
+                connection.execute(
+                    update(JOBS).where(_is_held(job)).values(delivery=state, delivery_reason=reason)
+                ).rowcount
+                == 0
+            ):
                 return False
             self._record(replace(job, reason=reason), "delivered" if state == DELIVERED else "undelivered")
             return True

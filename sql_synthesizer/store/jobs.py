@@ -36,7 +36,8 @@ class Job:
 
     ``token`` makes a submission idempotent for its ``owner``; ``following`` is the next question that nobody has had in
     hand yet, ``waiting`` counts those that nobody has in hand now, none of them before ``ready_at``. ``webhook`` is
-    told its end, ``delivery`` says how far that is; after ``deliveries`` tries the next is at ``deliver_at``.
+    told its end, ``delivery`` says how far that is, ``delivery_reason`` why it was given up; after ``deliveries`` tries
+    the next is at ``deliver_at``.
     """
 
     id: str
@@ -61,6 +62,7 @@ class Job:
     deliveries: int = 0
     deliver_at: float = 0.0
     with_results: int = 0
+    delivery_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

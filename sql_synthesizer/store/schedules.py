@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from sqlalchemy import Engine, column, delete, func, or_, select, table, update
@@ -57,8 +57,8 @@ class Schedule:
         return found
 
 
-Record = Callable[[Schedule, str], None]
-"""Puts a change of a schedule on record; what it raises leaves the schedule as it was."""
+Record = Callable[[Schedule, str, Schedule | None], None]
+"""Puts a change of a schedule, and what it was before, on record; what it raises leaves the schedule as it was."""
 
 _SCHEDULES = table("schedules", *(column(field.name) for field in fields(Schedule)))
 
@@ -78,7 +78,7 @@ class ScheduleStore:
             if connection.execute(owned).scalar_one() >= limit:
                 raise TooManySchedules(f"You have {limit} schedules, and may have no more.")
             connection.execute(_SCHEDULES.insert().values(_row(schedule)))
-            self._record(schedule, "created")
+            self._record(schedule, "created", None)
 
     def get(self, schedule_id: str) -> Schedule | None:
         """The schedule of this id, whoever owns it."""
@@ -93,21 +93,26 @@ class ScheduleStore:
             rows = connection.execute(query if owner is None else query.where(_SCHEDULES.c.owner == owner))
             return [Schedule(*row) for row in rows]
 
-    def change(self, schedule: Schedule) -> bool:
-        """Puts it in the place of the one with its id; False when there is none."""
+    def change(self, schedule_id: str, edit: Callable[[Schedule | None], Schedule]) -> Schedule:
+        """Puts what ``edit`` makes of the one with this id in its place, beside which nothing else changes it.
+
+        Raises what ``edit`` raises.
+        """
+        known = _SCHEDULES.c.id == schedule_id
         with change_jobs(self._engine) as connection:
-            change = update(_SCHEDULES).where(_SCHEDULES.c.id == schedule.id).values(_row(schedule))
-            if connection.execute(change).rowcount == 0:
-                return False
-            self._record(schedule, "changed")
-            return True
+            row = connection.execute(select(_SCHEDULES).where(known)).one_or_none()
+            before = None if row is None else Schedule(*row)
+            schedule = edit(before)
+            connection.execute(update(_SCHEDULES).where(known).values(_row(schedule)))
+            self._record(schedule, "changed", before)
+            return schedule
 
     def delete(self, schedule: Schedule) -> bool:
         """Takes it away; False when there is none."""
         with change_jobs(self._engine) as connection:
             if connection.execute(delete(_SCHEDULES).where(_SCHEDULES.c.id == schedule.id)).rowcount == 0:
                 return False
-            self._record(schedule, "deleted")
+            self._record(schedule, "deleted", None)
             return True
 
     # --- what is due --------------------------------------------------------------------------
@@ -129,7 +134,7 @@ class ScheduleStore:
             if connection.execute(_advance(schedule, following, **last)).rowcount == 0:
                 return False
             self._jobs.insert_job(connection, job, schedule.texts, limit=limit, share=share)
-            self._record(schedule, "run")
+            self._record(schedule, "run", None)
             return True
 
     def skip(self, schedule: Schedule, following: float, change: str, reason: str, *, pause: bool = False) -> bool:
@@ -138,7 +143,7 @@ class ScheduleStore:
             if connection.execute(_advance(schedule, following, reason=reason, paused=int(pause))).rowcount == 0:
                 return False
             if change:
-                self._record(schedule, change)
+                self._record(replace(schedule, paused=int(pause)), change, None)
             return True
 
 

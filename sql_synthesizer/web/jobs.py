@@ -54,6 +54,7 @@ class JobReply(BaseModel):
     results: str = Field(description="Path of its results.")
     webhook: str | None = Field(description="Address that is told when it has ended.")
     delivery: Literal["waiting", "delivered", "given_up"] | None = Field(description="Whether that was told.")
+    delivery_reason: str | None = Field(description="Why it was given up.")
 
 
 class JobListReply(BaseModel):
