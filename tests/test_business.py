@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from prometheus_client import generate_latest
 
-from sql_synthesizer.errors import DECLINED_TOPICS, ConfigurationError
+from sql_synthesizer.errors import DECLINED_TOPICS, AuditUnavailable, ConfigurationError
 from sql_synthesizer.monitoring import business
+from sql_synthesizer.monitoring.report import make_report
 from sql_synthesizer.settings import load
 from sql_synthesizer.settings.business import Price, parse_prices, price_of
 from sql_synthesizer.synthesizer.topics import topic_of
@@ -167,7 +168,9 @@ def test_prices() -> None:
     assert Price(400_000, 0).cost_microusd(10**12, 0) == 400_000_000_000
 
 
-@pytest.mark.parametrize("table", ["a", "a=1", "a=1/x", "a=-1/1", "a=1/1/1", "a b=1/1", "a=1/1;b=1/1", "a=1e3/1"])
+@pytest.mark.parametrize(
+    "table", ["a", "a=1/2,a=3/4", "a=1", "a=1/x", "a=-1/1", "a=1/1/1", "a b=1/1", "a=1/1;b=1/1", "a=1e3/1"]
+)
 def test_a_price_table_that_cannot_be_read_is_refused(table: str) -> None:
     with pytest.raises(ConfigurationError, match="SQL_SYNTHESIZER_MODEL_PRICES"):
         load(model_prices=table)
@@ -181,8 +184,63 @@ def test_an_answer_is_rated_by_its_trace_and_the_rating_is_on_record(app: App) -
     first, second = app.records("answer_rated")
     assert (first["question_id"], second["question_id"]) == (answer["question_id"],) * 2
     about = {"rated_trace_id": answer["trace_id"], "source": "rules"}
-    assert (first["details"], second["details"]) == ({"rating": "down", **about}, {"rating": "up", **about})
+    assert (first["details"], second["details"]) == (
+        {"rating": "down", **about},
+        {"rating": "up", "former": "down", **about},
+    )
     assert figures_of(app)["feedback_total", ("up",)] == app.counted("feedback_total", rating="up") == 1
     for body in ({}, {**trace, "question_id": answer["question_id"]}, {"trace_id": "x"}):
         assert app.post("/api/feedback", {**body, "rating": "up"}).status_code == 400
     assert app.post("/api/feedback", {"trace_id": "f" * 32, "rating": "up"}).status_code == 404
+
+
+def test_a_rating_counts_once_and_a_changed_one_moves(app: App) -> None:
+    answer = {"question_id": app.ask(ASKED).get_json()["question_id"]}
+    for rating in ("down", "down", "up", "up"):
+        assert app.post("/api/feedback", {**answer, "rating": rating}).status_code == 201
+    assert len(app.records("answer_rated")) == 2
+    found = figures_of(app)
+    for name, of_up, of_down in (("feedback_total", 1, 1), ("feedback_withdrawn_total", 0, 1)):
+        assert (found.get((name, ("up",)), 0), found[name, ("down",)]) == (of_up, of_down)
+        assert (app.counted(name, rating="up"), app.counted(name, rating="down")) == (of_up, of_down)
+    assert make_report("2030-01", app.records()).to_json({})["ratings"] == {"up": 1}
+
+
+def test_what_is_no_answer_is_not_rated(app: App) -> None:
+    app.ask("why is the sky blue")
+    (asked,) = app.get("/api/history").get_json()["items"]
+    refused = app.post("/api/feedback", {"question_id": asked["question_id"], "rating": "up"})
+    assert (refused.status_code, app.records("answer_rated")) == (400, [])
+    assert "no answer" in refused.get_json()["message"]
+
+
+def test_a_rating_that_cannot_be_recorded_is_not_kept(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = {"question_id": app.ask(ASKED).get_json()["question_id"], "rating": "up"}
+    emit = app.rooms.telemetry.emit
+
+    def fail(event: Any, *args: Any, **details: Any) -> Any:
+        if event.name == "answer_rated":
+            raise AuditUnavailable
+        return emit(event, *args, **details)
+
+    monkeypatch.setattr(app.rooms.telemetry, "emit", fail)
+    assert app.post("/api/feedback", answer).status_code == 503
+    monkeypatch.undo()
+    assert app.post("/api/feedback", answer).status_code == 201
+    assert "former" not in app.records("answer_rated")[0]["details"]
+
+
+def test_a_trace_of_two_questions_names_none(app: App) -> None:
+    trace_id = "a" * 32
+    for _ in range(2):
+        app.post("/api/query", {"question": ASKED}, headers={"traceparent": f"00-{trace_id}-{'b' * 16}-01"})
+    refused = app.post("/api/feedback", {"trace_id": trace_id, "rating": "up"})
+    assert refused.status_code == 404
+    assert "several" in refused.get_json()["message"]
+    assert "question_id" in refused.get_json()["hint"]
+
+
+@pytest.mark.parametrize(("teams", "why"), [("lab=5usd,lab=1questions", "twice"), ("Sales", "lower-case")])
+def test_teams_that_are_refused_are_told_why(teams: str, why: str) -> None:
+    with pytest.raises(ConfigurationError, match=why):
+        load(teams=teams)

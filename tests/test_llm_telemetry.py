@@ -42,6 +42,19 @@ def test_unpriced(build, telemetry, prices):
     assert (details.unpriced, details.cost_usd) == (1, None)
 
 
+def test_a_call_that_may_be_billed_is_unpriced(build, fake, telemetry):
+    fake.fail(500)
+    fake.drop()
+    synthesizer = build(model_retries=0, model_input_price=1.0, model_output_price=1.0)
+    with telemetry.operation(vocabulary.QUESTION) as question:
+        question.trace.question = question.details
+        for _ in range(2):
+            with pytest.raises(ModelUnavailable):
+                synthesizer.synthesize(context())
+    assert (question.details.unpriced, question.details.model) == (1, "test-model")
+    assert [call.details.unpriced for call in calls(telemetry)] == [None, 1]
+
+
 def test_sent_bytes_of_a_failure(build, fake, telemetry):
     fake.fail(400)
     with pytest.raises(ModelUnavailable):

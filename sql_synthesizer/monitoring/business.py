@@ -101,6 +101,12 @@ def ratings(details: Details) -> Amounts:
     yield (str(details.get("rating")),), 1
 
 
+def withdrawn_ratings(details: Details) -> Amounts:
+    """Ratings that were changed, by what they had said."""
+    if "former" in details:
+        yield (str(details["former"]),), 1
+
+
 def table_questions(details: Details) -> Amounts:
     """Answered questions by the tables that they read."""
     if _is_answer(details):
@@ -229,6 +235,14 @@ METRICS: tuple[Metric, ...] = (
         vocabulary.TEAM,
     ),
     make_metric(
+        "counter",
+        "count",
+        "feedback_withdrawn_total",
+        "Ratings that their callers changed, by what they had said before",
+        Feed(vocabulary.FEEDBACK, figures=withdrawn_ratings),
+        labels=[Label("rating", vocabulary.RATING, "@figures")],
+    ),
+    make_metric(
         "gauge",
         "level",
         "team_budget_used_ratio",
@@ -255,7 +269,7 @@ EVENTS = (QUERY, FEEDBACK)
 """Types of records that figures are made of."""
 FIGURES: dict[str, tuple[tuple[str, Figures], ...]] = {
     QUERY: (*((metric.name, feed.figures) for metric in METRICS for feed in metric.feeds if feed.figures is not None),),
-    FEEDBACK: (("feedback_total", ratings),),
+    FEEDBACK: (("feedback_total", ratings), ("feedback_withdrawn_total", withdrawn_ratings)),
 }
 """Type of a record -> the metrics that it adds to, and what."""
 

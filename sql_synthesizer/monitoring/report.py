@@ -76,8 +76,14 @@ class MonthReport:
             },
             "busiest_tables": dict(self._sum("table_questions_total", 0).most_common(BUSIEST)),
             "teams": {team: self._team(team, teams.get(team)) for team in sorted({*teams, *self._callers})},
-            "ratings": dict(self._sum("feedback_total", 0)),
+            "ratings": self._ratings(),
         }
+
+    def _ratings(self) -> dict[str, int]:
+        """Ratings given less those changed since; one of an earlier month that was changed counts less than nothing."""
+        ratings = self._sum("feedback_total", 0)
+        ratings.subtract(self._sum("feedback_withdrawn_total", 0))
+        return {rating: count for rating, count in ratings.items() if count}
 
     def _sum(self, metric: str, label: int) -> Counter[str]:
         """Value of one label -> the sum of the metric."""

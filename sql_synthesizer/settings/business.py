@@ -37,6 +37,8 @@ def parse_prices(text: str) -> dict[str, Price]:
         match = re.fullmatch(rf"({MODEL_NAME}) *= *({AMOUNT}) */ *({AMOUNT})", part)
         if match is None:
             raise ValueError("write prices as model=input/output in US dollars, for example gpt-4.1-mini=0.40/1.60")
+        if match[1] in prices:
+            raise ValueError(f"{match[1]} has two prices: leave one out")
         prices[match[1]] = Price(to_microusd(match[2]), to_microusd(match[3]))
     return prices
 
@@ -62,7 +64,12 @@ def parse_teams(text: str) -> dict[str, Budget | None]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         match = re.fullmatch(rf"({TEAM_NAME})(?: *= *(?:({AMOUNT}) *usd|([0-9]{{1,9}}) *questions))?", part)
         if match is None:
-            raise ValueError("write teams as name, name=100usd or name=5000questions, with commas between")
+            raise ValueError(
+                "write teams as name, name=100usd or name=5000questions, with commas between; names are of lower-case "
+                "letters, digits, _ and -, begin with a letter, have 32 characters at most, and are not none or other"
+            )
+        if match[1] in teams:
+            raise ValueError(f"the team {match[1]} is named twice: leave one out")
         usd, questions = match[2], match[3]
         amount = to_microusd(usd) if usd else int(questions or 0)
         if (usd or questions) and not amount:

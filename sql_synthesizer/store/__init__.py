@@ -51,6 +51,14 @@ _HISTORY = table("history", *(column(field.name) for field in fields(HistoryEntr
 _FEEDBACK = table("feedback", *map(column, ("question_id", "identity", "rating", "comment", "at")))
 
 
+RatingRecord = Callable[[str | None], None]
+"""Puts a rating on record, given the one that it takes the place of."""
+
+
+def _ignore(_former: str | None) -> None:
+    """The record of whoever keeps none."""
+
+
 class Store:
     """The service's own state, by default in ``state_dir/store.sqlite``; ``url`` may name PostgreSQL.
 
@@ -163,9 +171,12 @@ class Store:
         with begin_transaction(self._engine) as connection:
             return count_callers(connection, since)
 
-    def rate(self, question_id: str, identity: str, rating: str, comment: str | None = None) -> bool:
+    def rate(
+        self, question_id: str, identity: str, rating: str, comment: str | None = None, record: RatingRecord = _ignore
+    ) -> bool:
         """Keeps a caller's rating of its own question, instead of an earlier one; False when it asked no such.
 
+        ``record`` is called before another rating than the former takes effect; what it raises leaves that as it was.
         Comments are cut at ``COMMENT_CHARS`` characters.
         """
         key = {"question_id": storable_text(question_id), "identity": storable_text(identity)}
@@ -174,10 +185,14 @@ class Store:
             "comment": mask_secrets(storable_text(comment or ""))[:COMMENT_CHARS],
             "at": time.time(),
         }
-        asked = select(_HISTORY.c.question_id).filter_by(**key)
+        # The lock makes callers that rate one answer at once come one after the other.
+        asked = select(_HISTORY.c.question_id).filter_by(**key).with_for_update()
         with begin_transaction(self._engine, write=True) as connection:
             if connection.execute(asked).one_or_none() is None:
                 return False
+            former = connection.execute(select(_FEEDBACK.c.rating).filter_by(**key)).scalar()
+            if former != value["rating"]:
+                record(former)
             insert = self._insert(_FEEDBACK).values(**key, **value)
             connection.execute(insert.on_conflict_do_update(index_elements=list(key), set_=value))
             return True

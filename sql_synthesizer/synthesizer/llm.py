@@ -174,7 +174,8 @@ class LLMSynthesizer:
         details.finish_reason = reply.finish_reason
         details.input_tokens, details.output_tokens = reply.input_tokens, reply.output_tokens
         if self._price is None or reply.input_tokens is None or reply.output_tokens is None:
-            details.unpriced, cost = 1, None
+            _count_unpriced(operation)
+            cost = None
         else:
             cost = self._price.cost_microusd(reply.input_tokens, reply.output_tokens)
             details.cost_usd = cost / MICRO
@@ -183,13 +184,16 @@ class LLMSynthesizer:
             question.input_tokens = _add_known(question.input_tokens, reply.input_tokens)
             question.output_tokens = _add_known(question.output_tokens, reply.output_tokens)
             question.cost_microusd = _add_known(question.cost_microusd, cost)
-            question.unpriced = _add_known(question.unpriced, details.unpriced)
 
     def _record_failure(self, operation: Operation, error: EndpointError) -> None:
         operation.labels["outcome"] = error.outcome
         details = operation.details
         details.sent_bytes, details.failure, details.status = error.sent_bytes, error.kind, error.status
         operation.fail(_public_error(error))
+        if error.may_be_billed:
+            _count_unpriced(operation)
+            if (question := operation.trace.question) is not None:
+                question.provider, question.model = self._settings.model_provider, self._settings.model
         if error.status in (401, 403):
             _log.error("The model endpoint refused the key (HTTP %s); check OPENAI_API_KEY.", error.status)
 
@@ -205,6 +209,12 @@ def _without_secrets(context: Context) -> Context:
 
 def _add_known(total: int | None, amount: int | None) -> int | None:
     return total if amount is None else (total or 0) + amount
+
+
+def _count_unpriced(operation: Operation) -> None:
+    operation.details.unpriced = 1
+    if (question := operation.trace.question) is not None:
+        question.unpriced = (question.unpriced or 0) + 1
 
 
 def _public_error(error: EndpointError) -> ModelUnavailable | ModelInvalid:

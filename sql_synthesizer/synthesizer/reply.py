@@ -65,6 +65,11 @@ class EndpointError(Exception):
         return self.outcome in ("timeout", "error") or self.status == 429
 
     @property
+    def may_be_billed(self) -> bool:
+        """Whether the request was sent and no whole reply came: the model may have worked on it all the same."""
+        return self.status is None and self.sent_bytes > 0
+
+    @property
     def is_endpoint_fault(self) -> bool:
         """Whether the endpoint is to blame, and not this one request or its reply."""
         return self.outcome != "invalid" and self.status not in (400, 413, 422)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypedDict
+from functools import partial
+from typing import Any, Literal, TypedDict
 
 from flask import Response, g, request
 from flask_openapi3 import OpenAPI, Tag
@@ -16,7 +17,7 @@ from sql_synthesizer.model import Answer, AnswerReply, Caller, Question, Role, R
 from sql_synthesizer.model.dialects import DIALECTS
 from sql_synthesizer.model.moments import format_moment
 from sql_synthesizer.store import HistoryEntry
-from sql_synthesizer.telemetry import vocabulary
+from sql_synthesizer.telemetry import Telemetry, vocabulary
 from sql_synthesizer.web.admission import allow
 from sql_synthesizer.web.connection import client_cancellation
 from sql_synthesizer.web.csv import BOM, csv_lines
@@ -227,14 +228,10 @@ def register_routes(app: OpenAPI, rooms: Rooms) -> None:
         if (body.question_id is None) == (body.trace_id is None):
             raise InvalidRequest("Name the answer by its question_id or by its trace_id.")
         entry = _find_own_question(rooms, body.question_id or body.trace_id or "", g.caller)
-        rooms.store.rate(entry.question_id, g.caller.identity, body.rating, body.comment)
-        rooms.telemetry.emit(
-            vocabulary.SECURITY_EVENTS["answer_rated"],
-            rating=body.rating,
-            question_id=entry.question_id,
-            rated_trace_id=entry.trace_id,
-            source=entry.source,
-        )
+        if entry.outcome != "answered":
+            raise InvalidRequest("This question got no answer, so there is nothing to rate.", hint="Rate an answer.")
+        record = partial(_record_rating, rooms.telemetry, entry, body.rating)
+        rooms.store.rate(entry.question_id, g.caller.identity, body.rating, body.comment, record)
         return {"question_id": entry.question_id, "rating": body.rating}, 201
 
     @app.get("/api/me", tags=[reading], summary="Who you are to the service", **common)
@@ -272,8 +269,24 @@ def _find_own_question(rooms: Rooms, question_id: str, caller: Caller) -> Histor
     _flush_history(rooms)
     entry = rooms.store.find_question(question_id)
     if entry is None or entry.identity != caller.identity:
-        raise NotFound("None of your questions has this id.", hint="GET /api/history lists your questions.")
+        raise NotFound(
+            "There is no one question of yours with this id; the trace of several names none of them.",
+            hint="Name it by its question_id: GET /api/history lists your questions.",
+        )
     return entry
+
+
+def _record_rating(telemetry: Telemetry, entry: HistoryEntry, rating: str, former: str | None) -> None:
+    changed: dict[str, Any] = {} if former is None else {"former": former}
+    telemetry.emit(
+        vocabulary.SECURITY_EVENTS["answer_rated"],
+        rating=rating,
+        question_id=entry.question_id,
+        rated_trace_id=entry.trace_id,
+        source=entry.source,
+        **changed,
+    )
+    telemetry.settle()
 
 
 def _history_json(entry: HistoryEntry) -> JsonObject:

@@ -72,8 +72,12 @@ USE = PanelRow(
         ),
         Panel(
             "Ratings a day",
-            "Ratings that callers gave within a day; up: the answer was right.",
-            one_query(P("feedback_total").increase(DAY, keep=("rating",)), "{{rating}}"),
+            "Ratings that callers gave within a day, less those that they changed since; up: the answer was right.",
+            one_query(
+                P("feedback_total").increase(DAY, keep=("rating",))
+                - P("feedback_withdrawn_total").increase(DAY, keep=("rating",)),
+                "{{rating}}",
+            ),
             stacked=True,
         ),
     ),

@@ -51,6 +51,7 @@ export function feedback(questionId) {
   }
 
   async function rate(rating) {
+    if (buttons.some((button) => button.dataset.rating === rating && button.getAttribute("aria-pressed") === "true")) return;
     if (!(await send(rating, ""))) return;
     row.querySelector(".comment")?.remove();
     if (rating === "down") {
