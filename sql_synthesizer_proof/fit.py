@@ -51,6 +51,8 @@ def read_examples(answerer: Answerer, lines: Iterable[dict[str, Any]]) -> list[E
             right = is_right(answerer, best.sql, line)
         except SqlSynthesizerError:
             right = False
+        if right is None:
+            continue
         found.append(Example(line["db_path"], features, best.draft.trust, right))
     return found
 

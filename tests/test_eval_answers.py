@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from sql_synthesizer.errors import InvalidRequest
 from sql_synthesizer.settings import load
 from sql_synthesizer_proof.answers import Answerer, answer_lines, evaluate_lines, read_lines
 from sql_synthesizer_proof.cli.eval import command
@@ -90,3 +91,29 @@ def test_the_verb_prints_a_table_or_json(questions: Path) -> None:
     figures = json.loads(CliRunner().invoke(command, ["answers", "--json", "--by", "db", str(questions)]).output)
     assert figures["db: music"]["questions"] == 4
     assert CliRunner().invoke(command, ["answers"]).exit_code == 2
+
+
+def test_a_broken_gold_statement_is_no_wrong_answer(questions: Path) -> None:
+    line = {"db": "music", "question": ASKED[0][0], "gold_sql": "SELECT nothing FROM nowhere"}
+    (questions / "questions.jsonl").write_text(json.dumps(line), encoding="utf-8")
+    figures = json.loads(CliRunner().invoke(command, ["answers", "--json", str(questions)]).output)["all"]
+    assert (figures["questions"], figures["broken_gold"]) == (0, 1)
+    assert "1 answers are in no score" in CliRunner().invoke(command, ["answers", str(questions)]).output
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{", "line 1: The line is no JSON"),
+        ("[]", "no JSON object"),
+        ('{"gold_sql": "SELECT 1"}', "no 'question'"),
+        ('{"question": "?", "gold_sql": "SELECT 1"}', "no 'db_path'"),
+        ('{"question": "?", "db": "music"}', "no question with gold_sql"),
+        (None, "cannot be read"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(tmp_path: Path, text: str | None, why: str) -> None:
+    if text is not None:
+        (tmp_path / "questions.jsonl").write_text(text, encoding="utf-8")
+    with pytest.raises(InvalidRequest, match=why):
+        evaluate_lines(Answerer(load()), read_lines(tmp_path), "source")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from sql_synthesizer.access import KEY_TTL
 from sql_synthesizer.cli import group
 from sql_synthesizer.errors import InvalidRequest, NotFound
 from sql_synthesizer.model import Role
@@ -111,3 +112,9 @@ def test_roles_are_all_there() -> None:
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+)", PAGE))))
 def test_links_lead_somewhere(target: str) -> None:
     assert (ROOT / "docs" / target).exists()
+
+
+@pytest.mark.parametrize("verb", ["limit", "assign", "revoke"])
+def test_the_help_says_how_soon_services_follow(verb: str) -> None:
+    told = CliRunner().invoke(group, ["keys", verb, "--help"]).output
+    assert KEY_TTL < int(re.findall(r"within\s+(\d+)\s+seconds", told)[0]) <= KEY_TTL + 1

@@ -182,3 +182,10 @@ def test_the_verb(monkeypatch: pytest.MonkeyPatch, stage: str, status: int) -> N
 def test_without_an_address() -> None:
     done = CliRunner().invoke(group, ["regress", "versions", "1.0", "1.1"])
     assert isinstance(done.exception, ConfigurationError)
+
+
+@pytest.mark.parametrize("url", ["http://u:secretpw@127.0.0.1:1", "ftp://u:secretpw@x", "u:secretpw@x"])
+def test_no_message_shows_a_password(url: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Prometheus(url).read_now("up")
+    assert "secretpw" not in str(caught.value)

@@ -99,18 +99,20 @@ def test_none_may_be_called_unless_it_is_listed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hosts", "networks", "secret"),
+    ("hosts", "networks", "secret", "at_fault"),
     [
-        ("hooks.example.org", "", ""),
-        ("hooks.example.org", "", "whsec_c2hvcnQ="),
-        ("hooks.example.org", "", SECRET.removeprefix("whsec_")),
-        ("https://hooks.example.org", "", SECRET),
-        ("hooks.example.org", "10.0.0.1/8", SECRET),
+        ("hooks.example.org", "", "", "SECRET"),
+        ("hooks.example.org", "", "whsec_c2hvcnQ=", "SECRET"),
+        ("hooks.example.org", "", SECRET.removeprefix("whsec_"), "SECRET"),
+        ("https://hooks.example.org", "", SECRET, "HOSTS"),
+        ("*.example.org", "", SECRET, "HOSTS"),
+        ("hooks.example.org", "10.0.0.1/8", SECRET, "NETWORKS"),
     ],
 )
-def test_settings_that_cannot_be_used(hosts: str, networks: str, secret: str) -> None:
-    with pytest.raises(ConfigurationError):
+def test_settings_that_cannot_be_used(hosts: str, networks: str, secret: str, at_fault: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
         Webhooks(hosts, networks, secret)
+    assert f"SQL_SYNTHESIZER_WEBHOOK_{at_fault}" in f"{caught.value} {caught.value.hint}"
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def _key_state(key: ApiKey) -> str:
 def limit(key_id: str, limit: str) -> None:
     """Allow the key with this id LIMIT requests: COUNT/PERIOD, 'default' for the service's limit, or 'none'.
 
-    A period is a second, minute, hour or day; 'none' is for operators only. Running services follow within 30 seconds.
+    A period is a second, minute, hour or day; 'none' is for operators only. Running services follow within 5 seconds.
     """
     with _recorded_rooms() as rooms:
         rooms.access.keys.limit_key(key_id, limit)
@@ -75,7 +75,7 @@ def limit(key_id: str, limit: str) -> None:
 @click.argument("key_id")
 @click.argument("team", default="")
 def assign(key_id: str, team: str) -> None:
-    """Give the key with this id to TEAM, or to none. Running services follow within 30 seconds."""
+    """Give the key with this id to TEAM, or to none. Running services follow within 5 seconds."""
     with _recorded_rooms() as rooms:
         rooms.access.keys.assign_key(key_id, team)
         click.echo(f"{key_id} assigned to {team or 'no team'}")
@@ -92,7 +92,7 @@ def rotate(key_id: str) -> None:
 @command.command()
 @click.argument("key_id")
 def revoke(key_id: str) -> None:
-    """Revoke the key with this id; running services follow within 30 seconds."""
+    """Revoke the key with this id; running services follow within 5 seconds."""
     with _recorded_rooms() as rooms:
         rooms.access.keys.revoke_key(key_id)
         click.echo(f"{key_id} revoked")

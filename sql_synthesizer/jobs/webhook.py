@@ -55,11 +55,14 @@ class Webhooks:
 
     def __init__(self, hosts: str, networks: str, secrets: str) -> None:
         try:
+            at_fault = "HOSTS"
             self._places = frozenset(place for entry in _listed(hosts) for place in _read_places(entry))
+            at_fault = "NETWORKS"
             self._networks = tuple(ipaddress.ip_network(entry) for entry in _listed(networks))
+            at_fault = "SECRET"
             self._keys = tuple(_read_key(secret) for secret in secrets.split())
         except (ValueError, binascii.Error) as error:
-            raise ConfigurationError(f"The settings of webhooks cannot be used: {error}.") from None
+            raise ConfigurationError(f"SQL_SYNTHESIZER_WEBHOOK_{at_fault} cannot be used: {error}.") from None
         if self._places and not self._keys:
             raise ConfigurationError(
                 "Webhooks are on, and nothing signs them.",
@@ -208,8 +211,8 @@ def _listed(text: str) -> list[str]:
 def _read_places(entry: str) -> list[tuple[str, int]]:
     """Host and ports that an entry of the allow-list means; without a port, those of HTTP and HTTPS."""
     parts = urlsplit(f"//{entry}")
-    if not parts.hostname or parts.netloc != entry or "@" in entry:
-        raise ValueError(f"{entry!r:.80} is no host")
+    if not parts.hostname or parts.netloc != entry or "@" in entry or "*" in entry:
+        raise ValueError(f"{entry!r:.80} is no host; each is named in full, without *")
     return [(parts.hostname, port) for port in ([parts.port] if parts.port else PORTS.values())]
 
 

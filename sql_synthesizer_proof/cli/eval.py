@@ -58,6 +58,8 @@ def command_answers(path: Path | None, by: str, synthesizer: str, *, as_json: bo
     if as_json:
         click.echo(json.dumps({name: score.as_dict() for name, score in found.items()}, indent=2))
         return
+    if broken := found["all"].broken:
+        click.echo(f"{broken} answers are in no score: a gold statement cannot be run.", err=True)
     click.echo(f"{'':32} {'n':>6} {'right':>7} {'declined':>9}  right of answers: all    sure  unsure  share sure")
     for name, score in sorted(found.items()):
         row = defaultdict(lambda: float("nan"), score.as_dict())

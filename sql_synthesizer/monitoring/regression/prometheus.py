@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -29,7 +30,7 @@ class Prometheus:
     def __init__(self, url: str) -> None:
         if not url.startswith(("http://", "https://")):
             raise ConfigurationError(
-                f"{url} is no address of Prometheus.",
+                f"{_without_login(url)} is no address of Prometheus.",
                 hint="It is like http://127.0.0.1:9090.",
             )
         self._url = url.rstrip("/")
@@ -54,6 +55,11 @@ class Prometheus:
         except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
             why = f"{error.code}" if isinstance(error, urllib.error.HTTPError) else type(error).__name__
             raise ConfigurationError(
-                f"Prometheus at {self._url} gives no series: {why}.",
+                f"Prometheus at {_without_login(self._url)} gives no series: {why}.",
                 hint="SQL_SYNTHESIZER_PROMETHEUS_URL or --prometheus names it.",
             ) from None
+
+
+def _without_login(url: str) -> str:
+    """An address as a message may show it: user, password and query can be secrets."""
+    return re.sub(r"^([a-z+]*://)?.*@", r"\1", url.partition("?")[0], flags=re.IGNORECASE | re.DOTALL)
