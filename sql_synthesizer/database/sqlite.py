@@ -70,6 +70,8 @@ class SqliteDriver(Driver):
             )
         self._value_bytes = max(settings.byte_cap, 1_000_000)
         self._apart: dict[int, subprocess.Popen[bytes]] = {}
+        self._virtual_tables: tuple[int, frozenset[str]] = (-1, frozenset())
+        """By the schema's version."""
         """``id`` of a connection -> the process that runs its statement."""
 
     def _open_connection(self, timeout: float) -> sqlite3.Connection:
@@ -100,8 +102,33 @@ class SqliteDriver(Driver):
         again = RunAgain(partial(self._run_apart, raw, sql, deadline))
         raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, SQLITE_VALUE_BYTES)
         with _begin_again(again):
+            if self._reads_virtual_table(raw, sql):
+                raise again
             cursor = raw.execute(sql)
         return [column[0] for column in cursor.description or ()], self._fetch_batches(cursor, deadline, again)
+
+    def _reads_virtual_table(self, raw: sqlite3.Connection, sql: str) -> bool:
+        """Whether it reads a full-text index or another virtual table: its search hears of no interruption."""
+        version = int(raw.execute("PRAGMA schema_version").fetchone()[0])
+        if self._virtual_tables[0] != version:
+            found = raw.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND rootpage = 0")
+            self._virtual_tables = version, frozenset(name for (name,) in found)
+        names = self._virtual_tables[1]
+        if not names:
+            return False
+        read: set[str | None] = set()
+
+        def note_table(action: int, first: str | None, second: str | None, *rest: object) -> int:
+            if action == sqlite3.SQLITE_READ:
+                read.add(first)
+            return authorize_action(action, first, second, *rest)
+
+        raw.set_authorizer(note_table)
+        try:
+            raw.execute(f"EXPLAIN {sql}").close()  # prepared, not run
+        finally:
+            raw.set_authorizer(authorize_action)
+        return not names.isdisjoint(read)
 
     def end(self, raw: sqlite3.Connection) -> bool:
         """Lets the schema be read from values of any size again."""

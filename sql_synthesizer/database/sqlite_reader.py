@@ -38,7 +38,7 @@ REFUSED_FUNCTIONS = frozenset({"load_extension", "regexp", "fts3_tokenizer"})
 """``regexp`` is SQLAlchemy's, in Python: a hostile pattern would hold the interpreter past any deadline."""
 PRAGMAS = frozenset(
     "table_info table_xinfo table_list foreign_key_list index_list index_info index_xinfo read_uncommitted"
-    " data_version page_size".split()
+    " schema_version data_version page_size".split()
 )
 """Pragmas that may be read, to reflect the schema; the last two by full-text tables."""
 WRITING = frozenset({sqlite3.SQLITE_INSERT, sqlite3.SQLITE_DELETE})
