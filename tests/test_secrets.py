@@ -25,8 +25,9 @@ import pytest
 
 from sql_synthesizer.audit import read_records
 from sql_synthesizer.demo.tables import load_demo
-from sql_synthesizer.settings import Settings
+from sql_synthesizer.settings import Settings, environment_name
 from sql_synthesizer_proof.fakes.model_endpoint import FakeOpenAI
+from sql_synthesizer_proof.fakes.webhook_receiver import WebhookReceiver
 from tests.support.caches import redis_server
 from tests.support.databases import Server
 from tests.support.otlp import Collector
@@ -211,10 +212,12 @@ def run(postgres_server: Server, tmp_path_factory: pytest.TempPathFactory) -> It
             capture_output=True,
         )
         model = stack.enter_context(FakeOpenAI({QUESTIONS[0]: SEARCH}.get))
-        collector = stack.enter_context(Collector())
+        collector, receiver = stack.enter_context(Collector()), stack.enter_context(WebhookReceiver())
+        run.secrets["webhook"] = receiver.settings["webhook_secret"].removeprefix("whsec_")
         (home / "model.key").write_text(seeds["model"])
         environment = {
             "SQL_SYNTHESIZER_AUTH": "required",
+            "SQL_SYNTHESIZER_JOB_THREADS": "1",
             "SQL_SYNTHESIZER_LOG_LEVEL": "debug",
             "SQL_SYNTHESIZER_AUDIT_VERIFY_MINUTES": "0",
             "SQL_SYNTHESIZER_DATABASES_FILE": str(_databases(home, place, seeds)),
@@ -227,6 +230,7 @@ def run(postgres_server: Server, tmp_path_factory: pytest.TempPathFactory) -> It
             "SQL_SYNTHESIZER_CACHE_SECRET": seeds["cache"],
             "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
             "OTEL_EXPORTER_OTLP_HEADERS": f"authorization={seeds['collector']}",
+            **{environment_name(name): value for name, value in receiver.settings.items()},
         }
         with service(home, **environment) as served:
             key = (served.state / "first-api-key").read_text().strip()
@@ -235,6 +239,10 @@ def run(postgres_server: Server, tmp_path_factory: pytest.TempPathFactory) -> It
             database.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'changing'")
             caller = Caller(run, served.port, key)
             ask_everything(caller, model, seeds)
+            job = {"questions": ["how many customers are there"], "webhook": receiver.url}
+            status, text, _ = caller.send("POST", "/api/jobs", job)
+            assert status == 202, text
+            until(lambda: receiver.taken)
             knock(caller, seeds)
             cache.stop()
             caller.send("POST", "/api/query", {"question": QUESTIONS[-1]})
@@ -282,7 +290,7 @@ def _exported(served: Service) -> bytes:
 
 def test_every_setting_that_is_a_secret_is_in_the_run() -> None:
     found = {name for name, info in Settings.model_fields.items() if "SecretStr" in str(info.annotation)}
-    assert found == {"database_url", "openai_api_key", "redis_url", "cache_secret", "store_url"}
+    assert found == {"database_url", "openai_api_key", "redis_url", "cache_secret", "store_url", "webhook_secret"}
 
 
 def test_the_run_has_seen_what_it_looks_for(run: Run) -> None:

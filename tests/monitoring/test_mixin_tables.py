@@ -197,7 +197,7 @@ def test_every_row_has_what_it_needs() -> None:
 
 def check_copy(root: Path, *names: str) -> str:
     """What the check says of a copy with these rows added."""
-    copy(root, *CODE, "tests/rules", "tests/__init__.py")
+    copy(root, *CODE, "tests/rules", "tests/support", "tests/__init__.py")
     for name in names:
         ADDED[name][0](root)
     done = mixin(root, "check", "--root", str(root))
