@@ -40,6 +40,8 @@ _TURNED = frozenset(  # the same words backwards
     "erongi dragersid tegrof snoitcurtsni noitcurtsni tpmorp laever elbat eteled etacnurt drowssap selur".split()
 )
 
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+
 _IDLE = frozenset({"persona", "off_task"})  # what asks nothing of the data
 _SURE_OF_IDLE, _SURE_ALONE = 3.0, 2.0  # log odds from which on such signs, and hints or the model alone, are not weak
 _FOR_ATTACK = -0.5  # log odds: the model is not clearly against it
@@ -101,15 +103,19 @@ def _judge_form(form: str, grammar: IntentGrammar | None) -> QuestionVerdict | N
     model = load_intent_model()[1]
     found, parts = signs_and_features(form, grammar)
     score = max(map(model.score, parts))
-    if not model.refuses(score, sum(found.values())):
-        return None
     reason = max(found, key=lambda name: (found[name], name), default="likeness")
+    certain = found.get(reason, 0) >= 4 or sum(sorted(found.values())[-2:]) >= 5
+    refused = model.refuses(score, sum(found.values()))
+    if certain and not (refused and score > _FOR_ATTACK):  # what stands before may speak against it
+        alone = (_judge_form(part, grammar) for part in _SENTENCE_END.split(form) if part != form)
+        if attack := next((verdict for verdict in alone if verdict and verdict.grade == "attack"), None):
+            return attack
+    if not refused:
+        return None
     grade: Grade = "weak" if _is_weak(found, reason, score) else "suspicious"
     if reason == "destructive":
         return QuestionVerdict("intent", "write_request", grade, reason)
-    if score > _FOR_ATTACK and (found.get(reason, 0) >= 4 or sum(sorted(found.values())[-2:]) >= 5):
-        grade = "attack"
-    return QuestionVerdict("intent", "prompt_injection", grade, reason)
+    return QuestionVerdict("intent", "prompt_injection", "attack" if certain and score > _FOR_ATTACK else grade, reason)
 
 
 def _is_weak(found: Mapping[str, int], reason: str, score: float) -> bool:
