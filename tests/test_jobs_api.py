@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -21,22 +18,11 @@ from sql_synthesizer.telemetry import vocabulary
 from tests.support.app import App, running
 from tests.support.app import app as app
 from tests.support.app import app_settings as app_settings
+from tests.support.jobs import working
 from tests.support.serving import until
 
 COUNT = "how many customers are there"
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-@contextmanager
-def working(app: App) -> Iterator[None]:
-    worker = app.rooms.job_worker(2)
-    thread = threading.Thread(target=worker.run)
-    thread.start()
-    try:
-        yield
-    finally:
-        worker.stop()
-        thread.join(60)
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +51,7 @@ def test_a_job_over_http(app: App) -> None:
     assert (reply.status_code, reply.headers["Location"]) == (202, f"/api/jobs/{job['id']}")
     assert (job["state"], job["questions"], job["ended"], job["position"]) == ("queued", 2, 0, 0)
     assert job["job_trace_id"] == PARENT.split("-")[1]
-    with working(app):
+    with working(app.rooms.job_worker(2)):
         done = ended(app, job)
     assert (done["state"], done["reason"], done["ended"], done["position"]) == ("done", "", 2, None)
     assert done["submitted_at"] <= done["started_at"] <= done["ended_at"]
@@ -83,7 +69,7 @@ def test_a_job_over_http(app: App) -> None:
 
 def test_what_a_job_leaves(app: App) -> None:
     job = submit(app, COUNT).get_json()
-    with working(app):
+    with working(app.rooms.job_worker(2)):
         ended(app, job)
     app.get(job["results"])
     changes = [(r["details"]["change"], r["details"]["job_id"]) for r in app.records("job_change")]
@@ -124,7 +110,7 @@ def test_a_key_that_was_revoked_asks_nothing_any_more(app_settings: dict[str, An
         job = submit(app, COUNT, headers={"Authorization": f"Bearer {key}"}).get_json()
         app.rooms.access.keys.revoke_key(key.split("_")[1])
         operator = {"Authorization": f"Bearer {app.rooms.access.keys.create_key('o', Role.OPERATOR)}"}
-        with working(app):
+        with working(app.rooms.job_worker(2)):
             until(lambda: app.rooms.jobs.store.get_job(job["id"]).ended_at)  # type: ignore[union-attr]
         failed = app.get(f"/api/jobs/{job['id']}", headers=operator).get_json()
         assert (failed["state"], failed["reason"]) == ("failed", "owner_refused")
@@ -134,7 +120,7 @@ def test_a_key_that_was_revoked_asks_nothing_any_more(app_settings: dict[str, An
 
 def test_what_has_ended_cannot_be_taken_back(app: App) -> None:
     job = submit(app, COUNT).get_json()
-    with working(app):
+    with working(app.rooms.job_worker(2)):
         ended(app, job)
     reply = app.client.delete(f"/api/jobs/{job['id']}", headers={"Host": "127.0.0.1:5000"})
     assert (reply.status_code, reply.get_json()["reason"]) == (409, "job_ended")
@@ -191,7 +177,7 @@ def test_jobs_on_the_command_line(
         [job, "queued", "0/2"],
     ]
     assert "state         cancelled" in run("cancel", other)
-    with running(load(**app_settings)) as app, working(app):
+    with running(load(**app_settings)) as app, working(app.rooms.job_worker(2)):
         until(lambda: app.rooms.jobs.store.get_job(job).ended_at)  # type: ignore[union-attr]
     assert "ended         2" in run("show", job)
     assert [orjson.loads(line)["outcome"] for line in run("results", job).splitlines()] == ["ok", "ok"]

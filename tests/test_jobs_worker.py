@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import orjson
@@ -28,6 +28,7 @@ from sql_synthesizer.store.jobs import Job, JobQuestion
 from sql_synthesizer.telemetry import Telemetry, vocabulary
 from sql_synthesizer.telemetry.testing import MemoryObserver, MemoryRecorder
 from sql_synthesizer.telemetry.traceparent import parse_traceparent
+from tests.support.jobs import working
 from tests.support.serving import until
 
 OWNER = Caller("k1", Role.VIEWER)
@@ -67,17 +68,8 @@ class Bench:
 
         return JobWorker(self.queue, asked, self.authorize, self.telemetry, threads=threads, deadline=9)
 
-    @contextmanager
-    def working(self, ask: Ask = answer, threads: int = 1) -> Iterator[JobWorker]:
-        worker = self.worker(ask, threads)
-        thread = threading.Thread(target=worker.run)
-        thread.start()
-        try:
-            yield worker
-        finally:
-            worker.stop()
-            thread.join(60)
-            assert not thread.is_alive()
+    def working(self, ask: Ask = answer, threads: int = 1) -> AbstractContextManager[JobWorker]:
+        return working(self.worker(ask, threads))
 
     def state(self, job: Job) -> str:
         return self.queue.show(OWNER, job.id).job.state

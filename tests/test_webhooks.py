@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -25,6 +24,7 @@ from sql_synthesizer_proof.fakes.webhook_receiver import SECRET, WebhookReceiver
 from tests.support.app import App, running
 from tests.support.app import app_settings as app_settings
 from tests.support.app import demo_path as demo_path
+from tests.support.jobs import working
 from tests.support.serving import until
 from tests.support.store import open_store as open_store
 from tests.support.store import store as store
@@ -234,18 +234,6 @@ def test_a_receiver_is_who_it_says(receiver: WebhookReceiver) -> None:
 # --- from the end of a job ---------------------------------------------------------------------
 
 
-@contextmanager
-def working(app: App) -> Iterator[None]:
-    worker = app.rooms.job_worker(2)
-    thread = threading.Thread(target=worker.run)
-    thread.start()
-    try:
-        yield
-    finally:
-        worker.stop()
-        thread.join(60)
-
-
 @pytest.fixture
 def app(app_settings: dict[str, Any], receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
     for part, name, seconds in ((module, "POLL", 0.02), (delivery, "POLL", 0.02), (delivery, "BACKOFF", 0.001)):
@@ -266,7 +254,7 @@ def tell(app: App, receiver: WebhookReceiver) -> dict[str, Any]:
         found = app.get(f"/api/jobs/{job['id']}").get_json()
         return found if found["delivery"] in ("delivered", "given_up") else None
 
-    with working(app):
+    with working(app.rooms.job_worker(2)):
         found: dict[str, Any] = until(told)
     return found
 
