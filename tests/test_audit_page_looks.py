@@ -14,8 +14,9 @@ from sql_synthesizer.audit.manifest import Manifest
 from sql_synthesizer.audit.verdict import VerificationState
 from sql_synthesizer.audit.verify import verify_record
 from sql_synthesizer.model import Role
+from sql_synthesizer.model.display import escape_unprintable
 from sql_synthesizer.settings import load
-from sql_synthesizer.web.audit_page import _count_verified_records, escape_unprintable, record_summary
+from sql_synthesizer.web.audit_page import _count_verified_records, record_summary
 from tests.support.app import App, running
 from tests.support.audit_page import emit, rows
 

@@ -144,7 +144,7 @@ def test_a_file_of_tests_is_read_in_one_go_too() -> None:
 def test_size() -> None:
     """The whole stays small enough to be read; a higher number here is a decision."""
     lines = sum(path.read_text(encoding="utf-8").count("\n") for path in FILES)
-    assert lines <= 55_055, f"{lines} lines: delete what is not needed; what brings something new raises the number"
+    assert lines <= 55_053, f"{lines} lines: delete what is not needed; what brings something new raises the number"
 
 
 def test_project_speaks_of_the_product_only() -> None:

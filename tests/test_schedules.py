@@ -10,13 +10,13 @@ from typing import Any
 import orjson
 import pytest
 
-from sql_synthesizer.cli.jobs import escape_line
 from sql_synthesizer.errors import AuditUnavailable, InvalidRequest, NotFound, OwnerRefused, TooManySchedules
 from sql_synthesizer.jobs import JobLimits, JobQueue, Scheduler, Schedules, Webhooks
 from sql_synthesizer.jobs import schedules as module
 from sql_synthesizer.jobs.bodies import event_body
 from sql_synthesizer.jobs.schedules import Plan, next_time
 from sql_synthesizer.model import Caller, Role
+from sql_synthesizer.model.display import escape_unprintable
 from sql_synthesizer.store import Store
 from sql_synthesizer.store.jobs import Job, JobQuestion
 from sql_synthesizer.store.schedules import Schedule
@@ -289,7 +289,7 @@ def test_what_changed_is_on_record(bench: Bench) -> None:
 def test_names_that_a_terminal_acts_upon(bench: Bench, name: str) -> None:
     with pytest.raises(InvalidRequest):
         bench.create(name=name)
-    assert escape_line(name).isprintable()
+    assert escape_unprintable(name, keep="").isprintable()
 
 
 def test_a_queue_that_is_full(bench: Bench) -> None:

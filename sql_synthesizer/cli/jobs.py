@@ -16,6 +16,7 @@ from sql_synthesizer.errors import InvalidRequest
 from sql_synthesizer.jobs.bodies import job_json, result_json
 from sql_synthesizer.jobs.queue import MOST_QUESTIONS
 from sql_synthesizer.model import Caller
+from sql_synthesizer.model.display import escape_unprintable
 
 if TYPE_CHECKING:
     from sql_synthesizer.jobs import JobView
@@ -60,11 +61,6 @@ def read_body(kind: type[Body], given: dict[str, object]) -> Body:
         fault = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(map(str, fault["loc"]))
         raise InvalidRequest(f"The {field} is not valid: {fault['msg']}.", hint="--help lists the options.") from None
-
-
-def escape_line(text: str) -> str:
-    """The text without what a terminal would act upon."""
-    return "".join(sign if sign.isprintable() else f"\\u{ord(sign):04x}" for sign in text)
 
 
 def _read_lines(path: Path) -> list[str]:
@@ -117,7 +113,7 @@ def list_jobs(limit: int) -> None:
             job = view.job
             done = f"{job.ended}/{job.total}"
             line = f"{job.id}  {job.state:<9}  {done:>9}  {job.owner:<16}  {job.reason}"
-            click.echo(escape_line(line).rstrip())
+            click.echo(escape_unprintable(line, keep="").rstrip())
 
 
 @command.command()

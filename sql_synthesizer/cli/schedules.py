@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 import orjson
 
-from sql_synthesizer.cli.jobs import FILE, escape_line, read_body, read_questions, recorded_rooms
+from sql_synthesizer.cli.jobs import FILE, read_body, read_questions, recorded_rooms
 from sql_synthesizer.jobs.bodies import schedule_json
+from sql_synthesizer.model.display import escape_unprintable
 
 
 @click.group("schedules")
@@ -57,7 +58,7 @@ def list_schedules() -> None:
             following = schedule_json(schedule)["next_at"] or f"paused {schedule.reason}".strip()
             when = f"{schedule.cron} {schedule.zone}"
             line = f"{schedule.id}  {following:<29}  {when:<24}  {schedule.owner:<16}  {schedule.name}"
-            click.echo(escape_line(line).rstrip())
+            click.echo(escape_unprintable(line, keep="").rstrip())
 
 
 @command.command()

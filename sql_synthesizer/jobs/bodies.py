@@ -10,8 +10,8 @@ import orjson
 
 from sql_synthesizer.errors import SqlSynthesizerError, UnexpectedError
 from sql_synthesizer.model import Answer
+from sql_synthesizer.model.display import format_moment
 from sql_synthesizer.model.masking import mask_secrets, mask_statement
-from sql_synthesizer.model.moments import format_moment
 from sql_synthesizer.store.jobs import Job, JobQuestion
 from sql_synthesizer.store.schedules import Schedule
 from sql_synthesizer.telemetry.traceparent import parse_traceparent

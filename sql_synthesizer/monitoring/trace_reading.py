@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from sql_synthesizer.errors import StoreUnavailable
-from sql_synthesizer.model.moments import format_moment
+from sql_synthesizer.model.display import format_moment
 
 FRAGMENTS = 200
 """Rows of one trace that are read."""

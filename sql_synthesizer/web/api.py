@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sql_synthesizer.errors import InvalidRequest, NotFound, QuestionEmpty, SqlSynthesizerError, error_classes
 from sql_synthesizer.model import Answer, AnswerReply, Caller, Question, Role, Rows, Scalar, Schema, Table
 from sql_synthesizer.model.dialects import DIALECTS
-from sql_synthesizer.model.moments import format_moment
+from sql_synthesizer.model.display import format_moment
 from sql_synthesizer.store import HistoryEntry
 from sql_synthesizer.telemetry import Telemetry, vocabulary
 from sql_synthesizer.web.admission import allow

@@ -24,6 +24,7 @@ from sql_synthesizer.audit.record import Record
 from sql_synthesizer.audit.verdict import VerificationState
 from sql_synthesizer.errors import InvalidRequest, NotFound
 from sql_synthesizer.model import Role
+from sql_synthesizer.model.display import escape_unprintable
 from sql_synthesizer.telemetry import vocabulary
 from sql_synthesizer.web.admission import Strangers, allow
 from sql_synthesizer.wiring import Rooms
@@ -221,14 +222,6 @@ def record_summary(record: Record) -> str:
             texts.append(f"{name} {text}")
     summary = " · ".join(texts)
     return summary if len(summary) <= WHAT_CHARS else summary[: WHAT_CHARS - 1] + "…"
-
-
-def escape_unprintable(value: object) -> str:
-    """Text in which nothing hides: what does not print, such as a change of direction, is shown by its number."""
-    text = str(value)
-    if text.isprintable():
-        return text
-    return "".join(c if c == "\n" or c.isprintable() else f"\\u{ord(c):04x}" for c in text)
 
 
 def _find_neighbours(directory: Path, record: Record) -> tuple[Record | None, Record | None]:

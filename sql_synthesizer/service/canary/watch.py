@@ -13,7 +13,7 @@ import orjson
 
 from sql_synthesizer.errors import SqlSynthesizerError, StoreUnavailable
 from sql_synthesizer.model import CANARY_CALLER, Answer, Question, Schema
-from sql_synthesizer.model.moments import format_moment
+from sql_synthesizer.model.display import format_moment
 from sql_synthesizer.service.canary.names import Names, find_names
 from sql_synthesizer.service.canary.questions import Canary, Row, is_same
 from sql_synthesizer.telemetry import Telemetry, reason_of, vocabulary
